@@ -1,0 +1,117 @@
+//! A run of bytes that is all there, here or outside wasm memory.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Bytes held outside wasm memory, such as a JS `Uint8Array`.
+pub trait ForeignBytes: 'static {
+    /// Length in bytes.
+    fn size_bytes(&self) -> usize;
+
+    /// Copies the bytes of `range` into `target`, which is exactly as long. `range` is within bounds.
+    fn copy_to(&self, range: Range<usize>, target: &mut [u8]);
+
+    /// A view of `range`, which is within bounds, without copying.
+    fn view(&self, range: Range<usize>) -> Rc<dyn ForeignBytes>;
+
+    /// The concrete type, for the adapter that made it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A run of bytes. Cloning and slicing are cheap; [`Blob::to_vec`] copies into wasm memory.
+#[derive(Clone)]
+pub struct Blob(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Owned { bytes: Rc<Vec<u8>>, range: Range<usize> },
+    Foreign(Rc<dyn ForeignBytes>),
+}
+
+impl Blob {
+    /// Wraps bytes that live outside wasm memory.
+    #[must_use]
+    pub fn foreign(bytes: Rc<dyn ForeignBytes>) -> Self {
+        Self(Repr::Foreign(bytes))
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match &self.0 {
+            Repr::Owned { range, .. } => range.len(),
+            Repr::Foreign(bytes) => bytes.size_bytes(),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.size_bytes() == 0
+    }
+
+    /// The part of the blob in `range`, cut to what there is, without copying.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let end = range.end.min(self.size_bytes());
+        let start = range.start.min(end);
+        Self(match &self.0 {
+            Repr::Owned { bytes, range } => {
+                Repr::Owned { bytes: Rc::clone(bytes), range: range.start + start..range.start + end }
+            }
+            Repr::Foreign(bytes) => Repr::Foreign(bytes.view(start..end)),
+        })
+    }
+
+    /// A copy of the whole in wasm memory. For foreign bytes this costs their size in memory.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        match &self.0 {
+            Repr::Owned { bytes, range } => bytes.get(range.clone()).unwrap_or_default().to_vec(),
+            Repr::Foreign(bytes) => {
+                let mut copy = vec![0; bytes.size_bytes()];
+                bytes.copy_to(0..copy.len(), &mut copy);
+                copy
+            }
+        }
+    }
+
+    /// A copy of at most the first `max_bytes`.
+    #[must_use]
+    pub fn prefix(&self, max_bytes: usize) -> Vec<u8> {
+        self.slice(0..max_bytes).to_vec()
+    }
+
+    /// The bytes, when they are in wasm memory.
+    #[must_use]
+    pub fn as_local(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Repr::Owned { bytes, range } => bytes.get(range.clone()),
+            Repr::Foreign(_) => None,
+        }
+    }
+
+    /// The adapter's own type, when the bytes are outside wasm memory.
+    #[must_use]
+    pub fn as_foreign(&self) -> Option<&dyn Any> {
+        match &self.0 {
+            Repr::Owned { .. } => None,
+            Repr::Foreign(bytes) => Some(bytes.as_any()),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Blob {
+    fn from(bytes: Vec<u8>) -> Self {
+        let range = 0..bytes.len();
+        Self(Repr::Owned { bytes: Rc::new(bytes), range })
+    }
+}
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Blob({} bytes)", self.size_bytes())
+    }
+}

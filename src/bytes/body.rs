@@ -1,0 +1,162 @@
+//! A run of bytes that is still arriving.
+
+use std::any::Any;
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::Blob;
+
+/// Where a [`Body`] gets its bytes. Implemented by the platform over its streams and by tests over vectors.
+#[async_trait(?Send)]
+pub trait ByteSource: Any {
+    /// A copy of the next bytes without consuming them: `max_bytes` of them unless the end is nearer.
+    async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError>;
+
+    /// The next run: `max_bytes` long unless the end is nearer, `None` at the end. `max_bytes` is not zero.
+    async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError>;
+
+    /// The concrete type, for the adapter that made it.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+/// Why a body could not be read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BodyError {
+    /// The sender stopped early, or the connection broke.
+    Interrupted(String),
+    /// More bytes than were promised or are allowed.
+    TooLong { limit_bytes: u64 },
+    /// The body ended before its promised length.
+    TooShort { expected_bytes: u64, actual_bytes: u64 },
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted(detail) => write!(formatter, "the body was interrupted: {detail}"),
+            Self::TooLong { limit_bytes } => {
+                write!(formatter, "the body is longer than {limit_bytes} bytes")
+            }
+            Self::TooShort { expected_bytes, actual_bytes } => {
+                write!(formatter, "the body ended after {actual_bytes} of {expected_bytes} bytes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// Bytes on their way: a promised length (or none), and a source that is read once.
+pub struct Body {
+    parts: BodyParts,
+    promised_bytes: Option<u64>,
+    read_bytes: u64,
+}
+
+/// What a [`Body`] is made of, for adapters that can move it without reading it.
+pub enum BodyParts {
+    /// Everything is there.
+    Blob(Blob),
+    /// The bytes are still arriving.
+    Source(Box<dyn ByteSource>),
+}
+
+impl Body {
+    /// A body read from `source`; `promised_bytes` is its promised length, when there is a promise.
+    #[must_use]
+    pub fn from_source(source: Box<dyn ByteSource>, promised_bytes: Option<u64>) -> Self {
+        Self { parts: BodyParts::Source(source), promised_bytes, read_bytes: 0 }
+    }
+
+    /// A body of no bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Vec::new().into()
+    }
+
+    /// The promised length of the whole body in bytes, when there is a promise.
+    #[must_use]
+    pub fn promised_bytes(&self) -> Option<u64> {
+        self.promised_bytes
+    }
+
+    /// Takes the body apart. What was read by [`Body::next`] is gone, what was peeked at is still there.
+    #[must_use]
+    pub fn into_parts(self) -> BodyParts {
+        self.parts
+    }
+
+    /// A copy of the next bytes without consuming them: `max_bytes` of them unless the end is nearer.
+    ///
+    /// # Errors
+    /// When the source fails before that many bytes have arrived.
+    pub async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        match &mut self.parts {
+            BodyParts::Blob(blob) => Ok(blob.prefix(max_bytes)),
+            BodyParts::Source(source) => source.peek(max_bytes).await,
+        }
+    }
+
+    /// The next run: `max_bytes` long unless the end is nearer, `None` at the end.
+    ///
+    /// # Errors
+    /// When the source fails, or the promised length is not kept.
+    pub async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError> {
+        let max_bytes = max_bytes.max(1);
+        let run = match &mut self.parts {
+            BodyParts::Blob(blob) => {
+                let run = blob.slice(0..max_bytes);
+                *blob = blob.slice(max_bytes..blob.size_bytes());
+                Some(run)
+            }
+            BodyParts::Source(source) => source.next(max_bytes).await?,
+        };
+        let run = run.filter(|run| !run.is_empty());
+        self.read_bytes += run.as_ref().map_or(0, |run| run.size_bytes() as u64);
+        match (self.promised_bytes, &run) {
+            (Some(promised), None) if self.read_bytes < promised => {
+                Err(BodyError::TooShort { expected_bytes: promised, actual_bytes: self.read_bytes })
+            }
+            (Some(promised), Some(_)) if self.read_bytes > promised => {
+                Err(BodyError::TooLong { limit_bytes: promised })
+            }
+            _ => Ok(run),
+        }
+    }
+
+    /// The whole body as one blob. Memory: its size, outside wasm when the source is outside.
+    ///
+    /// # Errors
+    /// When the source fails, the promised length is not kept, or there are more than `limit_bytes`.
+    pub async fn collect(mut self, limit_bytes: u64) -> Result<Blob, BodyError> {
+        if self.promised_bytes.is_some_and(|promised| promised > limit_bytes) {
+            return Err(BodyError::TooLong { limit_bytes });
+        }
+        let wanted_bytes = usize::try_from(self.promised_bytes.unwrap_or(limit_bytes)).unwrap_or(usize::MAX);
+        let blob = self.next(wanted_bytes).await?.unwrap_or_else(|| Vec::new().into());
+        match self.next(1).await? {
+            None => Ok(blob),
+            Some(_) => Err(BodyError::TooLong { limit_bytes }),
+        }
+    }
+}
+
+impl From<Blob> for Body {
+    fn from(blob: Blob) -> Self {
+        let promised_bytes = Some(blob.size_bytes() as u64);
+        Self { parts: BodyParts::Blob(blob), promised_bytes, read_bytes: 0 }
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Blob::from(bytes).into()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Body({:?} bytes promised)", self.promised_bytes)
+    }
+}

@@ -1,0 +1,17 @@
+//! Bytes that travel: [`Blob`] is a run that is all there, [`Body`] a run that is still arriving.
+//!
+//! Both may live outside wasm memory (a JS typed array, a JS stream). Code that only moves bytes never asks for them; code
+//! that must look at them asks for as few as it needs.
+
+mod blob;
+mod body;
+
+pub use blob::{Blob, ForeignBytes};
+pub use body::{Body, BodyError, BodyParts, ByteSource};
+
+/// A part of a run of bytes: `length_bytes` from `offset_bytes`, within the run, not empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    pub offset_bytes: u64,
+    pub length_bytes: u64,
+}

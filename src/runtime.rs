@@ -1,0 +1,126 @@
+//! Time and randomness, behind one seam so that tests can hold both still.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use futures::future::{Either, select};
+use serde::{Deserialize, Serialize};
+
+/// A moment, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment `milliseconds` after the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(milliseconds: i64) -> Self {
+        Self(milliseconds)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// The moment `milliseconds` later; earlier when negative.
+    #[must_use]
+    pub const fn plus_millis(self, milliseconds: i64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
+    /// The moment in UTC as ISO 8601 with milliseconds: `2026-11-21T09:30:00.000Z`.
+    #[must_use]
+    pub fn to_iso8601(self) -> String {
+        let (year, month, day) = self.utc_date();
+        let millis_of_day = self.0.rem_euclid(MILLIS_PER_DAY);
+        let (hour, minute) = (millis_of_day / 3_600_000, millis_of_day / 60_000 % 60);
+        let (second, millis) = (millis_of_day / 1000 % 60, millis_of_day % 1000);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+
+    /// The day in UTC as year, month (1 to 12) and day of the month (1 to 31).
+    #[must_use]
+    pub const fn utc_date(self) -> (i64, i64, i64) {
+        // Days are counted from 1 March of the year 0, so that a leap day is the last of its year (Hinnant, "chrono-compatible
+        // low-level date algorithms", civil_from_days).
+        let days = self.0.div_euclid(MILLIS_PER_DAY) + 719_468;
+        let era = days.div_euclid(146_097);
+        let day_of_era = days.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+        (year, month, day)
+    }
+
+    /// Milliseconds from `earlier` to this moment, zero when it is not earlier.
+    #[must_use]
+    pub fn millis_since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+}
+
+const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// What the surroundings provide: a clock, random bytes, timers and fast digests.
+#[async_trait(?Send)]
+pub trait Runtime: 'static {
+    /// The current time.
+    fn now(&self) -> Timestamp;
+
+    /// Sixteen bytes from a cryptographically secure source.
+    fn random_bytes(&self) -> [u8; 16];
+
+    /// Resolves after `duration_ms`.
+    async fn sleep(&self, duration_ms: u64);
+
+    /// The SHA-256 of `blob`, computed where its bytes are.
+    async fn sha256(&self, blob: &crate::bytes::Blob) -> crate::image::Sha256Digest;
+}
+
+/// The deadline passed before the work was done. The work may still take effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadlineExceeded {
+    /// How long was waited, in milliseconds.
+    pub waited_ms: u64,
+}
+
+/// The output of `work`, unless `limit_ms` pass first; then the work is dropped where it stands.
+///
+/// # Errors
+/// [`DeadlineExceeded`] when time ran out.
+pub async fn within<T>(
+    runtime: &Rc<dyn Runtime>,
+    limit_ms: u64,
+    work: impl Future<Output = T>,
+) -> Result<T, DeadlineExceeded> {
+    let work = std::pin::pin!(work);
+    match select(work, runtime.sleep(limit_ms)).await {
+        Either::Left((output, _)) => Ok(output),
+        Either::Right(((), _)) => Err(DeadlineExceeded { waited_ms: limit_ms }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_have_their_iso_8601_text() {
+        for (milliseconds, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_200_000, "2024-03-01T00:00:00.000Z"),
+            (1_795_253_400_123, "2026-11-21T09:30:00.123Z"),
+            (4_102_444_799_000, "2099-12-31T23:59:59.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(milliseconds).to_iso8601(), text);
+        }
+    }
+}
