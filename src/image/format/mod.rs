@@ -1,0 +1,173 @@
+//! What kind of image some bytes are, and whether they are all there.
+//!
+//! Nothing here decodes a picture: each format's structure is walked, in time linear in the bytes and without allocating by
+//! numbers that a file claims.
+
+mod cursor;
+mod gif;
+mod heif_meta;
+mod isobmff;
+mod jpeg;
+mod png;
+mod svg;
+mod trailing;
+mod webp;
+
+use std::fmt;
+
+/// How many bytes [`Format::sniff`] wants to see: an SVG may start with a byte order mark, an XML declaration, comments and a
+/// document type; the binary formats need 32.
+pub const SNIFF_BYTES: usize = 4096;
+
+/// An image format that Stillstore stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    Jpeg,
+    Png,
+    Gif,
+    Webp,
+    Svg,
+    Avif,
+    Heic,
+}
+
+/// Width and height in pixels, as coded: before any rotation that EXIF or HEIF properties ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Dimensions {
+    pub width: u32,
+    pub height: u32,
+}
+
+/// Why bytes are not believed to be a whole image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// No known image format starts like this.
+    NotAnImage,
+    /// The format's own structure says that bytes are missing.
+    Truncated,
+    /// The bytes start like an image, but contradict its format, or more than an image is there.
+    Malformed,
+}
+
+impl Format {
+    /// Every format, in the order in which documentation lists them.
+    pub const ALL: [Self; 7] = [Self::Jpeg, Self::Png, Self::Gif, Self::Webp, Self::Svg, Self::Avif, Self::Heic];
+
+    /// The media type served and stored.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Gif => "image/gif",
+            Self::Webp => "image/webp",
+            Self::Svg => "image/svg+xml",
+            Self::Avif => "image/avif",
+            Self::Heic => "image/heic",
+        }
+    }
+
+    /// The file name extension used in keys.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::Gif => "gif",
+            Self::Webp => "webp",
+            Self::Svg => "svg",
+            Self::Avif => "avif",
+            Self::Heic => "heic",
+        }
+    }
+
+    /// The format with this media type, as [`Format::content_type`] spells it.
+    #[must_use]
+    pub fn from_content_type(content_type: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.content_type() == content_type)
+    }
+
+    /// The format with this extension, as [`Format::extension`] spells it.
+    #[must_use]
+    pub fn from_extension(extension: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.extension() == extension)
+    }
+
+    /// What the object must carry as `Content-Disposition`, for those who read the bucket without the Worker.
+    ///
+    /// An SVG can hold scripts, and a bucket's public domain sends no Content-Security-Policy; as an attachment it is saved
+    /// rather than opened, and still shows in an `<img>`.
+    #[must_use]
+    pub const fn content_disposition(self) -> Option<&'static str> {
+        match self {
+            Self::Svg => Some("attachment"),
+            Self::Jpeg | Self::Png | Self::Gif | Self::Webp | Self::Avif | Self::Heic => None,
+        }
+    }
+
+    /// The format that `prefix`, the first [`SNIFF_BYTES`] of a file or all of a shorter one, starts like.
+    #[must_use]
+    pub fn sniff(prefix: &[u8]) -> Option<Self> {
+        if jpeg::matches(prefix) {
+            Some(Self::Jpeg)
+        } else if png::matches(prefix) {
+            Some(Self::Png)
+        } else if gif::matches(prefix) {
+            Some(Self::Gif)
+        } else if webp::matches(prefix) {
+            Some(Self::Webp)
+        } else if svg::matches(prefix) {
+            Some(Self::Svg)
+        } else {
+            isobmff::sniff(prefix)
+        }
+    }
+
+    /// The dimensions of the image that starts with `prefix`, when they lie within it: always for PNG, GIF and WebP from 33 bytes
+    /// on, mostly for SVG, AVIF and HEIC from [`SNIFF_BYTES`] on, and for a JPEG whose metadata is shorter than the prefix.
+    #[must_use]
+    pub fn dimensions_from_prefix(prefix: &[u8]) -> Option<Dimensions> {
+        match Self::sniff(prefix)? {
+            Self::Jpeg => jpeg::dimensions(prefix),
+            Self::Png => png::dimensions(prefix),
+            Self::Gif => gif::dimensions(prefix),
+            Self::Webp => webp::dimensions(prefix),
+            Self::Svg => svg::dimensions(prefix),
+            Self::Avif | Self::Heic => isobmff::dimensions(prefix),
+        }
+    }
+
+    /// The format and dimensions of a whole file, believed only when its own structure says that it is complete.
+    ///
+    /// Dimensions are `None` where the format does not say: an SVG without a size in pixels, a GIF that leaves it to its
+    /// pictures, an image sequence without a cover picture.
+    ///
+    /// A cut cannot be seen where nothing that the image needs is missing: in padding, in white space and comments behind an SVG's
+    /// root element, between two pictures of a multi-picture JPEG, between two boxes of an AVIF or HEIC behind its data.
+    ///
+    /// # Errors
+    /// [`Rejection`] when the bytes are no image, stop early, or contradict their format.
+    pub fn inspect(bytes: &[u8]) -> Result<(Self, Option<Dimensions>), Rejection> {
+        let prefix = bytes.get(..SNIFF_BYTES).unwrap_or(bytes);
+        let format = Self::sniff(prefix).ok_or(Rejection::NotAnImage)?;
+        let dimensions = match format {
+            Self::Jpeg => jpeg::inspect(bytes).map(Some),
+            Self::Png => png::inspect(bytes).map(Some),
+            Self::Gif => gif::inspect(bytes),
+            Self::Webp => webp::inspect(bytes).map(Some),
+            Self::Svg => svg::inspect(bytes),
+            Self::Avif | Self::Heic => isobmff::inspect(bytes),
+        }?;
+        Ok((format, dimensions))
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotAnImage => "the bytes are not a known image format",
+            Self::Truncated => "the image is truncated",
+            Self::Malformed => "the image does not keep to its own format",
+        })
+    }
+}

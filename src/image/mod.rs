@@ -1,0 +1,22 @@
+//! Pure values: what an image is called, what it is made of, where it is kept, how a read of it is answered.
+
+mod calendar;
+mod conditional;
+mod digest;
+mod entity_tag;
+mod format;
+mod http_date;
+mod id;
+mod key;
+mod labels;
+mod range;
+
+pub use calendar::CalendarMonth;
+pub use conditional::{ReadMethod, ReadRequest, Representation, ServeDecision};
+pub use digest::Sha256Digest;
+pub use entity_tag::EntityTag;
+pub use format::{Dimensions, Format, Rejection, SNIFF_BYTES};
+pub use http_date::{format_http_date, parse_http_date};
+pub use id::{ImageId, ShortId};
+pub use key::{ImageKey, ObjectKey, PUBLIC_CACHE_CONTROL, ParsedKey, SafeName};
+pub use labels::{Context, Labels, Visibility};
