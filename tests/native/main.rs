@@ -1,0 +1,39 @@
+//! Native tests of the domain: real SQL on SQLite, fakes and faults at the other seams.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod api;
+mod catalog_database;
+mod catalog_faults;
+mod catalog_idempotency;
+mod catalog_lifecycle;
+mod catalog_list;
+mod catalog_lookup;
+mod catalog_schema;
+mod catalog_statistics;
+mod catalog_sweep;
+mod generate_chain;
+mod generate_fakes;
+mod generate_openai_answers;
+mod generate_openai_failures;
+mod generate_openai_requests;
+mod generate_placeholder;
+mod generate_request;
+mod generate_settings;
+mod generate_workers_ai;
+mod image_fixtures;
+mod image_format;
+mod image_format_heif;
+mod image_format_rules;
+mod image_key;
+mod image_read;
+mod image_read_model;
+mod properties;
+mod runtime;
+mod sqlite;
+mod store_conformance;
+mod store_crash;
+mod store_database;
+mod store_embedded;
+mod store_fakes;
+mod store_fallback;
+mod store_sweep;

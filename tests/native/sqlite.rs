@@ -1,0 +1,111 @@
+//! The database seam over a real in-memory SQLite with the real migrations applied.
+
+use std::cell::RefCell;
+
+use async_trait::async_trait;
+use base64_simd::STANDARD;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ToSql, params_from_iter};
+use stillstore::bytes::Blob;
+use stillstore::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement, Value};
+
+pub struct Sqlite {
+    connection: RefCell<Connection>,
+    /// Calls so far, as a round trip each in production.
+    pub calls: std::cell::Cell<u64>,
+}
+
+impl Sqlite {
+    /// An empty database with every migration applied.
+    pub fn migrated() -> Self {
+        let connection = Connection::open_in_memory().expect("open");
+        connection.pragma_update(None, "foreign_keys", true).expect("pragma");
+        let mut migrations: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
+            .expect("migrations")
+            .map(|entry| entry.expect("entry").path())
+            .collect();
+        migrations.sort();
+        for migration in migrations {
+            connection.execute_batch(&std::fs::read_to_string(migration).expect("read")).expect("migrate");
+        }
+        Self { connection: RefCell::new(connection), calls: std::cell::Cell::new(0) }
+    }
+
+    /// The query plan of `sql`, one line a step.
+    pub fn plan(&self, sql: &str) -> String {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("prepare");
+        // Positional parameters stay unbound (NULL): the plan does not depend on them.
+        let lines = statement.raw_query().mapped(|row| row.get::<_, String>(3));
+        lines.map(|line| line.expect("line")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+struct Bound<'value>(&'value Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Value::Integer(number) => ToSqlOutput::Owned((*number).into()),
+            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Value::Base64(blob) => ToSqlOutput::Owned(STANDARD.encode_to_string(blob.to_vec()).into()),
+        })
+    }
+}
+
+fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<QueryResult> {
+    let mut prepared = connection.prepare(&statement.sql)?;
+    let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let mut bytes = Vec::new();
+    let mut rows = Vec::new();
+    let mut cursor = prepared.query(params_from_iter(statement.params.iter().map(Bound)))?;
+    while let Some(row) = cursor.next()? {
+        let mut object = serde_json::Map::new();
+        for (index, name) in names.iter().enumerate() {
+            let value = row.get_ref(index)?;
+            if statement.bytes_column == Some(name) {
+                bytes.push(match value {
+                    ValueRef::Text(text) => Some(Blob::from(STANDARD.decode_to_vec(text).expect("base64"))),
+                    _ => None,
+                });
+                continue;
+            }
+            object.insert(
+                name.clone(),
+                match value {
+                    ValueRef::Null => serde_json::Value::Null,
+                    ValueRef::Integer(number) => number.into(),
+                    ValueRef::Real(number) => number.into(),
+                    ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned().into(),
+                    ValueRef::Blob(blob) => blob.to_vec().into(),
+                },
+            );
+        }
+        rows.push(serde_json::Value::Object(object));
+    }
+    drop(cursor);
+    let rows_json = serde_json::Value::Array(rows).to_string();
+    Ok(QueryResult { rows_json, bytes, changes: connection.changes() })
+}
+
+#[async_trait(?Send)]
+impl Database for Sqlite {
+    async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, DatabaseError> {
+        self.calls.set(self.calls.get() + 1);
+        if statements.iter().any(|statement| statement.params.len() > 100) {
+            return Err(DatabaseError::new(DatabaseErrorKind::Constraint, "over 100 parameters"));
+        }
+        let mut connection = self.connection.borrow_mut();
+        let transaction = connection.transaction().expect("begin");
+        let results: rusqlite::Result<Vec<_>> =
+            statements.iter().map(|statement| run(&transaction, statement)).collect();
+        match results {
+            Ok(results) => {
+                transaction.commit().expect("commit");
+                Ok(results)
+            }
+            Err(error) => Err(DatabaseError::from_message(error.to_string())),
+        }
+    }
+}
