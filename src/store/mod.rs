@@ -1,0 +1,140 @@
+//! Where image bytes are kept: one contract, several homes.
+
+#[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
+pub mod conformance;
+mod embedded;
+mod error;
+mod fallback;
+#[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
+mod faulty;
+#[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
+mod memory;
+mod observed;
+
+pub use embedded::{CHUNK_BYTES, CHUNKS_PER_CALL, EMBEDDED_MAX_BYTES, EmbeddedStore, SWEEP_LIMIT, adopt_statement};
+pub use error::{StoreError, StoreErrorKind};
+pub use fallback::Fallback;
+#[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
+pub use faulty::{Faulty, StoreCall};
+#[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
+pub use memory::MemoryStore;
+pub use observed::Observed;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+pub use crate::bytes::ByteRange;
+
+use crate::bytes::Body;
+use crate::image::{Format, ObjectKey, Sha256Digest};
+use crate::runtime::Timestamp;
+
+/// Which home holds an image. The text forms are part of the API and of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageKind {
+    /// An R2 bucket.
+    R2,
+    /// Rows of the D1 database.
+    D1,
+}
+
+impl StorageKind {
+    /// The text form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::R2 => "r2",
+            Self::D1 => "d1",
+        }
+    }
+}
+
+/// What goes with an object and comes back with it: at most 8,192 bytes of names and values together (R2's limit).
+pub type ObjectMetadata = BTreeMap<String, String>;
+
+/// One object to store.
+#[derive(Debug)]
+pub struct PutObject {
+    pub key: ObjectKey,
+    pub body: Body,
+    pub format: Format,
+    /// Refused when the bytes that arrive have another digest.
+    pub sha256: Option<Sha256Digest>,
+    pub metadata: ObjectMetadata,
+}
+
+/// What is known of a stored object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    pub key: ObjectKey,
+    pub size_bytes: u64,
+    /// Known unless the object was streamed in without a digest from its sender.
+    pub sha256: Option<Sha256Digest>,
+    pub content_type: String,
+    pub metadata: ObjectMetadata,
+    pub stored_at: Timestamp,
+}
+
+/// Proof of a put: what the store holds now, as computed from the bytes that passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutReceipt {
+    pub storage: StorageKind,
+    pub size_bytes: u64,
+    pub sha256: Sha256Digest,
+    /// Why another home than the first choice took the bytes.
+    pub fallback_reason: Option<String>,
+}
+
+/// An object being read. The body's promised length is the range's, or the object's.
+#[derive(Debug)]
+pub struct StoredObject {
+    pub info: ObjectInfo,
+    pub body: Body,
+}
+
+/// The most objects in a [`ListPage`] (R2's limit).
+pub const LIST_LIMIT: u16 = 1_000;
+
+/// A page of a listing, in the byte order of keys. It may be shorter than asked for even when it is truncated, but not empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPage {
+    pub objects: Vec<ObjectInfo>,
+    /// Whether keys follow after the last one here.
+    pub truncated: bool,
+}
+
+/// A home for image bytes.
+///
+/// The contract, held by the conformance suite on every implementation:
+/// - A put that returns `Ok` is durable: later reads by anyone see it whole, and the store has checked size and digest.
+/// - A put that returns `Err` may or may not have happened, except for [`StoreErrorKind::Body`],
+///   [`StoreErrorKind::ChecksumMismatch`], [`StoreErrorKind::TooLarge`] and [`StoreErrorKind::KeyTaken`]: those store nothing.
+/// - An object is never visible half-written and never overwritten: a put to a key that is taken returns `Ok` when it
+///   holds the same bytes, and `KeyTaken` otherwise.
+/// - A body shorter or longer than its promise stores nothing.
+/// - An object may be empty.
+/// - Bodies stream both ways; memory per call is bounded by a constant, not by the object.
+/// - `delete` of what is not there is `Ok`. `get` and `head` of what is not there are `Ok(None)`.
+/// - `list` is in byte order of keys, sees every object put before it began, and takes any `limit` from 1 to [`LIST_LIMIT`].
+#[async_trait(?Send)]
+pub trait ImageStore: 'static {
+    /// Which home this is, for rows and logs.
+    fn kind(&self) -> StorageKind;
+
+    /// Stores an object under a new key.
+    async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError>;
+
+    /// Reads an object, or the part of it in `range`.
+    async fn get(&self, key: &ObjectKey, range: Option<ByteRange>) -> Result<Option<StoredObject>, StoreError>;
+
+    /// What is known of an object, without its bytes.
+    async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, StoreError>;
+
+    /// Removes an object; removing it twice is fine.
+    async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError>;
+
+    /// Objects whose keys start with `prefix`, after the key `start_after`.
+    async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError>;
+}

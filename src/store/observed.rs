@@ -1,0 +1,92 @@
+//! A store that tells what it does.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use super::{
+    ByteRange, ImageStore, ListPage, ObjectInfo, PutObject, PutReceipt, StorageKind, StoreError, StoredObject,
+};
+use crate::image::ObjectKey;
+use crate::runtime::{Runtime, Timestamp};
+use crate::telemetry::{Event, Recorder};
+
+/// Records one event for each operation of `inner`.
+pub struct Observed {
+    inner: Rc<dyn ImageStore>,
+    bucket: &'static str,
+    runtime: Rc<dyn Runtime>,
+    recorder: Recorder,
+}
+
+impl Observed {
+    /// Records what `inner`, which is called `bucket` in events, does.
+    #[must_use]
+    pub fn new(inner: Rc<dyn ImageStore>, bucket: &'static str, runtime: Rc<dyn Runtime>, recorder: Recorder) -> Self {
+        Self { inner, bucket, runtime, recorder }
+    }
+
+    /// Records `outcome` of an operation on `key`; `bytes` says how many a success moved.
+    fn record<T>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        started_at: Timestamp,
+        outcome: &Result<T, StoreError>,
+        bytes: impl FnOnce(&T) -> u64,
+    ) {
+        self.recorder.record(&Event::Storage {
+            operation,
+            backend: self.inner.kind().as_str(),
+            bucket: self.bucket,
+            key: key.to_owned(),
+            bytes: outcome.as_ref().map_or(0, bytes),
+            duration_ms: self.runtime.now().millis_since(started_at),
+            outcome: outcome.as_ref().map_or_else(StoreError::code, |_| "ok"),
+            cause: outcome.as_ref().err().map(|error| error.detail.clone()),
+        });
+    }
+}
+
+#[async_trait(?Send)]
+impl ImageStore for Observed {
+    fn kind(&self) -> StorageKind {
+        self.inner.kind()
+    }
+
+    async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
+        let (key, started_at) = (object.key.clone(), self.runtime.now());
+        let outcome = self.inner.put(object).await;
+        self.record("put", key.as_str(), started_at, &outcome, |receipt| receipt.size_bytes);
+        outcome
+    }
+
+    async fn get(&self, key: &ObjectKey, range: Option<ByteRange>) -> Result<Option<StoredObject>, StoreError> {
+        let started_at = self.runtime.now();
+        let outcome = self.inner.get(key, range).await;
+        let promised = |object: &StoredObject| object.body.promised_bytes().unwrap_or(0);
+        self.record("get", key.as_str(), started_at, &outcome, |object| object.as_ref().map_or(0, promised));
+        outcome
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, StoreError> {
+        let started_at = self.runtime.now();
+        let outcome = self.inner.head(key).await;
+        self.record("head", key.as_str(), started_at, &outcome, |_| 0);
+        outcome
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
+        let started_at = self.runtime.now();
+        let outcome = self.inner.delete(key).await;
+        self.record("delete", key.as_str(), started_at, &outcome, |()| 0);
+        outcome
+    }
+
+    async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError> {
+        let started_at = self.runtime.now();
+        let outcome = self.inner.list(prefix, start_after, limit).await;
+        self.record("list", prefix, started_at, &outcome, |_| 0);
+        outcome
+    }
+}
