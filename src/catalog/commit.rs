@@ -1,0 +1,113 @@
+//! The step that makes an image readable.
+
+use super::row::{bind_description, corrupt, description_columns, first_record, integer, select_image, to_json};
+use super::{Catalog, CatalogError, Content, Description, GenerationRecord, IdempotencyKey, ImageRecord, Status};
+use crate::runtime::Timestamp;
+use crate::sql::{DatabaseError, DatabaseErrorKind, Statement, Value};
+use crate::store::StorageKind;
+
+// A row that is not this reservation makes `status` NULL. The NOT NULL rule then refuses it, and with it the whole batch:
+// statements that come along take effect only if the image is stored.
+const STORE: &str = concat!(
+    "INSERT INTO stillstore_images (",
+    description_columns!(),
+    ", version, status, size_bytes, sha256, width, height, generation, fallback_reason) ",
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 'stored', ?15, ?16, ?17, ?18, ?19, ?20) ",
+    "ON CONFLICT (id) DO UPDATE SET ",
+    "status = CASE WHEN status = 'pending' AND storage_key = excluded.storage_key THEN 'stored' END, ",
+    "storage = excluded.storage, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, ",
+    "width = excluded.width, height = excluded.height, generation = excluded.generation, ",
+    "fallback_reason = excluded.fallback_reason, updated_at_ms = excluded.updated_at_ms, version = version + 1"
+);
+
+const COMPLETE_KEY: &str =
+    "UPDATE stillstore_idempotency SET state = 'completed' WHERE key_digest = ?1 AND image_id = ?2";
+
+const SELECT_KEY_OWNER: &str = "SELECT id FROM stillstore_images WHERE storage_key = ?1";
+
+/// An image whose bytes are durable, about to become readable.
+#[derive(Debug, Clone)]
+pub struct Commit<'image> {
+    /// As it was reserved, if it was. The row keeps what the reservation wrote.
+    pub description: &'image Description,
+    /// The home that took the bytes, which a fallback may have changed since the reservation.
+    pub storage: StorageKind,
+    pub content: &'image Content,
+    pub generation: Option<&'image GenerationRecord>,
+    /// Why the bytes are not in the first-choice store; a code, not prose.
+    pub fallback_reason: Option<&'image str>,
+    /// Marked completed together with the image.
+    pub idempotency: Option<&'image IdempotencyKey>,
+    /// Statements that take effect exactly when this call stores the row, such as a store's adoption of its bytes.
+    pub extra: Vec<Statement>,
+    pub now: Timestamp,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// The image is readable from now on.
+    Done(ImageRecord),
+    /// The row was stored before: by this commit when its answer was lost, or by another of the same image. Nothing
+    /// happened now. Where the record names other bytes or another home than the caller put, the caller's are to be removed.
+    AlreadyStored(ImageRecord),
+    /// The image was deleted or abandoned meanwhile, or is reserved under another key. Nothing happened. The caller's bytes
+    /// are to be removed.
+    Lost,
+    /// Another image has the key. Nothing happened, and the bytes under the key are not the caller's.
+    KeyTaken,
+}
+
+impl Catalog {
+    /// Makes an image readable, with or without a reservation, and completes its idempotency key.
+    ///
+    /// One round trip when it is [`Committed::Done`], two otherwise.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed, and then the image may be stored: commit again, or ask
+    /// [`Catalog::find`]. Also when one of the `extra` statements was refused, and then nothing happened.
+    pub async fn commit(&self, commit: Commit<'_>) -> Result<Committed, CatalogError> {
+        let during = CatalogError::during("commit");
+        let description = commit.description;
+        let statements = statements(commit).map_err(&during)?;
+        match self.database.batch(statements).await {
+            Ok(results) => {
+                let row = results.last().map(first_record).transpose().map_err(&during)?.flatten();
+                row.map(Committed::Done).ok_or_else(|| during(corrupt("no row after a commit")))
+            }
+            Err(error) if error.kind == DatabaseErrorKind::Constraint => self.why_refused(description, error).await,
+            Err(error) => Err(during(error)),
+        }
+    }
+
+    /// What stood in the way of a commit that the database refused.
+    async fn why_refused(&self, description: &Description, refusal: DatabaseError) -> Result<Committed, CatalogError> {
+        let during = CatalogError::during("commit");
+        let select_owner = Statement::new(SELECT_KEY_OWNER).bind(description.key.as_str());
+        let [row, owner] = self.batch("commit", [select_image(description.id), select_owner]).await?;
+        let key_taken = !owner.rows::<serde_json::Value>().map_err(&during)?.is_empty();
+        match first_record(&row).map_err(&during)? {
+            Some(record) if record.status == Status::Stored => Ok(Committed::AlreadyStored(record)),
+            Some(record) if record.status != Status::Pending || record.description.key != description.key => {
+                Ok(Committed::Lost)
+            }
+            None if key_taken => Ok(Committed::KeyTaken),
+            _ => Err(during(refusal)),
+        }
+    }
+}
+
+/// The statements of a commit; the last answers with the row.
+fn statements(commit: Commit<'_>) -> Result<Vec<Statement>, DatabaseError> {
+    let Commit { description, storage, content, generation, fallback_reason, idempotency, extra, now } = commit;
+    let store = bind_description(Statement::new(STORE), description, storage, now)?
+        .bind(integer(content.size_bytes)?)
+        .bind(content.sha256.to_string())
+        .bind(content.dimensions.map(|dimensions| i64::from(dimensions.width)))
+        .bind(content.dimensions.map(|dimensions| i64::from(dimensions.height)))
+        .bind(generation.map(to_json).transpose()?)
+        .bind(fallback_reason.map_or(Value::Null, Value::from));
+    let complete_key = idempotency
+        .map(|key| Statement::new(COMPLETE_KEY).bind(key.digest().to_string()).bind(description.id.to_string()));
+    Ok([store].into_iter().chain(complete_key).chain(extra).chain([select_image(description.id)]).collect())
+}

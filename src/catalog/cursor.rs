@@ -1,0 +1,60 @@
+//! A place in a listing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64_simd::URL_SAFE_NO_PAD;
+
+use crate::image::ImageId;
+use crate::runtime::Timestamp;
+
+/// The place after an image in a listing, newest first. Its text form is opaque to callers and safe in a URL as it is.
+///
+/// It names the last image seen rather than a count, so that images that come and go do not shift it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    pub(super) created_at: Timestamp,
+    pub(super) id: ImageId,
+}
+
+/// The text is not a cursor that a listing gave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidCursor;
+
+impl Cursor {
+    /// The place after the image with this time of creation and id.
+    #[must_use]
+    pub const fn after(created_at: Timestamp, id: ImageId) -> Self {
+        Self { created_at, id }
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = format!("{}/{}", self.created_at.as_millis(), self.id);
+        formatter.write_str(&URL_SAFE_NO_PAD.encode_to_string(place))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        /// Parameters are exact up to here (JS numbers); no image was created later.
+        const MAX_MILLIS: u64 = 1 << 53;
+
+        let place = URL_SAFE_NO_PAD.decode_to_vec(text).map_err(|_| InvalidCursor)?;
+        let place = String::from_utf8(place).map_err(|_| InvalidCursor)?;
+        let (millis, id) = place.split_once('/').ok_or(InvalidCursor)?;
+        let millis: i64 = millis.parse().map_err(|_| InvalidCursor)?;
+        let cursor = Self::after(Timestamp::from_millis(millis), id.parse().map_err(|_| InvalidCursor)?);
+        // Other spellings of the same number are refused too: one place has one text.
+        if millis.unsigned_abs() <= MAX_MILLIS && cursor.to_string() == text { Ok(cursor) } else { Err(InvalidCursor) }
+    }
+}
+
+impl fmt::Display for InvalidCursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a cursor is the `next` of an earlier page, unchanged")
+    }
+}

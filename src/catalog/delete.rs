@@ -1,0 +1,98 @@
+//! Deletion in two steps, around the removal of the bytes: a crash in between leaves a row that the sweep finds.
+
+use serde::Deserialize;
+
+use super::row::{first_record, select_image};
+use super::{Catalog, CatalogError, ImageRecord, Status};
+use crate::image::ImageId;
+use crate::runtime::Timestamp;
+use crate::sql::Statement;
+
+const BEGIN_DELETE: &str = "UPDATE stillstore_images \
+    SET status = 'deleting', version = version + 1, updated_at_ms = ?2 \
+    WHERE id = ?1 AND status IN ('pending', 'stored')";
+
+// The key is replaced, because it may hold a file name; `stillstore/` is no context, so no image ever has such a key.
+const FINISH_DELETE: &str = "UPDATE stillstore_images \
+    SET status = 'deleted', version = version + 1, updated_at_ms = ?3, \
+    storage_key = 'stillstore/deleted/' || id, filename = NULL, context = NULL, \
+    persona_id = NULL, session_id = NULL, participant_id = NULL, table_id = NULL, \
+    labels = '{}', generation = NULL, fallback_reason = NULL \
+    WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
+
+const POSTPONE_DELETE: &str = "UPDATE stillstore_images SET version = version + 1, updated_at_ms = ?3 \
+    WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
+
+const SELECT_STATUS: &str = "SELECT status FROM stillstore_images WHERE id = ?1";
+
+/// What to do next to delete an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeleteStep {
+    /// Remove the bytes under the record's key, then [`Catalog::finish_delete`] its version. Remove them from every home:
+    /// a put that failed without an answer may have left some in another home than the record's.
+    Delete(Box<ImageRecord>),
+    AlreadyDeleted,
+    NotFound,
+}
+
+/// What became of the last step of a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteFinished {
+    /// The row is a tombstone, or gone.
+    Deleted,
+    /// The row is not at that version of a deletion, because another worker postponed it, or no deletion had begun. Nothing
+    /// happened; the image is as unreadable as it was.
+    Changed,
+}
+
+#[derive(Deserialize)]
+struct StatusRow {
+    status: Status,
+}
+
+impl Catalog {
+    /// Makes an image unreadable and says which bytes to remove. Beginning again is fine, and continues.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed; the deletion may have begun.
+    pub async fn begin_delete(&self, id: ImageId, now: Timestamp) -> Result<DeleteStep, CatalogError> {
+        let begin = Statement::new(BEGIN_DELETE).bind(id.to_string()).bind(now.as_millis());
+        let [_, row] = self.batch("begin_delete", [begin, select_image(id)]).await?;
+        Ok(match first_record(&row).map_err(CatalogError::during("begin_delete"))? {
+            Some(record) if record.status == Status::Deleted => DeleteStep::AlreadyDeleted,
+            Some(record) => DeleteStep::Delete(Box::new(record)),
+            None => DeleteStep::NotFound,
+        })
+    }
+
+    /// Turns the row, whose bytes are gone, into a tombstone: what is left is the id, the times, the media type, size and
+    /// digest. Prompt, labels, names and the caller's ids are erased.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed; the row may be a tombstone.
+    pub async fn finish_delete(
+        &self,
+        id: ImageId,
+        version: i64,
+        now: Timestamp,
+    ) -> Result<DeleteFinished, CatalogError> {
+        let finish = Statement::new(FINISH_DELETE).bind(id.to_string()).bind(version).bind(now.as_millis());
+        let status = Statement::new(SELECT_STATUS).bind(id.to_string());
+        let [_, status] = self.batch("finish_delete", [finish, status]).await?;
+        let row: Option<StatusRow> = status.first().map_err(CatalogError::during("finish_delete"))?;
+        Ok(match row.map(|row| row.status) {
+            None | Some(Status::Deleted) => DeleteFinished::Deleted,
+            Some(_) => DeleteFinished::Changed,
+        })
+    }
+
+    /// Puts a deletion whose bytes could not be removed at the end of the sweep's queue, so that it does not keep the
+    /// others waiting.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed; the row may be postponed.
+    pub async fn postpone_delete(&self, id: ImageId, version: i64, now: Timestamp) -> Result<(), CatalogError> {
+        let postpone = Statement::new(POSTPONE_DELETE).bind(id.to_string()).bind(version).bind(now.as_millis());
+        self.batch("postpone_delete", [postpone]).await.map(drop)
+    }
+}

@@ -1,0 +1,61 @@
+//! What a client sends in `Idempotency-Key`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::image::Sha256Digest;
+
+/// An idempotency key: 1 to 255 visible ASCII characters, known by its SHA-256 only, because it is the client's own text.
+///
+/// A value in the quotes of a structured-field string (RFC 8941) is the same key as without them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(Sha256Digest);
+
+/// The header value is not an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidIdempotencyKey;
+
+impl IdempotencyKey {
+    /// The digest under which the key is kept.
+    #[must_use]
+    pub const fn digest(&self) -> Sha256Digest {
+        self.0
+    }
+}
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidIdempotencyKey;
+
+    fn from_str(header: &str) -> Result<Self, InvalidIdempotencyKey> {
+        let key = match header.strip_prefix('"') {
+            Some(quoted) => unescape(quoted.strip_suffix('"').ok_or(InvalidIdempotencyKey)?)?,
+            None => header.to_owned(),
+        };
+        let valid = (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+        if valid { Ok(Self(Sha256Digest::of(key.as_bytes()))) } else { Err(InvalidIdempotencyKey) }
+    }
+}
+
+/// The content of a structured-field string: a quote or a backslash stands behind a backslash.
+fn unescape(quoted: &str) -> Result<String, InvalidIdempotencyKey> {
+    let mut content = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        content.push(match character {
+            '\\' => match characters.next() {
+                Some(escaped @ ('"' | '\\')) => escaped,
+                _ => return Err(InvalidIdempotencyKey),
+            },
+            '"' => return Err(InvalidIdempotencyKey),
+            plain => plain,
+        });
+    }
+    Ok(content)
+}
+
+impl fmt::Display for InvalidIdempotencyKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .write_str("an idempotency key is 1 to 255 visible ASCII characters, with or without quotes around them")
+    }
+}

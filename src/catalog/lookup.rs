@@ -1,0 +1,145 @@
+//! Reading one row.
+
+use serde::Deserialize;
+
+use super::row::{corrupt, first_record, format_of, image_columns, select_image};
+use super::{Catalog, CatalogError, ImageRecord, Status};
+use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, Visibility};
+use crate::runtime::Timestamp;
+use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
+use crate::store::StorageKind;
+
+const SELECT_STORED: &str =
+    concat!("SELECT ", image_columns!(), " FROM stillstore_images WHERE id = ?1 AND status = 'stored'");
+
+const SELECT_SERVING: &str = "SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, \
+    filename, created_at_ms, version FROM stillstore_images WHERE id = ?1";
+
+const PING: &str = "SELECT images FROM stillstore_counters WHERE status = 'stored' AND storage = 'r2' AND fallback = 0";
+
+/// What serving an image takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServableImage {
+    pub id: ImageId,
+    pub storage: StorageKind,
+    pub key: ObjectKey,
+    pub format: Format,
+    pub size_bytes: u64,
+    pub sha256: Sha256Digest,
+    pub visibility: Visibility,
+    pub filename: Option<String>,
+    /// When the image was created. Its bytes never change, so this is its `Last-Modified` too.
+    pub created_at: Timestamp,
+    pub version: i64,
+}
+
+/// What there is to serve under an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Serving {
+    Found(ServableImage),
+    /// There was such an image; it was deleted on purpose, or given up before it was stored.
+    Gone,
+    /// No such image, or not yet.
+    Unknown,
+}
+
+#[derive(Deserialize)]
+struct ServingRow {
+    id: ImageId,
+    status: Status,
+    storage: StorageKind,
+    storage_key: ObjectKey,
+    content_type: String,
+    size_bytes: Option<u64>,
+    sha256: Option<Sha256Digest>,
+    visibility: Visibility,
+    filename: Option<String>,
+    created_at_ms: Timestamp,
+    version: i64,
+}
+
+impl Catalog {
+    /// The row of an image in any status. A tombstone has a key that no object has.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn find(&self, id: ImageId) -> Result<Option<ImageRecord>, CatalogError> {
+        let [row] = self.batch("find", [select_image(id)]).await?;
+        first_record(&row).map_err(CatalogError::during("find"))
+    }
+
+    /// The row of a readable image.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn find_stored(&self, id: ImageId) -> Result<Option<ImageRecord>, CatalogError> {
+        let [row] = self.batch("find_stored", [Statement::new(SELECT_STORED).bind(id.to_string())]).await?;
+        first_record(&row).map_err(CatalogError::during("find_stored"))
+    }
+
+    /// What there is to serve under an id.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn find_for_serving(&self, id: ImageId) -> Result<Serving, CatalogError> {
+        let [row] = self.batch("find_for_serving", [Self::serving_statement(id)]).await?;
+        Self::serving_answer(&row)
+    }
+
+    /// The statement of [`Catalog::find_for_serving`], for a batch that reads the bytes in the same round trip.
+    #[must_use]
+    pub fn serving_statement(id: ImageId) -> Statement {
+        Statement::new(SELECT_SERVING).bind(id.to_string())
+    }
+
+    /// What the answer to [`Catalog::serving_statement`] says.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the row does not have the expected shape.
+    pub fn serving_answer(result: &QueryResult) -> Result<Serving, CatalogError> {
+        let during = CatalogError::during("find_for_serving");
+        let Some(row) = result.first::<ServingRow>().map_err(&during)? else {
+            return Ok(Serving::Unknown);
+        };
+        match row.status {
+            Status::Pending => Ok(Serving::Unknown),
+            Status::Stored => row.try_into().map(Serving::Found).map_err(&during),
+            Status::Deleting | Status::Deleted => Ok(Serving::Gone),
+        }
+    }
+
+    /// Whether the database answers and has the catalogue's tables.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when it does not; of kind [`DatabaseErrorKind::Schema`] when migrations were not applied.
+    pub async fn ping(&self) -> Result<(), CatalogError> {
+        let [counter] = self.batch("ping", [Statement::new(PING)]).await?;
+        let during = CatalogError::during("ping");
+        match counter.first::<serde_json::Value>().map_err(&during)? {
+            Some(_) => Ok(()),
+            None => Err(during(DatabaseError::new(DatabaseErrorKind::Schema, "the counters have no rows"))),
+        }
+    }
+}
+
+impl TryFrom<ServingRow> for ServableImage {
+    type Error = DatabaseError;
+
+    fn try_from(row: ServingRow) -> Result<Self, DatabaseError> {
+        let (Some(size_bytes), Some(sha256)) = (row.size_bytes, row.sha256) else {
+            return Err(corrupt("a stored image without size or digest"));
+        };
+        Ok(Self {
+            id: row.id,
+            storage: row.storage,
+            key: row.storage_key,
+            format: format_of(&row.content_type)?,
+            size_bytes,
+            sha256,
+            visibility: row.visibility,
+            filename: row.filename,
+            created_at: row.created_at_ms,
+            version: row.version,
+        })
+    }
+}

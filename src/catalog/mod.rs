@@ -1,0 +1,73 @@
+//! The catalogue: one row is the truth about where an image is.
+//!
+//! ```text
+//!            reserve          commit            begin_delete          finish_delete        purge_tombstones
+//! (no row) ----------> pending -----> stored ----------------> deleting -------------> deleted -----------> (no row)
+//!     \                   \              ^                        ^
+//!      \-------------------\-------------/ commit                 |
+//!                           \--- abandon, begin_delete -----------/
+//! ```
+//!
+//! - A row is there before its bytes are, and until they are gone, so that a crash leaves nothing that
+//!   [`Catalog::stale`] does not find.
+//! - Nothing leaves `deleting` but to `deleted`: whoever began a deletion may rely on it.
+//! - Each change names the state it starts from, and raises `version`; two at once cannot both win.
+//! - Each operation is one round trip, unless its documentation says otherwise, and may be repeated when its answer was
+//!   lost: the repetition changes nothing and gives the same answer, or one that says what has happened since.
+
+mod commit;
+mod cursor;
+mod delete;
+mod error;
+mod idempotency;
+mod key;
+mod list;
+mod lookup;
+mod record;
+mod reserve;
+mod row;
+mod statistics;
+mod sweep;
+
+pub use commit::{Commit, Committed};
+pub use cursor::{Cursor, InvalidCursor};
+pub use delete::{DeleteFinished, DeleteStep};
+pub use error::CatalogError;
+pub use idempotency::{Claim, IDEMPOTENCY_RETENTION_MS, Lease};
+pub use key::{IdempotencyKey, InvalidIdempotencyKey};
+pub use list::{InvalidPageSize, ListFilter, Page, PageSize};
+pub use lookup::{ServableImage, Serving};
+pub use record::{Associations, Content, Description, FailedProvider, GenerationRecord, ImageRecord, Status};
+pub use reserve::Reservation;
+pub use statistics::Statistics;
+
+use std::rc::Rc;
+
+use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
+
+/// The rows of all images, and the idempotency keys that led to them. Cheap to clone.
+#[derive(Clone)]
+pub struct Catalog {
+    database: Rc<dyn Database>,
+}
+
+impl Catalog {
+    /// The catalogue in `database`, whose migrations are applied.
+    #[must_use]
+    pub fn new(database: Rc<dyn Database>) -> Self {
+        Self { database }
+    }
+
+    /// Runs `statements` as one round trip that `operation` stands for; one answer each.
+    async fn batch<const COUNT: usize>(
+        &self,
+        operation: &'static str,
+        statements: [Statement; COUNT],
+    ) -> Result<[QueryResult; COUNT], CatalogError> {
+        let results = self.database.batch(statements.into()).await.map_err(CatalogError::during(operation))?;
+        results
+            .try_into()
+            .map_err(|_| DatabaseError::new(DatabaseErrorKind::Corrupt, "not one answer a statement"))
+            .map_err(CatalogError::during(operation))
+    }
+}

@@ -1,0 +1,115 @@
+//! What the catalogue knows of an image.
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::{Context, Dimensions, Format, ImageId, Labels, ObjectKey, Sha256Digest, Visibility};
+use crate::runtime::Timestamp;
+use crate::store::StorageKind;
+
+/// Where an image is in its life. The text forms are part of the API and of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// A key is reserved; the bytes may or may not be there. Not readable.
+    Pending,
+    /// The bytes are where `storage` and `key` say. Readable.
+    Stored,
+    /// A deletion has begun; the bytes may or may not be there. Not readable.
+    Deleting,
+    /// The bytes are gone; the row remembers that they were deleted on purpose.
+    Deleted,
+}
+
+impl Status {
+    /// The text form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Stored => "stored",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// The caller's own ids that an image belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Associations {
+    pub persona_id: Option<String>,
+    pub session_id: Option<String>,
+    pub participant_id: Option<String>,
+    pub table_id: Option<String>,
+}
+
+/// How an image was generated; kept as JSON in one column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationRecord {
+    pub provider: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    pub prompt: String,
+    pub size: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub style: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revised_prompt: Option<String>,
+    /// Tokens that the provider billed, when it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_tokens: Option<u64>,
+    /// Why an earlier provider of the list did not make it; empty when the first one did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_providers: Vec<FailedProvider>,
+    /// The provider's own URL of the image, when it answered with one. It expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_url: Option<String>,
+}
+
+/// A provider that was tried and failed for a reason that another could cure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedProvider {
+    pub provider: String,
+    /// A short kebab-case reason.
+    pub reason: String,
+}
+
+/// What is known of an image before its bytes are stored; never changes afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    pub id: ImageId,
+    pub key: ObjectKey,
+    pub format: Format,
+    pub visibility: Visibility,
+    /// The name that the client gave, for `Content-Disposition`.
+    pub filename: Option<String>,
+    pub context: Option<Context>,
+    pub associations: Associations,
+    pub labels: Labels,
+    pub created_at: Timestamp,
+}
+
+/// What is known of an image's bytes once they are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    pub size_bytes: u64,
+    pub sha256: Sha256Digest,
+    pub dimensions: Option<Dimensions>,
+}
+
+/// A whole row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRecord {
+    pub description: Description,
+    /// Rises with each change; every update names the version that it read.
+    pub version: i64,
+    pub status: Status,
+    pub storage: StorageKind,
+    /// Known while the status is [`Status::Stored`], and after.
+    pub content: Option<Content>,
+    pub generation: Option<GenerationRecord>,
+    /// Why the bytes are not in the first-choice store.
+    pub fallback_reason: Option<String>,
+    pub updated_at: Timestamp,
+}

@@ -1,0 +1,67 @@
+//! Rows for images whose bytes are not there yet.
+
+use super::row::{bind_description, description_columns, first_record, select_image};
+use super::{Catalog, CatalogError, Description, ImageRecord, Status};
+use crate::image::ImageId;
+use crate::runtime::Timestamp;
+use crate::sql::Statement;
+use crate::store::StorageKind;
+
+// Without a conflict target: a taken id and a taken key are both told by the row that is there afterwards.
+const INSERT_PENDING: &str = concat!(
+    "INSERT INTO stillstore_images (",
+    description_columns!(),
+    ", version, status) ",
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 'pending') ",
+    "ON CONFLICT DO NOTHING"
+);
+
+const ABANDON: &str = "UPDATE stillstore_images \
+    SET status = 'deleting', version = version + 1, updated_at_ms = ?2 \
+    WHERE id = ?1 AND status = 'pending'";
+
+/// What became of a reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reservation {
+    /// The row is pending under this key, be it by this call or by an earlier one for the same image. Put the bytes.
+    Reserved,
+    /// Another image has the key. Put nothing there; take another id.
+    KeyTaken,
+    /// This image's row is past a reservation, or pending under another key, because the work was done before and came out
+    /// in another format. Put nothing: use the row when it is stored, else abandon it and take another id.
+    Exists(Box<ImageRecord>),
+}
+
+impl Catalog {
+    /// Inserts a pending row, so that bytes put under its key can be found again whatever happens next.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed; the row may be there.
+    pub async fn reserve(
+        &self,
+        description: &Description,
+        storage: StorageKind,
+        now: Timestamp,
+    ) -> Result<Reservation, CatalogError> {
+        let during = CatalogError::during("reserve");
+        let insert = bind_description(Statement::new(INSERT_PENDING), description, storage, now).map_err(&during)?;
+        let [_, row] = self.batch("reserve", [insert, select_image(description.id)]).await?;
+        Ok(match first_record(&row).map_err(&during)? {
+            Some(record) if record.status == Status::Pending && record.description.key == description.key => {
+                Reservation::Reserved
+            }
+            Some(record) => Reservation::Exists(Box::new(record)),
+            None => Reservation::KeyTaken,
+        })
+    }
+
+    /// Gives a reservation up after a put that failed, or may have: the row becomes one that the sweep finishes deleting.
+    /// A row that is not pending stays as it is.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed; the sweep finds the pending row all the same, only later.
+    pub async fn abandon(&self, id: ImageId, now: Timestamp) -> Result<(), CatalogError> {
+        let abandon = Statement::new(ABANDON).bind(id.to_string()).bind(now.as_millis());
+        self.batch("abandon", [abandon]).await.map(drop)
+    }
+}
