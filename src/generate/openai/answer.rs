@@ -1,0 +1,113 @@
+//! What a successful answer of the images API says: OpenAI's `ImagesResponse`.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::failure::failure_within_success;
+use crate::generate::encoded::{self, EncodedImage, short_text};
+use crate::generate::{GenerateError, Prompt};
+
+/// Longer URLs are not followed; signed ones have about 500 bytes.
+const MAX_URL_BYTES: usize = 8 * 1024;
+/// A character takes at most 12 bytes, as two escapes.
+const MAX_REVISED_PROMPT_BYTES: usize = 12 * Prompt::MAX_CHARACTERS;
+
+/// The answer, without its image's bytes.
+pub struct Answer {
+    pub image: Source,
+    /// Cut to as many characters as a prompt may have.
+    pub revised_prompt: Option<String>,
+    pub total_tokens: Option<u64>,
+}
+
+/// Where the image is.
+pub enum Source {
+    Encoded(EncodedImage),
+    Url(String),
+}
+
+#[derive(Deserialize)]
+struct ImagesResponse<'answer> {
+    #[serde(borrow, default)]
+    data: Option<First<Image<'answer>>>,
+    #[serde(borrow, default)]
+    usage: Option<&'answer RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'answer RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Image<'answer> {
+    #[serde(borrow, default)]
+    b64_json: Option<&'answer RawValue>,
+    #[serde(borrow, default)]
+    url: Option<&'answer RawValue>,
+    #[serde(borrow, default)]
+    revised_prompt: Option<&'answer RawValue>,
+}
+
+/// The first of a list, which may be empty. The others take no memory, however many there are.
+struct First<T>(Option<T>);
+
+#[derive(Deserialize)]
+struct Usage {
+    total_tokens: Option<u64>,
+}
+
+impl Answer {
+    /// Reads the JSON text `answer`.
+    ///
+    /// # Errors
+    /// [`GenerateError`]: no image, another shape, or an error in place of an image.
+    pub fn parse(answer: &[u8]) -> Result<Self, GenerateError> {
+        let response: ImagesResponse<'_> = encoded::parse(answer)?;
+        let Some(First(Some(image))) = response.data else {
+            let error = response.error.map(|error| failure_within_success(200, error.get()));
+            return Err(error.unwrap_or(GenerateError::EmptyAnswer));
+        };
+        let encoded = image.b64_json.and_then(|value| EncodedImage::find(value, answer));
+        let source = encoded.map(Source::Encoded).or_else(|| source_of(image.url?, answer));
+        // An odd prompt or token count is no reason to lose a picture that was paid for.
+        let revised_prompt = image.revised_prompt.and_then(|value| short_text(value, MAX_REVISED_PROMPT_BYTES));
+        let usage = response.usage.and_then(|usage| serde_json::from_str::<Usage>(usage.get()).ok());
+        Ok(Self {
+            image: source.ok_or(GenerateError::EmptyAnswer)?,
+            revised_prompt: revised_prompt.map(|prompt| prompt.chars().take(Prompt::MAX_CHARACTERS).collect()),
+            total_tokens: usage.and_then(|usage| usage.total_tokens),
+        })
+    }
+}
+
+fn source_of(url: &RawValue, answer: &[u8]) -> Option<Source> {
+    if url.get().starts_with("\"data:") {
+        EncodedImage::find(url, answer).map(Source::Encoded)
+    } else {
+        short_text(url, MAX_URL_BYTES).map(Source::Url)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FirstVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for FirstVisitor<T> {
+            type Value = First<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let first = list.next_element()?;
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(First(first))
+            }
+        }
+
+        deserializer.deserialize_seq(FirstVisitor(PhantomData))
+    }
+}

@@ -1,0 +1,218 @@
+//! What a caller asks of a generator, checked.
+
+use std::fmt;
+
+use crate::image::Dimensions;
+
+/// A description of the wanted picture: 1 to [`Prompt::MAX_CHARACTERS`] characters after trimming, without control characters except
+/// line feed and tab.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Prompt(String);
+
+/// The size asked for. A provider that does not have it makes the nearest one that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Size {
+    Square256,
+    Square512,
+    #[default]
+    Square1024,
+    Landscape1792,
+    Portrait1792,
+    Landscape1536,
+    Portrait1536,
+    /// The provider chooses.
+    Auto,
+}
+
+/// How much work to put into a picture. A provider that does not have the value uses the nearest one, or its own default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quality {
+    Standard,
+    Hd,
+    Low,
+    Medium,
+    High,
+    Auto,
+}
+
+/// The mood of a picture; ignored by providers that have no such thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Vivid,
+    Natural,
+}
+
+/// A whole request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenerateRequest {
+    pub prompt: Prompt,
+    pub size: Size,
+    pub quality: Option<Quality>,
+    pub style: Option<Style>,
+}
+
+/// The rule that a value broke, as the rest of a sentence that starts with the field's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidParameter(pub String);
+
+impl Prompt {
+    /// What dall-e-3 takes. gpt-image takes 32,000 and dall-e-2 1,000; a provider that takes fewer says so itself.
+    pub const MAX_CHARACTERS: usize = 4000;
+
+    /// The prompt in `text`, without white space at its ends.
+    ///
+    /// # Errors
+    /// [`InvalidParameter`] when it is empty, too long, or has control characters.
+    pub fn parse(text: &str) -> Result<Self, InvalidParameter> {
+        let prompt = text.trim();
+        if prompt.is_empty() {
+            return Err(InvalidParameter("must not be empty".to_owned()));
+        }
+        // A character is at most four bytes: texts that are certainly too long are not counted through.
+        if prompt.len() > 4 * Self::MAX_CHARACTERS || prompt.chars().count() > Self::MAX_CHARACTERS {
+            return Err(InvalidParameter(format!("must be at most {} characters", Self::MAX_CHARACTERS)));
+        }
+        if prompt.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t')) {
+            return Err(InvalidParameter(
+                "must not contain control characters other than line feed and tab".to_owned(),
+            ));
+        }
+        Ok(Self(prompt.to_owned()))
+    }
+
+    /// The prompt as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// How many characters it has.
+    #[must_use]
+    pub fn characters(&self) -> usize {
+        self.0.chars().count()
+    }
+}
+
+/// Prompts may hold personal text, and debug output ends in logs.
+impl fmt::Debug for Prompt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Prompt({} characters)", self.characters())
+    }
+}
+
+impl Size {
+    /// Every size, in the order in which documentation lists them.
+    pub const ALL: [Self; 8] = [
+        Self::Square256,
+        Self::Square512,
+        Self::Square1024,
+        Self::Landscape1792,
+        Self::Portrait1792,
+        Self::Landscape1536,
+        Self::Portrait1536,
+        Self::Auto,
+    ];
+
+    /// The text form: `{width}x{height}` or `auto`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Square256 => "256x256",
+            Self::Square512 => "512x512",
+            Self::Square1024 => "1024x1024",
+            Self::Landscape1792 => "1792x1024",
+            Self::Portrait1792 => "1024x1792",
+            Self::Landscape1536 => "1536x1024",
+            Self::Portrait1536 => "1024x1536",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// Width and height in pixels, unless the provider chooses.
+    #[must_use]
+    pub const fn dimensions(self) -> Option<Dimensions> {
+        let (width, height) = match self {
+            Self::Square256 => (256, 256),
+            Self::Square512 => (512, 512),
+            Self::Square1024 => (1024, 1024),
+            Self::Landscape1792 => (1792, 1024),
+            Self::Portrait1792 => (1024, 1792),
+            Self::Landscape1536 => (1536, 1024),
+            Self::Portrait1536 => (1024, 1536),
+            Self::Auto => return None,
+        };
+        Some(Dimensions { width, height })
+    }
+
+    /// The size with this text form.
+    ///
+    /// # Errors
+    /// [`InvalidParameter`] with the list of all sizes.
+    pub fn parse(text: &str) -> Result<Self, InvalidParameter> {
+        find(&Self::ALL, Self::as_str, text)
+    }
+}
+
+impl Quality {
+    /// Every quality, in the order in which documentation lists them.
+    pub const ALL: [Self; 6] = [Self::Standard, Self::Hd, Self::Low, Self::Medium, Self::High, Self::Auto];
+
+    /// The text form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Hd => "hd",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// The quality with this text form.
+    ///
+    /// # Errors
+    /// [`InvalidParameter`] with the list of all qualities.
+    pub fn parse(text: &str) -> Result<Self, InvalidParameter> {
+        find(&Self::ALL, Self::as_str, text)
+    }
+}
+
+impl Style {
+    /// Every style, in the order in which documentation lists them.
+    pub const ALL: [Self; 2] = [Self::Vivid, Self::Natural];
+
+    /// The text form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Vivid => "vivid",
+            Self::Natural => "natural",
+        }
+    }
+
+    /// The style with this text form.
+    ///
+    /// # Errors
+    /// [`InvalidParameter`] with the list of all styles.
+    pub fn parse(text: &str) -> Result<Self, InvalidParameter> {
+        find(&Self::ALL, Self::as_str, text)
+    }
+}
+
+impl fmt::Display for InvalidParameter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidParameter {}
+
+/// The value of `all` whose text form is `text`.
+pub(super) fn find<T: Copy>(all: &[T], as_str: fn(T) -> &'static str, text: &str) -> Result<T, InvalidParameter> {
+    all.iter().copied().find(|value| as_str(*value) == text).ok_or_else(|| {
+        let accepted: Vec<_> = all.iter().map(|value| as_str(*value)).collect();
+        InvalidParameter(format!("must be one of {}", accepted.join(", ")))
+    })
+}

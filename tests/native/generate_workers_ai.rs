@@ -1,0 +1,146 @@
+//! Models of Workers AI: what they are asked, and what their answers mean.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use stillstore::generate::workers_ai::{WorkersAi, WorkersAiSettings};
+use stillstore::generate::{
+    GenerateError, GenerateRequest, GeneratedImage, Generator, ModelName, Problem, Quality, Size,
+};
+use stillstore::http::{AiError, AiOutput};
+use stillstore::image::Format;
+
+use crate::generate_fakes::{SECRET_PROMPT, ScriptedAi, base64, now, request};
+use crate::image_fixtures;
+
+const FLUX_1: &str = "@cf/black-forest-labs/flux-1-schnell";
+const SDXL: &str = "@cf/stabilityai/stable-diffusion-xl-base-1.0";
+
+fn picture() -> Vec<u8> {
+    image_fixtures::bytes("baseline.jpg")
+}
+
+fn run(
+    model: &str,
+    request: &GenerateRequest,
+    answer: Result<AiOutput, AiError>,
+) -> (Result<GeneratedImage, GenerateError>, Rc<ScriptedAi>) {
+    let binding = Rc::new(ScriptedAi { answer, calls: RefCell::default() });
+    let settings = WorkersAiSettings { model: ModelName::parse(model).expect("model"), timeout_ms: 30_000 };
+    (now(WorkersAi::new(settings, binding.clone()).generate(request)), binding)
+}
+
+/// The input that `model` gets for `request`.
+fn input(model: &str, request: &GenerateRequest) -> Value {
+    let (result, binding) = run(model, request, Ok(AiOutput::Binary(picture())));
+    result.expect("made");
+    let calls = binding.calls.borrow();
+    let (called, input_json, limits) = calls.first().expect("a call");
+    assert_eq!((called.as_str(), limits.timeout_ms, limits.max_response_bytes), (model, 30_000, 28_027_564));
+    serde_json::from_str(input_json).expect("json")
+}
+
+fn outcome(answer: Result<AiOutput, AiError>) -> Result<Vec<u8>, GenerateError> {
+    run(FLUX_1, &request(SECRET_PROMPT), answer).0.map(|image| image.file.into_bytes())
+}
+
+#[test]
+fn flux_1_takes_steps_and_no_size() {
+    let standard = GenerateRequest { size: Size::Landscape1792, ..request("a cat") };
+    assert_eq!(input(FLUX_1, &standard), json!({"prompt": "a cat"}));
+    for quality in [Quality::Hd, Quality::High] {
+        let best = GenerateRequest { quality: Some(quality), ..request("a cat") };
+        assert_eq!(input(FLUX_1, &best), json!({"prompt": "a cat", "steps": 8}));
+    }
+}
+
+#[test]
+fn flux_1_takes_prompts_of_2048_characters() {
+    let (result, binding) = run(FLUX_1, &request(&"x".repeat(2049)), Ok(AiOutput::Binary(picture())));
+    assert_eq!(result, Err(GenerateError::PromptTooLong { limit_characters: 2048 }));
+    assert!(binding.calls.borrow().is_empty());
+    input(FLUX_1, &request(&"x".repeat(2048)));
+}
+
+#[test]
+fn models_with_sizes_get_width_and_height() {
+    for model in [SDXL, "@cf/bytedance/stable-diffusion-xl-lightning", "@cf/leonardo/lucid-origin"] {
+        let wide = GenerateRequest { size: Size::Landscape1792, quality: Some(Quality::Hd), ..request("a cat") };
+        assert_eq!(input(model, &wide), json!({"prompt": "a cat", "width": 1792, "height": 1024}));
+        let auto = GenerateRequest { size: Size::Auto, ..request("a cat") };
+        assert_eq!(input(model, &auto), json!({"prompt": "a cat"}));
+    }
+    for dimensions in Size::ALL.iter().filter_map(|size| size.dimensions()) {
+        for side in [dimensions.width, dimensions.height] {
+            assert!((256..=2048).contains(&side) && side % 8 == 0, "{side} is no side that models take");
+        }
+    }
+}
+
+#[test]
+fn unknown_models_get_the_prompt() {
+    assert_eq!(input("@cf/someone/something-new", &request("a cat")), json!({"prompt": "a cat"}));
+}
+
+#[test]
+fn models_that_take_forms_are_refused_before_they_are_called() {
+    let (result, binding) = run("@cf/black-forest-labs/flux-2-dev", &request("a cat"), Ok(AiOutput::Binary(picture())));
+    assert_eq!(result.expect_err("refused").reason(), "provider-misconfigured");
+    assert!(binding.calls.borrow().is_empty());
+}
+
+#[test]
+fn json_and_binary_answers_are_images() {
+    let encoded = base64(&picture());
+    for answer in [
+        AiOutput::Binary(picture()),
+        AiOutput::Json(json!({"image": encoded}).to_string().into()),
+        AiOutput::Json(json!({"result": {"image": encoded}, "success": true, "errors": []}).to_string().into()),
+    ] {
+        let (result, _) = run(FLUX_1, &request("a cat"), Ok(answer));
+        let image = result.expect("made");
+        assert_eq!((image.file.bytes(), image.file.format()), (&picture()[..], Format::Jpeg));
+        assert_eq!(image.model.as_deref(), Some(FLUX_1));
+    }
+}
+
+#[test]
+fn bad_answers_are_told_apart() {
+    let json = |body: &str| outcome(Ok(AiOutput::Json(body.into()))).expect_err("bad");
+    for body in ["", "{}", r#"{"image":""}"#, r#"{"image":null}"#, r#"{"image":5}"#, r#"{"result":{}}"#] {
+        assert_eq!(json(body), GenerateError::EmptyAnswer, "{body}");
+    }
+    assert_eq!(json(r#"{"image":"AAAA"#), GenerateError::Truncated);
+    assert_eq!(json("busy"), GenerateError::UnreadableAnswer);
+    assert_eq!(json(r#"{"image":"https://example.com/"}"#), GenerateError::UnreadableAnswer);
+    assert_eq!(json(r#"{"image":"AAAA"}"#), GenerateError::NotAnImage);
+    let binary = |bytes: &[u8]| outcome(Ok(AiOutput::Binary(bytes.to_vec()))).expect_err("bad");
+    assert_eq!(binary(b""), GenerateError::EmptyAnswer);
+    assert_eq!(binary(b"not an image"), GenerateError::NotAnImage);
+    assert_eq!(binary(&picture()[..picture().len() / 2]), GenerateError::Truncated);
+}
+
+#[test]
+fn errors_are_told_by_code() {
+    let refused = |status| GenerateError::RequestRefused { status, problem: Problem::default() };
+    let unavailable = GenerateError::Unavailable { status: None };
+    for (error, expected) in [
+        (AiError::Timeout, GenerateError::Timeout),
+        (AiError::Interrupted, unavailable),
+        (AiError::ResponseTooLarge { limit_bytes: 7 }, GenerateError::TooLarge { limit_bytes: 7 }),
+        (AiError::Failed { code: None }, unavailable),
+        (AiError::Failed { code: Some(9999) }, unavailable),
+        (AiError::Failed { code: Some(3030) }, GenerateError::Moderation),
+        (AiError::Failed { code: Some(3036) }, GenerateError::QuotaExhausted),
+        (AiError::Failed { code: Some(3040) }, GenerateError::RateLimited { retry_after_ms: None }),
+        (AiError::Failed { code: Some(3007) }, GenerateError::Timeout),
+        (AiError::Failed { code: Some(5007) }, GenerateError::ModelNotFound),
+        (AiError::Failed { code: Some(5018) }, GenerateError::Unauthorized { status: 403 }),
+        (AiError::Failed { code: Some(5006) }, refused(400)),
+        (AiError::Failed { code: Some(5019) }, refused(405)),
+        (AiError::Failed { code: Some(3006) }, refused(413)),
+    ] {
+        assert_eq!(outcome(Err(error)), Err(expected), "{error:?}");
+    }
+}
