@@ -1,0 +1,253 @@
+//! Every var and secret, read once per isolate and checked as a whole.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
+
+/// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
+/// models answer in 5 to 60 s.
+const DEFAULT_PROVIDER_TIMEOUT_MS: u64 = 90_000;
+/// Longest time to wait for one store write, in milliseconds, unless `STORE_TIMEOUT_MS` says otherwise: 25 MiB at 1 MiB/s.
+const DEFAULT_STORE_TIMEOUT_MS: u64 = 30_000;
+const DEFAULT_MIGRATION_BATCH_SIZE: u16 = 10;
+/// Workers may hold six connections open at once; see the platform's limits.
+const DEFAULT_MIGRATION_CONCURRENCY: u16 = 5;
+
+/// A secret value. It has no text form, so that it cannot reach a log by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// The whole configuration, with safe defaults in place of what could not be read.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `ENABLE_R2_STORAGE`: new images go to R2 when it is `"true"`, else into D1.
+    pub r2_enabled: bool,
+    /// `R2_PUBLIC_URL`: base URL of the bucket's public domain, without a trailing slash.
+    pub r2_public_url: Option<String>,
+    /// `MIGRATION_BATCH_SIZE`: images a slice, 1 to 100.
+    pub migration_batch_size: u16,
+    /// `MIGRATION_CONCURRENCY`: copies in flight, 1 to 16.
+    pub migration_concurrency: u16,
+    /// `IMAGE_PROVIDER`: providers in the order in which they are tried; never empty.
+    pub providers: Vec<ProviderName>,
+    /// `PROVIDER_TIMEOUT_MS`.
+    pub provider_timeout_ms: u64,
+    /// `STORE_TIMEOUT_MS`.
+    pub store_timeout_ms: u64,
+    /// `OPENAI_BASE_URL`; `None` for OpenAI's own.
+    pub openai_base_url: Option<BaseUrl>,
+    /// `OPENAI_API_KEY`.
+    pub openai_api_key: Option<ApiKey>,
+    /// `OPENAI_IMAGE_MODEL`; `None` for the default.
+    pub openai_image_model: Option<ModelName>,
+    /// `WORKERS_AI_MODEL`; `None` for the default.
+    pub workers_ai_model: Option<ModelName>,
+    /// `API_TOKEN`.
+    pub api_token: Option<Secret>,
+    /// `API_TOKEN_PREVIOUS`: still accepted while clients move to a new token.
+    pub api_token_previous: Option<Secret>,
+    /// `ALLOW_UNAUTHENTICATED`: no token needed on a loopback host; set by `npm start` only.
+    pub allow_unauthenticated: bool,
+    /// `STORE_PROMPT_METADATA`: put the prompt itself, not only its digest, on the object.
+    pub store_prompt_metadata: bool,
+}
+
+/// One variable that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfigProblem {
+    pub variable: &'static str,
+    /// What is expected. Never holds the value.
+    pub rule: String,
+}
+
+impl Secret {
+    /// Wraps a secret value.
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+/// Reads variables and gathers what is wrong with them.
+struct Reader<Lookup> {
+    lookup: Lookup,
+    problems: Vec<ConfigProblem>,
+}
+
+impl<Lookup: Fn(&str) -> Option<String>> Reader<Lookup> {
+    fn text(&self, variable: &str) -> Option<String> {
+        (self.lookup)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn secret(&self, variable: &str) -> Option<Secret> {
+        self.text(variable).map(Secret)
+    }
+
+    fn problem(&mut self, variable: &'static str, rule: impl Into<String>) {
+        self.problems.push(ConfigProblem { variable, rule: rule.into() });
+    }
+
+    fn number(&mut self, variable: &'static str, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+        let Some(text) = self.text(variable) else { return default };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                self.problem(variable, format!("must be a whole number from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+
+    fn small_number(&mut self, variable: &'static str, default: u16, max: u16) -> u16 {
+        u16::try_from(self.number(variable, u64::from(default), 1..=u64::from(max))).unwrap_or(default)
+    }
+
+    /// A value of a type that says itself what is wrong with a text.
+    fn parsed<T>(
+        &mut self,
+        variable: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, InvalidParameter>,
+    ) -> Option<T> {
+        match parse(&self.text(variable)?) {
+            Ok(value) => Some(value),
+            Err(InvalidParameter(rule)) => {
+                self.problem(variable, rule);
+                None
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Reads everything through `lookup`, which sees vars and secrets alike. Every problem is reported, not the first only.
+    pub fn parse(lookup: impl Fn(&str) -> Option<String>) -> (Self, Vec<ConfigProblem>) {
+        let mut reader = Reader { lookup, problems: Vec::new() };
+        let config = Self {
+            r2_enabled: reader.text("ENABLE_R2_STORAGE").as_deref() == Some("true"),
+            r2_public_url: reader.parsed("R2_PUBLIC_URL", public_url),
+            migration_batch_size: reader.small_number("MIGRATION_BATCH_SIZE", DEFAULT_MIGRATION_BATCH_SIZE, 100),
+            migration_concurrency: reader.small_number("MIGRATION_CONCURRENCY", DEFAULT_MIGRATION_CONCURRENCY, 16),
+            providers: reader
+                .parsed("IMAGE_PROVIDER", ProviderName::parse_list)
+                .unwrap_or_else(|| vec![ProviderName::Placeholder]),
+            provider_timeout_ms: reader.number("PROVIDER_TIMEOUT_MS", DEFAULT_PROVIDER_TIMEOUT_MS, 1_000..=600_000),
+            store_timeout_ms: reader.number("STORE_TIMEOUT_MS", DEFAULT_STORE_TIMEOUT_MS, 100..=300_000),
+            openai_base_url: reader.parsed("OPENAI_BASE_URL", BaseUrl::parse),
+            openai_api_key: reader.parsed("OPENAI_API_KEY", ApiKey::parse),
+            openai_image_model: reader.parsed("OPENAI_IMAGE_MODEL", ModelName::parse),
+            workers_ai_model: reader.parsed("WORKERS_AI_MODEL", ModelName::parse),
+            api_token: reader.secret("API_TOKEN"),
+            api_token_previous: reader.secret("API_TOKEN_PREVIOUS"),
+            allow_unauthenticated: reader.text("ALLOW_UNAUTHENTICATED").as_deref() == Some("true"),
+            store_prompt_metadata: reader.text("STORE_PROMPT_METADATA").as_deref() == Some("true"),
+        };
+        // Another server may do without a key.
+        let needs_key = config.providers.contains(&ProviderName::OpenAi) && config.openai_base_url.is_none();
+        if needs_key && reader.text("OPENAI_API_KEY").is_none() {
+            reader.problem("OPENAI_API_KEY", "must be set when IMAGE_PROVIDER names openai");
+        }
+        if config.api_token.is_none() && config.api_token_previous.is_some() {
+            reader.problem("API_TOKEN", "must be set when API_TOKEN_PREVIOUS is");
+        }
+        (config, reader.problems)
+    }
+}
+
+/// An `https` URL of a host and perhaps a path, without a trailing slash.
+fn public_url(text: &str) -> Result<String, InvalidParameter> {
+    let refusal = || InvalidParameter("must be an https:// URL without user, query and fragment".to_owned());
+    let url = text.trim_end_matches('/');
+    BaseUrl::parse(url).map_err(|_| refusal())?;
+    if url.starts_with("https://") { Ok(url.to_owned()) } else { Err(refusal()) }
+}
+
+/// Whether `host` (no port) names this machine.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    matches!(host, "localhost" | "[::1]")
+        || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> (Config, Vec<&'static str>) {
+        let (config, problems) = Config::parse(|name| {
+            pairs.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+        });
+        (config, problems.into_iter().map(|problem| problem.variable).collect())
+    }
+
+    #[test]
+    fn nothing_set_is_closed_embedded_and_placeholder() {
+        let (config, problems) = parse(&[]);
+        assert!(problems.is_empty());
+        assert!(!config.r2_enabled && !config.allow_unauthenticated && config.api_token.is_none());
+        assert_eq!(config.providers, [ProviderName::Placeholder]);
+        assert_eq!(config.migration_batch_size, 10);
+    }
+
+    #[test]
+    fn only_the_word_true_enables_r2() {
+        for (value, enabled) in [("true", true), (" true ", true), ("TRUE", false), ("1", false), ("", false)] {
+            assert_eq!(parse(&[("ENABLE_R2_STORAGE", value)]).0.r2_enabled, enabled, "{value}");
+        }
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_by_name() {
+        let (config, problems) = parse(&[
+            ("IMAGE_PROVIDER", "dalle"),
+            ("R2_PUBLIC_URL", "http://cdn.example.com"),
+            ("MIGRATION_BATCH_SIZE", "0"),
+            ("PROVIDER_TIMEOUT_MS", "soon"),
+            ("API_TOKEN_PREVIOUS", "old"),
+        ]);
+        assert_eq!(
+            problems,
+            ["R2_PUBLIC_URL", "MIGRATION_BATCH_SIZE", "IMAGE_PROVIDER", "PROVIDER_TIMEOUT_MS", "API_TOKEN"]
+        );
+        assert_eq!(config.r2_public_url, None);
+        assert_eq!(config.migration_batch_size, 10);
+    }
+
+    #[test]
+    fn the_public_url_is_https_and_loses_its_trailing_slash() {
+        let (config, problems) = parse(&[("R2_PUBLIC_URL", "https://cdn.example.com/")]);
+        assert!(problems.is_empty());
+        assert_eq!(config.r2_public_url.as_deref(), Some("https://cdn.example.com"));
+        for url in ["http://cdn.example.com", "https://", "https://user@host", "ftp://x", "https://a?b", "https://a b"]
+        {
+            assert_eq!(parse(&[("R2_PUBLIC_URL", url)]).1, ["R2_PUBLIC_URL"], "{url}");
+        }
+    }
+
+    #[test]
+    fn openai_itself_wants_a_key_and_other_servers_may_not() {
+        let openai = ("IMAGE_PROVIDER", "openai,placeholder");
+        assert_eq!(parse(&[openai]).1, ["OPENAI_API_KEY"]);
+        assert!(parse(&[openai, ("OPENAI_API_KEY", "sk-1")]).1.is_empty());
+        assert!(parse(&[openai, ("OPENAI_BASE_URL", "http://127.0.0.1:9090/v1")]).1.is_empty());
+    }
+
+    #[test]
+    fn secrets_have_no_text_form() {
+        let (config, _) = parse(&[("API_TOKEN", "hunter2"), ("OPENAI_API_KEY", "sk-hunter2")]);
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}
