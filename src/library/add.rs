@@ -1,0 +1,280 @@
+//! Adding an image: reserve, put, commit.
+
+use super::Library;
+use super::stores::Target;
+use crate::bytes::{Blob, Body, BodyParts};
+use crate::catalog::{
+    Associations, CatalogError, Commit, Committed, Content, Description, GenerationRecord, IdempotencyKey, ImageRecord,
+    Reservation, Status,
+};
+use crate::image::{
+    Context, Dimensions, Format, ImageId, ImageKey, Labels, ObjectKey, SafeName, Sha256Digest, Visibility,
+};
+use crate::runtime::Timestamp;
+use crate::store::{
+    ImageStore, ObjectMetadata, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, adopt_statement,
+};
+use crate::telemetry::Event;
+
+/// Ids tried before giving up: a key holds 32 random bits of its id, so that even the second is a coincidence.
+const MAX_ATTEMPTS: usize = 3;
+
+/// Where an image comes from, which decides its key.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A provider made it.
+    Generated(GenerationRecord),
+    /// A caller sent it.
+    Uploaded { context: Context, filename: Option<String> },
+}
+
+/// An image to add.
+#[derive(Debug)]
+pub struct NewImage {
+    /// The id to use, where an idempotency key has fixed it; a fresh one otherwise.
+    pub id: Option<ImageId>,
+    pub created_at: Timestamp,
+    pub body: Body,
+    pub format: Format,
+    pub dimensions: Option<Dimensions>,
+    /// The digest that the sender promises.
+    pub sha256: Option<Sha256Digest>,
+    pub source: Source,
+    pub visibility: Visibility,
+    pub associations: Associations,
+    pub labels: Labels,
+    /// Goes on the object beside what Stillstore puts there.
+    pub metadata: ObjectMetadata,
+    /// Completed together with the row.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// Why an image was not added. Nothing is readable, and nothing is left that the sweep does not find.
+#[derive(Debug)]
+pub enum AddError {
+    Store(StoreError),
+    Catalog(CatalogError),
+    /// The image was deleted or given up while it was being added.
+    Superseded,
+}
+
+impl From<CatalogError> for AddError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl Library {
+    /// Adds an image:
+    ///
+    /// 1. choose the home and the key;
+    /// 2. for R2, reserve the key with a `pending` row, so that a crash leaves nothing that no row names;
+    /// 3. put the bytes, into the database when R2 fails;
+    /// 4. commit the row as `stored`, which takes ownership of embedded bytes and completes the idempotency key.
+    ///
+    /// Costs one R2 class A operation and two database calls in R2 mode, two database calls in embedded mode (up to 4 MiB).
+    ///
+    /// # Errors
+    /// [`AddError`]; an uncertain failure of step 4 leaves a `pending` row and its bytes to the sweep.
+    pub async fn add(&self, mut image: NewImage) -> Result<ImageRecord, AddError> {
+        let mut body = std::mem::replace(&mut image.body, Body::empty());
+        for _ in 0..MAX_ATTEMPTS {
+            let id = image.id.unwrap_or_else(|| ImageId::from_random_bytes(self.runtime.random_bytes()));
+            let description = image.describe(id);
+            let (again, attempt_body) = split(body);
+            match self.attempt(&image, &description, attempt_body).await {
+                Err(AddError::Store(StoreError { kind: StoreErrorKind::KeyTaken, .. }))
+                    if image.id.is_none() && again.is_some() =>
+                {
+                    body = again.map_or_else(Body::empty, Body::from);
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(AddError::Store(StoreError::new(StoreErrorKind::Unavailable, "no free key")))
+    }
+
+    async fn attempt(&self, image: &NewImage, description: &Description, body: Body) -> Result<ImageRecord, AddError> {
+        let (store, reason) = match self.stores.target(image.visibility) {
+            Target::R2(store) => {
+                if let Some(record) = self.reserve(description).await? {
+                    return Ok(record);
+                }
+                (store, None)
+            }
+            Target::Embedded { store, reason } => (store, reason),
+        };
+        match self.put(image, description, store.as_ref(), body).await {
+            Ok(receipt) => self.commit(image, description, receipt, reason).await,
+            Err(error) => {
+                // Best effort, and without effect where nothing was reserved: a reservation that stays is swept once it is old.
+                let _ = self.catalog.abandon(description.id, self.runtime.now()).await;
+                Err(AddError::Store(error))
+            }
+        }
+    }
+
+    /// Reserves the key; the record, when an earlier attempt for the very same image came through after all.
+    async fn reserve(&self, description: &Description) -> Result<Option<ImageRecord>, AddError> {
+        let now = self.runtime.now();
+        match self.catalog.reserve(description, StorageKind::R2, now).await? {
+            Reservation::Reserved => Ok(None),
+            Reservation::KeyTaken => Err(AddError::Store(key_taken())),
+            Reservation::Exists(record) if record.status == Status::Stored => Ok(Some(*record)),
+            Reservation::Exists(_) => {
+                self.catalog.abandon(description.id, now).await?;
+                Err(AddError::Superseded)
+            }
+        }
+    }
+
+    /// Puts the bytes. When an interrupted attempt for the same image left other bytes under the key (a provider never makes
+    /// the same picture twice), those are taken: they were stored whole.
+    async fn put(
+        &self,
+        image: &NewImage,
+        description: &Description,
+        store: &dyn ImageStore,
+        body: Body,
+    ) -> Result<PutReceipt, StoreError> {
+        let object = PutObject {
+            key: description.key.clone(),
+            body,
+            format: image.format,
+            sha256: image.sha256,
+            metadata: image.object_metadata(description),
+        };
+        match store.put(object).await {
+            Err(error) if error.kind == StoreErrorKind::KeyTaken => self.find_own(description).await?.ok_or(error),
+            outcome => outcome,
+        }
+    }
+
+    /// A receipt for bytes that an earlier attempt for the very same image stored.
+    async fn find_own(&self, description: &Description) -> Result<Option<PutReceipt>, StoreError> {
+        for storage in [StorageKind::R2, StorageKind::D1] {
+            let Some(store) = self.stores.at(storage) else { continue };
+            let Some(info) = store.head(&description.key).await? else { continue };
+            let is_own = info.metadata.get("image-id") == Some(&description.id.to_string());
+            if let Some(sha256) = info.sha256.filter(|_| is_own) {
+                let size_bytes = info.size_bytes;
+                return Ok(Some(PutReceipt { storage, size_bytes, sha256, fallback_reason: None }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn commit(
+        &self,
+        image: &NewImage,
+        description: &Description,
+        receipt: PutReceipt,
+        reason: Option<&'static str>,
+    ) -> Result<ImageRecord, AddError> {
+        let fallback_reason = receipt.fallback_reason.or_else(|| reason.map(str::to_owned));
+        if let Some(reason) = &fallback_reason {
+            self.recorder.record(&Event::Fallback { key: description.key.to_string(), reason: reason.clone() });
+        }
+        let content = Content { size_bytes: receipt.size_bytes, sha256: receipt.sha256, dimensions: image.dimensions };
+        let commit = Commit {
+            description,
+            storage: receipt.storage,
+            content: &content,
+            generation: match &image.source {
+                Source::Generated(generation) => Some(generation),
+                Source::Uploaded { .. } => None,
+            },
+            fallback_reason: fallback_reason.as_deref(),
+            idempotency: image.idempotency.as_ref(),
+            extra: match receipt.storage {
+                StorageKind::D1 => vec![adopt_statement(&description.key, &description.id)],
+                StorageKind::R2 => Vec::new(),
+            },
+            now: self.runtime.now(),
+        };
+        // Once more after a failure: the first may have taken effect, and committing twice is committing once.
+        let committed = match self.catalog.commit(commit.clone()).await {
+            Err(_) => self.catalog.commit(commit).await?,
+            Ok(committed) => committed,
+        };
+        match committed {
+            Committed::Done(record) => Ok(record),
+            Committed::AlreadyStored(record) => {
+                if record.storage != receipt.storage {
+                    self.discard(&description.key, receipt.storage).await;
+                }
+                Ok(record)
+            }
+            Committed::KeyTaken => Err(AddError::Store(key_taken())),
+            Committed::Lost => {
+                self.discard(&description.key, receipt.storage).await;
+                Err(AddError::Superseded)
+            }
+        }
+    }
+
+    /// Removes bytes that a deletion could not see because they arrived after it. Best effort: the row, if one is left, is still
+    /// `deleting` and the sweep goes over it again.
+    async fn discard(&self, key: &ObjectKey, storage: StorageKind) {
+        if let Some(store) = self.stores.at(storage) {
+            let _ = store.delete(key).await;
+        }
+    }
+}
+
+impl NewImage {
+    fn describe(&self, id: ImageId) -> Description {
+        let (key, context, filename) = match &self.source {
+            Source::Generated(_) => {
+                (ImageKey::Generated { id, created_at: self.created_at, format: self.format }, None, None)
+            }
+            Source::Uploaded { context, filename } => {
+                let name = SafeName::from_filename(filename.as_deref().unwrap_or_default());
+                let key = ImageKey::Uploaded {
+                    context: context.clone(),
+                    id,
+                    created_at: self.created_at,
+                    name,
+                    format: self.format,
+                };
+                (key, Some(context.clone()), filename.clone())
+            }
+        };
+        Description {
+            id,
+            key: key.object_key(),
+            format: self.format,
+            visibility: self.visibility,
+            filename,
+            context,
+            associations: self.associations.clone(),
+            labels: self.labels.clone(),
+            created_at: self.created_at,
+        }
+    }
+
+    fn object_metadata(&self, description: &Description) -> ObjectMetadata {
+        let mut metadata = self.metadata.clone();
+        metadata.insert("image-id".to_owned(), description.id.to_string());
+        let associations = &self.associations;
+        for (name, value) in [("persona-id", &associations.persona_id), ("session-id", &associations.session_id)] {
+            if let Some(value) = value {
+                metadata.insert(name.to_owned(), value.clone());
+            }
+        }
+        metadata
+    }
+}
+
+fn key_taken() -> StoreError {
+    StoreError::new(StoreErrorKind::KeyTaken, "another image has the key")
+}
+
+/// A body that can be sent again, and the body to send now.
+fn split(body: Body) -> (Option<Blob>, Body) {
+    let promised_bytes = body.promised_bytes();
+    match body.into_parts() {
+        BodyParts::Blob(blob) => (Some(blob.clone()), blob.into()),
+        BodyParts::Source(source) => (None, Body::from_source(source, promised_bytes)),
+    }
+}

@@ -1,0 +1,50 @@
+//! Images as a whole: every flow that touches both the bytes and the row.
+//!
+//! Invariants, held through any failure of any call and checked by `tests/native/crash`:
+//! - a row that says `stored` names bytes that are there, whole;
+//! - bytes in R2 are named by a row (`pending` before they are written, `deleting` until they are gone);
+//! - bytes in the embedded store are named by a row or unowned, and unowned ones are swept.
+
+mod add;
+mod budget;
+mod open;
+mod remove;
+mod stores;
+mod sweep;
+
+pub use add::{AddError, NewImage, Source};
+pub use budget::MemoryBudget;
+pub use open::OpenError;
+pub use remove::RemoveError;
+pub use stores::{Placement, Stores};
+pub use sweep::{SWEEP_AFTER_MS, Swept};
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use crate::catalog::Catalog;
+use crate::image::ImageId;
+use crate::runtime::Runtime;
+use crate::telemetry::Recorder;
+
+/// The cache in front of the Worker, which answers for public images without asking.
+#[async_trait(?Send)]
+pub trait EdgeCache: 'static {
+    /// Makes the cache forget an image everywhere.
+    ///
+    /// # Errors
+    /// The platform's words; the cache may go on answering.
+    async fn purge(&self, id: ImageId) -> Result<(), String>;
+}
+
+/// The images of one deployment, for the length of one request.
+#[derive(Clone)]
+pub struct Library {
+    pub catalog: Catalog,
+    pub stores: Stores,
+    pub runtime: Rc<dyn Runtime>,
+    pub recorder: Recorder,
+    pub budget: Rc<MemoryBudget>,
+    pub cache: Rc<dyn EdgeCache>,
+}

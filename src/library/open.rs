@@ -1,0 +1,56 @@
+//! Opening a stored image for reading.
+
+use super::Library;
+use crate::catalog::{CatalogError, ServableImage, Serving};
+use crate::store::{ByteRange, StoreError, StoreErrorKind, StoredObject};
+
+/// Why bytes could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    Store(StoreError),
+    Catalog(CatalogError),
+    /// Deleted between the reading of the row and of the bytes.
+    Gone,
+    /// The row says stored, and the bytes are not there.
+    Missing,
+}
+
+impl Library {
+    /// Opens the bytes of `image`, or the part of them in `range`. When they are not where the row said, the row is read once
+    /// more: a migration or a deletion may have moved on in between.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(&self, image: &ServableImage, range: Option<ByteRange>) -> Result<StoredObject, OpenError> {
+        if let Some(object) = self.open_at(image, range).await? {
+            return Ok(object);
+        }
+        let Serving::Found(again) = self.catalog.find_for_serving(image.id).await.map_err(OpenError::Catalog)? else {
+            return Err(OpenError::Gone);
+        };
+        if again.version == image.version {
+            return Err(OpenError::Missing);
+        }
+        self.open_at(&again, range).await?.ok_or(OpenError::Missing)
+    }
+
+    async fn open_at(
+        &self,
+        image: &ServableImage,
+        range: Option<ByteRange>,
+    ) -> Result<Option<StoredObject>, OpenError> {
+        let store = self.stores.at(image.storage).ok_or_else(|| {
+            OpenError::Store(StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound"))
+        })?;
+        let object = store.get(&image.key, range).await.map_err(OpenError::Store)?;
+        if let Some(object) = &object {
+            let same_size = object.info.size_bytes == image.size_bytes;
+            let same_digest = object.info.sha256.is_none_or(|sha256| sha256 == image.sha256);
+            if !(same_size && same_digest) {
+                let detail = format!("{} differs from its row", image.key);
+                return Err(OpenError::Store(StoreError::new(StoreErrorKind::Corrupt, detail)));
+            }
+        }
+        Ok(object)
+    }
+}

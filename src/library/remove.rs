@@ -1,0 +1,67 @@
+//! Removing an image: mark, remove the bytes, forget.
+
+use super::Library;
+use crate::catalog::{CatalogError, DeleteStep, ImageRecord};
+use crate::image::ImageId;
+use crate::store::{StorageKind, StoreError, StoreErrorKind};
+
+/// Why an image was not removed yet. The row stays `deleting`, unreadable, until another call or the sweep is through.
+#[derive(Debug)]
+pub enum RemoveError {
+    Store(StoreError),
+    Catalog(CatalogError),
+    /// The cache in front may still answer for it.
+    Cache(String),
+    /// There never was such an image.
+    NotFound,
+}
+
+impl From<CatalogError> for RemoveError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl Library {
+    /// Removes an image for good; doing it twice is fine:
+    ///
+    /// 1. mark the row `deleting`: from here on nobody can read it;
+    /// 2. delete the bytes, wherever they may be;
+    /// 3. make the cache in front forget it;
+    /// 4. turn the row into a tombstone without personal data.
+    ///
+    /// # Errors
+    /// [`RemoveError`].
+    pub async fn remove(&self, id: ImageId) -> Result<(), RemoveError> {
+        match self.catalog.begin_delete(id, self.runtime.now()).await? {
+            DeleteStep::NotFound => Err(RemoveError::NotFound),
+            DeleteStep::AlreadyDeleted => Ok(()),
+            DeleteStep::Delete(record) => self.finish_removal(&record).await,
+        }
+    }
+
+    pub(super) async fn finish_removal(&self, record: &ImageRecord) -> Result<(), RemoveError> {
+        for storage in homes(record) {
+            self.delete_bytes(record, storage).await.map_err(RemoveError::Store)?;
+        }
+        self.cache.purge(record.description.id).await.map_err(RemoveError::Cache)?;
+        self.catalog.finish_delete(record.description.id, record.version, self.runtime.now()).await?;
+        Ok(())
+    }
+
+    async fn delete_bytes(&self, record: &ImageRecord, storage: StorageKind) -> Result<(), StoreError> {
+        match self.stores.at(storage) {
+            Some(store) => store.delete(&record.description.key).await,
+            // Bytes that fell back to the database were at most tried in a bucket that is not bound.
+            None if storage != record.storage => Ok(()),
+            None => Err(StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound")),
+        }
+    }
+}
+
+/// Every home where bytes of the record may be. A put that failed or timed out may have happened all the same, so that an image
+/// which fell back, or never got as far as `stored`, may be in both.
+fn homes(record: &ImageRecord) -> Vec<StorageKind> {
+    let certain = record.content.is_some() && record.fallback_reason.is_none();
+    if certain { vec![record.storage] } else { vec![StorageKind::R2, StorageKind::D1] }
+}
