@@ -1,0 +1,152 @@
+//! What `POST /api/generate-image` answers.
+
+use serde::Serialize;
+
+use super::representation::ImageBody;
+use super::{Code, Exchange, Problem, Response};
+use crate::catalog::{FailedProvider, GenerationRecord, ImageRecord};
+use crate::image::Sha256Digest;
+use crate::store::StorageKind;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GenerateBody<'record> {
+    success: bool,
+    image_url: &'record str,
+    original_url: &'record str,
+    /// Whether a later provider of the list made the image.
+    fallback: bool,
+    /// Why, and why the bytes are not in R2 when they should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback_reason: Option<String>,
+    storage: StorageBody<'record>,
+    generation: GenerationBody<'record>,
+    image: ImageBody<'record>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StorageBody<'record> {
+    r#type: StorageKind,
+    r2_key: Option<&'record str>,
+    details: StorageDetails<'record>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback_reason: Option<&'record str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StorageDetails<'record> {
+    key: &'record str,
+    size: Option<u64>,
+    content_type: &'static str,
+    sha256: Option<Sha256Digest>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GenerationBody<'record> {
+    provider: &'record str,
+    prompt: &'record str,
+    size: &'record str,
+    quality: Option<&'record str>,
+    fallback: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback_reason: Option<String>,
+    metadata: GenerationMetadata<'record>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GenerationMetadata<'record> {
+    model: Option<&'record str>,
+    style: Option<&'record str>,
+    revised_prompt: Option<&'record str>,
+    total_tokens: Option<u64>,
+    width: Option<u32>,
+    height: Option<u32>,
+    generated_at: String,
+    failed_providers: &'record [FailedProvider],
+}
+
+impl Exchange<'_> {
+    /// The answer that tells of a generated image; the same for the request that made it and for each that repeats it.
+    pub(super) fn generate_answer(
+        &self,
+        record: &ImageRecord,
+        origin: &str,
+        replayed: bool,
+    ) -> Result<Response, Problem> {
+        let generation = record
+            .generation
+            .as_ref()
+            .ok_or_else(|| Problem::plain(Code::InternalError).because(&"a generated image without its generation"))?;
+        let (image_url, _) = self.url_of(record, origin);
+        let provider_fallback = provider_fallback_reason(generation);
+        let reasons: Vec<&str> =
+            provider_fallback.as_deref().into_iter().chain(record.fallback_reason.as_deref()).collect();
+        let body = GenerateBody {
+            success: true,
+            original_url: generation.original_url.as_deref().unwrap_or(&image_url),
+            image_url: &image_url,
+            fallback: provider_fallback.is_some(),
+            fallback_reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            storage: storage_body(record),
+            generation: generation_body(record, generation, provider_fallback.clone()),
+            image: self.image_body(record, origin),
+        };
+        let mut response = Response::json(200, &body);
+        if replayed {
+            response.set_header("Idempotency-Replayed", "true");
+        }
+        Ok(response)
+    }
+}
+
+fn storage_body(record: &ImageRecord) -> StorageBody<'_> {
+    let description = &record.description;
+    let key = description.key.as_str();
+    StorageBody {
+        r#type: record.storage,
+        r2_key: (record.storage == StorageKind::R2).then_some(key),
+        details: StorageDetails {
+            key,
+            size: record.content.as_ref().map(|content| content.size_bytes),
+            content_type: description.format.content_type(),
+            sha256: record.content.as_ref().map(|content| content.sha256),
+        },
+        fallback_reason: record.fallback_reason.as_deref(),
+    }
+}
+
+fn generation_body<'record>(
+    record: &'record ImageRecord,
+    generation: &'record GenerationRecord,
+    fallback_reason: Option<String>,
+) -> GenerationBody<'record> {
+    let dimensions = record.content.as_ref().and_then(|content| content.dimensions);
+    GenerationBody {
+        provider: &generation.provider,
+        prompt: &generation.prompt,
+        size: &generation.size,
+        quality: generation.quality.as_deref(),
+        fallback: fallback_reason.is_some(),
+        fallback_reason,
+        metadata: GenerationMetadata {
+            model: generation.model.as_deref(),
+            style: generation.style.as_deref(),
+            revised_prompt: generation.revised_prompt.as_deref(),
+            total_tokens: generation.total_tokens,
+            width: dimensions.map(|dimensions| dimensions.width),
+            height: dimensions.map(|dimensions| dimensions.height),
+            generated_at: record.description.created_at.to_iso8601(),
+            failed_providers: &generation.failed_providers,
+        },
+    }
+}
+
+/// `openai: provider-timeout` for each provider that was tried before the one that answered.
+fn provider_fallback_reason(generation: &GenerationRecord) -> Option<String> {
+    let failures = generation.failed_providers.iter().map(|failed| format!("{}: {}", failed.provider, failed.reason));
+    Some(failures.collect::<Vec<_>>().join(", ")).filter(|reasons| !reasons.is_empty())
+}

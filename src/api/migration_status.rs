@@ -1,0 +1,88 @@
+//! `GET /api/migrate-images`: how far the images are out of the database.
+
+use serde::Serialize;
+
+use super::{Exchange, Problem, Response};
+use crate::catalog::Statistics;
+
+/// A base64 text takes four characters for three bytes.
+const BASE64_CHARS: u64 = 4;
+const BASE64_BYTES: u64 = 3;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the fields that operators' tools read")]
+struct StatusBody<'app> {
+    success: bool,
+    r2_configured: bool,
+    r2_status: &'static str,
+    r2_objects_count: u64,
+    enable_r2_storage: bool,
+    public_url: Option<&'app str>,
+    batch_size: u16,
+    concurrency: u16,
+    migration_ready: bool,
+    migration_stats: MigrationStats,
+    available_actions: &'static [&'static str],
+    api_version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MigrationStats {
+    total_images: u64,
+    migrated_images: u64,
+    base64_images: u64,
+    partially_migrated_images: u64,
+    failed_images: u64,
+    /// Embedded images that were meant for R2.
+    fallback_images: u64,
+    /// Percent, 100 when there is nothing to migrate.
+    migration_progress: f64,
+    /// Bytes of database that the embedded images take as base64.
+    estimated_space_saved: u64,
+}
+
+impl Exchange<'_> {
+    pub(super) async fn migration_status(&self) -> Result<Response, Problem> {
+        let config = &self.app.config;
+        let statistics = self.library.catalog.statistics().await?;
+        let r2_status = match self.r2_state().await {
+            "enabled" => "connected",
+            state => state,
+        };
+        let body = StatusBody {
+            success: true,
+            r2_configured: self.app.r2.is_some(),
+            r2_status,
+            r2_objects_count: statistics.r2_images,
+            enable_r2_storage: config.r2_enabled,
+            public_url: config.r2_public_url.as_deref(),
+            batch_size: config.migration_batch_size,
+            concurrency: config.migration_concurrency,
+            migration_ready: r2_status == "connected",
+            migration_stats: migration_stats(&statistics),
+            available_actions: &[],
+            api_version: env!("CARGO_PKG_VERSION"),
+        };
+        Ok(Response::json(200, &body))
+    }
+}
+
+fn migration_stats(statistics: &Statistics) -> MigrationStats {
+    let total = statistics.r2_images + statistics.d1_images;
+    // Counts stay far below 2^53, where a float stops being exact.
+    #[allow(clippy::cast_precision_loss)]
+    let migration_progress =
+        if total == 0 { 100.0 } else { (statistics.r2_images as f64 / total as f64 * 1000.0).round() / 10.0 };
+    MigrationStats {
+        total_images: total,
+        migrated_images: statistics.r2_images,
+        base64_images: statistics.d1_images,
+        partially_migrated_images: 0,
+        failed_images: 0,
+        fallback_images: statistics.fallback_images,
+        migration_progress,
+        estimated_space_saved: statistics.d1_bytes.div_ceil(BASE64_BYTES) * BASE64_CHARS,
+    }
+}

@@ -1,0 +1,166 @@
+//! The HTTP API: what a request may ask, who may ask it, and how answers look.
+
+mod auth;
+mod cors;
+mod generate_answer;
+mod generate_image;
+mod health;
+mod images;
+mod metrics;
+mod migration_status;
+mod problem;
+mod representation;
+mod request;
+mod response;
+mod route;
+mod serve;
+mod upload;
+
+pub use auth::Gate;
+pub use cors::CorsPolicy;
+pub use problem::{Code, Problem};
+pub use request::{MAX_JSON_BYTES, Method, Request};
+pub use response::Response;
+pub use route::{Access, Route};
+
+use std::rc::Rc;
+
+use crate::catalog::Catalog;
+use crate::config::{Config, ConfigProblem};
+use crate::generate::Chain;
+use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
+use crate::runtime::Runtime;
+use crate::store::{EmbeddedStore, ImageStore};
+use crate::telemetry::{Counters, Event, Recorder, Sink};
+
+/// Everything that lives as long as an isolate.
+pub struct App {
+    pub config: Config,
+    pub problems: Vec<ConfigProblem>,
+    pub cors: CorsPolicy,
+    pub catalog: Catalog,
+    /// The bucket, when it is bound.
+    pub r2: Option<Rc<dyn ImageStore>>,
+    pub embedded: Rc<EmbeddedStore>,
+    pub generators: Chain,
+    pub runtime: Rc<dyn Runtime>,
+    pub sink: Rc<dyn Sink>,
+    pub counters: Rc<Counters>,
+    pub budget: Rc<MemoryBudget>,
+    pub cache: Rc<dyn EdgeCache>,
+}
+
+/// What a handler works with: the app, and the library and recorder of this one request.
+struct Exchange<'app> {
+    app: &'app App,
+    library: Library,
+}
+
+impl App {
+    /// The library as seen by one piece of work, whose events carry `request_id`.
+    #[must_use]
+    pub fn library(&self, request_id: &str) -> Library {
+        let recorder = Recorder::new(Rc::clone(&self.sink), Rc::clone(&self.counters), request_id);
+        let placement = Placement {
+            r2_enabled: self.config.r2_enabled,
+            r2_is_public: self.config.r2_public_url.is_some(),
+            timeout_ms: self.config.store_timeout_ms,
+        };
+        Library {
+            catalog: self.catalog.clone(),
+            stores: Stores::new(
+                self.r2.clone(),
+                Rc::clone(&self.embedded),
+                Rc::clone(&self.runtime),
+                &recorder,
+                placement,
+            ),
+            runtime: Rc::clone(&self.runtime),
+            recorder,
+            budget: Rc::clone(&self.budget),
+            cache: Rc::clone(&self.cache),
+        }
+    }
+
+    /// Logs what is wrong with the configuration, once an isolate.
+    pub fn report_configuration(&self) {
+        if !self.problems.is_empty() {
+            let recorder = Recorder::new(Rc::clone(&self.sink), Rc::clone(&self.counters), "start");
+            recorder.record(&Event::Configuration { problems: self.problems.clone() });
+        }
+    }
+}
+
+/// Answers a request. Never fails: whatever goes wrong is a problem document.
+pub async fn handle(app: &App, request: Request) -> Response {
+    let started_at = app.runtime.now();
+    let request_id = request_id(&request, app.runtime.as_ref());
+    let exchange = Exchange { app, library: app.library(&request_id) };
+    let method = request.method;
+    let origin = request.header("origin").map(str::to_owned);
+    let route = Route::parse(method, &request.path);
+    let name = route.as_ref().map_or("none", Route::name);
+
+    let (mut response, outcome, cause) = match exchange.answer(route, request).await {
+        Ok(response) => (response, "ok", None),
+        Err(problem) => (problem.clone().into_response(&request_id), problem.code.as_str(), problem.cause),
+    };
+
+    app.cors.apply(origin.as_deref(), &mut response);
+    response.set_header("X-Request-Id", request_id);
+    response.set_header("X-Content-Type-Options", "nosniff");
+    if method == Method::Head {
+        response.body = None;
+    }
+    exchange.library.recorder.record(&Event::Request {
+        method: method.as_str().to_owned(),
+        route: name,
+        status: response.status,
+        outcome,
+        duration_ms: app.runtime.now().millis_since(started_at),
+        cause,
+    });
+    response
+}
+
+impl Exchange<'_> {
+    async fn answer(&self, route: Result<Route, Problem>, request: Request) -> Result<Response, Problem> {
+        if request.method == Method::Options {
+            return self.app.cors.preflight(&request).ok_or_else(|| Problem::plain(Code::RouteNotFound));
+        }
+        let route = route?;
+        if route.access() == Access::Token {
+            Gate::new(&self.app.config).require_token(&request)?;
+            self.require_sound_configuration()?;
+        }
+        match route {
+            Route::GenerateImage => self.generate_image(request).await,
+            Route::UploadImage => self.upload_image(request).await,
+            Route::ListImages => self.list_images(&request).await,
+            Route::DescribeImage(id) => self.describe_image(&request, id).await,
+            Route::DeleteImage(id) => self.delete_image(id).await,
+            Route::SignImageUrl(id) => self.sign_image_url(request, id).await,
+            Route::ServeImage(id) => self.serve_image(&request, id).await,
+            Route::MigrationStatus => self.migration_status().await,
+            Route::Health => self.health().await,
+            Route::Metrics => Ok(self.metrics()),
+        }
+    }
+
+    /// Stored images stay readable whatever is wrong with the configuration; everything else waits for its repair.
+    fn require_sound_configuration(&self) -> Result<(), Problem> {
+        if self.app.problems.is_empty() {
+            return Ok(());
+        }
+        let problems = self.app.problems.iter().map(|problem| format!("{} {}", problem.variable, problem.rule));
+        Err(Problem::new(Code::ConfigurationInvalid, problems.collect::<Vec<_>>().join("; ")))
+    }
+}
+
+/// The caller's request id when it is a sane one, else a fresh one.
+fn request_id(request: &Request, runtime: &dyn Runtime) -> String {
+    let is_sane = |id: &&str| {
+        (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    };
+    request.header("x-request-id").filter(is_sane).map_or_else(|| hex::encode(runtime.random_bytes()), str::to_owned)
+}

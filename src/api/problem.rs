@@ -1,0 +1,234 @@
+//! Errors as callers see them: RFC 9457 problem documents with a stable code, and an inside message for the log.
+
+use serde::Serialize;
+
+use super::response::Response;
+use crate::bytes::BodyError;
+use crate::catalog::CatalogError;
+use crate::sql::DatabaseErrorKind;
+
+/// How long to wait, in seconds, before trying again when a service is down.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $status:literal $code:literal $title:literal => $remedy:literal;)+) => {
+        /// Every code that an error can carry. Codes are stable: clients branch on them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The code as text.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The HTTP status; never 2xx.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)+ }
+            }
+
+            /// What went wrong, the same for every occurrence.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+
+            /// What to do about it.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$name => $remedy,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A field breaks a rule; `field` names it.
+    InvalidField = 400 "invalid-field" "A field is missing or breaks a rule" => "Correct the field named in `field` and send the request again.";
+    /// The body is not a JSON object.
+    InvalidJson = 400 "invalid-json" "The body is not a JSON object" => "Send one JSON object as the body.";
+    /// The body did not arrive whole.
+    BodyInterrupted = 400 "body-interrupted" "The body did not arrive whole" => "Nothing was stored; send the request again.";
+    /// No or wrong token.
+    Unauthorized = 401 "unauthorized" "A valid token is required" => "Send `Authorization: Bearer` with the value of API_TOKEN.";
+    /// The signature of a URL does not fit.
+    SignatureInvalid = 403 "signature-invalid" "The image is private" => "Ask the owner for a signed URL, or send the API token.";
+    /// The signed URL is too old.
+    SignatureExpired = 403 "signature-expired" "The signed URL has expired" => "Ask the owner for a new signed URL.";
+    /// No such route.
+    RouteNotFound = 404 "route-not-found" "There is no such route" => "See the API documentation for the routes.";
+    /// No such image.
+    ImageNotFound = 404 "image-not-found" "There is no image with this id" => "Check the id; GET /api/images lists the images.";
+    /// The route exists, the method does not.
+    MethodNotAllowed = 405 "method-not-allowed" "The route does not answer this method" => "Use one of the methods in the Allow header.";
+    /// The same idempotency key is being worked on.
+    IdempotencyInProgress = 409 "idempotency-in-progress" "A request with this Idempotency-Key is being worked on" => "Wait as long as Retry-After says, then send the same request again.";
+    /// The image was deleted.
+    ImageDeleted = 410 "image-deleted" "The image was deleted" => "Stop asking for it.";
+    /// An unpromised body over the buffer's size.
+    LengthRequired = 411 "length-required" "A Content-Length is required for a body of this size" => "Send the Content-Length header.";
+    /// If-Match or If-Unmodified-Since does not hold.
+    PreconditionFailed = 412 "precondition-failed" "A precondition of the request does not hold" => "Read the image again without the precondition.";
+    /// The body is over the limit.
+    BodyTooLarge = 413 "body-too-large" "The body is over the limit" => "Send fewer bytes; the limit is in `detail`.";
+    /// The wrong content type for the route.
+    UnsupportedMediaType = 415 "unsupported-media-type" "The route does not take this content type" => "Send the content type named in `detail`.";
+    /// The bytes are no image.
+    NotAnImage = 415 "not-an-image" "The bytes are not an image that Stillstore knows" => "Send a JPEG, PNG, GIF, WebP, SVG, AVIF or HEIC file.";
+    /// The Range lies outside the image.
+    RangeNotSatisfiable = 416 "range-not-satisfiable" "The range lies outside the image" => "Ask for a range within the size given by Content-Range.";
+    /// The digest that the client sent does not fit its bytes.
+    ChecksumMismatch = 422 "checksum-mismatch" "The bytes do not have the given SHA-256" => "Nothing was stored; compute the digest again, or send the bytes again.";
+    /// The same idempotency key with another body.
+    IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key was used with another body" => "Use a new key for a new request.";
+    /// The provider refused the prompt.
+    PromptRefused = 422 "prompt-refused" "The provider's moderation refused the prompt" => "Change the prompt.";
+    /// The provider says that there were too many requests.
+    ProviderRateLimited = 429 "provider-rate-limited" "The image provider is rate limited" => "Wait as long as Retry-After says, then try again.";
+    /// A bug.
+    InternalError = 500 "internal-error" "Something failed that should not" => "Try again; if it persists, report the request id.";
+    /// The row is there, its bytes are not.
+    BytesMissing = 500 "bytes-missing" "The stored bytes cannot be found" => "Report the request id; the operator should run validate.";
+    /// The provider failed or could not be reached.
+    ProviderUnavailable = 502 "provider-unavailable" "The image provider failed" => "Try again later, or name another provider in IMAGE_PROVIDER.";
+    /// The provider refused our request or our credentials.
+    ProviderRejected = 502 "provider-rejected" "The image provider rejected the request" => "Check the provider's credentials, model and parameters.";
+    /// The provider answered without an image.
+    ProviderAnswerEmpty = 502 "provider-answer-empty" "The image provider answered without an image" => "Try again, or change the prompt.";
+    /// The provider's bytes are no whole image, or too large.
+    ProviderImageInvalid = 502 "provider-image-invalid" "The image provider answered with bytes that are not a whole image within the limit" => "Try again, or name another provider in IMAGE_PROVIDER.";
+    /// No token is configured.
+    TokenNotConfigured = 503 "token-not-configured" "API_TOKEN is not set, so this route is closed" => "Set it with `npx wrangler secret put API_TOKEN`.";
+    /// Vars or secrets are wrong.
+    ConfigurationInvalid = 503 "configuration-invalid" "The configuration has problems" => "Correct the variables named in `detail`; GET /health lists them.";
+    /// No store takes or gives the bytes.
+    StorageUnavailable = 503 "storage-unavailable" "Image storage is unavailable" => "Wait as long as Retry-After says, then try again.";
+    /// The database does not answer.
+    DatabaseUnavailable = 503 "database-unavailable" "The database is unavailable" => "Wait as long as Retry-After says, then try again.";
+    /// The database has no tables.
+    DatabaseNotMigrated = 503 "database-not-migrated" "The database lacks Stillstore's tables" => "Run `npx wrangler d1 migrations apply DB --remote`.";
+    /// The provider took too long.
+    ProviderTimeout = 504 "provider-timeout" "The image provider did not answer in time" => "Try again, or raise PROVIDER_TIMEOUT_MS.";
+}
+
+/// An error on its way to a caller.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub code: Code,
+    /// For the caller: what was wrong this time.
+    pub detail: String,
+    /// The field that breaks a rule.
+    pub field: Option<String>,
+    /// For the log only.
+    pub cause: Option<String>,
+    /// Headers that belong to the error: `Allow`, `Retry-After`, `Content-Range`, `WWW-Authenticate`.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+#[derive(Serialize)]
+struct Document<'problem> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'problem str,
+    remedy: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'problem str>,
+    request_id: &'problem str,
+}
+
+impl Problem {
+    /// A problem with what was wrong this time.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let headers = match code {
+            Code::StorageUnavailable | Code::DatabaseUnavailable => {
+                vec![("Retry-After", RETRY_AFTER_SECONDS.to_string())]
+            }
+            Code::Unauthorized => vec![("WWW-Authenticate", "Bearer".to_owned())],
+            _ => Vec::new(),
+        };
+        Self { code, detail: detail.into(), field: None, cause: None, headers }
+    }
+
+    /// A problem that its title says in full.
+    #[must_use]
+    pub fn plain(code: Code) -> Self {
+        Self::new(code, code.title())
+    }
+
+    /// A field that breaks `rule`.
+    #[must_use]
+    pub fn field(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        let field = field.into();
+        let detail = format!("{field} {}", rule.into());
+        Self { field: Some(field), ..Self::new(Code::InvalidField, detail) }
+    }
+
+    /// Adds the inside message for the log.
+    #[must_use]
+    pub fn because(mut self, cause: &impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The answer that carries the problem.
+    #[must_use]
+    pub fn into_response(self, request_id: &str) -> Response {
+        let document = Document {
+            r#type: format!("urn:stillstore:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status(),
+            code: self.code.as_str(),
+            detail: &self.detail,
+            remedy: self.code.remedy(),
+            field: self.field.as_deref(),
+            request_id,
+        };
+        let mut response = Response::json(self.code.status(), &document);
+        response.set_header("Content-Type", "application/problem+json");
+        response.set_header("Cache-Control", "no-store");
+        for (name, value) in self.headers {
+            response.set_header(name, value);
+        }
+        response
+    }
+}
+
+impl From<CatalogError> for Problem {
+    fn from(error: CatalogError) -> Self {
+        let code = match error.kind() {
+            DatabaseErrorKind::Schema => Code::DatabaseNotMigrated,
+            DatabaseErrorKind::Unavailable => Code::DatabaseUnavailable,
+            DatabaseErrorKind::Constraint | DatabaseErrorKind::Corrupt => Code::InternalError,
+        };
+        Self::plain(code).because(&error)
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLong { limit_bytes } => {
+                Self::new(Code::BodyTooLarge, format!("the body may have at most {limit_bytes} bytes"))
+            }
+            BodyError::TooShort { .. } => Self::new(Code::BodyInterrupted, error.to_string()),
+            BodyError::Interrupted(_) => Self::plain(Code::BodyInterrupted).because(&error),
+        }
+    }
+}

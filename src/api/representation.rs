@@ -1,0 +1,97 @@
+//! How images look in answers.
+
+use serde::Serialize;
+
+use super::Exchange;
+use super::auth::{DEFAULT_SIGNED_URL_SECONDS, Gate};
+use crate::catalog::{GenerationRecord, ImageRecord, Status};
+use crate::image::{Context, ImageId, Labels, Sha256Digest, Visibility};
+use crate::runtime::Timestamp;
+use crate::store::StorageKind;
+
+/// An image's record. `content_type` keeps the spelling of upload answers, the ids keep that of generate requests.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageBody<'record> {
+    id: ImageId,
+    url: String,
+    /// When a private image's signed `url` ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url_expires_at: Option<String>,
+    key: &'record str,
+    status: Status,
+    size: Option<u64>,
+    #[serde(rename = "content_type")]
+    content_type: &'static str,
+    sha256: Option<Sha256Digest>,
+    width: Option<u32>,
+    height: Option<u32>,
+    filename: Option<&'record str>,
+    storage: StorageKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback_reason: Option<&'record str>,
+    visibility: Visibility,
+    context: Option<&'record Context>,
+    persona_id: Option<&'record str>,
+    session_id: Option<&'record str>,
+    participant_id: Option<&'record str>,
+    table_id: Option<&'record str>,
+    metadata: &'record Labels,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<&'record GenerationRecord>,
+    created_at: String,
+    updated_at: String,
+}
+
+impl Exchange<'_> {
+    /// The record as answers show it.
+    pub(super) fn image_body<'record>(&self, record: &'record ImageRecord, origin: &str) -> ImageBody<'record> {
+        let description = &record.description;
+        let content = record.content.as_ref();
+        let dimensions = content.and_then(|content| content.dimensions);
+        let (url, url_expires_at) = self.url_of(record, origin);
+        ImageBody {
+            id: description.id,
+            url,
+            url_expires_at: url_expires_at.map(Timestamp::to_iso8601),
+            key: description.key.as_str(),
+            status: record.status,
+            size: content.map(|content| content.size_bytes),
+            content_type: description.format.content_type(),
+            sha256: content.map(|content| content.sha256),
+            width: dimensions.map(|dimensions| dimensions.width),
+            height: dimensions.map(|dimensions| dimensions.height),
+            filename: description.filename.as_deref(),
+            storage: record.storage,
+            fallback_reason: record.fallback_reason.as_deref(),
+            visibility: description.visibility,
+            context: description.context.as_ref(),
+            persona_id: description.associations.persona_id.as_deref(),
+            session_id: description.associations.session_id.as_deref(),
+            participant_id: description.associations.participant_id.as_deref(),
+            table_id: description.associations.table_id.as_deref(),
+            metadata: &description.labels,
+            generation: record.generation.as_ref(),
+            created_at: description.created_at.to_iso8601(),
+            updated_at: record.updated_at.to_iso8601(),
+        }
+    }
+
+    /// The URL that answers give for an image: the bucket's public domain where there is one and the image is there, else this
+    /// Worker's; signed when the image is private.
+    pub(super) fn url_of(&self, record: &ImageRecord, origin: &str) -> (String, Option<Timestamp>) {
+        let description = &record.description;
+        let own = format!("{origin}/images/{}", description.id);
+        match (description.visibility, &self.app.config.r2_public_url, record.storage) {
+            (Visibility::Public, Some(public_url), StorageKind::R2) => {
+                (format!("{public_url}/{}", description.key), None)
+            }
+            (Visibility::Public, _, _) => (own, None),
+            (Visibility::Private, _, _) => {
+                let gate = Gate::new(&self.app.config);
+                let (query, expires_at) = gate.sign(description.id, self.app.runtime.now(), DEFAULT_SIGNED_URL_SECONDS);
+                (format!("{own}?{query}"), Some(expires_at))
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! An answer as the handlers make it.
+
+use serde::Serialize;
+
+use crate::bytes::Body;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Option<Body>,
+}
+
+impl Response {
+    /// An answer without a body.
+    #[must_use]
+    pub fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: None }
+    }
+
+    /// A JSON answer, not to be cached.
+    #[must_use]
+    pub fn json(status: u16, value: &impl Serialize) -> Self {
+        // Values that we serialise have string keys only, so that this cannot fail.
+        let bytes = serde_json::to_vec(value).unwrap_or_default();
+        let mut response = Self::empty(status);
+        response.set_header("Content-Type", "application/json");
+        response.set_header("Content-Length", bytes.len().to_string());
+        response.set_header("Cache-Control", "no-store");
+        response.body = Some(bytes.into());
+        response
+    }
+
+    /// Sets a header, replacing what was there.
+    pub fn set_header(&mut self, name: &'static str, value: impl Into<String>) {
+        match self.headers.iter_mut().find(|(header, _)| header.eq_ignore_ascii_case(name)) {
+            Some((_, old)) => *old = value.into(),
+            None => self.headers.push((name, value.into())),
+        }
+    }
+
+    /// The value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}

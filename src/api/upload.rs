@@ -1,0 +1,176 @@
+//! `POST /api/images`: an image as the raw body.
+
+use std::collections::BTreeMap;
+
+use super::generate_image::association;
+use super::{Code, Exchange, Problem, Request, Response};
+use crate::bytes::Body;
+use crate::catalog::Associations;
+use crate::image::{Context, Format, Labels, SNIFF_BYTES, Sha256Digest, Visibility};
+use crate::library::{AddError, NewImage, Source};
+use crate::store::{EMBEDDED_MAX_BYTES, ObjectMetadata, StoreErrorKind};
+
+/// Largest upload in bytes: 100 MB, the request body limit of the platform's smaller plans.
+pub const MAX_UPLOAD_BYTES: u64 = 100 * 1000 * 1000;
+/// Largest upload in bytes whose length is not promised: it is held in memory, since a store needs to know the length.
+pub const MAX_UNPROMISED_BYTES: u64 = 8 * 1024 * 1024;
+/// Longest file name in bytes, as most file systems have it.
+const MAX_FILENAME_BYTES: usize = 255;
+/// Prefix of query parameters that are free string pairs.
+const LABEL_PREFIX: &str = "meta.";
+
+/// What the query says about an upload.
+#[derive(Debug, Default)]
+struct UploadQuery {
+    filename: Option<String>,
+    context: Context,
+    associations: Associations,
+    visibility: Visibility,
+    sha256: Option<Sha256Digest>,
+    labels: Labels,
+}
+
+impl Exchange<'_> {
+    /// Takes the body in:
+    ///
+    /// 1. read the query, and refuse a promised length over the limit before a byte is read;
+    /// 2. look at the first bytes: what they are decides, not what the client says;
+    /// 3. hold the body in memory where there is room, so that it can be hashed first and sent to a second store;
+    /// 4. add it.
+    pub(super) async fn upload_image(&self, mut request: Request) -> Result<Response, Problem> {
+        let query = parse_upload_query(&request)?;
+        let mut body = request.body.take().unwrap_or_else(Body::empty);
+        let limit_bytes = self.upload_limit_bytes(query.visibility);
+        if body.promised_bytes().is_some_and(|promised| promised > limit_bytes) {
+            return Err(too_large(limit_bytes));
+        }
+
+        let prefix = body.peek(SNIFF_BYTES).await?;
+        let format = Format::sniff(&prefix).ok_or_else(|| Problem::plain(Code::NotAnImage))?;
+
+        let held_bytes = body.promised_bytes().unwrap_or(MAX_UNPROMISED_BYTES);
+        let share = (held_bytes <= EMBEDDED_MAX_BYTES)
+            .then(|| self.library.budget.take(held_bytes, self.library.runtime.now()))
+            .flatten();
+        let body = match (share.is_some(), body.promised_bytes()) {
+            (true, Some(promised_bytes)) => body.collect(promised_bytes).await?.into(),
+            (true, None) => body
+                .collect(MAX_UNPROMISED_BYTES.min(limit_bytes))
+                .await
+                .map_err(|_| Problem::plain(Code::LengthRequired))?
+                .into(),
+            (false, Some(_)) => body,
+            (false, None) => return Err(Problem::plain(Code::LengthRequired)),
+        };
+
+        let record = self
+            .library
+            .add(NewImage {
+                id: None,
+                created_at: self.library.runtime.now(),
+                body,
+                format,
+                dimensions: Format::dimensions_from_prefix(&prefix),
+                sha256: query.sha256,
+                source: Source::Uploaded { context: query.context, filename: query.filename },
+                visibility: query.visibility,
+                associations: query.associations,
+                metadata: object_metadata(&query.labels),
+                labels: query.labels,
+                idempotency: None,
+            })
+            .await
+            .map_err(|error| add_problem(error, limit_bytes))?;
+        drop(share);
+
+        let body = self.image_body(&record, &request.origin);
+        let mut response = Response::json(201, &body);
+        response.set_header("Location", format!("/api/images/{}", record.description.id));
+        Ok(response)
+    }
+
+    /// The embedded store takes less than R2 does.
+    fn upload_limit_bytes(&self, visibility: Visibility) -> u64 {
+        if self.library.stores.target(visibility).is_embedded() { EMBEDDED_MAX_BYTES } else { MAX_UPLOAD_BYTES }
+    }
+}
+
+fn too_large(limit_bytes: u64) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("an image may have at most {limit_bytes} bytes here"))
+}
+
+/// The problem that an image that was not added makes.
+pub(super) fn add_problem(error: AddError, limit_bytes: u64) -> Problem {
+    let error = match error {
+        AddError::Catalog(error) => return error.into(),
+        AddError::Superseded => return Problem::plain(Code::StorageUnavailable).because(&"superseded by a deletion"),
+        AddError::Store(error) => error,
+    };
+    let problem = match &error.kind {
+        StoreErrorKind::Body(error) => Problem::from(error.clone()),
+        StoreErrorKind::ChecksumMismatch => {
+            Problem { field: Some("sha256".to_owned()), ..Problem::plain(Code::ChecksumMismatch) }
+        }
+        StoreErrorKind::TooLarge { limit_bytes: limit } => too_large((*limit).min(limit_bytes)),
+        StoreErrorKind::Unavailable | StoreErrorKind::KeyTaken | StoreErrorKind::Corrupt => {
+            Problem::new(Code::StorageUnavailable, "no store took the image; nothing was stored")
+        }
+    };
+    problem.because(&error)
+}
+
+fn object_metadata(labels: &Labels) -> ObjectMetadata {
+    labels.iter().map(|(name, value)| (format!("meta-{name}"), value.to_owned())).collect()
+}
+
+fn parse_upload_query(request: &Request) -> Result<UploadQuery, Problem> {
+    let mut query = UploadQuery::default();
+    let mut labels = BTreeMap::new();
+    for (name, value) in request.query_pairs()? {
+        match name.as_str() {
+            "filename" => query.filename = Some(filename(value)?),
+            "context" => {
+                query.context = Context::try_from(value).map_err(|rule| Problem::field("context", rule.to_string()))?;
+            }
+            "personaId" => query.associations.persona_id = Some(association("personaId", &value)?),
+            "sessionId" => query.associations.session_id = Some(association("sessionId", &value)?),
+            "participantId" => query.associations.participant_id = Some(association("participantId", &value)?),
+            "tableId" => query.associations.table_id = Some(association("tableId", &value)?),
+            "visibility" => {
+                query.visibility = match value.as_str() {
+                    "public" => Visibility::Public,
+                    "private" => Visibility::Private,
+                    _ => return Err(Problem::field("visibility", "must be public or private")),
+                };
+            }
+            "sha256" => {
+                let digest = value.to_ascii_lowercase().parse();
+                query.sha256 = Some(digest.map_err(|_| Problem::field("sha256", "must be 64 hexadecimal digits"))?);
+            }
+            _ => match name.strip_prefix(LABEL_PREFIX) {
+                Some(label) => {
+                    labels.insert(label.to_owned(), value);
+                }
+                None => {
+                    return Err(Problem::field(
+                        name,
+                        "is not a parameter; the parameters are filename, context, personaId, sessionId, participantId, \
+                         tableId, visibility, sha256 and meta.<name>",
+                    ));
+                }
+            },
+        }
+    }
+    query.labels = Labels::try_new(labels).map_err(|rule| Problem::field("meta", rule.to_string()))?;
+    Ok(query)
+}
+
+fn filename(value: String) -> Result<String, Problem> {
+    if value.is_empty() || value.len() > MAX_FILENAME_BYTES || value.chars().any(char::is_control) {
+        return Err(Problem::field(
+            "filename",
+            format!("must be 1 to {MAX_FILENAME_BYTES} bytes without control characters"),
+        ));
+    }
+    Ok(value)
+}
