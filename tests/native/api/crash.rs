@@ -1,0 +1,174 @@
+//! Every call of every flow fails, before it happens and after, and as a crash; then the sweep runs.
+
+use stillstore::sql::DatabaseCall;
+use stillstore::sql::Fault;
+use stillstore::store::StoreCall;
+
+use super::world::{Answer, PNG, TOKEN, World};
+
+/// Longer than any flow has calls.
+const MOST_CALLS: usize = 8;
+const HOURS_2_MS: i64 = 2 * 60 * 60 * 1000;
+
+#[derive(Debug, Clone, Copy)]
+enum Seam {
+    Database,
+    Bucket,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Flow {
+    Generate,
+    Upload,
+    UploadPrivate,
+    Serve,
+    Delete,
+}
+
+impl Flow {
+    const ALL: [Self; 5] = [Self::Generate, Self::Upload, Self::UploadPrivate, Self::Serve, Self::Delete];
+
+    /// Runs the flow; `None` when it hangs, which stands for a killed isolate.
+    fn run(self, world: &World, existing: &str) -> Option<Answer> {
+        let bearer = format!("Bearer {TOKEN}");
+        let token = ("authorization", bearer.as_str());
+        let image = || Some(PNG.to_vec().into());
+        match self {
+            Self::Generate => {
+                let headers = [token, ("content-type", "application/json"), ("idempotency-key", "crash")];
+                let body = br#"{"prompt": "a lighthouse", "personaId": "p1"}"#.to_vec();
+                world.send_until_crash("POST", "/api/generate-image", &headers, Some(body.into()))
+            }
+            Self::Upload => world.send_until_crash("POST", "/api/images?filename=new.png", &[token], image()),
+            Self::UploadPrivate => world.send_until_crash("POST", "/api/images?visibility=private", &[token], image()),
+            Self::Serve => world.send_until_crash("GET", &format!("/images/{existing}"), &[token], None),
+            Self::Delete => world.send_until_crash("DELETE", &format!("/api/images/{existing}"), &[token], None),
+        }
+    }
+}
+
+fn world_with_image(r2_enabled: bool) -> (World, String) {
+    let world = World::new(r2_enabled);
+    let uploaded = world.upload("filename=old.png", PNG);
+    assert_eq!(uploaded.status, 201, "{uploaded:?}");
+    let id = uploaded.json()["id"].as_str().unwrap().to_owned();
+    (world, id)
+}
+
+fn plan(world: &World, seam: Seam, nth: usize, fault: Fault) {
+    match seam {
+        Seam::Database => world.database.plan.fail_nth(None::<DatabaseCall>, nth, fault),
+        Seam::Bucket => world.bucket.plan.fail_nth(None::<StoreCall>, nth, fault),
+    }
+}
+
+fn failed(world: &World) -> bool {
+    world.database.plan.has_failed() || world.bucket.plan.has_failed()
+}
+
+fn heal(world: &World) {
+    world.database.plan.heal();
+    world.bucket.plan.heal();
+}
+
+fn sweep_everything(world: &World) {
+    for _ in 0..3 {
+        world.runtime.advance(HOURS_2_MS);
+        world.sweep();
+    }
+}
+
+/// Runs `check` for each flow with each call of each seam failing in each of `faults`; says how many cases there were.
+fn for_each_failure(faults: &[Fault], mut check: impl FnMut(&World, Flow, &str, &str)) -> usize {
+    let mut cases = 0;
+    for r2_enabled in [true, false] {
+        for flow in Flow::ALL {
+            for seam in [Seam::Database, Seam::Bucket] {
+                for fault in faults {
+                    for nth in 1..=MOST_CALLS {
+                        let (world, existing) = world_with_image(r2_enabled);
+                        plan(&world, seam, nth, *fault);
+                        let case = format!("r2 {r2_enabled}, {flow:?}, {seam:?} call {nth}, {fault:?}");
+                        check(&world, flow, &existing, &case);
+                        if !failed(&world) {
+                            break;
+                        }
+                        cases += 1;
+                        assert!(nth < MOST_CALLS, "{case}: raise MOST_CALLS");
+                    }
+                }
+            }
+        }
+    }
+    cases
+}
+
+#[test]
+fn a_failure_loses_nothing_and_leaves_nothing_behind() {
+    let cases = for_each_failure(&Fault::ALL, |world, flow, existing, case| {
+        let answer = flow.run(world, existing);
+        heal(world);
+        world.assert_invariants();
+        match &answer {
+            Some(answer) if answer.status >= 300 => {
+                assert_eq!(answer.status, 503, "{case}: {answer:?}");
+                let code = answer.code();
+                assert!(["storage-unavailable", "database-unavailable"].contains(&code.as_str()), "{case}: {code}");
+                assert!(answer.header("retry-after").is_some(), "{case}");
+            }
+            Some(_) => {}
+            // The key of a killed request is free again when its lease ends.
+            None => world.runtime.advance(HOURS_2_MS),
+        }
+
+        let again = flow.run(world, existing).expect("nothing hangs any more");
+        assert!(again.status < 300, "{case}: the same request works once the failure is over: {again:?}");
+        if let (Flow::Generate, Some(Answer { status: 200, body, .. })) = (flow, &answer) {
+            let first: serde_json::Value = serde_json::from_slice(body).unwrap();
+            assert_eq!(again.json()["image"]["id"], first["image"]["id"], "{case}: one key, one image");
+        }
+        world.assert_invariants();
+
+        sweep_everything(world);
+        world.assert_invariants();
+        world.assert_swept();
+    });
+    assert!(cases > 60, "{cases} cases");
+}
+
+#[test]
+fn a_deleted_image_stays_unreadable_through_every_failure() {
+    for_each_failure(&Fault::ALL, |world, flow, existing, case| {
+        if !matches!(flow, Flow::Delete) {
+            return;
+        }
+        let answer = flow.run(world, existing);
+        heal(world);
+        let path = format!("/images/{existing}");
+        let readable = world.call("GET", &path, None).status == 200;
+        if answer.is_some_and(|answer| answer.status == 204) {
+            assert!(!readable, "{case}: gone when the caller was told so");
+        }
+        sweep_everything(world);
+        assert_eq!(world.call("GET", &path, None).status == 200, readable, "{case}: never readable again");
+    });
+}
+
+#[test]
+fn both_stores_failing_is_a_503_and_nothing_half_stored() {
+    for fault in [Fault::FailBefore, Fault::FailAfter] {
+        let world = World::new(true);
+        world.bucket.plan.fail_all(StoreCall::Put, fault);
+        // Call 1 reserves, call 2 is the fallback's put.
+        world.database.plan.fail_nth(None::<DatabaseCall>, 2, fault);
+        world.database.plan.fail_nth(None::<DatabaseCall>, 3, fault);
+        let answer = world.upload("filename=a.png", PNG);
+        assert_eq!((answer.status, answer.code().as_str()), (503, "storage-unavailable"), "{fault:?}");
+        assert!(answer.header("retry-after").is_some());
+        heal(&world);
+        assert!(world.call("GET", "/api/images", None).json()["images"].as_array().unwrap().is_empty());
+        sweep_everything(&world);
+        world.assert_swept();
+        assert!(world.bucket.inner.contents().is_empty());
+    }
+}

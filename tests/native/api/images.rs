@@ -1,0 +1,160 @@
+//! `/api/images`: list, describe, delete, sign.
+
+use serde_json::json;
+
+use super::world::{PNG, World};
+
+fn upload(world: &World, query: &str) -> String {
+    let answer = world.upload(query, PNG);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    world.runtime.advance(1);
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+fn ids(world: &World, query: &str) -> Vec<String> {
+    let answer = world.call("GET", &format!("/api/images?{query}"), None);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let body = answer.json();
+    body["images"].as_array().unwrap().iter().map(|image| image["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn pages_show_every_image_once_newest_first() {
+    let world = World::new(true);
+    let mut uploaded: Vec<String> = (0..7).map(|_| upload(&world, "")).collect();
+    uploaded.reverse();
+    let mut listed = Vec::new();
+    let mut query = "limit=3".to_owned();
+    loop {
+        let page = world.call("GET", &format!("/api/images?{query}"), None).json();
+        listed.extend(page["images"].as_array().unwrap().iter().map(|image| image["id"].as_str().unwrap().to_owned()));
+        match page["nextCursor"].as_str() {
+            Some(cursor) => query = format!("limit=3&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(listed, uploaded);
+}
+
+#[test]
+fn filters_choose_by_persona_session_storage_and_status() {
+    let world = World::new(true);
+    let a = upload(&world, "personaId=a&sessionId=s");
+    let b = upload(&world, "personaId=b&sessionId=s");
+    assert_eq!(ids(&world, "personaId=a"), [&*a]);
+    assert_eq!(ids(&world, "sessionId=s"), [&*b, &*a]);
+    assert_eq!(ids(&world, "personaId=a&sessionId=s&storage=r2"), [&*a]);
+    assert!(ids(&world, "storage=d1").is_empty());
+    world.call("DELETE", &format!("/api/images/{a}"), None);
+    assert_eq!(ids(&world, ""), [b]);
+    assert_eq!(ids(&world, "status=deleted"), [a]);
+    for (field, query) in [
+        ("status", "status=lost"),
+        ("storage", "storage=s3"),
+        ("limit", "limit=0"),
+        ("limit", "limit=101"),
+        ("limit", "limit=x"),
+        ("cursor", "cursor=x"),
+        ("persona", "persona=a"),
+    ] {
+        let answer = world.call("GET", &format!("/api/images?{query}"), None);
+        assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some(field)), "{query}");
+    }
+}
+
+#[test]
+fn a_deletion_is_final_idempotent_and_forgets_what_people_wrote() {
+    for r2_enabled in [true, false] {
+        let world = World::new(r2_enabled);
+        let id = upload(&world, "filename=jane-doe.png&personaId=jane&meta.note=hello");
+        let path = format!("/api/images/{id}");
+        assert_eq!(world.call("DELETE", &path, None).status, 204);
+        assert_eq!(world.call("DELETE", &path, None).status, 204);
+        assert_eq!(world.call("GET", &path, None).code(), "image-deleted");
+        assert_eq!(world.send("GET", &format!("/images/{id}"), &[], None).code(), "image-deleted");
+        assert!(world.bucket.inner.contents().is_empty() && world.rows("SELECT 1 FROM stillstore_chunks").is_empty());
+        assert_eq!(world.cache.purged.borrow().iter().map(ToString::to_string).collect::<Vec<_>>(), [&*id]);
+        let row = world.rows("SELECT * FROM stillstore_images")[0].to_string();
+        assert!(!row.contains("jane") && !row.contains("hello"), "{row}");
+
+        let unknown = world.call("DELETE", "/api/images/0f8fad5b-d9cb-469f-a165-70867728950e", None);
+        assert_eq!((unknown.status, unknown.code().as_str()), (404, "image-not-found"));
+    }
+}
+
+#[test]
+fn a_deletion_waits_for_the_cache_to_forget() {
+    let world = World::new(true);
+    let id = upload(&world, "");
+    world.cache.fails.set(true);
+    let answer = world.call("DELETE", &format!("/api/images/{id}"), None);
+    assert_eq!((answer.status, answer.code().as_str()), (503, "storage-unavailable"));
+    world.cache.fails.set(false);
+    world.runtime.advance(2 * 60 * 60 * 1000);
+    world.sweep();
+    assert_eq!(world.cache.purged.borrow().len(), 1);
+    world.assert_swept();
+}
+
+#[test]
+fn private_images_want_a_signature_or_the_token() {
+    let world = World::new(true);
+    let record = world.upload("visibility=private", PNG).json();
+    let id = record["id"].as_str().unwrap();
+    let bare = format!("/images/{id}");
+    let refused = world.send("GET", &bare, &[], None);
+    assert_eq!((refused.status, refused.code().as_str()), (403, "signature-invalid"));
+    assert_eq!(world.call("GET", &bare, None).body, PNG);
+
+    let signed = record["url"].as_str().unwrap().strip_prefix("https://images.example").unwrap();
+    let answer = world.send("GET", signed, &[], None);
+    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("private, no-cache")));
+    assert_eq!(answer.header("cache-tag"), None);
+    world.runtime.advance(60 * 60 * 1000);
+    assert_eq!(world.send("GET", signed, &[], None).code(), "signature-expired");
+
+    let path = format!("/api/images/{id}/signed-url");
+    let longer = world.post_json(&path, &json!({"expiresInSeconds": 7200}), &[]).json();
+    let url = longer["url"].as_str().unwrap().strip_prefix("https://images.example").unwrap().to_owned();
+    world.runtime.advance(7_100_000);
+    assert_eq!(world.send("GET", &url, &[], None).status, 200);
+    for seconds in [json!(0), json!(604_801), json!("1"), json!(1.5)] {
+        let answer = world.post_json(&path, &json!({"expiresInSeconds": seconds}), &[]);
+        assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some("expiresInSeconds")));
+    }
+}
+
+#[test]
+fn private_images_stay_out_of_a_bucket_with_a_public_domain() {
+    let world = World::with_vars(&[
+        ("ENABLE_R2_STORAGE", "true"),
+        ("API_TOKEN", super::world::TOKEN),
+        ("R2_PUBLIC_URL", "https://cdn.example/"),
+    ]);
+    let public = world.upload("", PNG).json();
+    assert_eq!(public["url"], format!("https://cdn.example/{}", public["key"].as_str().unwrap()));
+    let private = world.upload("visibility=private", PNG).json();
+    assert_eq!(
+        (&private["storage"], &private["fallbackReason"]),
+        (&json!("d1"), &json!("private-image-and-public-bucket"))
+    );
+    assert!(private["url"].as_str().unwrap().starts_with("https://images.example/images/"));
+    assert_eq!(world.bucket.inner.contents().len(), 1);
+}
+
+#[test]
+fn the_migration_status_counts_images_by_home() {
+    let world = World::new(true);
+    upload(&world, "");
+    world.bucket.plan.fail_nth(None, 1, stillstore::sql::Fault::FailBefore);
+    upload(&world, "");
+    let body = world.call("GET", "/api/migrate-images", None).json();
+    assert_eq!((&body["r2Status"], &body["enableR2Storage"]), (&json!("connected"), &json!(true)));
+    assert_eq!((&body["batchSize"], &body["migrationReady"]), (&json!(10), &json!(true)));
+    let stats = &body["migrationStats"];
+    assert_eq!(
+        (&stats["totalImages"], &stats["migratedImages"], &stats["base64Images"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
+    assert_eq!((&stats["migrationProgress"], &stats["fallbackImages"]), (&json!(50.0), &json!(1)));
+}

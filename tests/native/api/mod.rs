@@ -1,0 +1,10 @@
+//! The API as callers see it, through `handle()`, over real SQL and a bucket in memory.
+
+mod access;
+mod crash;
+mod documentation;
+mod generate;
+mod images;
+mod serve;
+mod upload;
+pub mod world;

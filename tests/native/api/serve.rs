@@ -1,0 +1,143 @@
+//! `GET` and `HEAD /images/{id}`.
+
+use stillstore::sql::Fault;
+use stillstore::store::StoreCall;
+
+use super::world::{Answer, PNG, World};
+
+const SVG: &[u8] = br#"<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"><script>alert(1)</script></svg>"#;
+
+fn stored(world: &World, bytes: &[u8]) -> String {
+    format!("/images/{}", world.upload("filename=a.png", bytes).json()["id"].as_str().unwrap())
+}
+
+fn headers_of(answer: &Answer) -> Vec<(String, Option<String>)> {
+    [
+        "accept-ranges",
+        "cache-control",
+        "cache-tag",
+        "content-disposition",
+        "content-length",
+        "content-range",
+        "content-security-policy",
+        "content-type",
+        "cross-origin-resource-policy",
+        "etag",
+        "last-modified",
+        "access-control-allow-origin",
+        "access-control-expose-headers",
+        "x-content-type-options",
+    ]
+    .into_iter()
+    .map(|name| (name.to_owned(), answer.header(name).map(str::to_owned)))
+    .collect()
+}
+
+#[test]
+fn bytes_and_headers_are_the_same_whichever_store_holds_the_image() {
+    let big: Vec<u8> = [PNG, &(0..3_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>()].concat();
+    let (r2, d1) = (World::new(true), World::new(false));
+    let (path_in_r2, path_in_database) = (stored(&r2, &big), stored(&d1, &big));
+    assert_eq!(path_in_r2, path_in_database, "the same ids, so that all headers can be compared");
+    let etag = r2.send("HEAD", &path_in_r2, &[], None).header("etag").unwrap().to_owned();
+    for headers in [
+        vec![],
+        vec![("range", "bytes=0-0")],
+        vec![("range", "bytes=1048570-1048590")],
+        vec![("range", "bytes=-7")],
+        vec![("range", "bytes=4000000-")],
+        vec![("range", "bytes=0-1,5-6")],
+        vec![("range", "bytes=99999999-")],
+        vec![("range", "lines=1-2")],
+        vec![("if-none-match", etag.as_str())],
+        vec![("if-match", "\"other\"")],
+        vec![("if-range", etag.as_str()), ("range", "bytes=5-9")],
+        vec![("if-range", "\"other\""), ("range", "bytes=5-9")],
+    ] {
+        for method in ["GET", "HEAD"] {
+            let (one, other) =
+                (r2.send(method, &path_in_r2, &headers, None), d1.send(method, &path_in_database, &headers, None));
+            assert_eq!(one.status, other.status, "{method} {headers:?}");
+            assert_eq!(headers_of(&one), headers_of(&other), "{method} {headers:?}");
+            if one.status < 400 {
+                assert!(one.body == other.body, "{method} {headers:?}");
+            }
+        }
+    }
+    let partial = d1.send("GET", &path_in_database, &[("range", "bytes=1048570-1048590")], None);
+    assert_eq!(partial.status, 206);
+    assert!(partial.body == big[1_048_570..=1_048_590]);
+    assert_eq!(partial.header("content-range"), Some(format!("bytes 1048570-1048590/{}", big.len()).as_str()));
+    let beyond = r2.send("GET", &path_in_r2, &[("range", "bytes=99999999-")], None);
+    assert_eq!((beyond.status, beyond.header("content-range")), (416, Some(format!("bytes */{}", big.len()).as_str())));
+    assert_eq!(beyond.code(), "range-not-satisfiable");
+    assert_eq!(r2.send("GET", &path_in_r2, &[("if-match", "\"other\"")], None).code(), "precondition-failed");
+}
+
+#[test]
+fn a_public_image_is_immutable_and_cannot_run_script() {
+    let world = World::new(true);
+    let answer = world.send("GET", &stored(&world, SVG), &[], None);
+    assert_eq!(answer.header("content-type"), Some("image/svg+xml"));
+    let policy = answer.header("content-security-policy").unwrap();
+    assert!(policy.contains("sandbox") && policy.contains("default-src 'none'") && !policy.contains("allow-scripts"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert!(answer.header("access-control-expose-headers").unwrap().contains("ETag"));
+    let id = answer.header("cache-tag").unwrap().to_owned();
+    assert!(stored(&world, SVG) != format!("/images/{id}"));
+}
+
+#[test]
+fn serving_costs_one_query_and_one_read() {
+    for r2_enabled in [true, false] {
+        let world = World::new(r2_enabled);
+        let path = stored(&world, PNG);
+        let (queries, reads) = (world.database.plan.calls().len(), world.bucket.plan.calls().len());
+        world.send("GET", &path, &[], None);
+        let reads = world.bucket.plan.calls().len() - reads;
+        let queries = world.database.plan.calls().len() - queries;
+        assert_eq!((queries, reads), if r2_enabled { (1, 1) } else { (2, 0) });
+        let (queries, reads) = (world.database.plan.calls().len(), world.bucket.plan.calls().len());
+        world.send("HEAD", &path, &[], None);
+        world.send("GET", &path, &[("if-none-match", "*")], None);
+        assert_eq!((world.database.plan.calls().len() - queries, world.bucket.plan.calls().len() - reads), (2, 0));
+    }
+}
+
+#[test]
+fn a_store_that_is_down_is_a_503_and_lost_bytes_are_told_apart() {
+    let world = World::new(true);
+    let path = stored(&world, PNG);
+    world.bucket.plan.fail_nth(StoreCall::Get, 1, Fault::FailBefore);
+    let answer = world.send("GET", &path, &[], None);
+    assert_eq!((answer.status, answer.code().as_str()), (503, "storage-unavailable"));
+    assert_eq!(world.send("GET", &path, &[], None).body, PNG);
+
+    let key = world.bucket.inner.contents().into_keys().next().unwrap();
+    world.lose_object(&key);
+    let answer = world.send("GET", &path, &[], None);
+    assert_eq!((answer.status, answer.code().as_str()), (500, "bytes-missing"));
+    assert!(world.log().iter().any(|line| line["event"] == "request" && line["outcome"] == "bytes-missing"));
+}
+
+#[test]
+fn a_reader_that_raced_a_deletion_is_told_so() {
+    let world = World::new(true);
+    let path = stored(&world, PNG);
+    let key = world.bucket.inner.contents().into_keys().next().unwrap();
+    world.lose_object(&key);
+    world.rows("UPDATE stillstore_images SET version = version + 1, storage = 'r2'");
+    assert_eq!(world.send("GET", &path, &[], None).code(), "bytes-missing");
+    world.rows("UPDATE stillstore_images SET version = version + 1, status = 'deleting'");
+    assert_eq!(world.send("GET", &path, &[], None).code(), "image-deleted");
+}
+
+#[test]
+fn unknown_ids_are_not_found() {
+    let world = World::new(true);
+    for path in ["/images/0f8fad5b-d9cb-469f-a165-70867728950e", "/images/x", "/images/..%2f..%2fetc"] {
+        let answer = world.send("GET", path, &[], None);
+        assert_eq!((answer.status, answer.code().as_str()), (404, "image-not-found"), "{path}");
+    }
+}

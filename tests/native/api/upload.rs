@@ -1,0 +1,155 @@
+//! `POST /api/images`.
+
+use serde_json::json;
+use stillstore::bytes::Body;
+use stillstore::image::Sha256Digest;
+
+use super::world::{Arriving, PNG, TOKEN, World};
+
+#[test]
+fn an_upload_answers_with_its_record_and_is_readable_in_both_modes() {
+    for (r2_enabled, storage) in [(true, "r2"), (false, "d1")] {
+        let world = World::new(r2_enabled);
+        let answer = world.upload(
+            "filename=My%20Cat%21.PNG&context=studio&personaId=p1&meta.uploader_id=u7&meta.note=gr%C3%BC%C3%9Fe",
+            PNG,
+        );
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let record = answer.json();
+        let id = record["id"].as_str().unwrap();
+        assert_eq!(answer.header("location"), Some(format!("/api/images/{id}").as_str()));
+        assert_eq!(record["url"], format!("https://images.example/images/{id}"));
+        let key = record["key"].as_str().unwrap();
+        let expected = format!("studio/2027/01/{}_my-cat.png", &id[..8]);
+        assert_eq!(key, expected);
+        assert_eq!(record["size"], PNG.len());
+        assert_eq!(record["content_type"], "image/png");
+        assert_eq!(record["sha256"], Sha256Digest::of(PNG).to_string());
+        assert_eq!((&record["filename"], &record["storage"]), (&json!("My Cat!.PNG"), &json!(storage)));
+        assert_eq!((&record["width"], &record["height"]), (&json!(1), &json!(1)));
+        assert_eq!(record["metadata"], json!({"uploader_id": "u7", "note": "gr\u{fc}\u{df}e"}));
+        assert_eq!(world.send("GET", &format!("/images/{id}"), &[], None).body, PNG);
+        if r2_enabled {
+            assert_eq!(world.metadata(key)["meta-uploader_id"], "u7");
+        }
+        assert_eq!(world.call("GET", &format!("/api/images/{id}"), None).json(), record);
+    }
+}
+
+#[test]
+fn what_the_bytes_are_decides_and_not_what_the_client_says() {
+    let world = World::new(true);
+    let record = world.upload("filename=cat.jpg", PNG).json();
+    assert_eq!(record["content_type"], "image/png");
+    assert!(record["key"].as_str().unwrap().ends_with("_cat.png"));
+    for bytes in [&b""[..], b"hello", b"<html><body><svg></svg></body></html>", b"%PDF-1.7", &[0; 5000]] {
+        let answer = world.upload("filename=cat.png", bytes);
+        assert_eq!((answer.status, answer.code().as_str()), (415, "not-an-image"));
+    }
+    assert_eq!(world.bucket.inner.contents().len(), 1);
+}
+
+#[test]
+fn bad_parameters_are_named_and_nothing_is_stored() {
+    let world = World::new(true);
+    let labels = (0..17).map(|number| format!("meta.n{number}=x")).collect::<Vec<_>>().join("&");
+    for (field, query) in [
+        ("filename", "filename=".to_owned()),
+        ("filename", format!("filename={}", "x".repeat(256))),
+        ("filename", "filename=a%0Ab".to_owned()),
+        ("context", "context=../etc".to_owned()),
+        ("context", "context=Studio".to_owned()),
+        ("context", "context=generated".to_owned()),
+        ("context", "context=".to_owned()),
+        ("personaId", "personaId=%20".to_owned()),
+        ("visibility", "visibility=secret".to_owned()),
+        ("sha256", "sha256=abc".to_owned()),
+        ("meta", "meta.=x".to_owned()),
+        ("meta", "meta.A=x".to_owned()),
+        ("meta", format!("meta.a={}", "x".repeat(513))),
+        ("meta", labels),
+        ("persona", "persona=p1".to_owned()),
+        ("query", "filename=%FF".to_owned()),
+    ] {
+        let answer = world.upload(&query, PNG);
+        assert_eq!((answer.status, answer.code().as_str()), (400, "invalid-field"), "{query}");
+        assert_eq!(answer.json()["field"], field, "{query}");
+    }
+    assert!(world.bucket.plan.calls().is_empty() && world.rows("SELECT id FROM stillstore_images").is_empty());
+}
+
+#[test]
+fn a_wrong_digest_stores_nothing_and_a_right_one_passes() {
+    for r2_enabled in [true, false] {
+        let world = World::new(r2_enabled);
+        let wrong = world.upload(&format!("sha256={}", Sha256Digest::of(b"other")), PNG);
+        assert_eq!((wrong.status, wrong.code().as_str()), (422, "checksum-mismatch"));
+        assert_eq!(wrong.json()["field"], "sha256");
+        assert!(world.bucket.inner.contents().is_empty() && world.rows("SELECT 1 FROM stillstore_blobs").is_empty());
+        let digest = Sha256Digest::of(PNG).to_string().to_uppercase();
+        assert_eq!(world.upload(&format!("sha256={digest}"), PNG).status, 201);
+    }
+}
+
+#[test]
+fn limits_hold_before_and_while_reading() {
+    let bearer = format!("Bearer {TOKEN}");
+    let token = [("authorization", bearer.as_str())];
+    for (r2_enabled, promised, arriving, status, code) in [
+        (true, Some(100_000_001), 64, 413, "body-too-large"),
+        (false, Some(26_214_401), 64, 413, "body-too-large"),
+        (true, Some(1000), 900, 400, "body-interrupted"),
+        (true, Some(1000), 1001, 413, "body-too-large"),
+        (true, None, 8_388_609, 411, "length-required"),
+        (false, None, 8_388_609, 411, "length-required"),
+    ] {
+        let world = World::new(r2_enabled);
+        let body = Body::from_source(Box::new(Arriving::png(arriving)), promised);
+        let answer = world.send("POST", "/api/images", &token, Some(body));
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{promised:?} {arriving}");
+        assert!(world.bucket.inner.contents().is_empty());
+        assert!(world.rows("SELECT id FROM stillstore_images WHERE status = 'stored'").is_empty());
+        assert!(world.rows("SELECT write_id FROM stillstore_blobs").is_empty());
+    }
+}
+
+#[test]
+fn streamed_bodies_arrive_whole_with_and_without_a_length() {
+    let bearer = format!("Bearer {TOKEN}");
+    let token = [("authorization", bearer.as_str())];
+    for (r2_enabled, size, promised) in [
+        (true, 5_000, true),
+        (true, 5_000, false),
+        (true, 30_000_000, true),
+        (false, 5_000, false),
+        (false, 26_214_400, true),
+    ] {
+        let world = World::new(r2_enabled);
+        let body = Body::from_source(Box::new(Arriving::png(size)), promised.then_some(size));
+        let answer = world.send("POST", "/api/images", &token, Some(body));
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert_eq!(answer.json()["size"], size);
+        world.assert_invariants();
+    }
+}
+
+#[test]
+fn colliding_keys_get_another_id_and_never_share_an_object() {
+    for r2_enabled in [true, false] {
+        let world = World::new(r2_enabled);
+        let (request_id, mut alike) = ([1; 16], [7; 16]);
+        world.runtime.plan_draws([request_id, alike]);
+        let first = world.upload("filename=same.png", PNG).json();
+        // Another id that starts with the same eight digits.
+        alike[15] = 8;
+        world.runtime.plan_draws([request_id, alike]);
+        let other = [PNG, b"trailing"].concat();
+        let second = world.upload("filename=same.png", &other);
+        assert_eq!(second.status, 201, "{second:?}");
+        assert_ne!(first["key"], second.json()["key"]);
+        let read = |record: &serde_json::Value| {
+            world.send("GET", &format!("/images/{}", record["id"].as_str().unwrap()), &[], None).body
+        };
+        assert_eq!((read(&first), read(&second.json())), (PNG.to_vec(), other));
+    }
+}

@@ -1,0 +1,333 @@
+//! A whole deployment in memory, every seam of which can be made to fail.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use stillstore::api::{App, CorsPolicy, Request, handle};
+use stillstore::bytes::{Blob, Body, BodyError, ByteSource};
+use stillstore::catalog::{Catalog, Status};
+use stillstore::config::Config;
+use stillstore::generate::{Chain, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile};
+use stillstore::image::{ImageId, ObjectKey, Sha256Digest};
+use stillstore::library::{EdgeCache, MemoryBudget, Swept};
+use stillstore::runtime::Runtime;
+use stillstore::sql::{Database, FaultyDatabase, Statement};
+use stillstore::store::{EmbeddedStore, Faulty, ImageStore, MemoryStore, ObjectMetadata, StorageKind};
+use stillstore::telemetry::{Counters, Sink};
+
+use crate::runtime::{TestRuntime, block_on, run_until_stalled};
+use crate::sqlite::Sqlite;
+
+pub const TOKEN: &str = "correct horse battery staple";
+/// The smallest whole PNG: one grey pixel.
+pub const PNG: &[u8] = include_bytes!("../../fixtures/images/pixel.png");
+const BUCKET_LIMIT_BYTES: u64 = 100_000_000;
+
+#[derive(Default)]
+pub struct Lines(RefCell<Vec<String>>);
+
+impl Sink for Lines {
+    fn write(&self, line: &str, _error: bool) {
+        self.0.borrow_mut().push(line.to_owned());
+    }
+}
+
+/// Answers with [`PNG`], or with the errors that a test lines up.
+#[derive(Default)]
+pub struct Studio {
+    pub calls: Cell<usize>,
+    pub errors: RefCell<Vec<GenerateError>>,
+}
+
+struct StudioHandle(Rc<Studio>, &'static str);
+
+#[async_trait(?Send)]
+impl Generator for StudioHandle {
+    fn name(&self) -> &'static str {
+        self.1
+    }
+
+    async fn generate(&self, _request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
+        self.0.calls.set(self.0.calls.get() + 1);
+        match self.0.errors.borrow_mut().pop() {
+            Some(error) => Err(error),
+            None => Ok(GeneratedImage::new(ImageFile::inspect(PNG.to_vec())?)),
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Cache {
+    pub purged: RefCell<Vec<ImageId>>,
+    pub fails: Cell<bool>,
+}
+
+#[async_trait(?Send)]
+impl EdgeCache for Cache {
+    async fn purge(&self, id: ImageId) -> Result<(), String> {
+        if self.fails.get() {
+            return Err("the cache does not answer".to_owned());
+        }
+        self.purged.borrow_mut().push(id);
+        Ok(())
+    }
+}
+
+struct Shared<T>(Rc<T>);
+
+#[async_trait(?Send)]
+impl EdgeCache for Shared<Cache> {
+    async fn purge(&self, id: ImageId) -> Result<(), String> {
+        self.0.purge(id).await
+    }
+}
+
+pub struct World {
+    pub app: App,
+    pub sqlite: Rc<Sqlite>,
+    pub database: Rc<FaultyDatabase>,
+    pub bucket: Rc<Faulty<MemoryStore>>,
+    pub runtime: Rc<TestRuntime>,
+    pub studio: Rc<Studio>,
+    pub cache: Rc<Cache>,
+    lines: Rc<Lines>,
+}
+
+/// A body that arrives in runs of its own: the pixel, then zeros.
+pub struct Arriving {
+    total_bytes: usize,
+    passed_bytes: usize,
+}
+
+impl Arriving {
+    pub fn png(total_bytes: u64) -> Self {
+        Self { total_bytes: usize::try_from(total_bytes).unwrap(), passed_bytes: 0 }
+    }
+
+    fn run(&self, max_bytes: usize) -> Vec<u8> {
+        let range = self.passed_bytes..self.total_bytes.min(self.passed_bytes + max_bytes);
+        range.map(|at| PNG.get(at).copied().unwrap_or(0)).collect()
+    }
+}
+
+#[async_trait(?Send)]
+impl ByteSource for Arriving {
+    async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        Ok(self.run(max_bytes))
+    }
+
+    async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError> {
+        let run = self.run(max_bytes);
+        self.passed_bytes += run.len();
+        Ok(Some(run).filter(|run| !run.is_empty()).map(Blob::from))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// An answer, read to its end.
+pub struct Answer {
+    pub status: u16,
+    headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = String::from_utf8_lossy(self.body.get(..400).unwrap_or(&self.body));
+        write!(formatter, "{} {:?} {start:?}", self.status, self.headers)
+    }
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not JSON: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The code of a problem document, whose form is checked too.
+    pub fn code(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let document = self.json();
+        assert_eq!(document["status"], self.status);
+        assert_eq!(document["request_id"], self.header("x-request-id").unwrap());
+        for field in ["type", "title", "detail", "remedy"] {
+            assert!(document[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+        }
+        document["code"].as_str().unwrap().to_owned()
+    }
+}
+
+impl World {
+    /// A deployment with a token, and R2 enabled or not.
+    pub fn new(r2_enabled: bool) -> Self {
+        Self::with_vars(&[("ENABLE_R2_STORAGE", if r2_enabled { "true" } else { "false" }), ("API_TOKEN", TOKEN)])
+    }
+
+    pub fn with_vars(vars: &[(&str, &str)]) -> Self {
+        let lookup = |name: &str| vars.iter().find(|(var, _)| *var == name).map(|(_, value)| (*value).to_owned());
+        let (config, problems) = Config::parse(lookup);
+        let runtime = TestRuntime::impatient();
+        let as_runtime = Rc::clone(&runtime) as Rc<dyn Runtime>;
+        let sqlite = Rc::new(Sqlite::migrated());
+        let database = Rc::new(FaultyDatabase::new(Rc::clone(&sqlite) as Rc<dyn Database>));
+        let as_database = Rc::clone(&database) as Rc<dyn Database>;
+        let memory = MemoryStore::new(StorageKind::R2, BUCKET_LIMIT_BYTES, Rc::clone(&as_runtime));
+        let bucket = Rc::new(Faulty::new(memory));
+        let studio = Rc::new(Studio::default());
+        let cache = Rc::new(Cache::default());
+        let lines = Rc::new(Lines::default());
+        let generators: Vec<Box<dyn Generator>> = config
+            .providers
+            .iter()
+            .map(|name| Box::new(StudioHandle(Rc::clone(&studio), name.as_str())) as Box<dyn Generator>)
+            .collect();
+        let app = App {
+            cors: CorsPolicy::built_in(),
+            catalog: Catalog::new(Rc::clone(&as_database)),
+            r2: Some(Rc::clone(&bucket) as Rc<dyn ImageStore>),
+            embedded: Rc::new(EmbeddedStore::new(as_database, Rc::clone(&as_runtime))),
+            generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&as_runtime)),
+            runtime: as_runtime,
+            sink: Rc::clone(&lines) as Rc<dyn Sink>,
+            counters: Rc::new(Counters::default()),
+            budget: Rc::new(MemoryBudget::default()),
+            cache: Rc::new(Shared(Rc::clone(&cache))),
+            config,
+            problems,
+        };
+        Self { app, sqlite, database, bucket, runtime, studio, cache, lines }
+    }
+
+    /// Sends a request with these headers and nothing else.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Body>) -> Answer {
+        self.send_until_crash(method, path, headers, body).expect("the request hangs")
+    }
+
+    /// Sends a request; `None` when it hangs, and is dropped where it stands as if the isolate had been killed.
+    pub fn send_until_crash(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Body>,
+    ) -> Option<Answer> {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let request = Request::new(method, &format!("https://images.example{path}"), headers, body);
+        run_until_stalled(async {
+            let response = handle(&self.app, request).await;
+            let body = match response.body {
+                Some(body) => body.collect(BUCKET_LIMIT_BYTES).await.expect("the answer's body").to_vec(),
+                None => Vec::new(),
+            };
+            Answer { status: response.status, headers: response.headers, body }
+        })
+    }
+
+    /// Sends a request with the token.
+    pub fn call(&self, method: &str, path: &str, body: Option<Body>) -> Answer {
+        self.send(method, path, &[("authorization", &format!("Bearer {TOKEN}"))], body)
+    }
+
+    /// Posts JSON with the token and further headers.
+    pub fn post_json(&self, path: &str, body: &serde_json::Value, headers: &[(&str, &str)]) -> Answer {
+        let authorization = format!("Bearer {TOKEN}");
+        let mut all = vec![("authorization", authorization.as_str()), ("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        self.send("POST", path, &all, Some(body.to_string().into_bytes().into()))
+    }
+
+    pub fn generate(&self, headers: &[(&str, &str)]) -> Answer {
+        self.post_json(
+            "/api/generate-image",
+            &serde_json::json!({"prompt": "a lighthouse", "personaId": "p1"}),
+            headers,
+        )
+    }
+
+    pub fn upload(&self, query: &str, bytes: &[u8]) -> Answer {
+        self.call("POST", &format!("/api/images?{query}"), Some(bytes.to_vec().into()))
+    }
+
+    pub fn sweep(&self) -> Swept {
+        block_on(self.app.library("sweep").sweep())
+    }
+
+    /// The log so far, a JSON object a line.
+    pub fn log(&self) -> Vec<serde_json::Value> {
+        self.lines.0.borrow().iter().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+    }
+
+    pub fn log_text(&self) -> String {
+        self.lines.0.borrow().join("\n")
+    }
+
+    /// Rows of a table, past the faults.
+    pub fn rows(&self, sql: &'static str) -> Vec<serde_json::Value> {
+        block_on(self.sqlite.run(Statement::new(sql))).expect("query").rows().expect("rows")
+    }
+
+    /// The metadata of an object in the bucket, past the faults.
+    pub fn metadata(&self, key: &str) -> ObjectMetadata {
+        let key = ObjectKey::try_from(key.to_owned()).expect("a key");
+        block_on(self.bucket.inner.head(&key)).expect("head").expect("an object").metadata
+    }
+
+    /// Loses an object, as an operator with the dashboard could.
+    pub fn lose_object(&self, key: &str) {
+        let key = ObjectKey::try_from(key.to_owned()).expect("a key");
+        block_on(self.bucket.inner.delete(&key)).expect("delete");
+    }
+
+    /// Every statement about rows and bytes that holds at any moment, whatever failed before.
+    pub fn assert_invariants(&self) {
+        let mut named = BTreeMap::new();
+        for row in self.rows("SELECT id, status, storage, storage_key, sha256 FROM stillstore_images") {
+            let text = |column: &str| row[column].as_str().map(str::to_owned);
+            named.insert(text("storage_key").unwrap(), text("status").unwrap());
+            if text("status").as_deref() != Some("stored") {
+                continue;
+            }
+            let id: ImageId = text("id").unwrap().parse().unwrap();
+            let answer = self.call("GET", &format!("/images/{id}"), None);
+            assert_eq!(answer.status, 200, "a stored image is readable: {row}");
+            assert_eq!(Some(Sha256Digest::of(&answer.body).to_string()), text("sha256"), "and whole");
+        }
+        for key in self.bucket.inner.contents().keys() {
+            let status = named.get(key);
+            assert!(status.is_some_and(|status| *status != "deleted"), "a row names {key}: {status:?}");
+        }
+    }
+
+    /// What holds once the sweep has been over everything: bytes and stored rows are one to one, and nothing is unfinished.
+    pub fn assert_swept(&self) {
+        let keys = |sql| -> Vec<String> {
+            self.rows(sql).iter().map(|row| row["storage_key"].as_str().unwrap().to_owned()).collect()
+        };
+        let in_r2 =
+            keys("SELECT storage_key FROM stillstore_images WHERE status = 'stored' AND storage = 'r2' ORDER BY 1");
+        let in_database =
+            keys("SELECT storage_key FROM stillstore_images WHERE status = 'stored' AND storage = 'd1' ORDER BY 1");
+        let objects: Vec<String> = self.bucket.inner.contents().into_keys().collect();
+        assert!(
+            objects.iter().all(|key| in_r2.contains(key) || in_database.contains(key)),
+            "no orphan in R2: {objects:?}"
+        );
+        assert!(in_r2.iter().all(|key| objects.contains(key)));
+        assert_eq!(keys("SELECT object_key AS storage_key FROM stillstore_blobs ORDER BY 1"), in_database);
+        let unfinished = format!("'{}', '{}'", Status::Pending.as_str(), Status::Deleting.as_str());
+        assert_eq!(unfinished, "'pending', 'deleting'");
+        assert!(self.rows("SELECT id FROM stillstore_images WHERE status IN ('pending', 'deleting')").is_empty());
+    }
+}
