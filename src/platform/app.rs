@@ -1,0 +1,140 @@
+//! The application, put together from what the environment binds.
+#![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use wasm_bindgen::prelude::*;
+
+use super::bytes::message_of;
+use super::environment::{Environment, PerEnvironment};
+use super::outside::WorkerHttp;
+use super::runtime::WorkerRuntime;
+use crate::api::{App, CorsPolicy};
+use crate::catalog::Catalog;
+use crate::config::{Config, ConfigProblem};
+use crate::generate::openai::{self, OpenAi, OpenAiSettings};
+use crate::generate::placeholder::Placeholder;
+use crate::generate::workers_ai::{self, WorkersAi, WorkersAiSettings};
+use crate::generate::{Chain, Generator, ProviderName, Unconfigured};
+use crate::http::AiBinding;
+use crate::image::ImageId;
+use crate::library::{EdgeCache, MemoryBudget};
+use crate::runtime::Runtime;
+use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
+use crate::store::{EmbeddedStore, ImageStore};
+use crate::telemetry::{Counters, Sink};
+
+#[wasm_bindgen(module = "/src/platform/js/cache.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = purge)]
+    async fn purge_tag(tag: &str) -> Result<JsValue, JsValue>;
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console)]
+    fn log(line: &str);
+
+    #[wasm_bindgen(js_namespace = console)]
+    fn error(line: &str);
+}
+
+thread_local! {
+    static APP: PerEnvironment<App> = const { PerEnvironment::new() };
+}
+
+/// The application of this isolate.
+pub fn app(env: &JsValue) -> Rc<App> {
+    APP.with(|app| {
+        app.get(env, |environment| {
+            let app = assemble(&environment);
+            app.report_configuration();
+            app
+        })
+    })
+}
+
+fn assemble(environment: &Environment) -> App {
+    let (config, mut problems) = Config::parse(|name| environment.lookup(name));
+    let runtime: Rc<dyn Runtime> = Rc::new(WorkerRuntime);
+    let database: Rc<dyn Database> = if let Some(database) = &environment.database {
+        Rc::clone(database) as Rc<dyn Database>
+    } else {
+        problems.push(ConfigProblem { variable: "DB", rule: "must be bound to a D1 database".to_owned() });
+        Rc::new(Unbound)
+    };
+    let generators = config.providers.iter().map(|provider| generator(*provider, &config, environment, &runtime));
+    App {
+        cors: CorsPolicy::built_in(),
+        catalog: Catalog::new(Rc::clone(&database)),
+        r2: environment.images.clone().map(|images| images as Rc<dyn ImageStore>),
+        embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
+        generators: Chain::new(generators.collect(), config.provider_timeout_ms, Rc::clone(&runtime)),
+        runtime,
+        sink: Rc::new(Console),
+        counters: Rc::new(Counters::default()),
+        budget: Rc::new(MemoryBudget::default()),
+        cache: Rc::new(WorkersCache),
+        config,
+        problems,
+    }
+}
+
+fn generator(
+    provider: ProviderName,
+    config: &Config,
+    environment: &Environment,
+    runtime: &Rc<dyn Runtime>,
+) -> Box<dyn Generator> {
+    let timeout_ms = config.provider_timeout_ms;
+    match provider {
+        ProviderName::Placeholder => Box::new(Placeholder),
+        ProviderName::OpenAi => {
+            let settings = OpenAiSettings {
+                base_url: config.openai_base_url.clone().unwrap_or_default(),
+                api_key: config.openai_api_key.clone(),
+                model: config.openai_image_model.clone().unwrap_or_else(openai::default_model),
+                timeout_ms,
+            };
+            Box::new(OpenAi::new(settings, Rc::new(WorkerHttp), Rc::clone(runtime)))
+        }
+        ProviderName::WorkersAi => match &environment.ai {
+            None => Box::new(Unconfigured { provider, problem: "the binding AI is missing" }),
+            Some(ai) => {
+                let model = config.workers_ai_model.clone().unwrap_or_else(workers_ai::default_model);
+                let settings = WorkersAiSettings { model, timeout_ms };
+                Box::new(WorkersAi::new(settings, Rc::clone(ai) as Rc<dyn AiBinding>))
+            }
+        },
+    }
+}
+
+/// Stands in for a database that is not bound.
+struct Unbound;
+
+#[async_trait(?Send)]
+impl Database for Unbound {
+    async fn batch(&self, _statements: Vec<Statement>) -> Result<Vec<QueryResult>, DatabaseError> {
+        Err(DatabaseError::new(DatabaseErrorKind::Unavailable, "the binding DB is missing"))
+    }
+}
+
+/// The Worker's log.
+struct Console;
+
+impl Sink for Console {
+    fn write(&self, line: &str, is_error: bool) {
+        if is_error { error(line) } else { log(line) }
+    }
+}
+
+/// The cache in front of the Worker.
+struct WorkersCache;
+
+#[async_trait(?Send)]
+impl EdgeCache for WorkersCache {
+    async fn purge(&self, id: ImageId) -> Result<(), String> {
+        purge_tag(&id.to_string()).await.map(drop).map_err(|error| message_of(&error))
+    }
+}

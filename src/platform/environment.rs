@@ -1,0 +1,70 @@
+//! Variables, secrets and bindings.
+#![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+
+use super::d1::D1Database;
+use super::outside::WorkerAi;
+use super::r2::R2Store;
+
+#[wasm_bindgen(module = "/src/platform/js/environment.js")]
+extern "C" {
+    fn read(env: &JsValue, database: &str, images: &str, ai: &str) -> Array;
+}
+
+/// What an isolate was configured with.
+pub struct Environment {
+    variables: HashMap<String, String>,
+    /// The binding `DB`.
+    pub database: Option<Rc<D1Database>>,
+    /// The binding `R2_IMAGES`.
+    pub images: Option<Rc<R2Store>>,
+    /// The binding `AI`.
+    pub ai: Option<Rc<WorkerAi>>,
+}
+
+impl Environment {
+    /// The variable or secret called `name`.
+    pub fn lookup(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+
+    fn read(env: &JsValue) -> Self {
+        let parts = read(env, "DB", "R2_IMAGES", "AI");
+        let variables = parts.get(0).as_string().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        let binding = |index| Some(parts.get(index)).filter(|binding| !binding.is_null());
+        Self {
+            variables,
+            database: binding(1).map(|database| Rc::new(D1Database::new(database))),
+            images: binding(2).map(|bucket| Rc::new(R2Store::new(bucket))),
+            ai: binding(3).map(|ai| Rc::new(WorkerAi::new(ai))),
+        }
+    }
+}
+
+/// What is made of an environment once and kept for as long as the isolate hands out the same one.
+pub struct PerEnvironment<T>(RefCell<Option<(JsValue, Rc<T>)>>);
+
+impl<T> PerEnvironment<T> {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// What `make_from` made of `env`, now or before.
+    pub fn get(&self, env: &JsValue, make_from: impl FnOnce(Environment) -> T) -> Rc<T> {
+        if let Some((known, made)) = &*self.0.borrow()
+            && known == env
+        {
+            return Rc::clone(made);
+        }
+        let made = Rc::new(make_from(Environment::read(env)));
+        self.0.replace(Some((env.clone(), Rc::clone(&made))));
+        made
+    }
+}

@@ -1,0 +1,221 @@
+// Byte streams: read in runs of an exact length, made from a pull function, given a known length.
+
+/**
+ * Where bytes come from, in runs; what both ends of this module speak.
+ * @typedef {object} Source
+ * @property {(maxBytes: number) => Promise<Uint8Array | null>} next the next run, at most `maxBytes` long; `null` at the end
+ * @property {(reason?: unknown) => void} cancel nobody will ask again
+ */
+
+/** What a first read asks for. A later one asks for three times what has come, so memory follows what arrives. */
+const FIRST_READ_BYTES = 1 << 20;
+
+/** Length of the runs in which a source becomes a stream. */
+const STREAM_RUN_BYTES = 256 << 10;
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Reads a stream in runs of an exact length.
+ * @implements {Source}
+ */
+export class ByteReader {
+  #stream;
+  /** @type {ReadableStreamBYOBReader | ReadableStreamDefaultReader | null} */
+  #reader = null;
+  #pending = NOTHING;
+  #ended = false;
+
+  /** @param {ReadableStream} stream */
+  constructor(stream) {
+    this.#stream = stream;
+  }
+
+  /**
+   * The bytes that {@link next} would give, left in place.
+   * @param {number} maxBytes
+   */
+  async peek(maxBytes) {
+    if (this.#pending.length < maxBytes) {
+      const runs = await this.#collect(maxBytes);
+      // A stream that is not one of bytes may have given more than was asked for.
+      this.#pending = join(this.#pending.length === 0 ? runs : [...runs, this.#pending]);
+    }
+    return this.#pending.subarray(0, maxBytes);
+  }
+
+  /**
+   * The next run: `maxBytes` long unless the end is nearer, `null` at the end.
+   * @param {number} maxBytes
+   */
+  async next(maxBytes) {
+    const run = join(await this.#collect(maxBytes));
+    return run.length === 0 ? null : run;
+  }
+
+  /**
+   * Never throws: it may be the garbage collector that calls it, outside of any request.
+   * @param {unknown} [reason]
+   */
+  cancel(reason) {
+    try {
+      const cancelled = this.#reader === null ? this.#stream.cancel(reason) : this.#reader.cancel(reason);
+      cancelled.catch(() => {});
+    } catch {
+      // The stream went with its request.
+    }
+  }
+
+  /** The very stream, while nothing was read of it. */
+  get untouched() {
+    return this.#reader === null ? this.#stream : null;
+  }
+
+  /** @param {number} wantedBytes */
+  async #collect(wantedBytes) {
+    const runs = [];
+    for (let size = 0; size < wantedBytes; ) {
+      const run = await this.#read(Math.min(wantedBytes - size, Math.max(FIRST_READ_BYTES, size * 3)));
+      if (run.length === 0) break;
+      runs.push(run);
+      size += run.length;
+    }
+    return runs;
+  }
+
+  /**
+   * At least one byte, at most `maxBytes`, nothing at the end.
+   * @param {number} maxBytes
+   */
+  async #read(maxBytes) {
+    if (this.#pending.length === 0 && !this.#ended) {
+      this.#pending = await this.#arrive(maxBytes);
+      this.#ended = this.#pending.length === 0;
+    }
+    const run = this.#pending.subarray(0, maxBytes);
+    this.#pending = this.#pending.subarray(maxBytes);
+    return run;
+  }
+
+  /** @param {number} maxBytes */
+  async #arrive(maxBytes) {
+    this.#reader ??= readerOf(this.#stream);
+    if (this.#reader instanceof ReadableStreamBYOBReader) return fill(this.#reader, maxBytes);
+    for (;;) {
+      const { value, done } = await this.#reader.read();
+      if (done) return NOTHING;
+      const bytes = bytesOf(value);
+      if (bytes.length > 0) return bytes;
+    }
+  }
+}
+
+/**
+ * A source whose runs come from `pull`. `pull(0)` says that nobody will ask again.
+ * @implements {Source}
+ */
+export class PulledSource {
+  #pull;
+
+  /** @param {(maxBytes: number) => Promise<Uint8Array | null>} pull */
+  constructor(pull) {
+    this.#pull = pull;
+  }
+
+  /** @param {number} maxBytes */
+  next(maxBytes) {
+    return this.#pull(maxBytes);
+  }
+
+  cancel() {
+    this.#pull(0).catch(() => {});
+  }
+}
+
+/**
+ * The source as a stream: its own when it has one, else one that asks for a run ahead of its reader.
+ *
+ * With a length, the receiver is told it in advance, and another number of bytes breaks the stream.
+ * @param {Source} source
+ * @param {number} [lengthBytes]
+ */
+export function streamOf(source, lengthBytes) {
+  if (source instanceof ByteReader && source.untouched !== null) return source.untouched;
+  // Not a byte stream: that one detaches the buffers it is given, at which others may be looking.
+  const stream = new ReadableStream(
+    {
+      async pull(controller) {
+        const run = await source.next(STREAM_RUN_BYTES);
+        if (run === null) controller.close();
+        else controller.enqueue(run);
+      },
+      cancel(reason) {
+        source.cancel(reason);
+      },
+    },
+    { highWaterMark: 1 },
+  );
+  if (lengthBytes === undefined) return stream;
+  const fixed = new FixedLengthStream(lengthBytes);
+  // The reader of `fixed` sees a failure as its own.
+  stream.pipeTo(fixed.writable).catch(() => {});
+  return fixed.readable;
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} start
+ * @param {Uint8Array} target
+ */
+export function copyBytes(bytes, start, target) {
+  target.set(bytes.subarray(start, start + target.length));
+}
+
+/**
+ * The words of anything thrown; the cause's own when a binding wrapped it.
+ * @param {any} error
+ */
+export function messageOf(error) {
+  return String(error?.cause?.message ?? error?.message ?? error);
+}
+
+/** @param {ReadableStream} stream */
+function readerOf(stream) {
+  try {
+    return stream.getReader({ mode: "byob" });
+  } catch {
+    // A stream made in JS need not be one of bytes, and says so only here.
+    return stream.getReader();
+  }
+}
+
+/**
+ * @param {ReadableStreamBYOBReader} reader
+ * @param {number} lengthBytes
+ */
+async function fill(reader, lengthBytes) {
+  const { value } = await reader.readAtLeast(lengthBytes, new Uint8Array(lengthBytes));
+  if (value === undefined) return NOTHING;
+  // A short answer would hold on to all of the buffer.
+  return value.length < lengthBytes / 2 ? value.slice() : value;
+}
+
+/** @param {Uint8Array[]} runs */
+function join(runs) {
+  if (runs.length === 1 && runs[0] !== undefined) return runs[0];
+  const whole = new Uint8Array(runs.reduce((size, run) => size + run.length, 0));
+  let filled = 0;
+  for (const run of runs) {
+    whole.set(run, filled);
+    filled += run.length;
+  }
+  return whole;
+}
+
+/** @param {unknown} chunk */
+function bytesOf(chunk) {
+  if (chunk instanceof Uint8Array) return chunk;
+  if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  throw new TypeError("a stream of bytes gave something else");
+}

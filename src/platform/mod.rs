@@ -1,0 +1,54 @@
+//! The Worker shell: translates between the platform and the domain, never decides.
+
+mod app;
+mod bytes;
+#[cfg(feature = "conformance")]
+mod conformance;
+mod d1;
+mod environment;
+mod messages;
+mod outside;
+mod r2;
+mod runtime;
+
+use futures::channel::oneshot;
+use wasm_bindgen::JsValue;
+use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
+
+use self::messages::{IncomingRequest, OutgoingResponse};
+use crate::api::{Request, handle};
+
+#[event(start)]
+fn start() {
+    console_error_panic_hook::set_once();
+}
+
+#[event(fetch)]
+async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response, String> {
+    let (answered, response) = oneshot::channel();
+    // What a client began is finished or undone although the client goes away, for up to 30 seconds (the platform's limit).
+    context.wait_until(async move {
+        let response = answer(IncomingRequest::from_js(&request), env.as_ref()).await;
+        // It fails when the client has gone.
+        let _ = answered.send(response);
+    });
+    response.await.map_err(|_| "the request was dropped")?.into_js()
+}
+
+async fn answer(request: IncomingRequest, env: &JsValue) -> OutgoingResponse {
+    #[cfg(feature = "conformance")]
+    let request = match conformance::answer(request, env).await {
+        Ok(response) => return response,
+        Err(request) => request,
+    };
+    let app = app::app(env);
+    let IncomingRequest { method, url, headers, body } = request;
+    let response = handle(&app, Request::new(&method, &url, headers, body)).await;
+    let headers = response.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    OutgoingResponse { status: response.status, headers, body: response.body }
+}
+
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    app::app(env.as_ref()).library("cron").sweep().await;
+}

@@ -1,0 +1,151 @@
+//! Outside services: HTTP through `fetch`, and the AI binding.
+#![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
+
+use async_trait::async_trait;
+use js_sys::{Array, Uint8Array};
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use super::bytes::js_length;
+use crate::http::{
+    AiBinding, AiError, AiOutput, AnswerLimits, HttpClient, HttpError, HttpRequest, HttpResponse, Method,
+};
+
+#[wasm_bindgen(module = "/src/platform/js/outside.js")]
+extern "C" {
+    type Exchange;
+
+    #[wasm_bindgen(constructor)]
+    fn new(timeout_ms: f64) -> Exchange;
+
+    #[wasm_bindgen(method, catch)]
+    async fn send(
+        this: &Exchange,
+        request_json: &str,
+        body: Option<Uint8Array>,
+        max_bytes: f64,
+    ) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn run(
+        this: &Exchange,
+        ai: &JsValue,
+        model: &str,
+        input_json: &str,
+        max_bytes: f64,
+    ) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method)]
+    fn drop(this: &Exchange);
+}
+
+/// HTTP through the Worker's `fetch`.
+pub struct WorkerHttp;
+
+/// The binding to Workers AI.
+pub struct WorkerAi {
+    ai: JsValue,
+}
+
+impl WorkerAi {
+    /// The models behind the binding `ai`.
+    pub fn new(ai: JsValue) -> Self {
+        Self { ai }
+    }
+}
+
+#[async_trait(?Send)]
+impl HttpClient for WorkerHttp {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let HttpRequest { method, url, headers, body, limits, max_redirects } = request;
+        let method = match method {
+            Method::Get => "GET",
+            Method::Post => "POST",
+        };
+        let head = RequestHead { method, url: &url, headers: &headers, max_redirects };
+        let head = serde_json::to_string(&head).map_err(|_| HttpError::Connect)?;
+        let js_body = (!body.is_empty()).then(|| Uint8Array::from(body.as_slice()));
+        drop(body);
+        let exchange = DroppedCallEnds(Exchange::new(js_length(limits.timeout_ms)));
+        let answer = exchange.0.send(&head, js_body, js_length(limits.max_response_bytes)).await;
+        let (head, body) = take_answer(answer).map_err(|failure| match failure.word() {
+            "timeout" => HttpError::Timeout,
+            "connect" => HttpError::Connect,
+            "too-large" => HttpError::ResponseTooLarge { limit_bytes: limits.max_response_bytes },
+            _ => HttpError::Interrupted,
+        })?;
+        let mut lines = head.split('\n');
+        let status = lines.next().and_then(|status| status.parse().ok()).ok_or(HttpError::Interrupted)?;
+        Ok(HttpResponse { status, headers: pairs(lines), body })
+    }
+}
+
+#[async_trait(?Send)]
+impl AiBinding for WorkerAi {
+    async fn run(&self, model: &str, input_json: String, limits: AnswerLimits) -> Result<AiOutput, AiError> {
+        let exchange = DroppedCallEnds(Exchange::new(js_length(limits.timeout_ms)));
+        let answer = exchange.0.run(&self.ai, model, &input_json, js_length(limits.max_response_bytes)).await;
+        let (head, body) = take_answer(answer).map_err(|failure| match failure.word() {
+            "timeout" => AiError::Timeout,
+            "too-large" => AiError::ResponseTooLarge { limit_bytes: limits.max_response_bytes },
+            "failed" => AiError::from_message(failure.detail()),
+            _ => AiError::Interrupted,
+        })?;
+        Ok(if head == "json" { AiOutput::Json(body) } else { AiOutput::Binary(body) })
+    }
+}
+
+/// What `outside.js` sends.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestHead<'request> {
+    method: &'static str,
+    url: &'request str,
+    headers: &'request [(&'static str, String)],
+    max_redirects: u8,
+}
+
+/// Lines of names and values in turn, as pairs.
+pub fn pairs<'lines>(mut lines: impl Iterator<Item = &'lines str>) -> Vec<(String, String)> {
+    std::iter::from_fn(|| Some((lines.next()?.to_owned(), lines.next()?.to_owned()))).collect()
+}
+
+/// What went wrong: a word, and for some more after a space.
+struct Failure(String);
+
+impl Failure {
+    fn word(&self) -> &str {
+        self.0.split(' ').next().unwrap_or_default()
+    }
+
+    fn detail(&self) -> &str {
+        self.0.split_once(' ').map_or("", |(_, detail)| detail)
+    }
+}
+
+/// Takes `[head, ...runs]` into wasm memory, in one allocation of the body's size.
+fn take_answer(answer: Result<JsValue, JsValue>) -> Result<(String, Vec<u8>), Failure> {
+    let answer = answer.map_err(|_| Failure("interrupted".to_owned()))?;
+    if let Some(failure) = answer.as_string() {
+        return Err(Failure(failure));
+    }
+    let answer: Array = answer.unchecked_into();
+    let head = answer.shift().as_string().unwrap_or_default();
+    let runs: Vec<Uint8Array> = answer.iter().map(JsCast::unchecked_into).collect();
+    let mut body = vec![0; runs.iter().map(|run| run.length() as usize).sum()];
+    let mut rest = body.as_mut_slice();
+    for run in &runs {
+        let Some((target, after)) = rest.split_at_mut_checked(run.length() as usize) else { break };
+        run.copy_to(target);
+        rest = after;
+    }
+    Ok((head, body))
+}
+
+struct DroppedCallEnds(Exchange);
+
+impl Drop for DroppedCallEnds {
+    fn drop(&mut self) {
+        self.0.drop();
+    }
+}

@@ -1,0 +1,77 @@
+//! The Worker's clock, randomness, timers and digests.
+#![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
+
+use async_trait::async_trait;
+use js_sys::{Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use super::bytes::{blob_to_js, js_length};
+use crate::bytes::Blob;
+use crate::image::Sha256Digest;
+use crate::runtime::{Runtime, Timestamp};
+
+#[wasm_bindgen(module = "/src/platform/js/runtime.js")]
+extern "C" {
+    type Timer;
+
+    #[wasm_bindgen(constructor)]
+    fn new(duration_ms: f64) -> Timer;
+
+    #[wasm_bindgen(method, getter)]
+    fn done(this: &Timer) -> Promise;
+
+    #[wasm_bindgen(method)]
+    fn cancel(this: &Timer);
+
+    #[wasm_bindgen(catch)]
+    async fn sha256(bytes: &Uint8Array) -> Result<JsValue, JsValue>;
+}
+
+/// Below this many bytes in wasm memory, hashing them here takes less time than handing them over (9 us).
+const HASH_HERE_BYTES: usize = 4096;
+
+/// The longest timer JS knows, about 24 days; a longer one fires at once.
+const MAX_SLEEP_MS: u64 = i32::MAX as u64;
+
+/// The Worker's surroundings.
+pub struct WorkerRuntime;
+
+#[async_trait(?Send)]
+impl Runtime for WorkerRuntime {
+    fn now(&self) -> Timestamp {
+        // Whole milliseconds since 1970 are far within both types.
+        #[expect(clippy::cast_possible_truncation)]
+        let milliseconds = js_sys::Date::now() as i64;
+        Timestamp::from_millis(milliseconds)
+    }
+
+    fn random_bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        // Unwrap safety: `crypto.getRandomValues` is part of every Worker and takes up to 65,536 bytes.
+        #[expect(clippy::expect_used, reason = "going on with predictable ids would be worse than stopping")]
+        getrandom::fill(&mut bytes).expect("crypto.getRandomValues");
+        bytes
+    }
+
+    async fn sleep(&self, duration_ms: u64) {
+        let timer = CancelOnDrop(Timer::new(js_length(duration_ms.min(MAX_SLEEP_MS))));
+        // It is never rejected.
+        let _ = timer.0.done().await;
+    }
+
+    async fn sha256(&self, blob: &Blob) -> Sha256Digest {
+        if let Some(bytes) = blob.as_local().filter(|bytes| bytes.len() < HASH_HERE_BYTES) {
+            return Sha256Digest::of(bytes);
+        }
+        let digest = sha256(&blob_to_js(blob)).await.ok().and_then(|hex| hex.as_string()?.parse().ok());
+        digest.unwrap_or_else(|| Sha256Digest::of(&blob.to_vec()))
+    }
+}
+
+struct CancelOnDrop(Timer);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
