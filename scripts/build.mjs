@@ -1,0 +1,127 @@
+// Builds the Worker with worker-build. wrangler runs this as its build command, so it skips when nothing changed.
+//   node scripts/build.mjs                     the Worker, into build/
+//   node scripts/build.mjs --conformance       with the conformance routes, into build-conformance/; never deployed
+//   node scripts/build.mjs --max-gzip-kb 600   fails when the bundle is larger (1 KB = 1,000 bytes)
+import { createHash } from "node:crypto";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
+
+import { Failure, outputOf, run, runIfProgram } from "./command.mjs";
+import { setup } from "./setup.mjs";
+import { projectDir, toolEnvironment, workerBuild } from "./toolchain.mjs";
+
+const BUNDLE_FILES = ["index.js", "index_bg.wasm"];
+
+/** Inputs cargo does not report: manifests, and the lock file that pins wasm-opt and esbuild. */
+const MANIFESTS = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package-lock.json"];
+
+/** @typedef {{ outDir: string, cargoArgs: string[] }} Variant */
+
+/** @type {Record<"release" | "conformance", Variant>} */
+export const VARIANTS = {
+  release: { outDir: "build", cargoArgs: [] },
+  conformance: { outDir: "build-conformance", cargoArgs: ["--features", "conformance"] },
+};
+
+/**
+ * Builds one variant unless its output is current, and prints the bundle's size.
+ * @param {Variant} variant
+ * @param {{ maxGzipKb?: number }} [limits]
+ */
+export async function build(variant, { maxGzipKb } = {}) {
+  const outDir = join(projectDir, variant.outDir);
+  const stampFile = join(outDir, "inputs.json");
+  if (!isCurrent(variant, outDir, stampFile)) {
+    rmSync(stampFile, { force: true });
+    const args = ["--release", "--out-dir", variant.outDir, ...variant.cargoArgs];
+    const code = await run(workerBuild.program, args, { cwd: projectDir, env: toolEnvironment() });
+    if (code !== 0) throw new Failure(`The Worker in ${variant.outDir}/ was not built (exit code ${code}).`);
+    writeFileSync(stampFile, JSON.stringify(stamp(variant, cargoInputs()), null, 2));
+  }
+  checkSize(variant, outDir, maxGzipKb);
+}
+
+/**
+ * @param {Variant} variant
+ * @param {string} outDir
+ * @param {string} stampFile
+ */
+function isCurrent(variant, outDir, stampFile) {
+  const previous = readIfPresent(stampFile);
+  if (previous === undefined) return false;
+  if (BUNDLE_FILES.some((file) => readIfPresent(join(outDir, file)) === undefined)) return false;
+  const { inputs } = JSON.parse(previous.toString());
+  return JSON.stringify(stamp(variant, Object.keys(inputs)), null, 2) === previous.toString();
+}
+
+/**
+ * What the output depends on: the build's arguments and the content of every file it reads.
+ * @param {Variant} variant
+ * @param {string[]} inputFiles relative to the project
+ */
+function stamp(variant, inputFiles) {
+  /** @type {Record<string, string | null>} */
+  const inputs = {};
+  for (const file of inputFiles) {
+    const content = readIfPresent(join(projectDir, file));
+    inputs[file] = content === undefined ? null : createHash("sha256").update(content).digest("hex");
+  }
+  return { cargoArgs: variant.cargoArgs, rustFlags: process.env.RUSTFLAGS ?? "", inputs };
+}
+
+/** The files the last build read, as cargo reports them: modules, `include_str!` files, and JavaScript snippets. */
+function cargoInputs() {
+  const metadata = outputOf("cargo", ["metadata", "--no-deps", "--format-version", "1"], {
+    cwd: projectDir,
+    env: toolEnvironment(),
+  });
+  if (metadata === undefined) throw new Failure("`cargo metadata` failed.");
+  const releaseDir = join(JSON.parse(metadata).target_directory, "wasm32-unknown-unknown", "release");
+  const depInfo = readFileSync(join(releaseDir, "libstillstore.d"), "utf8");
+  // One make rule per line, `output: input input`, with spaces inside a path escaped.
+  const rule = depInfo.slice(depInfo.indexOf(": ") + 2).split("\n", 1)[0] ?? "";
+  const sources = rule.split(/(?<!\\) /).map((path) => relative(projectDir, resolve(path.replaceAll("\\ ", " "))));
+  return [...MANIFESTS, ...sources];
+}
+
+/**
+ * @param {Variant} variant
+ * @param {string} outDir
+ * @param {number} [maxGzipKb]
+ */
+function checkSize(variant, outDir, maxGzipKb) {
+  // wrangler reports and Cloudflare limits the modules compressed together.
+  const bundle = Buffer.concat(BUNDLE_FILES.map((file) => readFileSync(join(outDir, file))));
+  const gzipBytes = gzipSync(bundle).byteLength;
+  const kb = (/** @type {number} */ bytes) => (bytes / 1_000).toFixed(1);
+  const limit = maxGzipKb === undefined ? "" : `, limit ${maxGzipKb} KB gzipped`;
+  console.log(`${variant.outDir}/: ${kb(bundle.byteLength)} KB, ${kb(gzipBytes)} KB gzipped${limit}`);
+  if (maxGzipKb !== undefined && gzipBytes > maxGzipKb * 1_000) {
+    throw new Failure(
+      `The bundle in ${variant.outDir}/ is ${kb(gzipBytes)} KB gzipped, over the limit of ${maxGzipKb} KB.\n` +
+        "Look at what the last added crate weighs, or turn off features of it that are not used.",
+    );
+  }
+}
+
+/** @param {string} path */
+function readIfPresent(path) {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+await runIfProgram(import.meta.url, async (args) => {
+  const { values } = parseArgs({
+    args,
+    options: { conformance: { type: "boolean", default: false }, "max-gzip-kb": { type: "string" } },
+  });
+  const maxGzipKb = values["max-gzip-kb"] === undefined ? undefined : Number(values["max-gzip-kb"]);
+  if (Number.isNaN(maxGzipKb)) throw new Failure("--max-gzip-kb wants a number.");
+  await setup();
+  await build(values.conformance ? VARIANTS.conformance : VARIANTS.release, { maxGzipKb });
+});
