@@ -1,0 +1,34 @@
+// The configuration that is deployed, as wrangler sees it.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+
+import { projectDir, readWranglerConfig } from "./harness/project.ts";
+
+const OPEN_FOR_LOCAL_WORK = "ALLOW_UNAUTHENTICATED";
+
+const deploy = join(projectDir, "scripts", "deploy.mjs");
+const { stdout } = await promisify(execFile)(process.execPath, [deploy, "--dry-run"], {
+  env: { ...process.env, CLOUDFLARE_API_TOKEN: undefined, CLOUDFLARE_ACCOUNT_ID: undefined },
+});
+
+test("a dry run needs no account and lists every binding and var of wrangler.toml", () => {
+  const { vars = {}, d1_databases = [], r2_buckets = [] } = readWranglerConfig();
+  const names = [...Object.keys(vars), ...[...d1_databases, ...r2_buckets].map(({ binding }) => binding)];
+  assert.ok(names.length >= 3, `only ${names}`);
+  for (const name of names) assert.match(stdout, new RegExp(`\\benv\\.${name} `));
+  assert.match(stdout, /--dry-run: exiting now/);
+});
+
+test("nothing deployed opens the routes that want a token", () => {
+  const configured = JSON.stringify(readWranglerConfig());
+  assert.ok(!configured.includes(OPEN_FOR_LOCAL_WORK), "wrangler.toml names it");
+  assert.ok(!stdout.includes(OPEN_FOR_LOCAL_WORK), "the dry run names it");
+});
+
+test("no secret is deployed as a var", () => {
+  const secrets = Object.keys(readWranglerConfig().vars ?? {}).filter((name) => /TOKEN|KEY|SECRET/.test(name));
+  assert.deepEqual(secrets, []);
+});

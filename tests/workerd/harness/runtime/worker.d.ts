@@ -1,0 +1,4 @@
+declare module "*/worker/index.js" {
+  const worker: any;
+  export default worker;
+}

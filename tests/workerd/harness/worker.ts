@@ -1,0 +1,161 @@
+// Starts a Worker in workerd, with real local D1 and R2, for tests that speak HTTP to it.
+import { Miniflare } from "miniflare";
+import type { Request as MiniflareRequest, Response as MiniflareResponse, WorkerOptions } from "miniflare";
+
+import { Control } from "./control.ts";
+import { FaultControl } from "./fault-control.ts";
+import { LogCollector } from "./logs.ts";
+import type { LogLine } from "./logs.ts";
+import { applyMigrations } from "./migrations.ts";
+import { MAIN_MODULE, builtWorker, harnessModules } from "./modules.ts";
+import type { Modules } from "./modules.ts";
+import { readMigrations, readWranglerConfig } from "./project.ts";
+import type { Migration, WranglerConfig } from "./project.ts";
+import { withChildProcesses } from "./workerd-process.ts";
+
+export const API_TOKEN = "test-token";
+
+export type Bindings = NonNullable<WorkerOptions["config"]["env"]>;
+
+export type Database = Awaited<ReturnType<Miniflare["getD1Database"]>>;
+export type Bucket = Awaited<ReturnType<Miniflare["getR2Bucket"]>>;
+
+type Handler = (request: MiniflareRequest) => MiniflareResponse | Promise<MiniflareResponse>;
+
+export type WorkerSettings = {
+  /** Directory that keeps D1 and R2 from one start to the next; they end with the Worker when absent. */
+  persist?: string;
+  /** Added to those of wrangler.toml and `API_TOKEN`; undefined takes one away. */
+  vars?: Record<string, string | undefined>;
+  /** More bindings, in Miniflare's form. */
+  bindings?: Bindings;
+  /** False for a Worker that has no bucket. */
+  r2?: boolean;
+  /** The build with the conformance routes. */
+  conformance?: boolean;
+  /** Intercepts D1, R2 and AI so that `faults` works. */
+  faults?: true;
+  /** Answers every request the Worker makes to the outside, which otherwise goes there. */
+  fetchMock?: Handler;
+  /** Gives the Worker the binding `AI` and answers for it: gets `{ model, input }` as JSON. */
+  ai?: Handler;
+  /** Runs in place of the built Worker. */
+  worker?: Modules;
+  /** SQL to apply in place of the migrations directory. */
+  migrations?: Migration[];
+};
+
+export type RunningWorker = {
+  /** Where the Worker listens, without a proxy in front. Ends in a slash. */
+  url: string;
+  /** Does not follow redirects. */
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** The Worker's database and bucket, past any fault. */
+  db: Database;
+  bucket: Bucket;
+  faults: FaultControl;
+  /** What the Worker logged so far. */
+  logs(): LogLine[];
+  /** The first line logged that fits, past or to come. */
+  waitForLog(fits: (line: LogLine) => boolean): Promise<LogLine>;
+  /** Size of the Worker's wasm memory: its peak, since it never shrinks. */
+  wasmMemoryBytes(): Promise<number>;
+  /** Lets the cron event happen, and waits for its end. */
+  scheduled(): Promise<void>;
+  /** Kills workerd with SIGKILL, in the middle of whatever it does. */
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+export async function startWorker(settings: WorkerSettings = {}): Promise<RunningWorker> {
+  const config = readWranglerConfig();
+  const logs = new LogCollector();
+  const { result: miniflare, children } = await withChildProcesses(async () => {
+    const instance = new Miniflare({
+      cf: false,
+      telemetry: { enabled: false },
+      enableDevRegistry: false,
+      handleStructuredLogs: logs.add,
+      ...(settings.persist === undefined ? {} : { resourcePersistencePath: settings.persist }),
+      workers: [workerOptions(config, settings)],
+    });
+    await instance.ready;
+    return instance;
+  });
+  const url = await miniflare.unsafeGetDirectURL(config.name);
+  const control = new Control(await miniflare.unsafeGetDirectURL(config.name, "HarnessControl"));
+
+  const database = config.d1_databases?.[0];
+  if (database === undefined) throw new Error("wrangler.toml names no D1 database.");
+  const db = await miniflare.getD1Database(database.binding);
+  const migrations = settings.migrations ?? readMigrations(database.migrations_dir ?? "migrations");
+  await applyMigrations(db, migrations, database.migrations_table);
+
+  const bucketBinding = config.r2_buckets?.[0]?.binding;
+  let bucket: Bucket | undefined;
+  if (settings.r2 !== false && bucketBinding !== undefined) bucket = await miniflare.getR2Bucket(bucketBinding);
+
+  return {
+    url: url.href,
+    fetch: (path, init) => fetch(new URL(path, url), { redirect: "manual", ...init }),
+    db,
+    get bucket() {
+      if (bucket === undefined) throw new Error("This Worker was started without a bucket.");
+      return bucket;
+    },
+    faults: new FaultControl(control),
+    logs: () => [...logs.lines],
+    waitForLog: (fits) => logs.waitFor(fits),
+    async wasmMemoryBytes() {
+      const bytes = await control.send("GET", "/wasm-memory");
+      if (typeof bytes !== "number") throw new Error("This Worker has no wasm memory.");
+      return bytes;
+    },
+    async scheduled() {
+      const fetcher = await miniflare.getWorker(config.name);
+      const { outcome } = await fetcher.scheduled({ cron: "*/10 * * * *" });
+      if (outcome !== "ok") throw new Error(`The cron event ended with ${outcome}.`);
+    },
+    async kill() {
+      for (const child of children) child.kill("SIGKILL");
+      await miniflare.dispose();
+    },
+    stop: () => miniflare.dispose(),
+  };
+}
+
+function workerOptions(config: WranglerConfig, settings: WorkerSettings): WorkerOptions {
+  const worker = settings.worker ?? builtWorker(settings.conformance ? "build-conformance" : "build");
+  const { fetchMock } = settings;
+  return {
+    config: {
+      name: config.name,
+      compatibilityDate: config.compatibility_date,
+      compatibilityFlags: config.compatibility_flags ?? [],
+      manifest: { mainModule: MAIN_MODULE, modules: { ...harnessModules(), ...worker } },
+      env: environment(config, settings),
+    },
+    dev: {
+      unsafeDirectSockets: [
+        { host: "127.0.0.1", port: 0 },
+        { host: "127.0.0.1", port: 0, entrypoint: "HarnessControl" },
+      ],
+      ...(fetchMock === undefined ? {} : { outboundService: { type: "fetcher", handler: fetchMock } }),
+    },
+  };
+}
+
+function environment(config: WranglerConfig, { vars, bindings, r2, faults, ai }: WorkerSettings): Bindings {
+  const env: Bindings = {};
+  for (const [name, value] of Object.entries({ ...config.vars, API_TOKEN, ...vars })) {
+    if (typeof value === "string") env[name] = { type: "text", value };
+    else if (value !== undefined) throw new Error(`The var ${name} of wrangler.toml is not a string.`);
+  }
+  for (const { binding, database_id: id } of config.d1_databases ?? []) env[binding] = { type: "d1", id };
+  if (r2 !== false) {
+    for (const { binding, bucket_name: name } of config.r2_buckets ?? []) env[binding] = { type: "r2", name };
+  }
+  if (faults) env.HARNESS_FAULTS = { type: "text", value: "on" };
+  if (ai !== undefined) env.HARNESS_AI = { type: "fetcher", handler: ai };
+  return { ...env, ...bindings };
+}
