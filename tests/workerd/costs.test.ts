@@ -1,0 +1,88 @@
+// What each request costs at the bindings: R2 bills by operation, D1 by row, and each call is a round trip.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { Client, STORAGE_MODES, bytesOf } from "./client.ts";
+import { projectDir } from "./harness/project.ts";
+import { startWorker } from "./harness/worker.ts";
+import type { RunningWorker } from "./harness/worker.ts";
+
+const MIB = 1 << 20;
+const PNG = new Uint8Array(readFileSync(join(projectDir, "tests/fixtures/images/rgb.png")));
+
+for (const { storage, vars } of STORAGE_MODES) {
+  describe(`with images in ${storage}`, () => {
+    let worker: RunningWorker;
+    let client: Client;
+    before(async () => {
+      worker = await startWorker({ vars, faults: true });
+      client = new Client(worker);
+    });
+    after(() => worker.stop());
+
+    /** The calls of one request, whose answer is read to its end. */
+    const callsOf = async (status: number, ask: () => Promise<Response>) => {
+      await worker.faults.forgetCalls();
+      const response = await ask();
+      await bytesOf(response);
+      assert.equal(response.status, status);
+      const calls = await worker.faults.calls();
+      assert.deepEqual(calls.filter(({ outcome }) => outcome !== "ok"), []);
+      return {
+        r2: calls.filter(({ binding }) => binding === "R2_IMAGES").map(({ method }) => method),
+        d1: calls.filter(({ binding }) => binding === "DB").length,
+      };
+    };
+    const puts = storage === "r2" ? ["put"] : [];
+    const gets = storage === "r2" ? ["get"] : [];
+
+    test("generating is one R2 put and two D1 calls", async () => {
+      assert.deepEqual(await callsOf(200, () => client.generate()), { r2: puts, d1: 2 });
+    });
+
+    test("an Idempotency-Key adds one D1 call, and its replay makes two", async () => {
+      const ask = () => client.generate({}, { "idempotency-key": "counted" });
+      assert.deepEqual(await callsOf(200, ask), { r2: puts, d1: 3 });
+      assert.deepEqual(await callsOf(200, ask), { r2: [], d1: 2 });
+    });
+
+    test("an upload is one R2 put and two D1 calls", async () => {
+      assert.deepEqual(await callsOf(201, () => client.upload(PNG)), { r2: puts, d1: 2 });
+    });
+
+    test("serving is one D1 call and one R2 get; embedded, a second D1 call", async () => {
+      const { id } = await client.stored(PNG);
+      const path = `/images/${id}`;
+      const whole = { r2: gets, d1: storage === "r2" ? 1 : 2 };
+      assert.deepEqual(await callsOf(200, () => worker.fetch(path)), whole);
+      assert.deepEqual(await callsOf(206, () => worker.fetch(path, { headers: { range: "bytes=5-9" } })), whole);
+    });
+
+    test("HEAD, 304, 412 and 416 are one D1 call", async () => {
+      const { id } = await client.stored(PNG);
+      const path = `/images/${id}`;
+      const metadataOnly = { r2: [], d1: 1 };
+      assert.deepEqual(await callsOf(200, () => worker.fetch(path, { method: "HEAD" })), metadataOnly);
+      for (const [status, headers] of [
+        [304, { "if-none-match": "*" }], [412, { "if-match": '"other"' }], [416, { range: "bytes=9999-" }],
+      ] as [number, Record<string, string>][]) {
+        assert.deepEqual(await callsOf(status, () => worker.fetch(path, { headers })), metadataOnly);
+      }
+    });
+
+    test("serving reads no more rows than the image has", async () => {
+      const image = new Uint8Array(2 * MIB + 1);
+      image.set(PNG);
+      const { id } = await client.stored(image);
+      for (let other = 0; other < 5; other += 1) await client.stored(PNG);
+      await callsOf(200, () => worker.fetch(`/images/${id}`));
+      const [query, ...chunks] = (await worker.faults.calls()).filter(({ binding }) => binding === "DB");
+      assert.equal(query?.rowsRead, 1);
+      // Three chunks; each query also passes the row of their blob.
+      const read = chunks.reduce((rows, { rowsRead = 0 }) => rows + rowsRead, 0);
+      assert.ok(storage === "r2" ? read === 0 : read <= 2 * 3, `${read} rows in ${chunks.length} calls`);
+    });
+  });
+}

@@ -1,0 +1,109 @@
+// One structured line for each request and each storage operation, and nothing else.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { Client, STORAGE_MODES, bytesOf, sha256 } from "./client.ts";
+import { projectDir } from "./harness/project.ts";
+import { API_TOKEN, startWorker } from "./harness/worker.ts";
+import type { RunningWorker } from "./harness/worker.ts";
+
+const PNG = new Uint8Array(readFileSync(join(projectDir, "tests/fixtures/images/rgb.png")));
+
+const BUCKETS = { r2: "R2_IMAGES", d1: "DB" };
+
+for (const { storage, vars } of STORAGE_MODES) {
+  describe(`with images in ${storage}`, () => {
+    let worker: RunningWorker;
+    let client: Client;
+    before(async () => {
+      worker = await startWorker({ vars, faults: true });
+      client = new Client(worker);
+    });
+    after(() => worker.stop());
+
+    let requests = 0;
+    /** The events of one request, those of its kind only, without the time they took. */
+    const eventsOf = async (ask: (headers: { "x-request-id": string }) => Promise<Response>) => {
+      requests += 1;
+      const requestId = `${storage}-${requests}`;
+      const response = await ask({ "x-request-id": requestId });
+      await bytesOf(response);
+      assert.equal(response.headers.get("x-request-id"), requestId);
+      // The request's own line is its last but for what the body still does.
+      await worker.waitForLog(({ event }) => event?.event === "request" && event.request_id === requestId);
+      const lines = worker.logs().filter(({ event }) => event?.request_id === requestId);
+      return lines.map(({ event, level }) => {
+        const { duration_ms: duration, request_id: _, ...fields } = event ?? {};
+        if (fields.event !== "fallback") assert.ok(Number.isInteger(duration) && Number(duration) >= 0);
+        return { level, ...fields } as Record<string, unknown>;
+      });
+    };
+    const request = (method: string, route: string, status: number, outcome = "ok") => ({
+      level: "log", event: "request", method, route, status, outcome,
+    });
+    const storing = (operation: string, key: string, bytes: number) => ({
+      level: "log", event: "storage", operation, backend: storage, bucket: BUCKETS[storage], key, bytes, outcome: "ok",
+    });
+    const call = (method: string, path: string) => (headers: Record<string, string>) =>
+      client.call(method, path, { headers });
+
+    test("each storage operation is told once, and the request after it", async () => {
+      const upload = await eventsOf((headers) => client.call("POST", "/api/images", { headers, body: PNG }));
+      const key = String(upload[0]?.key);
+      assert.deepEqual(upload, [storing("put", key, PNG.byteLength), request("POST", "upload-image", 201)]);
+      const row = worker.db.prepare("SELECT id FROM stillstore_images WHERE storage_key = ?").bind(key);
+      const id = await row.first<string>("id");
+
+      assert.deepEqual(await eventsOf(call("GET", `/images/${id}`)), [
+        storing("get", key, PNG.byteLength), request("GET", "serve-image", 200),
+      ]);
+      const ranged = (headers: object) => worker.fetch(`/images/${id}`, { headers: { ...headers, range: "bytes=5-9" } });
+      assert.deepEqual(await eventsOf(ranged), [storing("get", key, 5), request("GET", "serve-image", 206)]);
+      assert.deepEqual(await eventsOf(call("HEAD", `/images/${id}`)), [request("HEAD", "serve-image", 200)]);
+      assert.deepEqual(await eventsOf(call("GET", `/api/images/${id}`)), [request("GET", "describe-image", 200)]);
+      assert.deepEqual(await eventsOf(call("DELETE", `/api/images/${id}`)), [
+        storing("delete", key, 0), request("DELETE", "delete-image", 204),
+      ]);
+    });
+
+    test("a generation is told between", async () => {
+      const events = await eventsOf((headers) => client.generate({}, headers));
+      assert.deepEqual(events.map(({ event }) => event), ["generation", "storage", "request"]);
+      assert.deepEqual(events[0], { level: "log", event: "generation", provider: "placeholder", outcome: "ok" });
+      assert.deepEqual([events[1]?.operation, events[1]?.outcome], ["put", "ok"]);
+    });
+
+    test("a refusal is told with its code, and never the query", async () => {
+      assert.deepEqual(await eventsOf(call("GET", "/nowhere?secret=x")), [request("GET", "none", 404, "route-not-found")]);
+      const wrong = `/api/images?sha256=${sha256(Buffer.from("other"))}&filename=private-name.png`;
+      const events = await eventsOf((headers) => client.call("POST", wrong, { headers, body: PNG }));
+      assert.equal(events.at(-1)?.outcome, "checksum-mismatch");
+    });
+
+    test("a failure of the store is told with its code and cause", async () => {
+      await worker.faults.set(
+        storage === "r2"
+          ? { binding: "R2_IMAGES", when: "before", persistent: true }
+          : { binding: "DB", matching: "stillstore_blobs", when: "before", persistent: true },
+      );
+      const events = await eventsOf((headers) => client.call("POST", "/api/images", { headers, body: PNG }));
+      await worker.faults.clear();
+      const put = events.find(({ operation }) => operation === "put");
+      assert.deepEqual([put?.level, put?.backend, put?.bytes], ["error", storage, 0]);
+      assert.equal(put?.outcome, "store-unavailable");
+      assert.equal(typeof put?.cause, "string");
+      const last = events.at(-1);
+      assert.deepEqual(last?.status, storage === "r2" ? 201 : 503);
+      if (storage === "r2") assert.ok(events.some(({ event, reason }) => event === "fallback" && reason === put?.outcome));
+    });
+
+    test("every line is such an event, and none holds the token or a query", async () => {
+      for (const { message, event } of worker.logs()) {
+        assert.ok(event !== undefined && typeof event.event === "string", message);
+        for (const secret of [API_TOKEN, "secret=", "a lighthouse"]) assert.ok(!message.includes(secret), message);
+      }
+    });
+  });
+}

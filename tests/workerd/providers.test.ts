@@ -1,0 +1,198 @@
+// The provider `openai` against a server that answers as scripted.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, beforeEach, describe, test } from "node:test";
+
+import { Client, bytesOf, pathOf, problemOf, sha256, storedKeys } from "./client.ts";
+import { projectDir } from "./harness/project.ts";
+import {
+  ProviderStub, imageAtUrl, imageInJson, moderationRefusal, providerError, rateLimited,
+} from "./harness/provider-stub.ts";
+import type { Answer } from "./harness/provider-stub.ts";
+import { startWorker } from "./harness/worker.ts";
+import type { RunningWorker } from "./harness/worker.ts";
+
+const PNG = readFileSync(join(projectDir, "tests/fixtures/images/rgb.png"));
+const KEY = "sk-only-for-the-provider";
+const PROMPT = "a clockmaker's confidential garden";
+
+let provider: ProviderStub;
+/** By what they are started with, so that each is started once. */
+const started = new Map<string, Promise<RunningWorker>>();
+before(async () => {
+  provider = await ProviderStub.start();
+});
+beforeEach(() => provider.reset());
+after(async () => {
+  for (const worker of started.values()) await (await worker).stop();
+  await provider.stop();
+});
+
+const DEFAULTS = { OPENAI_IMAGE_MODEL: "gpt-image-1", IMAGE_PROVIDER: "openai", PROVIDER_TIMEOUT_MS: "60000" };
+
+async function workerWith(vars: Partial<typeof DEFAULTS> = {}): Promise<{ worker: RunningWorker; client: Client }> {
+  const settings = { ...DEFAULTS, ...vars };
+  const name = JSON.stringify(settings);
+  const starting =
+    started.get(name) ??
+    startWorker({ vars: { ...settings, OPENAI_BASE_URL: provider.baseUrl, OPENAI_API_KEY: KEY } });
+  started.set(name, starting);
+  const worker = await starting;
+  return { worker, client: new Client(worker) };
+}
+
+const generate = (client: Client, fields = {}) => client.generate({ prompt: PROMPT, ...fields });
+
+describe("an image", () => {
+  test("comes as base64 within the answer", async () => {
+    const { worker, client } = await workerWith();
+    provider.answer(imageInJson(PNG, { usage: { total_tokens: 1234 } }));
+    const body: any = await (await generate(client)).json();
+    assert.deepEqual(
+      [body.generation.provider, body.generation.metadata.model, body.generation.metadata.totalTokens, body.fallback],
+      ["openai", "gpt-image-1", 1234, false],
+    );
+    assert.deepEqual([body.image.sha256, body.originalUrl], [sha256(PNG), body.imageUrl]);
+    assert.deepEqual(await bytesOf(await worker.fetch(pathOf(body.imageUrl))), PNG);
+  });
+
+  test("comes by its URL, to which no key goes", async () => {
+    const { worker, client } = await workerWith({ OPENAI_IMAGE_MODEL: "dall-e-3" });
+    const url = provider.file("garden.png", { headers: { "content-type": "image/png" }, body: PNG });
+    provider.answer(imageAtUrl(url));
+    const body: any = await (await generate(client)).json();
+    assert.deepEqual([body.originalUrl, body.image.sha256], [url, sha256(PNG)]);
+    assert.notEqual(body.imageUrl, url);
+    assert.deepEqual(await bytesOf(await worker.fetch(pathOf(body.imageUrl))), PNG);
+    const [asked, fetched] = provider.requests;
+    assert.deepEqual([asked?.path, fetched?.path], ["/v1/images/generations", "/files/garden.png"]);
+    assert.deepEqual([asked?.headers.authorization, fetched?.headers.authorization], [`Bearer ${KEY}`, undefined]);
+  });
+});
+
+describe("the request", () => {
+  const fields = { size: "1792x1024", quality: "hd", style: "vivid" };
+  for (const [model, expected] of [
+    ["gpt-image-1", { n: 1, size: "1536x1024", quality: "high", output_format: "png" }],
+    ["gpt-image-2", { n: 1, size: "1792x1024", quality: "high", output_format: "png" }],
+    ["dall-e-3", { n: 1, size: "1792x1024", quality: "hd", style: "vivid", response_format: "b64_json" }],
+    ["dall-e-2", { n: 1, size: "1024x1024", response_format: "b64_json" }],
+    ["another-model", { size: "1792x1024" }],
+  ] as const) {
+    test(`names what ${model} takes`, async () => {
+      const { client } = await workerWith({ OPENAI_IMAGE_MODEL: model });
+      provider.answer(imageInJson(PNG));
+      assert.equal((await generate(client, fields)).status, 200);
+      const [request, ...others] = provider.requests;
+      assert.deepEqual([request?.method, others.length], ["POST", 0]);
+      assert.equal(request?.headers["content-type"], "application/json");
+      assert.deepEqual(request?.json(), { model, prompt: PROMPT, ...expected });
+    });
+  }
+});
+
+const hangs: Answer = { after: new Promise(() => {}) };
+const page: Answer = { headers: { "content-type": "text/html" }, body: "<html>Hello</html>" };
+const truncated = imageInJson(PNG.subarray(0, -40));
+
+type Failure = { name: string; answer: Answer; status: number; code: string; retryAfter?: string };
+const FAILURES: Failure[] = [
+  { name: "a refusal by moderation", answer: moderationRefusal(), status: 422, code: "prompt-refused" },
+  { name: "a rate limit", answer: rateLimited(17), status: 429, code: "provider-rate-limited", retryAfter: "17" },
+  { name: "a wrong key", answer: providerError(401, "invalid_api_key", KEY), status: 502, code: "provider-rejected" },
+  { name: "an empty account", answer: providerError(429, "insufficient_quota", "Pay."), status: 502, code: "provider-rejected" },
+  { name: "a failing server", answer: providerError(500, "server_error", PROMPT), status: 502, code: "provider-unavailable" },
+  { name: "a truncated PNG", answer: truncated, status: 502, code: "provider-image-invalid" },
+  { name: "text for an image", answer: imageInJson(Buffer.from("<html>")), status: 502, code: "provider-image-invalid" },
+  { name: "a page with status 200", answer: page, status: 502, code: "provider-answer-empty" },
+  { name: "no data", answer: { body: { created: 1, data: [] } }, status: 502, code: "provider-answer-empty" },
+  { name: "a broken connection", answer: { ...imageInJson(PNG), truncateAfterBytes: 99 }, status: 502, code: "provider-unavailable" },
+  { name: "a server that hangs", answer: hangs, status: 504, code: "provider-timeout" },
+];
+
+const timeoutFor = (answer: Answer) => (answer === hangs ? { PROVIDER_TIMEOUT_MS: "1000" } : {});
+
+describe("nothing is stored after", () => {
+  for (const { name, answer, status, code, retryAfter } of FAILURES) {
+    test(`${name}: ${status} ${code}, and one call`, async () => {
+      const { worker, client } = await workerWith(timeoutFor(answer));
+      const before = await storedKeys(worker);
+      provider.answer(answer);
+      const response = await generate(client);
+      if (retryAfter !== undefined) assert.equal(response.headers.get("retry-after"), retryAfter);
+      const text = await response.clone().text();
+      assert.ok(!text.includes(KEY) && !text.includes(PROMPT), text);
+      assert.deepEqual(await problemOf(response), [status, code]);
+      assert.equal(provider.requests.length, 1);
+      assert.deepEqual(await storedKeys(worker), before);
+    });
+  }
+
+  test("an image that is not at its URL", async () => {
+    const { client } = await workerWith();
+    for (const [answer, code] of [
+      [{ status: 404 }, "provider-unavailable"],
+      [{ body: PNG.subarray(0, -40) }, "provider-image-invalid"],
+      [{ body: PNG, truncateAfterBytes: 60 }, "provider-unavailable"],
+      [{ headers: { "content-type": "image/png" }, body: "<html>expired</html>" }, "provider-image-invalid"],
+      [{ body: Buffer.alloc(20_971_521) }, "provider-image-invalid"],
+    ] satisfies [Answer, string][]) {
+      provider.answer(imageAtUrl(provider.file("gone.png", answer)));
+      assert.deepEqual(await problemOf(await generate(client)), [502, code]);
+    }
+  });
+});
+
+test("a rate limit that ends at once is sat out, once", async () => {
+  const { client } = await workerWith();
+  const { body, status } = rateLimited(0);
+  const soon = { status: status ?? 429, body: body ?? "", headers: { "retry-after-ms": "5" } };
+  provider.answer(soon, imageInJson(PNG));
+  assert.equal((await generate(client)).status, 200);
+  provider.reset();
+  provider.answer(soon, soon, imageInJson(PNG));
+  assert.deepEqual(await problemOf(await generate(client)), [429, "provider-rate-limited"]);
+  assert.equal(provider.requests.length, 2);
+});
+
+describe("with openai,placeholder", () => {
+  for (const [name, answer, reason] of [
+    ["a failing server", providerError(500, "server_error", "down"), "openai: provider-unavailable"],
+    ["a rate limit", rateLimited(17), "openai: provider-rate-limited"],
+    ["a truncated PNG", truncated, "openai: provider-truncated-image"],
+    ["a server that hangs", hangs, "openai: provider-timeout"],
+  ] as const) {
+    test(`the placeholder helps out after ${name}`, async () => {
+      const { client } = await workerWith({ IMAGE_PROVIDER: "openai,placeholder", ...timeoutFor(answer) });
+      provider.answer(answer);
+      const body: any = await (await generate(client)).json();
+      assert.deepEqual([body.fallback, body.fallbackReason, body.generation.provider], [true, reason, "placeholder"]);
+    });
+  }
+
+  test("a refusal by moderation is final", async () => {
+    const { client } = await workerWith({ IMAGE_PROVIDER: "openai,placeholder" });
+    provider.answer(moderationRefusal());
+    assert.deepEqual(await problemOf(await generate(client)), [422, "prompt-refused"]);
+  });
+});
+
+test("neither key nor prompt reaches the log", async () => {
+  const { worker, client } = await workerWith({ IMAGE_PROVIDER: "openai,placeholder" });
+  const answers: Answer[] = [
+    imageInJson(PNG), moderationRefusal(), providerError(500, "server_error", `${PROMPT} ${KEY}`),
+    providerError(400, "invalid_value", `Wrong: ${PROMPT}`), imageAtUrl(`http://${KEY}.invalid/?prompt=${PROMPT}`),
+  ];
+  for (const answer of answers) {
+    provider.answer(answer);
+    await (await generate(client)).arrayBuffer();
+  }
+  await client.generate({ prompt: PROMPT, size: "1x1" }, { "x-request-id": "last" });
+  await worker.waitForLog(({ event }) => event?.event === "request" && event.request_id === "last");
+  const lines = worker.logs().map(({ message }) => message);
+  assert.ok(lines.filter((line) => line.includes('"event":"generation"')).length >= answers.length);
+  for (const line of lines) {
+    assert.ok(!line.includes(KEY) && !line.includes(PROMPT) && !line.includes("clockmaker"), line);
+  }
+});
