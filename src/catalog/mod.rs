@@ -5,7 +5,7 @@
 //! (no row) ----------> pending -----> stored ----------------> deleting -------------> deleted -----------> (no row)
 //!     \                   \              ^                        ^
 //!      \-------------------\-------------/ commit                 |
-//!                           \--- abandon, begin_delete -----------/
+//!                           \--- abandon, begin_delete -----------/     withdraw takes a pending row back
 //! ```
 //!
 //! - A row is there before its bytes are, and until they are gone, so that a crash leaves nothing that

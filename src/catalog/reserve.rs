@@ -20,6 +20,8 @@ const ABANDON: &str = "UPDATE stillstore_images \
     SET status = 'deleting', version = version + 1, updated_at_ms = ?2 \
     WHERE id = ?1 AND status = 'pending'";
 
+const WITHDRAW: &str = "DELETE FROM stillstore_images WHERE id = ?1 AND status = 'pending'";
+
 /// What became of a reservation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reservation {
@@ -53,6 +55,16 @@ impl Catalog {
             Some(record) => Reservation::Exists(Box::new(record)),
             None => Reservation::KeyTaken,
         })
+    }
+
+    /// Takes a reservation back after a put that certainly stored nothing: the bytes under the key, if any, are not this
+    /// image's and must stay. A row that is not pending stays as it is.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed; the row may be gone, or is swept later.
+    pub async fn withdraw(&self, id: ImageId) -> Result<(), CatalogError> {
+        let withdraw = Statement::new(WITHDRAW).bind(id.to_string());
+        self.batch("withdraw", [withdraw]).await.map(drop)
     }
 
     /// Gives a reservation up after a put that failed, or may have: the row becomes one that the sweep finishes deleting.

@@ -12,12 +12,16 @@ use crate::image::{
 };
 use crate::runtime::Timestamp;
 use crate::store::{
-    ImageStore, ObjectMetadata, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, adopt_statement,
+    ImageStore, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind,
+    adopt_statement,
 };
 use crate::telemetry::Event;
 
 /// Ids tried before giving up: a key holds 32 random bits of its id, so that even the second is a coincidence.
 const MAX_ATTEMPTS: usize = 3;
+
+/// The object metadata that names the image.
+const IMAGE_ID: &str = "image-id";
 
 /// Where an image comes from, which decides its key.
 #[derive(Debug, Clone)]
@@ -108,7 +112,11 @@ impl Library {
             Ok(receipt) => self.commit(image, description, receipt, reason).await,
             Err(error) => {
                 // Best effort, and without effect where nothing was reserved: a reservation that stays is swept once it is old.
-                let _ = self.catalog.abandon(description.id, self.runtime.now()).await;
+                let _ = if error.stored_nothing() {
+                    self.catalog.withdraw(description.id).await
+                } else {
+                    self.catalog.abandon(description.id, self.runtime.now()).await
+                };
                 Err(AddError::Store(error))
             }
         }
@@ -155,8 +163,7 @@ impl Library {
         for storage in [StorageKind::R2, StorageKind::D1] {
             let Some(store) = self.stores.at(storage) else { continue };
             let Some(info) = store.head(&description.key).await? else { continue };
-            let is_own = info.metadata.get("image-id") == Some(&description.id.to_string());
-            if let Some(sha256) = info.sha256.filter(|_| is_own) {
+            if let Some(sha256) = info.sha256.filter(|_| belongs_to(&info, description.id)) {
                 let size_bytes = info.size_bytes;
                 return Ok(Some(PutReceipt { storage, size_bytes, sha256, fallback_reason: None }));
             }
@@ -255,7 +262,7 @@ impl NewImage {
 
     fn object_metadata(&self, description: &Description) -> ObjectMetadata {
         let mut metadata = self.metadata.clone();
-        metadata.insert("image-id".to_owned(), description.id.to_string());
+        metadata.insert(IMAGE_ID.to_owned(), description.id.to_string());
         let associations = &self.associations;
         for (name, value) in [("persona-id", &associations.persona_id), ("session-id", &associations.session_id)] {
             if let Some(value) = value {
@@ -264,6 +271,11 @@ impl NewImage {
         }
         metadata
     }
+}
+
+/// Whether an object was put for this image, and not by another program or deployment that shares the bucket.
+pub(super) fn belongs_to(info: &ObjectInfo, id: ImageId) -> bool {
+    info.metadata.get(IMAGE_ID) == Some(&id.to_string())
 }
 
 fn key_taken() -> StoreError {

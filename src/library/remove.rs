@@ -1,7 +1,8 @@
 //! Removing an image: mark, remove the bytes, forget.
 
 use super::Library;
-use crate::catalog::{CatalogError, DeleteStep, ImageRecord};
+use super::add::belongs_to;
+use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord};
 use crate::image::ImageId;
 use crate::store::{StorageKind, StoreError, StoreErrorKind};
 
@@ -50,13 +51,21 @@ impl Library {
     }
 
     async fn delete_bytes(&self, record: &ImageRecord, storage: StorageKind) -> Result<(), StoreError> {
-        match self.stores.at(storage) {
-            Some(store) => store.delete(&record.description.key).await,
+        let Description { id, key, .. } = &record.description;
+        let Some(store) = self.stores.at(storage) else {
             // Bytes that fell back to the database were at most tried in a bucket that is not bound.
-            None if storage != record.storage => Ok(()),
-            None => Err(StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound")),
+            return if storage == record.storage { Err(not_bound()) } else { Ok(()) };
+        };
+        // Nobody vouches for what lies under a key whose image was never stored.
+        if record.content.is_none() && store.head(key).await?.is_some_and(|info| !belongs_to(&info, *id)) {
+            return Ok(());
         }
+        store.delete(key).await
     }
+}
+
+fn not_bound() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound")
 }
 
 /// Every home where bytes of the record may be. A put that failed or timed out may have happened all the same, so that an image

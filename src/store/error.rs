@@ -52,6 +52,18 @@ impl StoreError {
         Self::new(StoreErrorKind::ChecksumMismatch, format!("expected {expected}, got {actual}"))
     }
 
+    /// Whether the operation certainly stored nothing.
+    #[must_use]
+    pub const fn stored_nothing(&self) -> bool {
+        match self.kind {
+            StoreErrorKind::Body(_)
+            | StoreErrorKind::ChecksumMismatch
+            | StoreErrorKind::TooLarge { .. }
+            | StoreErrorKind::KeyTaken => true,
+            StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => false,
+        }
+    }
+
     /// The kind as a short kebab-case word for logs, counters and `fallbackReason`.
     #[must_use]
     pub const fn code(&self) -> &'static str {

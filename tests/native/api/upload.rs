@@ -3,6 +3,8 @@
 use serde_json::json;
 use stillstore::bytes::Body;
 use stillstore::image::Sha256Digest;
+use stillstore::sql::{DatabaseCall, Fault};
+use stillstore::store::StoreCall;
 
 use super::world::{Arriving, PNG, TOKEN, World};
 
@@ -86,6 +88,7 @@ fn a_wrong_digest_stores_nothing_and_a_right_one_passes() {
         assert_eq!((wrong.status, wrong.code().as_str()), (422, "checksum-mismatch"));
         assert_eq!(wrong.json()["field"], "sha256");
         assert!(world.bucket.inner.contents().is_empty() && world.rows("SELECT 1 FROM stillstore_blobs").is_empty());
+        assert!(world.rows("SELECT id FROM stillstore_images").is_empty(), "no trace of an image that never was");
         let digest = Sha256Digest::of(PNG).to_string().to_uppercase();
         assert_eq!(world.upload(&format!("sha256={digest}"), PNG).status, 201);
     }
@@ -130,6 +133,29 @@ fn streamed_bodies_arrive_whole_with_and_without_a_length() {
         assert_eq!(answer.status, 201, "{answer:?}");
         assert_eq!(answer.json()["size"], size);
         world.assert_invariants();
+    }
+}
+
+#[test]
+fn bytes_that_someone_else_put_under_a_key_stay() {
+    let key = "uploads/2027/01/07070707_image.png";
+    let draws = [[1; 16], [7; 16]];
+    // The key is found taken, or the put fails and nobody knows what became of it.
+    for (fails, status) in [(false, 201), (true, 503)] {
+        let world = World::new(true);
+        world.put_foreign_object(key, b"not ours");
+        world.runtime.plan_draws(draws);
+        if fails {
+            world.bucket.plan.fail_nth(StoreCall::Put, 1, Fault::FailBefore);
+            world.database.plan.fail_nth(DatabaseCall::Write, 2, Fault::FailBefore);
+        }
+        assert_eq!(world.upload("", PNG).status, status);
+        for _ in 0..3 {
+            world.runtime.advance(2 * 60 * 60 * 1000);
+            world.sweep();
+        }
+        assert!(world.rows("SELECT id FROM stillstore_images WHERE status IN ('pending', 'deleting')").is_empty());
+        assert_eq!(world.bucket.inner.contents().get(key).map(Vec::as_slice), Some(&b"not ours"[..]), "fails: {fails}");
     }
 }
 

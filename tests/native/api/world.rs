@@ -13,11 +13,11 @@ use stillstore::bytes::{Blob, Body, BodyError, ByteSource};
 use stillstore::catalog::{Catalog, Status};
 use stillstore::config::Config;
 use stillstore::generate::{Chain, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile};
-use stillstore::image::{ImageId, ObjectKey, Sha256Digest};
+use stillstore::image::{Format, ImageId, ObjectKey, Sha256Digest};
 use stillstore::library::{EdgeCache, MemoryBudget, Swept};
 use stillstore::runtime::Runtime;
 use stillstore::sql::{Database, FaultyDatabase, Statement};
-use stillstore::store::{EmbeddedStore, Faulty, ImageStore, MemoryStore, ObjectMetadata, StorageKind};
+use stillstore::store::{EmbeddedStore, Faulty, ImageStore, MemoryStore, ObjectMetadata, PutObject, StorageKind};
 use stillstore::telemetry::{Counters, Sink};
 
 use crate::runtime::{TestRuntime, block_on, run_until_stalled};
@@ -282,6 +282,18 @@ impl World {
     pub fn metadata(&self, key: &str) -> ObjectMetadata {
         let key = ObjectKey::try_from(key.to_owned()).expect("a key");
         block_on(self.bucket.inner.head(&key)).expect("head").expect("an object").metadata
+    }
+
+    /// Puts an object into the bucket as another program would.
+    pub fn put_foreign_object(&self, key: &str, bytes: &[u8]) {
+        let object = PutObject {
+            key: ObjectKey::try_from(key.to_owned()).expect("a key"),
+            body: bytes.to_vec().into(),
+            format: Format::Png,
+            sha256: None,
+            metadata: ObjectMetadata::new(),
+        };
+        block_on(self.bucket.inner.put(object)).expect("put");
     }
 
     /// Loses an object, as an operator with the dashboard could.
