@@ -1,6 +1,6 @@
 //! Images as a whole: every flow that touches both the bytes and the row.
 //!
-//! Invariants, held through any failure of any call and checked by `tests/native/crash`:
+//! Invariants, held through any failure of any call and checked by `tests/native/api/crash.rs`:
 //! - a row that says `stored` names bytes that are there, whole;
 //! - bytes in R2 are named by a row (`pending` before they are written, `deleting` until they are gone);
 //! - bytes in the embedded store are named by a row or unowned, and unowned ones are swept.
