@@ -19,6 +19,7 @@ const STEPS = {
   "documentation, wasm32": [...DOC, ...WASM],
   "licenses, bans and sources of crates": [...DENY, "licenses", "bans", "sources"],
   "types of scripts and tests": ["tsc"],
+  "types of the Worker's JavaScript": ["tsc", "--project", "src/platform/js"],
   "types of test code inside workerd": ["tsc", "--project", "tests/workerd/harness/runtime"],
 };
 

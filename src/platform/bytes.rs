@@ -28,8 +28,8 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     async fn next(this: &ByteReader, max_bytes: usize) -> Result<JsValue, JsValue>;
 
-    #[wasm_bindgen(method)]
-    fn cancel(this: &ByteReader);
+    #[wasm_bindgen(method, catch)]
+    fn cancel(this: &ByteReader) -> Result<(), JsValue>;
 
     /// A JS source that asks a closure for its runs.
     type PulledSource;
@@ -143,9 +143,10 @@ impl ByteSource for JsBody {
 
 impl Drop for JsBody {
     fn drop(&mut self) {
-        // A stream that nobody reads keeps its connection, of which an invocation has six.
+        // A stream that nobody reads keeps its connection, of which an invocation has six. Cancelling throws when it is the garbage
+        // collector that drops this, after the request.
         if !self.handed_on {
-            self.reader.cancel();
+            let _ = self.reader.cancel();
         }
     }
 }

@@ -35,8 +35,8 @@ extern "C" {
         max_bytes: f64,
     ) -> Result<JsValue, JsValue>;
 
-    #[wasm_bindgen(method)]
-    fn drop(this: &Exchange);
+    #[wasm_bindgen(method, catch)]
+    fn drop(this: &Exchange) -> Result<(), JsValue>;
 }
 
 /// HTTP through the Worker's `fetch`.
@@ -146,6 +146,7 @@ struct DroppedCallEnds(Exchange);
 
 impl Drop for DroppedCallEnds {
     fn drop(&mut self) {
-        self.0.drop();
+        // It throws when it is the garbage collector that drops this, after the request.
+        let _ = self.0.drop();
     }
 }

@@ -20,8 +20,8 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn done(this: &Timer) -> Promise;
 
-    #[wasm_bindgen(method)]
-    fn cancel(this: &Timer);
+    #[wasm_bindgen(method, catch)]
+    fn cancel(this: &Timer) -> Result<(), JsValue>;
 
     #[wasm_bindgen(catch)]
     async fn sha256(bytes: &Uint8Array) -> Result<JsValue, JsValue>;
@@ -72,6 +72,7 @@ struct CancelOnDrop(Timer);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.cancel();
+        // It throws when it is the garbage collector that drops this, after the request.
+        let _ = self.0.cancel();
     }
 }

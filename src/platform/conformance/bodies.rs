@@ -148,7 +148,7 @@ async fn a_pulled_stream_of_promised_length_gives_the_sources_bytes(_: Rc<Enviro
 
 async fn runs_have_the_length_asked_for(_: Rc<Environment>) -> Outcome {
     for promised_bytes in [None, Some(LONG_BYTES as u64)] {
-        for run_bytes in [1_000, 262_144, 1_048_577, LONG_BYTES, usize::MAX] {
+        for run_bytes in [10_000, 262_144, 1_048_577, LONG_BYTES, usize::MAX] {
             let (body, _) = Watched::body(pattern(LONG_BYTES), promised_bytes);
             let mut body = through_js(body);
             let mut left_bytes = LONG_BYTES;

@@ -5,7 +5,6 @@
 //! - `PUT`, `GET`, `HEAD`, `DELETE /conformance/objects/{r2|d1}/{key}`: bytes into and out of a store, as the product moves them
 //! - `GET /conformance/outside?call`: a call through `WorkerHttp`, of which the query is the JSON
 //! - `GET /conformance/model?input`: the binding `AI`, run on the query's JSON
-//! - `GET /conformance/memory`: the size of wasm memory in bytes
 
 mod bodies;
 mod database;
@@ -16,7 +15,7 @@ mod surroundings;
 use std::rc::Rc;
 
 use futures::future::LocalBoxFuture;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
 
 use super::environment::{Environment, PerEnvironment};
 use super::messages::{IncomingRequest, OutgoingResponse};
@@ -67,7 +66,6 @@ pub async fn answer(request: IncomingRequest, env: &JsValue) -> Result<OutgoingR
         },
         ["conformance", "outside"] => outside::send(&request.url).await,
         ["conformance", "model"] => outside::run_model(&request.url, &environment).await,
-        ["conformance", "memory"] => text(200, memory_bytes().to_string()),
         ["conformance", suite, case] => match run(suite, case, environment).await {
             Some(Ok(())) => text(200, "holds"),
             Some(Err(reason)) => text(500, reason),
@@ -116,11 +114,6 @@ fn store(name: &str, environment: &Environment) -> Option<Rc<dyn ImageStore>> {
 fn text(status: u16, words: impl Into<String>) -> OutgoingResponse {
     let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
     OutgoingResponse { status, headers, body: Some(words.into().into_bytes().into()) }
-}
-
-fn memory_bytes() -> u32 {
-    let memory: js_sys::WebAssembly::Memory = wasm_bindgen::memory().unchecked_into();
-    memory.buffer().unchecked_into::<js_sys::ArrayBuffer>().byte_length()
 }
 
 fn expect(holds: bool, expectation: impl Into<String>) -> Outcome {

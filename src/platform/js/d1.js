@@ -19,6 +19,7 @@ export async function batch(database, statementsJson, bytesIn, bytesOut) {
     database.prepare(sql).bind(...params.map((param) => bound(param, bytesIn))),
   );
   const [only] = prepared;
+  /** @type {D1Result<Record<string, unknown>>[]} */
   const results = prepared.length === 1 && only !== undefined ? [await only.all()] : await database.batch(prepared);
   return results.map((result, index) => answerOf(result, statements[index]?.[2] ?? null, bytesOut)).join("\n");
 }

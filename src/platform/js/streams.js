@@ -13,6 +13,7 @@ const FIRST_READ_BYTES = 1 << 20;
 /** Length of the runs in which a source becomes a stream. */
 const STREAM_RUN_BYTES = 256 << 10;
 
+/** @type {Uint8Array} */
 const NOTHING = new Uint8Array(0);
 
 /**
@@ -53,17 +54,10 @@ export class ByteReader {
     return run.length === 0 ? null : run;
   }
 
-  /**
-   * Never throws: it may be the garbage collector that calls it, outside of any request.
-   * @param {unknown} [reason]
-   */
+  /** @param {unknown} [reason] */
   cancel(reason) {
-    try {
-      const cancelled = this.#reader === null ? this.#stream.cancel(reason) : this.#reader.cancel(reason);
-      cancelled.catch(() => {});
-    } catch {
-      // The stream went with its request.
-    }
+    const cancelled = this.#reader === null ? this.#stream.cancel(reason) : this.#reader.cancel(reason);
+    cancelled.catch(() => {});
   }
 
   /** The very stream, while nothing was read of it. */

@@ -4,7 +4,10 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 
-import { type Server, startServer } from "./server.ts";
+import { Response as WorkerResponse } from "miniflare";
+
+import type { RunningWorker } from "../harness/worker.ts";
+import { startConformance } from "./server.ts";
 
 interface Call {
   url: string;
@@ -14,9 +17,9 @@ interface Call {
   max_redirects?: number;
 }
 
-async function call(server: Server, request: Call) {
+async function call(worker: RunningWorker, request: Call) {
   const query = encodeURIComponent(JSON.stringify({ timeout_ms: 10_000, max_response_bytes: 1_000_000, ...request }));
-  return (await fetch(server.url(`/conformance/outside?${query}`))).text();
+  return (await worker.fetch(`/conformance/outside?${query}`)).text();
 }
 
 /** What a service on the next port does, by path. */
@@ -49,7 +52,7 @@ const SERVICE: Record<string, (request: http.IncomingMessage, response: http.Ser
 };
 
 describe("a call to an outside service", () => {
-  let server: Server;
+  let worker: RunningWorker;
   let base: string;
   const dropped: string[] = [];
   const service = http.createServer((request, response) => {
@@ -61,14 +64,14 @@ describe("a call to an outside service", () => {
   });
 
   before(async () => {
-    server = await startServer();
+    worker = await startConformance();
     await new Promise<void>((resolve) => service.listen(0, "127.0.0.1", resolve));
     base = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
   });
   after(async () => {
     service.closeAllConnections();
     service.close();
-    await server.stop();
+    await worker.stop();
   });
 
   const droppedBy = async (path: string) => {
@@ -76,15 +79,15 @@ describe("a call to an outside service", () => {
   };
 
   it("answers with status, headers and body", async () => {
-    assert.equal(await call(server, { url: `${base}/bytes` }), "200 1000 ");
-    assert.equal(await call(server, { url: `${base}/teapot` }), "418 3 short and stout");
-    assert.equal(await call(server, { url: `${base}/empty` }), "204 0 ");
+    assert.equal(await call(worker, { url: `${base}/bytes` }), "200 1000 ");
+    assert.equal(await call(worker, { url: `${base}/teapot` }), "418 3 short and stout");
+    assert.equal(await call(worker, { url: `${base}/empty` }), "204 0 ");
   });
 
   it("sends method, headers and body", async () => {
-    const got = await call(server, { url: `${base}/echo` });
+    const got = await call(worker, { url: `${base}/echo` });
     assert.equal(got, "200 0 GET none Bearer secret present []");
-    const posted = await call(server, { url: `${base}/echo`, body: "h\u00e9" });
+    const posted = await call(worker, { url: `${base}/echo`, body: "h\u00e9" });
     assert.equal(posted, "200 0 POST 3 Bearer secret present [68c3a9]");
   });
 
@@ -93,62 +96,65 @@ describe("a call to an outside service", () => {
       ["/bytes", 1_000],
       ["/streamed", 1_000_000],
     ] as const) {
-      assert.equal(await call(server, { url: base + path, max_response_bytes: size }), `200 ${size} `);
-      const above = await call(server, { url: base + path, max_response_bytes: size - 1 });
+      assert.equal(await call(worker, { url: base + path, max_response_bytes: size }), `200 ${size} `);
+      const above = await call(worker, { url: base + path, max_response_bytes: size - 1 });
       assert.equal(above, `ResponseTooLarge { limit_bytes: ${size - 1} }`);
     }
   });
 
   it("ends when its time is up", async () => {
     for (const path of ["/silent", "/stalls"]) {
-      assert.equal(await call(server, { url: base + path, timeout_ms: 200 }), "Timeout");
+      assert.equal(await call(worker, { url: base + path, timeout_ms: 200 }), "Timeout");
       await droppedBy(path);
     }
   });
 
   it("says when the answer broke off or nobody is there", async () => {
-    assert.equal(await call(server, { url: `${base}/breaks` }), "Interrupted");
-    assert.equal(await call(server, { url: "http://127.0.0.1:1/" }), "Connect");
-    assert.equal(await call(server, { url: "not a url" }), "Connect");
+    assert.equal(await call(worker, { url: `${base}/breaks` }), "Interrupted");
+    assert.equal(await call(worker, { url: "http://127.0.0.1:1/" }), "Connect");
+    assert.equal(await call(worker, { url: "not a url" }), "Connect");
   });
 
   it("gives a redirect to a place without encryption as the answer", async () => {
-    assert.equal(await call(server, { url: `${base}/away`, max_redirects: 3 }), "302 0 ");
+    assert.equal(await call(worker, { url: `${base}/away`, max_redirects: 3 }), "302 0 ");
   });
 });
 
 describe("redirects", () => {
-  let server: Server;
+  let worker: RunningWorker;
   before(async () => {
-    server = await startServer(async (request) => {
-      const url = new URL(request.url);
-      const steps = Number(url.searchParams.get("steps"));
-      const location = steps > 1 ? `?steps=${steps - 1}` : "https://cdn.example/image";
-      if (steps > 0) return new Response(null, { status: 302, headers: { location } });
-      return new Response("image", { headers: { "x-echo": `${url.host} ${request.headers.get("authorization")}` } });
+    worker = await startConformance({
+      fetchMock: (request) => {
+        const url = new URL(request.url);
+        const steps = Number(url.searchParams.get("steps"));
+        const location = steps > 1 ? `?steps=${steps - 1}` : "https://cdn.example/image";
+        if (steps > 0) return new WorkerResponse(null, { status: 302, headers: { location } });
+        const echo = `${url.host} ${request.headers.get("authorization")}`;
+        return new WorkerResponse("image", { headers: { "x-echo": echo } });
+      },
     });
   });
-  after(() => server.stop());
+  after(() => worker.stop());
 
   it("are followed as often as allowed, without the credentials", async () => {
     const start = "https://origin.example/";
-    assert.equal(await call(server, { url: start }), "200 5 origin.example Bearer secret");
-    assert.equal(await call(server, { url: `${start}?steps=1`, max_redirects: 1 }), "200 5 cdn.example null");
-    assert.equal(await call(server, { url: `${start}?steps=3`, max_redirects: 3 }), "200 5 cdn.example null");
-    assert.equal(await call(server, { url: `${start}?steps=3`, max_redirects: 2 }), "302 0 ");
-    assert.equal(await call(server, { url: `${start}?steps=1` }), "302 0 ");
+    assert.equal(await call(worker, { url: start }), "200 5 origin.example Bearer secret");
+    assert.equal(await call(worker, { url: `${start}?steps=1`, max_redirects: 1 }), "200 5 cdn.example null");
+    assert.equal(await call(worker, { url: `${start}?steps=3`, max_redirects: 3 }), "200 5 cdn.example null");
+    assert.equal(await call(worker, { url: `${start}?steps=3`, max_redirects: 2 }), "302 0 ");
+    assert.equal(await call(worker, { url: `${start}?steps=1` }), "302 0 ");
   });
 });
 
 describe("a model", () => {
-  let server: Server;
+  let worker: RunningWorker;
   before(async () => {
-    server = await startServer();
+    worker = await startConformance();
   });
-  after(() => server.stop());
+  after(() => worker.stop());
 
   const run = async (input: object) =>
-    (await fetch(server.url(`/conformance/model?${encodeURIComponent(JSON.stringify(input))}`))).text();
+    (await worker.fetch(`/conformance/model?${encodeURIComponent(JSON.stringify(input))}`)).text();
 
   it("answers with JSON or bytes, in whatever form the binding gives them", async () => {
     assert.equal(await run({ json: "\u00e4" }), 'json {"model":"test","echo":"\u00e4"}');

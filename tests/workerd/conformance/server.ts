@@ -1,21 +1,13 @@
-// The Worker built with the feature `conformance`, in workerd with real R2 and D1.
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+// The Worker built with the feature `conformance`, with bindings that misbehave when a test asks for it.
+import { builtWorker, sourceWorker } from "../harness/modules.ts";
+import type { Modules } from "../harness/modules.ts";
+import { startWorker } from "../harness/worker.ts";
+import type { RunningWorker, WorkerSettings } from "../harness/worker.ts";
 
-import { convertV4MiniflareOptions, Miniflare } from "miniflare";
-
-import { applyMigrations } from "../harness/migrations.ts";
-import { projectDir, readMigrations } from "../harness/project.ts";
-
-const buildDir = join(projectDir, "build-conformance");
-
-/**
- * Runs the Worker as it is, with a model that answers as its input says, and a bucket whose puts misbehave as the key
- * says.
- */
+/** A model that answers as its input says, and a bucket whose puts go wrong as the key says. */
 const ENTRY = `
 import { WorkerEntrypoint } from "cloudflare:workers";
-import Worker from "./index.js";
+import Worker from "./built/index.js";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -52,44 +44,24 @@ const misbehaving = (bucket) => ({
   },
 });
 
+const environments = new WeakMap();
+
 export default class extends WorkerEntrypoint {
   fetch(request) {
-    const env = { ...this.env, AI: ai, R2_IMAGES: misbehaving(this.env.R2_IMAGES) };
+    let env = environments.get(this.env);
+    if (env === undefined) {
+      env = { ...this.env, AI: ai, R2_IMAGES: misbehaving(this.env.R2_IMAGES) };
+      environments.set(this.env, env);
+    }
     return new Worker(this.ctx, env).fetch(request);
   }
 }
 `;
 
-export interface Server {
-  url: (path: string) => URL;
-  /** The number in the only column of the only row. */
-  count: (sql: string) => Promise<number>;
-  stop: () => Promise<void>;
-}
-
-export async function startServer(outbound?: (request: Request) => Promise<Response>): Promise<Server> {
-  const worker = new Miniflare(
-    convertV4MiniflareOptions({
-      modules: [
-        { type: "ESModule", path: "entry.js", contents: ENTRY },
-        { type: "ESModule", path: "index.js", contents: readFileSync(join(buildDir, "index.js"), "utf8") },
-        { type: "CompiledWasm", path: "index_bg.wasm", contents: readFileSync(join(buildDir, "index_bg.wasm")) },
-      ],
-      compatibilityDate: "2026-11-17",
-      r2Buckets: ["R2_IMAGES"],
-      d1Databases: ["DB"],
-      bindings: { CONFORMANCE_TEXT: "t\u00e4xt", CONFORMANCE_FLAG: true, CONFORMANCE_NUMBER: 12 },
-      unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
-      ...(outbound === undefined ? {} : { outboundService: outbound }),
-    } as Parameters<typeof convertV4MiniflareOptions>[0]),
-  );
-  await worker.ready;
-  const base = await worker.unsafeGetDirectURL();
-  const database = await worker.getD1Database("DB");
-  await applyMigrations(database, readMigrations("migrations"));
-  return {
-    url: (path) => new URL(path, base),
-    count: async (sql) => Number((await database.prepare(sql).raw())[0]?.[0]),
-    stop: () => worker.dispose(),
-  };
+export function startConformance(settings: WorkerSettings = {}): Promise<RunningWorker> {
+  const worker: Modules = sourceWorker(ENTRY);
+  for (const [path, module] of Object.entries(builtWorker("build-conformance"))) {
+    worker[path.replace("worker/", "worker/built/")] = module;
+  }
+  return startWorker({ ...settings, worker });
 }
