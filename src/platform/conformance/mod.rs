@@ -7,6 +7,7 @@
 //! - `GET /conformance/model?input`: the binding `AI`, run on the query's JSON
 
 mod bodies;
+mod bucket;
 mod database;
 mod objects;
 mod outside;
@@ -40,8 +41,12 @@ macro_rules! cases {
 }
 use cases;
 
-const SUITES: [(&str, &[Case]); 3] =
-    [("bodies", bodies::CASES), ("database", database::CASES), ("surroundings", surroundings::CASES)];
+const SUITES: [(&str, &[Case]); 4] = [
+    ("bodies", bodies::CASES),
+    ("bucket", bucket::CASES),
+    ("database", database::CASES),
+    ("surroundings", surroundings::CASES),
+];
 
 const STORES: [&str; 3] = ["r2", "d1", "fallback"];
 

@@ -164,6 +164,19 @@ describe("a bucket that", () => {
     });
   }
 
+  it("fails early ends the put before the sender has sent everything", async () => {
+    const answer = await new Promise<string>((resolve, reject) => {
+      const headers = { "content-length": bytes.length };
+      const url = new URL("/conformance/objects/r2/fails-early", worker.url);
+      const request = http.request(url, { method: "PUT", headers }, (response) => {
+        response.on("data", (words) => resolve(String(words)));
+      });
+      request.on("error", reject);
+      request.write(bytes.subarray(0, 2 * MIB));
+    });
+    assert.match(answer, /^store-unavailable/);
+  });
+
   it("refuses a taken key before it has read the body is answered by the bytes themselves", async () => {
     const path = "/conformance/objects/r2/refuses-early";
     assert.equal((await put(path, bytes)).status, 200);

@@ -42,6 +42,7 @@ const SERVICE: Record<string, (request: http.IncomingMessage, response: http.Ser
     response.write(Buffer.alloc(600_000));
     response.end(Buffer.alloc(400_000));
   },
+  "/announces": (_, response) => response.writeHead(200, { "content-length": 1_000_001 }).flushHeaders(),
   "/silent": () => {},
   "/stalls": (_, response) => response.write("half"),
   "/breaks": (_, response) => {
@@ -100,6 +101,11 @@ describe("a call to an outside service", () => {
       const above = await call(worker, { url: base + path, max_response_bytes: size - 1 });
       assert.equal(above, `ResponseTooLarge { limit_bytes: ${size - 1} }`);
     }
+  });
+
+  it("does not wait for an answer that announces more than the limit", async () => {
+    assert.equal(await call(worker, { url: `${base}/announces` }), "ResponseTooLarge { limit_bytes: 1000000 }");
+    await droppedBy("/announces");
   });
 
   it("ends when its time is up", async () => {

@@ -16,6 +16,7 @@ const ai = {
     if (input.throws) throw new Error(input.throws);
     if (input.hangs) await new Promise((_, reject) => options.signal.addEventListener("abort", reject));
     if (input.json) return { model, echo: input.json };
+    if (!options.returnRawResponse) throw new Error("the answer would be read without a limit");
     const body = new ReadableStream({
       async pull(controller) {
         if (input.stalls) await sleep(60_000);
