@@ -3,7 +3,7 @@
 use super::request::JsonObject;
 use super::upload::add_problem;
 use super::{Code, Exchange, Problem, Request, Response};
-use crate::catalog::{Associations, Claim, GenerationRecord, IdempotencyKey, ImageRecord, Lease};
+use crate::catalog::{Associations, Claim, IdempotencyKey, ImageRecord, Lease};
 use crate::generate::{
     AllFailed, GenerateError, GenerateRequest, Generation, InvalidParameter, MAX_GENERATED_BYTES, Prompt, Quality,
     Size, Style,
@@ -11,13 +11,10 @@ use crate::generate::{
 use crate::image::{ImageId, Labels, Sha256Digest, Visibility};
 use crate::library::{NewImage, Source};
 use crate::runtime::Timestamp;
-use crate::store::ObjectMetadata;
 use crate::telemetry::Event;
 
 /// Longest id of a persona, session, participant or table, in bytes: an id, not a text.
 const MAX_ASSOCIATION_BYTES: usize = 200;
-/// Longest prompt in bytes that fits on an object beside the rest of its 8,192 bytes of metadata.
-const MAX_PROMPT_METADATA_BYTES: usize = 2048;
 /// What a generation may take beyond its providers and stores, in milliseconds, before another request may take over.
 const LEASE_MARGIN_MS: u64 = 60_000;
 /// How long a second request with a key is told to wait at most: the first usually ends long before its lease.
@@ -111,7 +108,6 @@ impl Exchange<'_> {
         self.record_generation(&outcome, self.library.runtime.now().millis_since(started_at));
         let generation = outcome.map_err(|failure| generation_problem(&failure))?;
         let record = generation.record(&input.request);
-        let metadata = self.object_metadata(&record, claimed.created_at);
         let file = generation.image.file;
         let image = NewImage {
             id: claimed.id,
@@ -124,7 +120,7 @@ impl Exchange<'_> {
             visibility: input.visibility,
             associations: input.associations,
             labels: Labels::default(),
-            metadata,
+            prompt_in_metadata: self.app.config.store_prompt_metadata,
             idempotency: claimed.claim.map(|(key, _)| key),
         };
         self.library.add(image).await.map_err(|error| add_problem(error, MAX_GENERATED_BYTES))
@@ -148,19 +144,6 @@ impl Exchange<'_> {
             },
         };
         self.library.recorder.record(&event);
-    }
-
-    /// What goes on the object: the prompt's digest, and the prompt itself only where the operator asks for it.
-    fn object_metadata(&self, record: &GenerationRecord, created_at: Timestamp) -> ObjectMetadata {
-        let mut metadata = ObjectMetadata::from([
-            ("provider".to_owned(), record.provider.clone()),
-            ("generated-at".to_owned(), created_at.to_iso8601()),
-            ("prompt-sha256".to_owned(), Sha256Digest::of(record.prompt.as_bytes()).to_string()),
-        ]);
-        if self.app.config.store_prompt_metadata && record.prompt.len() <= MAX_PROMPT_METADATA_BYTES {
-            metadata.insert("prompt".to_owned(), record.prompt.clone());
-        }
-        metadata
     }
 }
 

@@ -63,7 +63,7 @@ impl Exchange<'_> {
             height: dimensions.map(|dimensions| dimensions.height),
             filename: description.filename.as_deref(),
             storage: record.storage,
-            fallback_reason: record.fallback_reason.as_deref(),
+            fallback_reason: record.fallback_reason.as_deref().filter(|_| record.storage == StorageKind::D1),
             visibility: description.visibility,
             context: description.context.as_ref(),
             persona_id: description.associations.persona_id.as_deref(),

@@ -8,7 +8,7 @@ use crate::bytes::Body;
 use crate::catalog::Associations;
 use crate::image::{Context, Format, Labels, SNIFF_BYTES, Sha256Digest, Visibility};
 use crate::library::{AddError, NewImage, Source};
-use crate::store::{EMBEDDED_MAX_BYTES, ObjectMetadata, StoreErrorKind};
+use crate::store::{EMBEDDED_MAX_BYTES, StoreErrorKind};
 
 /// Largest upload in bytes: 100 MB, the request body limit of the platform's smaller plans.
 pub const MAX_UPLOAD_BYTES: u64 = 100 * 1000 * 1000;
@@ -75,7 +75,7 @@ impl Exchange<'_> {
                 source: Source::Uploaded { context: query.context, filename: query.filename },
                 visibility: query.visibility,
                 associations: query.associations,
-                metadata: object_metadata(&query.labels),
+                prompt_in_metadata: false,
                 labels: query.labels,
                 idempotency: None,
             })
@@ -117,10 +117,6 @@ pub(super) fn add_problem(error: AddError, limit_bytes: u64) -> Problem {
         }
     };
     problem.because(&error)
-}
-
-fn object_metadata(labels: &Labels) -> ObjectMetadata {
-    labels.iter().map(|(name, value)| (format!("meta-{name}"), value.to_owned())).collect()
 }
 
 fn parse_upload_query(request: &Request) -> Result<UploadQuery, Problem> {

@@ -11,13 +11,15 @@ use crate::store::StorageKind;
 const STORE: &str = concat!(
     "INSERT INTO stillstore_images (",
     description_columns!(),
-    ", version, status, size_bytes, sha256, width, height, generation, fallback_reason) ",
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 'stored', ?15, ?16, ?17, ?18, ?19, ?20) ",
+    ", version, status, size_bytes, sha256, width, height, generation, fallback_reason, embedded_write_id) ",
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 'stored', ?15, ?16, ?17, ?18, ?19, ?20, ",
+    "CASE ?13 WHEN 'd1' THEN (SELECT write_id FROM stillstore_blobs WHERE object_key = ?2 AND stored_at_ms IS NOT NULL) END) ",
     "ON CONFLICT (id) DO UPDATE SET ",
     "status = CASE WHEN status = 'pending' AND storage_key = excluded.storage_key THEN 'stored' END, ",
     "storage = excluded.storage, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, ",
     "width = excluded.width, height = excluded.height, generation = excluded.generation, ",
-    "fallback_reason = excluded.fallback_reason, updated_at_ms = excluded.updated_at_ms, version = version + 1"
+    "fallback_reason = excluded.fallback_reason, embedded_write_id = excluded.embedded_write_id, ",
+    "updated_at_ms = excluded.updated_at_ms, version = version + 1"
 );
 
 const COMPLETE_KEY: &str =

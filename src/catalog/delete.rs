@@ -17,8 +17,12 @@ const FINISH_DELETE: &str = "UPDATE stillstore_images \
     SET status = 'deleted', version = version + 1, updated_at_ms = ?3, \
     storage_key = 'stillstore/deleted/' || id, filename = NULL, context = NULL, \
     persona_id = NULL, session_id = NULL, participant_id = NULL, table_id = NULL, \
-    labels = '{}', generation = NULL, fallback_reason = NULL \
+    labels = '{}', generation = NULL, fallback_reason = NULL, embedded_write_id = NULL \
     WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
+
+// A journal line names the key; without its image there is nothing left to roll back.
+const FORGET_MOVE: &str = "DELETE FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1 \
+    AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'deleted')";
 
 const POSTPONE_DELETE: &str = "UPDATE stillstore_images SET version = version + 1, updated_at_ms = ?3 \
     WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
@@ -78,7 +82,8 @@ impl Catalog {
     ) -> Result<DeleteFinished, CatalogError> {
         let finish = Statement::new(FINISH_DELETE).bind(id.to_string()).bind(version).bind(now.as_millis());
         let status = Statement::new(SELECT_STATUS).bind(id.to_string());
-        let [_, status] = self.batch("finish_delete", [finish, status]).await?;
+        let forget = Statement::new(FORGET_MOVE).bind(id.to_string());
+        let [_, _, status] = self.batch("finish_delete", [finish, forget, status]).await?;
         let row: Option<StatusRow> = status.first().map_err(CatalogError::during("finish_delete"))?;
         Ok(match row.map(|row| row.status) {
             None | Some(Status::Deleted) => DeleteFinished::Deleted,

@@ -109,7 +109,9 @@ pub struct ImageRecord {
     /// Known while the status is [`Status::Stored`], and after.
     pub content: Option<Content>,
     pub generation: Option<GenerationRecord>,
-    /// Why the bytes are not in the first-choice store.
+    /// Why the bytes went to another store than the first choice.
     pub fallback_reason: Option<String>,
+    /// The database holds the bytes, be it as the home or as the original of an image that moved to R2.
+    pub has_embedded_bytes: bool,
     pub updated_at: Timestamp,
 }

@@ -14,7 +14,8 @@ macro_rules! image_columns {
     () => {
         "id, storage_key, content_type, visibility, filename, context, \
          persona_id, session_id, participant_id, table_id, labels, created_at_ms, \
-         version, status, storage, size_bytes, sha256, width, height, generation, fallback_reason, updated_at_ms"
+         version, status, storage, size_bytes, sha256, width, height, generation, fallback_reason, \
+         embedded_write_id IS NOT NULL AS has_embedded_bytes, updated_at_ms"
     };
 }
 
@@ -54,6 +55,7 @@ struct ImageRow {
     height: Option<u32>,
     generation: Option<String>,
     fallback_reason: Option<String>,
+    has_embedded_bytes: u8,
     updated_at_ms: Timestamp,
 }
 
@@ -90,6 +92,7 @@ impl TryFrom<ImageRow> for ImageRecord {
             content,
             generation: row.generation.map(|json| from_json::<GenerationRecord>("generation", &json)).transpose()?,
             fallback_reason: row.fallback_reason,
+            has_embedded_bytes: row.has_embedded_bytes == 1,
             updated_at: row.updated_at_ms,
         })
     }

@@ -57,7 +57,7 @@ impl Statistics {
         if let Some(byte_count) = byte_count {
             *byte_count = byte_count.saturating_add(*bytes);
         }
-        if *status == Status::Stored && *fallback == 1 {
+        if *status == Status::Stored && *storage == StorageKind::D1 && *fallback == 1 {
             self.fallback_images = self.fallback_images.saturating_add(*images);
         }
     }

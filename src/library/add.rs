@@ -1,6 +1,7 @@
 //! Adding an image: reserve, put, commit.
 
 use super::Library;
+use super::metadata::{belongs_to, object_metadata};
 use super::stores::Target;
 use crate::bytes::{Blob, Body, BodyParts};
 use crate::catalog::{
@@ -12,16 +13,13 @@ use crate::image::{
 };
 use crate::runtime::Timestamp;
 use crate::store::{
-    ImageStore, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind,
+    ImageStore, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind,
     adopt_statement,
 };
 use crate::telemetry::Event;
 
 /// Ids tried before giving up: a key holds 32 random bits of its id, so that even the second is a coincidence.
 const MAX_ATTEMPTS: usize = 3;
-
-/// The object metadata that names the image.
-const IMAGE_ID: &str = "image-id";
 
 /// Where an image comes from, which decides its key.
 #[derive(Debug, Clone)]
@@ -47,8 +45,8 @@ pub struct NewImage {
     pub visibility: Visibility,
     pub associations: Associations,
     pub labels: Labels,
-    /// Goes on the object beside what Stillstore puts there.
-    pub metadata: ObjectMetadata,
+    /// Whether a generated image's object carries its prompt.
+    pub prompt_in_metadata: bool,
     /// Completed together with the row.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -150,7 +148,7 @@ impl Library {
             body,
             format: image.format,
             sha256: image.sha256,
-            metadata: image.object_metadata(description),
+            metadata: object_metadata(description, image.generation(), image.prompt_in_metadata),
         };
         match store.put(object).await {
             Err(error) if error.kind == StoreErrorKind::KeyTaken => self.find_own(description).await?.ok_or(error),
@@ -187,10 +185,7 @@ impl Library {
             description,
             storage: receipt.storage,
             content: &content,
-            generation: match &image.source {
-                Source::Generated(generation) => Some(generation),
-                Source::Uploaded { .. } => None,
-            },
+            generation: image.generation(),
             fallback_reason: fallback_reason.as_deref(),
             idempotency: image.idempotency.as_ref(),
             extra: match receipt.storage {
@@ -230,6 +225,13 @@ impl Library {
 }
 
 impl NewImage {
+    fn generation(&self) -> Option<&GenerationRecord> {
+        match &self.source {
+            Source::Generated(generation) => Some(generation),
+            Source::Uploaded { .. } => None,
+        }
+    }
+
     fn describe(&self, id: ImageId) -> Description {
         let (key, context, filename) = match &self.source {
             Source::Generated(_) => {
@@ -259,23 +261,6 @@ impl NewImage {
             created_at: self.created_at,
         }
     }
-
-    fn object_metadata(&self, description: &Description) -> ObjectMetadata {
-        let mut metadata = self.metadata.clone();
-        metadata.insert(IMAGE_ID.to_owned(), description.id.to_string());
-        let associations = &self.associations;
-        for (name, value) in [("persona-id", &associations.persona_id), ("session-id", &associations.session_id)] {
-            if let Some(value) = value {
-                metadata.insert(name.to_owned(), value.clone());
-            }
-        }
-        metadata
-    }
-}
-
-/// Whether an object was put for this image, and not by another program or deployment that shares the bucket.
-pub(super) fn belongs_to(info: &ObjectInfo, id: ImageId) -> bool {
-    info.metadata.get(IMAGE_ID) == Some(&id.to_string())
 }
 
 fn key_taken() -> StoreError {

@@ -7,6 +7,7 @@
 
 mod add;
 mod budget;
+mod metadata;
 mod open;
 mod remove;
 mod stores;
@@ -14,6 +15,7 @@ mod sweep;
 
 pub use add::{AddError, NewImage, Source};
 pub use budget::MemoryBudget;
+pub use metadata::{belongs_to, object_metadata};
 pub use open::OpenError;
 pub use remove::RemoveError;
 pub use stores::{Placement, Stores};

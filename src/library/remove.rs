@@ -1,7 +1,7 @@
 //! Removing an image: mark, remove the bytes, forget.
 
 use super::Library;
-use super::add::belongs_to;
+use super::metadata::belongs_to;
 use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord};
 use crate::image::ImageId;
 use crate::store::{StorageKind, StoreError, StoreErrorKind};
@@ -69,8 +69,9 @@ fn not_bound() -> StoreError {
 }
 
 /// Every home where bytes of the record may be. A put that failed or timed out may have happened all the same, so that an image
-/// which fell back, or never got as far as `stored`, may be in both.
+/// which fell back, or never got as far as `stored`, may be in both; an image that moved to R2 keeps its original for a while.
 fn homes(record: &ImageRecord) -> Vec<StorageKind> {
-    let certain = record.content.is_some() && record.fallback_reason.is_none();
+    let moved = record.storage == StorageKind::R2 && record.has_embedded_bytes;
+    let certain = record.content.is_some() && record.fallback_reason.is_none() && !moved;
     if certain { vec![record.storage] } else { vec![StorageKind::R2, StorageKind::D1] }
 }

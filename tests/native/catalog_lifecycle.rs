@@ -23,6 +23,7 @@ fn a_reservation_is_a_pending_row_that_holds_the_whole_description() {
         content: None,
         generation: None,
         fallback_reason: None,
+        has_embedded_bytes: false,
         updated_at: at(5),
     };
     assert_eq!(shelf.find(description.id), Some(expected));
@@ -77,6 +78,7 @@ fn a_commit_stores_everything_with_or_without_a_reservation() {
             content: Some(content.clone()),
             generation: Some(generation.clone()),
             fallback_reason: Some("store-unavailable".to_owned()),
+            has_embedded_bytes: false,
             updated_at: at(1),
         };
         assert_eq!(done(shelf.catalog.commit(commit)).unwrap(), Committed::Done(expected.clone()));

@@ -5,7 +5,10 @@ use stillstore::sql::{Database, DatabaseErrorKind, Statement};
 
 use crate::catalog_database::{Shelf, done};
 
-const MIGRATION: &str = include_str!("../../migrations/0001_stillstore_images.sql");
+const MIGRATIONS: &str = concat!(
+    include_str!("../../migrations/0001_stillstore_images.sql"),
+    include_str!("../../migrations/0003_stillstore_migration.sql"),
+);
 
 #[test]
 #[should_panic(expected = "SCAN stillstore_images")]
@@ -24,13 +27,13 @@ fn a_query_that_sorts_fails_the_tests() {
 
 #[test]
 fn triggers_keep_to_the_form_that_the_remote_parser_takes() {
-    let triggers: Vec<_> = MIGRATION.lines().filter(|line| line.starts_with("CREATE TRIGGER")).collect();
-    assert_eq!(triggers.len(), 4);
+    let triggers: Vec<_> = MIGRATIONS.lines().filter(|line| line.starts_with("CREATE TRIGGER")).collect();
+    assert_eq!(triggers.len(), 6);
     for trigger in triggers {
         assert!(trigger.contains(" BEGIN ") && trigger.ends_with("; END;"), "{trigger}");
         assert_eq!(trigger.matches(';').count(), 2, "{trigger}");
     }
-    assert!(!MIGRATION.contains('\r'));
+    assert!(!MIGRATIONS.contains('\r'));
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn counted(shelf: &Shelf) -> Statistics {
                 };
                 *images += 1;
                 *bytes += row["size_bytes"].as_u64().unwrap();
-                statistics.fallback_images += u64::from(!row["fallback_reason"].is_null());
+                statistics.fallback_images += u64::from(storage == "d1" && !row["fallback_reason"].is_null());
             }
             ("pending", _) => statistics.pending_images += 1,
             ("deleting", _) => statistics.deleting_images += 1,
@@ -46,7 +46,6 @@ fn operation() -> impl Strategy<Value = Operation> {
     let storage = prop_oneof![Just(StorageKind::R2), Just(StorageKind::D1)];
     let sql = prop_oneof![
         Just("DELETE FROM stillstore_images WHERE".to_owned()),
-        Just("UPDATE stillstore_images SET storage = 'd1' WHERE status <> 'deleted' AND".to_owned()),
         Just("UPDATE stillstore_images SET size_bytes = 7 WHERE size_bytes IS NOT NULL AND".to_owned()),
         Just("UPDATE stillstore_images SET fallback_reason = 'moved' WHERE status <> 'deleted' AND".to_owned()),
         Just("UPDATE stillstore_images SET fallback_reason = NULL, storage = 'r2' WHERE".to_owned()),

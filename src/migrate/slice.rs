@@ -1,0 +1,183 @@
+//! What a slice is made of, whatever the action.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use super::ledger::{self, Ledger};
+use super::line::Line;
+use super::run::{InFlight, Operations, Run};
+use crate::image::ObjectKey;
+use crate::runtime::{Runtime, Timestamp};
+use crate::store::StorageKind;
+use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
+
+/// Bytes of images that a slice holds at once: an isolate has 128 MB for all its requests, and a text takes a third more than its
+/// bytes beside them, so that 16 MiB are about 40 MB at worst.
+pub const SLICE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Time in milliseconds after which a slice begins nothing new: a pause takes effect within it and one put's deadline.
+pub const SLICE_MS: u64 = 10_000;
+
+/// How much a slice may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Items, at least 1.
+    pub limit: u16,
+    /// Items of up to so many bytes are read together with their rows.
+    pub inline_max_bytes: u64,
+}
+
+impl Bounds {
+    /// Bounds for items of at most `largest_bytes`, as far as the slice before could tell, so that all of a slice is read at once.
+    #[must_use]
+    pub fn for_items_of(largest_bytes: u64, batch_size: u16) -> Self {
+        let fitting = SLICE_BYTES / largest_bytes.max(1);
+        let limit = u16::try_from(fitting).unwrap_or(u16::MAX).clamp(1, batch_size.max(1));
+        Self { limit, inline_max_bytes: SLICE_BYTES / u64::from(limit) }
+    }
+}
+
+/// What came of one item.
+#[derive(Debug)]
+pub struct Outcome {
+    pub line: Line,
+    /// Take effect together with the line. They fail the batch when the item was changed meanwhile.
+    pub statements: Vec<Statement>,
+    /// An object that nothing names when the statements fail.
+    pub put: Option<ObjectKey>,
+    /// Whether `put` may still take effect after an error.
+    pub uncertain: bool,
+    /// What the statements change in the image counters.
+    pub counted: Option<Counted>,
+}
+
+impl Outcome {
+    /// An outcome that changes no row.
+    #[must_use]
+    pub const fn only(line: Line) -> Self {
+        Self { line, statements: Vec::new(), put: None, uncertain: false, counted: None }
+    }
+}
+
+/// A slice that was worked through and is not written down yet.
+#[derive(Debug, Default)]
+pub struct Slice {
+    pub outcomes: Vec<Outcome>,
+    /// Where the next slice begins; `None` leaves it where it was.
+    pub cursor: Option<serde_json::Value>,
+    /// Whether nothing is left.
+    pub exhausted: bool,
+    /// The largest item seen, for the bounds of the next slice.
+    pub largest_bytes: u64,
+    pub warnings: Vec<String>,
+}
+
+/// A catalogued image that changes its home, for the image counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub to: StorageKind,
+    pub size_bytes: u64,
+    /// Whether its row has a `fallback_reason`.
+    pub fallback: bool,
+}
+
+/// Why a run stops where it is; it can be taken up again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interruption {
+    /// Another worker has the run, or it is not running any more.
+    LeaseLost,
+    Database(DatabaseError),
+    /// Nothing of this run can succeed, for a reason with a stable word.
+    Hopeless { reason: &'static str, detail: String },
+}
+
+impl From<DatabaseError> for Interruption {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// What an action does with a slice of its items.
+#[async_trait(?Send)]
+pub trait Work {
+    /// Statements that read the next items; they run in the batch that writes down the slice before.
+    fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError>;
+
+    /// Does with the items found whatever is to be done outside of the run's database.
+    async fn perform(
+        &self,
+        run: &Run,
+        found: Vec<QueryResult>,
+        bounds: Bounds,
+        hand: &Hand<'_>,
+    ) -> Result<Slice, Interruption>;
+
+    /// How many items there are to go through, when that can be told at once.
+    fn count(&self, _run: &Run) -> Option<Statement> {
+        None
+    }
+
+    /// A statement that answers with a row when the object must stay, asked after a crash.
+    fn names(&self, in_flight: &InFlight) -> Statement;
+}
+
+/// What a slice in work may use: its time, its lease, its count of operations.
+pub struct Hand<'run> {
+    pub(super) ledger: &'run Ledger,
+    pub(super) runtime: &'run Rc<dyn Runtime>,
+    pub(super) run: &'run Run,
+    pub(super) token: &'run str,
+    pub(super) lease_ms: i64,
+    pub(super) began_at: Timestamp,
+    pub(super) operations: &'run RefCell<Operations>,
+}
+
+impl Hand<'_> {
+    /// Whether there is no time left to begin another item.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.runtime.now().millis_since(self.began_at) >= SLICE_MS
+    }
+
+    /// Writes down the keys about to be put, renews the lease, and answers `extra` in the same round trip.
+    ///
+    /// # Errors
+    /// [`Interruption::LeaseLost`] when the run is another worker's.
+    pub async fn intend(&self, keys: &[InFlight], extra: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
+        let now = self.runtime.now();
+        let mut statements =
+            Vec::from(ledger::intend(self.run, self.token, keys, now.plus_millis(self.lease_ms), now)?);
+        let own = statements.len();
+        statements.extend(extra);
+        let queries = statements.len() as u64;
+        self.count(|operations| {
+            operations.d1_calls += 1;
+            operations.d1_queries += queries;
+        });
+        match self.ledger.database().batch(statements).await {
+            Ok(mut answers) => Ok(answers.split_off(own.min(answers.len()))),
+            Err(error) if error.kind == DatabaseErrorKind::Constraint => Err(Interruption::LeaseLost),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads something else.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn read(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
+        let queries = statements.len() as u64;
+        self.count(|operations| {
+            operations.d1_calls += 1;
+            operations.d1_queries += queries;
+        });
+        Ok(self.ledger.database().batch(statements).await?)
+    }
+
+    /// Counts what was asked of the stores.
+    pub fn count(&self, change: impl FnOnce(&mut Operations)) {
+        change(&mut self.operations.borrow_mut());
+    }
+}
