@@ -146,7 +146,7 @@ impl Library {
         let object = PutObject {
             key: description.key.clone(),
             body,
-            format: image.format,
+            media: image.format.into(),
             sha256: image.sha256,
             metadata: object_metadata(description, image.generation(), image.prompt_in_metadata),
         };
