@@ -39,6 +39,7 @@ pub use list::{InvalidPageSize, ListFilter, Page, PageSize};
 pub use lookup::{ServableImage, Serving};
 pub use record::{Associations, Content, Description, FailedProvider, GenerationRecord, ImageRecord, Status};
 pub use reserve::Reservation;
+pub(crate) use row::{IMAGE_COLUMNS, records};
 pub use statistics::Statistics;
 
 use std::rc::Rc;

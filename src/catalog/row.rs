@@ -103,8 +103,11 @@ pub(super) fn select_image(id: ImageId) -> Statement {
     Statement::new(SELECT_IMAGE).bind(id.to_string())
 }
 
-/// The records in an answer that has [`image_columns`].
-pub(super) fn records(result: &QueryResult) -> Result<Vec<ImageRecord>, DatabaseError> {
+/// The columns that [`records`] reads.
+pub(crate) const IMAGE_COLUMNS: &str = image_columns!();
+
+/// The records in an answer that has [`IMAGE_COLUMNS`].
+pub(crate) fn records(result: &QueryResult) -> Result<Vec<ImageRecord>, DatabaseError> {
     result.rows::<ImageRow>()?.into_iter().map(ImageRecord::try_from).collect()
 }
 

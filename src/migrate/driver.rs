@@ -12,6 +12,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use serde::Deserialize;
+
 use super::ledger::{self, Advance, Ledger};
 use super::line::Line;
 use super::receipt;
@@ -26,6 +28,9 @@ const ATTEMPTS: usize = 3;
 
 /// The size that items are taken to have before any was seen: a generated image's.
 const TYPICAL_BYTES: u64 = 1024 * 1024;
+
+/// Questions asked in one round trip.
+const SETTLE_BATCH: usize = 50;
 
 /// Most warnings kept.
 const MAX_WARNINGS: usize = 20;
@@ -139,7 +144,7 @@ impl Driver {
 
 impl Shift<'_> {
     async fn work_through(&mut self, budget: Budget) -> Result<(), Interruption> {
-        self.settle().await?;
+        self.settle(true).await?;
         let batch_size = self.run.parameters.batch_size;
         let mut bounds = Bounds::for_items_of(TYPICAL_BYTES, batch_size);
         let mut found = self.begin(bounds).await?;
@@ -172,16 +177,18 @@ impl Shift<'_> {
         r2_class_a + r2_class_b + d1_queries >= budget.operations || self.driver.runtime.now() >= budget.until
     }
 
-    /// Removes objects that a slice was putting when its worker died and that no row came to name.
-    async fn settle(&mut self) -> Result<(), Interruption> {
+    /// Goes over the objects that were being put when a worker died, or whose put did not answer, and removes those that no row
+    /// names. While the run goes on, those that a row may yet come to name are left.
+    async fn settle(&mut self, run_goes_on: bool) -> Result<(), Interruption> {
         let in_flight = std::mem::take(&mut self.run.in_flight);
-        for batch in in_flight.chunks(50) {
+        for batch in in_flight.chunks(SETTLE_BATCH) {
             let questions = batch.iter().map(|in_flight| self.work.names(in_flight)).collect();
             let answers = self.batch(questions).await?;
             for (in_flight, answer) in batch.iter().zip(answers) {
-                let is_named = !answer.rows::<serde_json::Value>()?.is_empty();
-                if !is_named {
-                    self.remove(in_flight).await?;
+                match named(&answer)? {
+                    Named::Yes => {}
+                    Named::NotYet if run_goes_on => self.run.in_flight.push(in_flight.clone()),
+                    Named::NotYet | Named::Never => self.remove(in_flight).await?,
                 }
             }
         }
@@ -245,7 +252,7 @@ impl Shift<'_> {
         if let Some(key) = outcome.put {
             let in_flight = InFlight { item: id.clone(), key };
             let [answer] = &self.batch(vec![self.work.names(&in_flight)]).await?[..] else { return Ok(()) };
-            if answer.rows::<serde_json::Value>()?.is_empty() {
+            if named(answer)? != Named::Yes {
                 self.remove(&in_flight).await?;
             }
         }
@@ -335,7 +342,7 @@ impl Shift<'_> {
             self.run.requested = None;
             return Ok(());
         }
-        self.settle().await?;
+        self.settle(false).await?;
         let receipt = receipt::write(&self.driver.ledger, &self.driver.bucket, &self.run, state).await?;
         let now = self.driver.runtime.now();
         let end = ledger::end(&self.run, &self.token, state, Some(&receipt), now)?;
@@ -361,6 +368,26 @@ impl Shift<'_> {
         }
         self.driver.ledger.database().batch(statements).await
     }
+}
+
+/// Whether a row names an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Yes,
+    NotYet,
+    Never,
+}
+
+fn named(answer: &QueryResult) -> Result<Named, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Row {
+        waits: u8,
+    }
+    Ok(match answer.first::<Row>()? {
+        Some(Row { waits: 0 }) => Named::Yes,
+        Some(_) => Named::NotYet,
+        None => Named::Never,
+    })
 }
 
 fn warn(progress: &mut Progress, warning: String) {

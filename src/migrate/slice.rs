@@ -119,7 +119,8 @@ pub trait Work {
         None
     }
 
-    /// A statement that answers with a row when the object must stay, asked after a crash.
+    /// A statement that answers with a row when the item is still there: its column `waits` is 0 when the item names the object,
+    /// 1 when it may yet come to name it.
     fn names(&self, in_flight: &InFlight) -> Statement;
 }
 
@@ -147,8 +148,9 @@ impl Hand<'_> {
     /// [`Interruption::LeaseLost`] when the run is another worker's.
     pub async fn intend(&self, keys: &[InFlight], extra: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
         let now = self.runtime.now();
+        let keys: Vec<_> = self.run.in_flight.iter().chain(keys).cloned().collect();
         let mut statements =
-            Vec::from(ledger::intend(self.run, self.token, keys, now.plus_millis(self.lease_ms), now)?);
+            Vec::from(ledger::intend(self.run, self.token, &keys, now.plus_millis(self.lease_ms), now)?);
         let own = statements.len();
         statements.extend(extra);
         let queries = statements.len() as u64;

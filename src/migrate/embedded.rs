@@ -1,0 +1,328 @@
+//! Images of our own that are embedded in the database.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use futures::future::ready;
+use futures::stream::{self, StreamExt as _};
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::copy::{Copier, Copy, CopyError};
+use super::item::ItemId;
+use super::journal::{self, Entry, Stage};
+use super::line::{Line, Verdict};
+use super::run::{InFlight, Run};
+use super::slice::{Bounds, Counted, Hand, Interruption, Outcome, Slice, Work};
+use crate::bytes::{Blob, Body};
+use crate::catalog::{Description, IMAGE_COLUMNS, ImageRecord, Status, records};
+use crate::image::{Sha256Digest, Visibility};
+use crate::library::object_metadata;
+use crate::runtime::Timestamp;
+use crate::sql::{DatabaseError, QueryResult, Statement};
+use crate::store::{CHUNK_BYTES, EmbeddedStore, ImageStore, StorageKind};
+
+/// The source's name.
+pub const EMBEDDED: &str = "embedded";
+
+const SWITCH_TO_R2: &str = "UPDATE stillstore_images SET storage = 'r2', version = version + 1, updated_at_ms = ?3 \
+    WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'd1'";
+
+const NAMES: &str =
+    "SELECT storage = 'd1' AS waits FROM stillstore_images WHERE storage_key = ?1 AND status IN ('pending', 'stored')";
+
+const COUNT: &str =
+    "SELECT sum(images) AS items FROM stillstore_counters WHERE status = 'stored' AND storage = 'd1' AND fallback IN (0, 1)";
+
+/// Moves embedded images into the bucket.
+pub(super) struct MoveEmbedded {
+    pub copier: Copier,
+    pub embedded: Rc<EmbeddedStore>,
+    /// Whoever knows a key can read the object.
+    pub bucket_is_public: bool,
+    pub prompt_in_metadata: bool,
+    /// Images that fell back only.
+    pub fallback_only: bool,
+}
+
+/// Where the next slice begins.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Cursor {
+    /// Behind this image, in order of creation.
+    After { at: Timestamp, id: String },
+    /// At this place in the list of ids.
+    Listed { index: usize },
+}
+
+/// An item of a slice: an image, or an id that no image has.
+struct Candidate {
+    id: ItemId,
+    found: Option<Found>,
+    /// Where the slice behind this item begins.
+    cursor: serde_json::Value,
+}
+
+/// An embedded image as it was read.
+struct Found {
+    record: ImageRecord,
+    write_id: Option<String>,
+    /// All of its bytes, when they are few.
+    inline: Option<Blob>,
+}
+
+#[derive(Deserialize)]
+struct WriteRow {
+    embedded_write_id: Option<String>,
+}
+
+impl MoveEmbedded {
+    /// The items of a slice, and whether none follow.
+    fn candidates(
+        &self,
+        run: &Run,
+        answers: &[QueryResult],
+        bounds: Bounds,
+    ) -> Result<(Vec<Candidate>, bool), DatabaseError> {
+        let mut candidates = Vec::new();
+        let Some(ids) = &run.parameters.item_ids else {
+            for found in answers.iter().map(read).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+                let Description { id, created_at, .. } = &found.record.description;
+                let cursor = json!({ "at": created_at.as_millis(), "id": id });
+                candidates.push(Candidate { id: ItemId::Text(id.to_string()), found: Some(found), cursor });
+            }
+            let is_last = candidates.len() < usize::from(bounds.limit);
+            return Ok((candidates, is_last));
+        };
+        let from = if let Some(Cursor::Listed { index }) = cursor_of(run)? { index } else { 0 };
+        for (index, (id, answer)) in ids.iter().skip(from).zip(answers).enumerate() {
+            let cursor = json!({ "index": from + index + 1 });
+            candidates.push(Candidate { id: ItemId::Text(id.clone()), found: read(answer)?.pop(), cursor });
+        }
+        let is_last = from + candidates.len() >= ids.len();
+        Ok((candidates, is_last))
+    }
+
+    async fn handle(&self, run: &Run, candidate: Candidate, hand: &Hand<'_>) -> Outcome {
+        let Candidate { id, found, .. } = candidate;
+        let Some(found) = found else {
+            return Outcome::only(Line::failed(id, "not-found", "there is no such image"));
+        };
+        if found.record.status != Status::Stored {
+            return Outcome::only(Line::failed(id, "not-found", "there is no such image"));
+        }
+        if found.record.storage != StorageKind::D1 {
+            return Outcome::only(Line::skipped(id, "already-moved"));
+        }
+        if self.bucket_is_public && found.record.description.visibility == Visibility::Private {
+            return Outcome::only(Line::skipped(id, "private-image-and-public-bucket"));
+        }
+        let (Some(content), Some(write_id)) = (&found.record.content, &found.write_id) else {
+            return Outcome::only(Line::failed(id, "original-missing", "the database does not hold the bytes"));
+        };
+        let (sha256, size_bytes) = (content.sha256, content.size_bytes);
+        let key = found.record.description.key.clone();
+        let line = |verdict| {
+            Line::new(id.clone(), verdict)
+                .with_content(sha256, size_bytes)
+                .with_places(format!("d1:{write_id}"), format!("r2:{key}"))
+        };
+        if run.parameters.dry_run {
+            return Outcome::only(match self.check(&found, sha256).await {
+                Ok(()) => line(Verdict::WouldMove),
+                Err(error) => Line::failed(id.clone(), error.reason, error.detail),
+            });
+        }
+        hand.count(|operations| operations.r2_class_a += 1);
+        match self.put(&found, sha256).await {
+            Ok(()) => {
+                let now = hand.runtime.now();
+                Outcome {
+                    line: line(Verdict::Moved),
+                    statements: vec![switch(&found.record, now), record_move(run, &found, write_id, now)],
+                    put: Some(key),
+                    uncertain: false,
+                    counted: Some(Counted {
+                        to: StorageKind::R2,
+                        size_bytes,
+                        fallback: found.record.fallback_reason.is_some(),
+                    }),
+                }
+            }
+            Err(error) => Outcome {
+                put: Some(key),
+                uncertain: error.uncertain,
+                ..Outcome::only(Line::failed(id, error.reason, error.detail).with_content(sha256, size_bytes))
+            },
+        }
+    }
+
+    async fn put(&self, found: &Found, sha256: Sha256Digest) -> Result<(), CopyError> {
+        let description = &found.record.description;
+        let copy = Copy {
+            key: description.key.clone(),
+            format: description.format,
+            sha256,
+            metadata: object_metadata(description, found.record.generation.as_ref(), self.prompt_in_metadata),
+        };
+        self.copier.put(&copy, async || self.open(found).await).await
+    }
+
+    async fn open(&self, found: &Found) -> Result<Body, CopyError> {
+        if let Some(blob) = &found.inline {
+            return Ok(blob.clone().into());
+        }
+        let object = self.embedded.get(&found.record.description.key, None).await;
+        match object {
+            Ok(Some(object)) => Ok(object.body),
+            Ok(None) => Err(CopyError::unreadable("original-missing", "the database does not hold the bytes")),
+            Err(error) => Err(CopyError::unreadable("original-unreadable", error.code())),
+        }
+    }
+
+    /// Reads everything and compares the digest, a chunk at a time.
+    async fn check(&self, found: &Found, sha256: Sha256Digest) -> Result<(), CopyError> {
+        let mut body = self.open(found).await?;
+        let mut hasher = Sha256::new();
+        let unreadable = |_| CopyError::unreadable("original-unreadable", "the bytes could not be read to their end");
+        while let Some(run) = body.next(CHUNK_BYTES).await.map_err(unreadable)? {
+            hasher.update(run.to_vec());
+        }
+        if Sha256Digest::from_bytes(hasher.finalize().into()) == sha256 {
+            Ok(())
+        } else {
+            Err(CopyError::unreadable("original-corrupt", "the bytes do not have the digest that was recorded"))
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Work for MoveEmbedded {
+    fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError> {
+        // Images of one chunk come with it. A longer one is read when its turn comes.
+        let inline_max_bytes = bounds.inline_max_bytes.min(CHUNK_BYTES as u64);
+        let select = |rest: &str| {
+            Statement::new(format!(
+                "SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images {rest}"
+            ))
+        };
+        let join = "LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?1";
+        let cursor = cursor_of(run)?;
+        if let Some(ids) = &run.parameters.item_ids {
+            let from = if let Some(Cursor::Listed { index }) = cursor { index } else { 0 };
+            let listed = ids.iter().skip(from).take(usize::from(bounds.limit));
+            let sql = format!("{join} WHERE id = ?2");
+            return Ok(listed
+                .map(|id| {
+                    select(&sql).bind(bytes(inline_max_bytes)).bind(id.as_str()).with_bytes_column("data")
+                })
+                .collect());
+        }
+        let (at, id) = match cursor {
+            Some(Cursor::After { at, id }) => (at, id),
+            _ => (Timestamp::from_millis(i64::MIN >> 11), String::new()),
+        };
+        let fallback = if self.fallback_only { "AND fallback_reason IS NOT NULL" } else { "" };
+        let sql = format!(
+            "INDEXED BY stillstore_images_by_storage {join} WHERE status = 'stored' AND storage = 'd1' {fallback} \
+             AND (created_at_ms, id) > (?2, ?3) ORDER BY created_at_ms, id LIMIT ?4"
+        );
+        Ok(vec![
+            select(&sql)
+                .bind(bytes(inline_max_bytes))
+                .bind(at.as_millis())
+                .bind(id)
+                .bind(i64::from(bounds.limit))
+                .with_bytes_column("data"),
+        ])
+    }
+
+    async fn perform(
+        &self,
+        run: &Run,
+        found: Vec<QueryResult>,
+        bounds: Bounds,
+        hand: &Hand<'_>,
+    ) -> Result<Slice, Interruption> {
+        let (candidates, is_last) = self.candidates(run, &found, bounds)?;
+        let sizes = candidates.iter().filter_map(Candidate::size_bytes);
+        let largest_bytes = sizes.max().unwrap_or(0);
+        let keys: Vec<_> = candidates.iter().filter_map(Candidate::in_flight).collect();
+        if !run.parameters.dry_run && !keys.is_empty() {
+            hand.intend(&keys, Vec::new()).await?;
+        }
+        let cursors: Vec<_> = candidates.iter().map(|candidate| candidate.cursor.clone()).collect();
+        let outcomes: Vec<Outcome> = stream::iter(candidates)
+            .take_while(|_| ready(!hand.is_late()))
+            .map(|candidate| self.handle(run, candidate, hand))
+            .buffered(usize::from(run.parameters.concurrency.max(1)))
+            .collect()
+            .await;
+        let exhausted = is_last && outcomes.len() == cursors.len();
+        let cursor = outcomes.len().checked_sub(1).and_then(|last| cursors.get(last).cloned());
+        Ok(Slice { outcomes, cursor, exhausted, largest_bytes, warnings: Vec::new() })
+    }
+
+    fn count(&self, run: &Run) -> Option<Statement> {
+        match &run.parameters.item_ids {
+            Some(ids) => Some(Statement::new("SELECT ?1 AS items").bind(i64::try_from(ids.len()).unwrap_or(0))),
+            None => Some(Statement::new(COUNT)),
+        }
+    }
+
+    fn names(&self, in_flight: &InFlight) -> Statement {
+        Statement::new(NAMES).bind(in_flight.key.as_str())
+    }
+}
+
+impl Candidate {
+    fn in_flight(&self) -> Option<InFlight> {
+        let key = self.found.as_ref()?.record.description.key.clone();
+        Some(InFlight { item: self.id.clone(), key })
+    }
+
+    fn size_bytes(&self) -> Option<u64> {
+        Some(self.found.as_ref()?.record.content.as_ref()?.size_bytes)
+    }
+}
+
+fn cursor_of(run: &Run) -> Result<Option<Cursor>, DatabaseError> {
+    run.cursor.as_ref().map(|cursor| super::ledger::from_json(&cursor.to_string())).transpose()
+}
+
+fn read(answer: &QueryResult) -> Result<Vec<Found>, DatabaseError> {
+    let writes = answer.rows::<WriteRow>()?;
+    let found = records(answer)?.into_iter().zip(writes).zip(answer.bytes.iter().cloned());
+    Ok(found
+        .map(|((record, write), inline)| Found { record, write_id: write.embedded_write_id, inline })
+        .collect())
+}
+
+fn switch(record: &ImageRecord, now: Timestamp) -> Statement {
+    Statement::new(SWITCH_TO_R2).bind(record.description.id.to_string()).bind(record.version).bind(now.as_millis())
+}
+
+fn record_move(run: &Run, found: &Found, write_id: &str, now: Timestamp) -> Statement {
+    let description = &found.record.description;
+    let content = found.record.content.as_ref();
+    journal::record(
+        EMBEDDED,
+        &Entry {
+            item: description.id.to_string(),
+            stage: Stage::Moved,
+            image_id: description.id,
+            key: description.key.clone(),
+            content_type: description.format.content_type().to_owned(),
+            size_bytes: content.map_or(0, |content| content.size_bytes),
+            sha256: content.map_or_else(|| Sha256Digest::of(b""), |content| content.sha256),
+            original: json!({ "writeId": write_id }),
+            run_id: run.id.clone(),
+            moved_at: now,
+        },
+    )
+}
+
+fn bytes(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

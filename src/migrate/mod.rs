@@ -1,0 +1,30 @@
+//! Moving images out of the database into the bucket, and back.
+//!
+//! Held at every moment, through any failure of any call, and checked by the tests after every step of every simulated run:
+//! - every image can be read, byte for byte, with at most one retry of its row;
+//! - no original is removed before its copy was read back and matched;
+//! - the journal never runs ahead of the bytes: an entry names an object that is there, whole;
+//! - rollback restores exactly what the journal recorded;
+//! - two runs at once, or a run and a user's write at once, lose nothing;
+//! - what a run put and no row came to name is removed by the run or by whoever takes it up.
+
+mod copy;
+mod driver;
+mod embedded;
+mod item;
+mod journal;
+mod ledger;
+mod line;
+mod receipt;
+mod run;
+mod slice;
+
+pub use driver::{Budget, Driver};
+pub use embedded::EMBEDDED;
+pub use item::ItemId;
+pub use ledger::{BeginError, Ledger, SliceLines};
+pub use line::{Line, Verdict};
+pub use run::{
+    Action, InvalidRunId, Operations, Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, State,
+};
+pub use slice::{Interruption, SLICE_BYTES, SLICE_MS, Work};
