@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE};
 use crate::bytes::Body;
 use crate::image::{Format, ObjectKey, Sha256Digest};
 use crate::runtime::{DeadlineExceeded, Runtime, within};
@@ -54,7 +55,7 @@ impl Copier {
                 Ok(Err(error)) => error,
                 Err(DeadlineExceeded { waited_ms }) => {
                     return Err(CopyError {
-                        reason: "bucket-timeout",
+                        reason: BUCKET_TIMEOUT,
                         detail: format!("the bucket did not answer within {waited_ms} ms"),
                         uncertain: true,
                     });
@@ -66,7 +67,7 @@ impl Copier {
             }
             self.runtime.sleep(PAUSE_MS).await;
         }
-        Err(CopyError { reason: "bucket-unavailable", detail: String::new(), uncertain })
+        Err(CopyError { reason: BUCKET_UNAVAILABLE, detail: String::new(), uncertain })
     }
 }
 
@@ -77,7 +78,7 @@ impl CopyError {
             StoreErrorKind::Body(_) => ("original-unreadable", "the bytes could not be read to their end"),
             StoreErrorKind::KeyTaken => ("key-taken", "other bytes are stored under the key"),
             StoreErrorKind::TooLarge { .. } => ("too-large", "the bucket takes no object of this size"),
-            StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => ("bucket-unavailable", "the bucket failed"),
+            StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => (BUCKET_UNAVAILABLE, "the bucket failed"),
         };
         Self { reason, detail: detail.to_owned(), uncertain }
     }

@@ -18,7 +18,7 @@ use super::ledger::{self, Advance, Ledger};
 use super::line::Line;
 use super::receipt;
 use super::run::{InFlight, Operations, Progress, Requested, Run, RunId, State};
-use super::slice::{Bounds, Hand, Interruption, Outcome, Slice, Work};
+use super::slice::{Bounds, Hand, Interruption, MAX_STALLS, Outcome, Slice, Work};
 use crate::runtime::{Runtime, Timestamp};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use crate::store::{ImageStore, StorageKind};
@@ -158,7 +158,10 @@ impl Shift<'_> {
                 began_at: self.driver.runtime.now(),
                 operations: &self.operations,
             };
-            let slice = self.work.perform(&self.run, found, bounds, &hand).await?;
+            let slice = match self.work.perform(&self.run, found, bounds, &hand).await {
+                Err(Interruption::Bucket { detail }) => return self.stall(detail).await,
+                slice => slice?,
+            };
             bounds = Bounds::for_items_of(slice.largest_bytes, batch_size);
             let exhausted = slice.exhausted;
             found = self.write_down(slice, bounds).await?;
@@ -170,6 +173,14 @@ impl Shift<'_> {
                 None => {}
             }
         }
+    }
+
+    /// Leaves the slice to the next worker, since the bucket takes nothing.
+    async fn stall(&mut self, detail: String) -> Result<(), Interruption> {
+        let stalls = self.run.progress.stalls + 1;
+        self.run.progress.stalls = stalls;
+        self.commit(&[], None, Vec::new()).await?;
+        Err(Interruption::Bucket { detail })
     }
 
     fn is_spent(&self, budget: Budget) -> bool {
@@ -313,9 +324,19 @@ impl Shift<'_> {
         self.run.progress = progress;
         self.run.cursor = cursor;
         self.run.in_flight = uncertain;
+        self.remove_copies(outcomes).await;
         self.run.slices += 1;
         self.run.updated_at = now;
         Ok(found)
+    }
+
+    /// Removes copies that nothing names any more. What stays for lack of an answer is in flight, and removed at the end.
+    async fn remove_copies(&mut self, outcomes: &[Outcome]) {
+        for key in outcomes.iter().filter_map(|outcome| outcome.remove.as_ref()) {
+            if self.driver.bucket.delete(key).await.is_ok() {
+                self.run.in_flight.retain(|in_flight| in_flight.key != *key);
+            }
+        }
     }
 
     /// The progress after `outcomes`, and their lines.
@@ -327,6 +348,10 @@ impl Shift<'_> {
             lines.push_str(&ledger::to_json(&outcome.line)?);
             lines.push('\n');
             progress.count(&outcome.line, lines.len() - start);
+            progress.freed_bytes += outcome.freed_bytes;
+        }
+        if !outcomes.is_empty() {
+            progress.stalls = progress.stalls.min(if outcomes.iter().any(Outcome::went_well) { 0 } else { MAX_STALLS });
         }
         progress.active_ms += now.millis_since(self.began_at);
         self.began_at = now;
@@ -397,8 +422,9 @@ fn warn(progress: &mut Progress, warning: String) {
 }
 
 fn uncertain(outcomes: &[Outcome]) -> impl Iterator<Item = InFlight> {
-    outcomes.iter().filter(|outcome| outcome.uncertain).filter_map(|outcome| {
-        outcome.put.clone().map(|key| InFlight { item: outcome.line.id.clone(), key })
+    outcomes.iter().filter_map(|outcome| {
+        let key = outcome.remove.as_ref().or(outcome.put.as_ref().filter(|_| outcome.uncertain))?;
+        Some(InFlight { item: outcome.line.id.clone(), key: key.clone() })
     })
 }
 

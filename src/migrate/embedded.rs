@@ -3,8 +3,6 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use futures::future::ready;
-use futures::stream::{self, StreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -14,7 +12,9 @@ use super::item::ItemId;
 use super::journal::{self, Entry, Stage};
 use super::line::{Line, Verdict};
 use super::run::{InFlight, Run};
-use super::slice::{Bounds, Counted, Hand, Interruption, Outcome, Slice, Work};
+use super::slice::{
+    Bounds, Candidate, Candidates, Counted, Hand, Interruption, Outcome, Slice, Work, listed_candidates, listed_ids,
+};
 use crate::bytes::{Blob, Body};
 use crate::catalog::{Description, IMAGE_COLUMNS, ImageRecord, Status, records};
 use crate::image::{Sha256Digest, Visibility};
@@ -35,6 +35,9 @@ const NAMES: &str =
 const COUNT: &str =
     "SELECT sum(images) AS items FROM stillstore_counters WHERE status = 'stored' AND storage = 'd1' AND fallback IN (0, 1)";
 
+/// Before all images; further back than any clock goes, and exact as a JS number.
+const EARLIEST: Timestamp = Timestamp::from_millis(-(1 << 52));
+
 /// Moves embedded images into the bucket.
 pub(super) struct MoveEmbedded {
     pub copier: Copier,
@@ -46,22 +49,11 @@ pub(super) struct MoveEmbedded {
     pub fallback_only: bool,
 }
 
-/// Where the next slice begins.
+/// The image behind which the next slice begins, in order of creation.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Cursor {
-    /// Behind this image, in order of creation.
-    After { at: Timestamp, id: String },
-    /// At this place in the list of ids.
-    Listed { index: usize },
-}
-
-/// An item of a slice: an image, or an id that no image has.
-struct Candidate {
-    id: ItemId,
-    found: Option<Found>,
-    /// Where the slice behind this item begins.
-    cursor: serde_json::Value,
+struct Cursor {
+    at: Timestamp,
+    id: String,
 }
 
 /// An embedded image as it was read.
@@ -78,34 +70,21 @@ struct WriteRow {
 }
 
 impl MoveEmbedded {
-    /// The items of a slice, and whether none follow.
-    fn candidates(
-        &self,
-        run: &Run,
-        answers: &[QueryResult],
-        bounds: Bounds,
-    ) -> Result<(Vec<Candidate>, bool), DatabaseError> {
-        let mut candidates = Vec::new();
-        let Some(ids) = &run.parameters.item_ids else {
-            for found in answers.iter().map(read).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
-                let Description { id, created_at, .. } = &found.record.description;
-                let cursor = json!({ "at": created_at.as_millis(), "id": id });
-                candidates.push(Candidate { id: ItemId::Text(id.to_string()), found: Some(found), cursor });
-            }
-            let is_last = candidates.len() < usize::from(bounds.limit);
-            return Ok((candidates, is_last));
+    fn candidates(run: &Run, answers: &[QueryResult], bounds: Bounds) -> Result<Candidates<Found>, DatabaseError> {
+        let listed = listed_candidates(run, answers, |answer| Ok(read(answer)?.pop()))?;
+        let mut candidates = if let Some(listed) = listed {
+            listed
+        } else {
+            let found = answers.first().map(read).transpose()?.unwrap_or_default();
+            let is_last = found.len() < usize::from(bounds.limit);
+            Candidates { items: found.into_iter().map(Candidate::from).collect(), is_last, largest_bytes: 0 }
         };
-        let from = if let Some(Cursor::Listed { index }) = cursor_of(run)? { index } else { 0 };
-        for (index, (id, answer)) in ids.iter().skip(from).zip(answers).enumerate() {
-            let cursor = json!({ "index": from + index + 1 });
-            candidates.push(Candidate { id: ItemId::Text(id.clone()), found: read(answer)?.pop(), cursor });
-        }
-        let is_last = from + candidates.len() >= ids.len();
-        Ok((candidates, is_last))
+        let sizes = candidates.items.iter().filter_map(|item| item.found.as_ref()?.record.content.as_ref());
+        candidates.largest_bytes = sizes.map(|content| content.size_bytes).max().unwrap_or(0);
+        Ok(candidates)
     }
 
-    async fn handle(&self, run: &Run, candidate: Candidate, hand: &Hand<'_>) -> Outcome {
-        let Candidate { id, found, .. } = candidate;
+    async fn handle(&self, run: &Run, id: ItemId, found: Option<Found>, hand: &Hand<'_>) -> Outcome {
         let Some(found) = found else {
             return Outcome::only(Line::failed(id, "not-found", "there is no such image"));
         };
@@ -139,15 +118,14 @@ impl MoveEmbedded {
             Ok(()) => {
                 let now = hand.runtime.now();
                 Outcome {
-                    line: line(Verdict::Moved),
                     statements: vec![switch(&found.record, now), record_move(run, &found, write_id, now)],
-                    put: Some(key),
-                    uncertain: false,
+                    put: Some(key.clone()),
                     counted: Some(Counted {
                         to: StorageKind::R2,
                         size_bytes,
                         fallback: found.record.fallback_reason.is_some(),
                     }),
+                    ..Outcome::only(line(Verdict::Moved))
                 }
             }
             Err(error) => Outcome {
@@ -208,21 +186,12 @@ impl Work for MoveEmbedded {
             ))
         };
         let join = "LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?1";
-        let cursor = cursor_of(run)?;
-        if let Some(ids) = &run.parameters.item_ids {
-            let from = if let Some(Cursor::Listed { index }) = cursor { index } else { 0 };
-            let listed = ids.iter().skip(from).take(usize::from(bounds.limit));
+        if let Some(ids) = listed_ids(run, bounds.limit) {
             let sql = format!("{join} WHERE id = ?2");
-            return Ok(listed
-                .map(|id| {
-                    select(&sql).bind(bytes(inline_max_bytes)).bind(id.as_str()).with_bytes_column("data")
-                })
-                .collect());
+            let one = |id| select(&sql).bind(bytes(inline_max_bytes)).bind(id).with_bytes_column("data");
+            return Ok(ids.into_iter().map(one).collect());
         }
-        let (at, id) = match cursor {
-            Some(Cursor::After { at, id }) => (at, id),
-            _ => (Timestamp::from_millis(i64::MIN >> 11), String::new()),
-        };
+        let Cursor { at, id } = cursor_of(run)?.unwrap_or(Cursor { at: EARLIEST, id: String::new() });
         let fallback = if self.fallback_only { "AND fallback_reason IS NOT NULL" } else { "" };
         let sql = format!(
             "INDEXED BY stillstore_images_by_storage {join} WHERE status = 'stored' AND storage = 'd1' {fallback} \
@@ -245,23 +214,12 @@ impl Work for MoveEmbedded {
         bounds: Bounds,
         hand: &Hand<'_>,
     ) -> Result<Slice, Interruption> {
-        let (candidates, is_last) = self.candidates(run, &found, bounds)?;
-        let sizes = candidates.iter().filter_map(Candidate::size_bytes);
-        let largest_bytes = sizes.max().unwrap_or(0);
-        let keys: Vec<_> = candidates.iter().filter_map(Candidate::in_flight).collect();
+        let candidates = Self::candidates(run, &found, bounds)?;
+        let keys: Vec<_> = candidates.items.iter().filter_map(in_flight).collect();
         if !run.parameters.dry_run && !keys.is_empty() {
             hand.intend(&keys, Vec::new()).await?;
         }
-        let cursors: Vec<_> = candidates.iter().map(|candidate| candidate.cursor.clone()).collect();
-        let outcomes: Vec<Outcome> = stream::iter(candidates)
-            .take_while(|_| ready(!hand.is_late()))
-            .map(|candidate| self.handle(run, candidate, hand))
-            .buffered(usize::from(run.parameters.concurrency.max(1)))
-            .collect()
-            .await;
-        let exhausted = is_last && outcomes.len() == cursors.len();
-        let cursor = outcomes.len().checked_sub(1).and_then(|last| cursors.get(last).cloned());
-        Ok(Slice { outcomes, cursor, exhausted, largest_bytes, warnings: Vec::new() })
+        candidates.handle(hand, async |id, found| Ok(self.handle(run, id, found, hand).await)).await
     }
 
     fn count(&self, run: &Run) -> Option<Statement> {
@@ -272,19 +230,26 @@ impl Work for MoveEmbedded {
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {
-        Statement::new(NAMES).bind(in_flight.key.as_str())
+        names(in_flight)
     }
 }
 
-impl Candidate {
-    fn in_flight(&self) -> Option<InFlight> {
-        let key = self.found.as_ref()?.record.description.key.clone();
-        Some(InFlight { item: self.id.clone(), key })
-    }
+/// As [`Work::names`].
+pub(super) fn names(in_flight: &InFlight) -> Statement {
+    Statement::new(NAMES).bind(in_flight.key.as_str())
+}
 
-    fn size_bytes(&self) -> Option<u64> {
-        Some(self.found.as_ref()?.record.content.as_ref()?.size_bytes)
+impl From<Found> for Candidate<Found> {
+    fn from(found: Found) -> Self {
+        let Description { id, created_at, .. } = &found.record.description;
+        let cursor = json!({ "at": created_at.as_millis(), "id": id });
+        Self { id: ItemId::Text(id.to_string()), found: Some(found), cursor }
     }
+}
+
+fn in_flight(candidate: &Candidate<Found>) -> Option<InFlight> {
+    let key = candidate.found.as_ref()?.record.description.key.clone();
+    Some(InFlight { item: candidate.id.clone(), key })
 }
 
 fn cursor_of(run: &Run) -> Result<Option<Cursor>, DatabaseError> {

@@ -11,13 +11,18 @@
 mod copy;
 mod driver;
 mod embedded;
+mod embedded_originals;
 mod item;
 mod journal;
 mod ledger;
 mod line;
+mod originals;
 mod receipt;
 mod run;
 mod slice;
+mod table_key;
+mod validate;
+mod walk;
 
 pub use driver::{Budget, Driver};
 pub use embedded::EMBEDDED;

@@ -206,9 +206,15 @@ pub struct Progress {
     pub verdicts: BTreeMap<Verdict, u64>,
     /// Size of the images that went well.
     pub bytes: u64,
+    /// Bytes of database that became free.
+    #[serde(default)]
+    pub freed_bytes: u64,
     /// Characters of lines, line ends included: what a receipt must promise before it is written.
     pub line_bytes: u64,
     pub lines: u64,
+    /// Slices in a row of which the bucket took nothing.
+    #[serde(default)]
+    pub stalls: u32,
     /// Time spent at work.
     pub active_ms: u64,
     pub operations: Operations,

@@ -4,14 +4,19 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use futures::future::ready;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+use serde_json::json;
 
+use super::item::ItemId;
 use super::ledger::{self, Ledger};
-use super::line::Line;
+use super::line::{Line, Verdict};
 use super::run::{InFlight, Operations, Run};
 use crate::image::ObjectKey;
 use crate::runtime::{Runtime, Timestamp};
-use crate::store::StorageKind;
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
+use crate::store::StorageKind;
 
 /// Bytes of images that a slice holds at once: an isolate has 128 MB for all its requests, and a text takes a third more than its
 /// bytes beside them, so that 16 MiB are about 40 MB at worst.
@@ -19,6 +24,14 @@ pub const SLICE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Time in milliseconds after which a slice begins nothing new: a pause takes effect within it and one put's deadline.
 pub const SLICE_MS: u64 = 10_000;
+
+/// The reasons of a failed item that are the bucket's.
+pub(super) const BUCKET_UNAVAILABLE: &str = "bucket-unavailable";
+pub(super) const BUCKET_TIMEOUT: &str = "bucket-timeout";
+const BUCKET_FAILURES: [&str; 2] = [BUCKET_UNAVAILABLE, BUCKET_TIMEOUT];
+
+/// How many times in a row a run waits for the bucket before it lets the items of a slice fail.
+pub const MAX_STALLS: u32 = 5;
 
 /// How much a slice may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,15 +62,31 @@ pub struct Outcome {
     pub put: Option<ObjectKey>,
     /// Whether `put` may still take effect after an error.
     pub uncertain: bool,
+    /// An object to remove once the statements have taken effect.
+    pub remove: Option<ObjectKey>,
     /// What the statements change in the image counters.
     pub counted: Option<Counted>,
+    /// Bytes of database that become free.
+    pub freed_bytes: u64,
 }
 
 impl Outcome {
     /// An outcome that changes no row.
     #[must_use]
     pub const fn only(line: Line) -> Self {
-        Self { line, statements: Vec::new(), put: None, uncertain: false, counted: None }
+        Self { line, statements: Vec::new(), put: None, uncertain: false, remove: None, counted: None, freed_bytes: 0 }
+    }
+}
+
+impl Outcome {
+    /// Whether the item did not fail.
+    pub(super) fn went_well(&self) -> bool {
+        self.line.verdict != Verdict::Failed
+    }
+
+    fn is_bucket_failure(&self) -> bool {
+        self.line.verdict == Verdict::Failed
+            && self.line.reason.as_deref().is_some_and(|reason| BUCKET_FAILURES.contains(&reason))
     }
 }
 
@@ -89,6 +118,8 @@ pub enum Interruption {
     /// Another worker has the run, or it is not running any more.
     LeaseLost,
     Database(DatabaseError),
+    /// The bucket took nothing of a whole slice.
+    Bucket { detail: String },
     /// Nothing of this run can succeed, for a reason with a stable word.
     Hopeless { reason: &'static str, detail: String },
 }
@@ -96,6 +127,86 @@ pub enum Interruption {
 impl From<DatabaseError> for Interruption {
     fn from(error: DatabaseError) -> Self {
         Self::Database(error)
+    }
+}
+
+/// An item of a slice: what was found of it, if anything, and where the slice behind it begins.
+#[derive(Debug)]
+pub(super) struct Candidate<T> {
+    pub id: ItemId,
+    pub found: Option<T>,
+    pub cursor: serde_json::Value,
+}
+
+/// The items of a slice.
+#[derive(Debug)]
+pub(super) struct Candidates<T> {
+    pub items: Vec<Candidate<T>>,
+    /// Whether none follow.
+    pub is_last: bool,
+    pub largest_bytes: u64,
+}
+
+/// The place in a list of ids where the next slice begins.
+#[derive(Deserialize)]
+struct Listed {
+    index: usize,
+}
+
+/// Where in the list of ids a run stands.
+pub(super) fn listed_from(run: &Run) -> usize {
+    let listed = run.cursor.clone().and_then(|cursor| serde_json::from_value::<Listed>(cursor).ok());
+    listed.map_or(0, |listed| listed.index)
+}
+
+/// The ids of the next slice, when the caller named the items.
+pub(super) fn listed_ids(run: &Run, limit: u16) -> Option<Vec<&str>> {
+    let ids = run.parameters.item_ids.as_ref()?;
+    Some(ids.iter().skip(listed_from(run)).take(usize::from(limit)).map(String::as_str).collect())
+}
+
+/// The candidates of a slice of named items, one answer each.
+pub(super) fn listed_candidates<T>(
+    run: &Run,
+    answers: &[QueryResult],
+    read: impl Fn(&QueryResult) -> Result<Option<T>, DatabaseError>,
+) -> Result<Option<Candidates<T>>, DatabaseError> {
+    let Some(ids) = &run.parameters.item_ids else { return Ok(None) };
+    let from = listed_from(run);
+    let mut items = Vec::new();
+    for (offset, (id, answer)) in ids.iter().skip(from).zip(answers).enumerate() {
+        let cursor = json!({ "index": from + offset + 1 });
+        items.push(Candidate { id: ItemId::Text(id.clone()), found: read(answer)?, cursor });
+    }
+    let is_last = from + items.len() >= ids.len();
+    Ok(Some(Candidates { items, is_last, largest_bytes: 0 }))
+}
+
+impl<T> Candidates<T> {
+    /// Handles the items, several at once, as long as there is time. When the bucket took none of them, it is the bucket and not
+    /// the items.
+    pub async fn handle(
+        self,
+        hand: &Hand<'_>,
+        handle: impl AsyncFn(ItemId, Option<T>) -> Result<Outcome, Interruption>,
+    ) -> Result<Slice, Interruption> {
+        let cursors: Vec<_> = self.items.iter().map(|candidate| candidate.cursor.clone()).collect();
+        let handle = &handle;
+        let outcomes: Vec<Outcome> = stream::iter(self.items)
+            .take_while(|_| ready(!hand.is_late()))
+            .map(|candidate| handle(candidate.id, candidate.found))
+            .buffered(usize::from(hand.run.parameters.concurrency.max(1)))
+            .try_collect()
+            .await?;
+        if let Some(outcome) = outcomes.first()
+            && hand.run.progress.stalls < MAX_STALLS
+            && outcomes.iter().all(Outcome::is_bucket_failure)
+        {
+            return Err(Interruption::Bucket { detail: outcome.line.detail.clone().unwrap_or_default() });
+        }
+        let cursor = outcomes.len().checked_sub(1).and_then(|last| cursors.get(last).cloned());
+        let exhausted = self.is_last && outcomes.len() == cursors.len();
+        Ok(Slice { outcomes, cursor, exhausted, largest_bytes: self.largest_bytes, warnings: Vec::new() })
     }
 }
 

@@ -1,0 +1,202 @@
+//! The originals of embedded images: chunks in the database, which stay while `embedded_write_id` names them.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::embedded::EMBEDDED;
+use super::journal::{Entry, Stage};
+use super::originals::{Change, Copies, Originals, Refusal, digest};
+use super::run::InFlight;
+use super::slice::{Counted, Interruption};
+use crate::bytes::Body;
+use crate::catalog::{IMAGE_COLUMNS, ImageRecord, Status, records};
+use crate::library::object_metadata;
+use crate::runtime::Timestamp;
+use crate::sql::{QueryResult, Statement};
+use crate::store::{CHUNK_BYTES, EmbeddedStore, ImageStore, PutObject, StorageKind, StoreErrorKind, adopt_statement};
+
+const SWITCH_TO_D1: &str = "UPDATE stillstore_images SET storage = 'd1', version = version + 1, updated_at_ms = ?3, \
+    embedded_write_id = (SELECT write_id FROM stillstore_blobs WHERE object_key = ?4 AND stored_at_ms IS NOT NULL) \
+    WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'r2'";
+
+const DROP_ORIGINAL: &str = "DELETE FROM stillstore_blobs WHERE write_id = ?1 AND owner_id = ?2";
+
+const FORGET_ORIGINAL: &str = "UPDATE stillstore_images SET embedded_write_id = NULL, version = version + 1, \
+    updated_at_ms = ?3 WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'r2'";
+
+/// What a chunk takes in the database: 4 characters for each 3 bytes begun.
+const BASE64_CHARACTERS: u64 = 4;
+const BASE64_BYTES: u64 = 3;
+
+/// The originals of [`EMBEDDED`].
+pub(super) struct EmbeddedOriginals {
+    pub embedded: Rc<EmbeddedStore>,
+    pub prompt_in_metadata: bool,
+}
+
+#[derive(Deserialize)]
+struct WriteRow {
+    embedded_write_id: Option<String>,
+}
+
+/// An image in R2 as its row has it, with its first chunk when that is the original's only one.
+struct Row {
+    record: ImageRecord,
+    write_id: Option<String>,
+    only_chunk: Option<Body>,
+}
+
+impl EmbeddedOriginals {
+    fn row(entry: &Entry, answer: &QueryResult) -> Result<Result<Row, Refusal>, Interruption> {
+        let Some(record) = records(answer)?.into_iter().next() else {
+            return Ok(Err(Refusal::skipped("deleted", "the image was deleted")));
+        };
+        if record.status != Status::Stored {
+            return Ok(Err(Refusal::skipped("deleted", "the image was deleted")));
+        }
+        if record.storage != StorageKind::R2 || entry.stage == Stage::Restored {
+            return Ok(Err(Refusal::skipped("already-restored", "the image is in the database")));
+        }
+        let write_id = answer.first::<WriteRow>()?.and_then(|row| row.embedded_write_id);
+        let chunk = answer.bytes.iter().flatten().next().cloned();
+        let only_chunk = chunk.filter(|chunk| chunk.size_bytes() as u64 == entry.size_bytes).map(Body::from);
+        Ok(Ok(Row { record, write_id, only_chunk }))
+    }
+
+    /// Reads the original and compares its digest.
+    async fn verify(&self, entry: &Entry, chunk: Option<Body>, copies: &Copies) -> Result<(), Refusal> {
+        let body = match chunk {
+            Some(chunk) => chunk,
+            None => match self.embedded.get(&entry.key, None).await {
+                Ok(Some(object)) => object.body,
+                Ok(None) => return Err(Refusal::failed("original-missing", "the database does not hold the bytes")),
+                Err(error) => return Err(Refusal::failed("original-unreadable", error.code())),
+            },
+        };
+        match digest(&*copies.runtime, body, entry.size_bytes).await {
+            Ok(sha256) if sha256 == entry.sha256 => Ok(()),
+            Ok(_) => Err(Refusal::failed("original-corrupt", "the original does not have the digest of what was moved")),
+            Err(detail) => Err(Refusal::failed("original-unreadable", detail)),
+        }
+    }
+
+    /// Copies the bytes back into the database, where they belong to nobody until the row names them.
+    async fn bring_back(&self, entry: &Entry, record: &ImageRecord, copies: &Copies) -> Result<(), Refusal> {
+        let object = copies.open(entry).await?;
+        let description = &record.description;
+        let put = self.embedded.put(PutObject {
+            key: entry.key.clone(),
+            body: object.body,
+            media: description.format.into(),
+            sha256: Some(entry.sha256),
+            metadata: object_metadata(description, record.generation.as_ref(), self.prompt_in_metadata),
+        });
+        match put.await {
+            Ok(_) => self.verify(entry, None, copies).await,
+            Err(error) => Err(match error.kind {
+                StoreErrorKind::ChecksumMismatch => {
+                    Refusal::failed("digest-differs", "the copy does not have the digest of what was moved")
+                }
+                StoreErrorKind::TooLarge { limit_bytes } => {
+                    Refusal::failed("too-large", format!("the database takes images of up to {limit_bytes} bytes"))
+                }
+                _ => Refusal::failed("database-unavailable", error.code()),
+            }),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Originals for EmbeddedOriginals {
+    fn source(&self) -> &str {
+        EMBEDDED
+    }
+
+    fn load(&self, entry: &Entry) -> Statement {
+        Statement::new(format!(
+            "SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images \
+             LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?2 WHERE id = ?1"
+        ))
+        .bind(entry.item.as_str())
+        .bind(i64::try_from(CHUNK_BYTES).unwrap_or(i64::MAX))
+        .with_bytes_column("data")
+    }
+
+    async fn restore(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+        now: Timestamp,
+    ) -> Result<Result<Change, Refusal>, Interruption> {
+        let row = match Self::row(entry, row)? {
+            Ok(row) => row,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let id = row.record.description.id;
+        let mut statements = Vec::new();
+        let whole = if row.write_id.is_some() {
+            self.verify(entry, row.only_chunk, copies).await
+        } else {
+            statements.push(adopt_statement(&entry.key, &id));
+            self.bring_back(entry, &row.record, copies).await
+        };
+        if let Err(refusal) = whole {
+            return Ok(Err(refusal));
+        }
+        statements.push(
+            Statement::new(SWITCH_TO_D1)
+                .bind(id.to_string())
+                .bind(row.record.version)
+                .bind(now.as_millis())
+                .bind(entry.key.as_str()),
+        );
+        let fallback = row.record.fallback_reason.is_some();
+        let counted = Some(Counted { to: StorageKind::D1, size_bytes: entry.size_bytes, fallback });
+        Ok(Ok(Change { statements, original: entry.original.clone(), counted, freed_bytes: 0 }))
+    }
+
+    async fn check(&self, entry: &Entry, row: &QueryResult, copies: &Copies) -> Result<Result<(), Refusal>, Interruption> {
+        let row = match Self::row(entry, row)? {
+            Ok(row) => row,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        Ok(match row.write_id {
+            Some(_) => self.verify(entry, row.only_chunk, copies).await,
+            None => copies.read_back(entry).await,
+        })
+    }
+
+    async fn clean(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+        now: Timestamp,
+    ) -> Result<Result<Change, Refusal>, Interruption> {
+        let row = match Self::row(entry, row)? {
+            Ok(row) => row,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(write_id) = row.write_id else {
+            return Ok(Err(Refusal::skipped("already-cleaned", "the database does not hold the original")));
+        };
+        if let Err(refusal) = copies.read_back(entry).await {
+            return Ok(Err(refusal));
+        }
+        let id = entry.image_id.to_string();
+        let statements = vec![
+            Statement::new(DROP_ORIGINAL).bind(write_id).bind(id.as_str()),
+            Statement::new(FORGET_ORIGINAL).bind(id).bind(row.record.version).bind(now.as_millis()),
+        ];
+        let freed_bytes = entry.size_bytes.div_ceil(BASE64_BYTES) * BASE64_CHARACTERS;
+        Ok(Ok(Change { statements, original: json!({}), counted: None, freed_bytes }))
+    }
+
+    fn names(&self, in_flight: &InFlight) -> Statement {
+        super::embedded::names(in_flight)
+    }
+}

@@ -1,0 +1,186 @@
+//! What rollback and cleanup need of a source: its originals, and how its rows name them.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
+
+use super::item::ItemId;
+use super::journal::Entry;
+use super::line::{Line, Verdict};
+use super::run::InFlight;
+use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Counted, Interruption, Outcome};
+use crate::bytes::{Blob, Body, BodyParts};
+use crate::image::Sha256Digest;
+use crate::runtime::{DeadlineExceeded, Runtime, Timestamp, within};
+use crate::sql::{QueryResult, Statement};
+use crate::store::{ImageStore, ObjectInfo, StoredObject};
+
+/// Objects of up to this size are read whole; of longer ones one run is in memory at a time.
+const WHOLE_BYTES: u64 = 2 * 1024 * 1024;
+const RUN_BYTES: usize = 1024 * 1024;
+
+/// Why an item is left as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub verdict: Verdict,
+    pub reason: &'static str,
+    pub detail: String,
+}
+
+/// The statements that change an item's row, in front of the journal's.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    /// The last one changes exactly one row, unless the item was changed meanwhile.
+    pub statements: Vec<Statement>,
+    /// What the journal is to remember from now on.
+    pub original: serde_json::Value,
+    pub counted: Option<Counted>,
+    /// Bytes of database that become free.
+    pub freed_bytes: u64,
+}
+
+/// The originals of one source.
+#[async_trait(?Send)]
+pub(super) trait Originals {
+    /// The source's name, as the journal has it.
+    fn source(&self) -> &str;
+
+    /// Reads an entry's row, for [`Originals::restore`] and [`Originals::clean`].
+    fn load(&self, entry: &Entry) -> Statement;
+
+    /// Makes sure that the original is in the database, whole, bringing it back from the copy where it was cleaned, and says which
+    /// statements make the row name it.
+    async fn restore(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+        now: Timestamp,
+    ) -> Result<Result<Change, Refusal>, Interruption>;
+
+    /// Whether [`Originals::restore`] would succeed, found out without changing anything.
+    async fn check(&self, entry: &Entry, row: &QueryResult, copies: &Copies) -> Result<Result<(), Refusal>, Interruption>;
+
+    /// Says which statements drop the original; the copy was read back and matched.
+    async fn clean(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+        now: Timestamp,
+    ) -> Result<Result<Change, Refusal>, Interruption>;
+
+    /// As [`super::slice::Work::names`].
+    fn names(&self, in_flight: &InFlight) -> Statement;
+}
+
+/// Reads copies back from the bucket.
+pub(super) struct Copies {
+    pub bucket: Rc<dyn ImageStore>,
+    pub runtime: Rc<dyn Runtime>,
+    pub timeout_ms: u64,
+}
+
+impl Refusal {
+    /// The item is left, and the run is no success.
+    pub fn failed(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Failed, reason, detail: detail.into() }
+    }
+
+    /// The item is left because somebody else has changed it, or because there is nothing to do.
+    pub fn skipped(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Skipped, reason, detail: detail.into() }
+    }
+
+    /// The outcome of an item that is left.
+    pub fn into_outcome(self, id: ItemId) -> Outcome {
+        let line = Line { reason: Some(self.reason.to_owned()), detail: Some(self.detail), ..Line::new(id, self.verdict) };
+        Outcome::only(line)
+    }
+}
+
+impl Copies {
+    /// What the bucket says of the copy.
+    pub async fn head(&self, entry: &Entry) -> Result<Option<ObjectInfo>, Refusal> {
+        match within(&self.runtime, self.timeout_ms, self.bucket.head(&entry.key)).await {
+            Ok(Ok(info)) => Ok(info),
+            Ok(Err(error)) => Err(Refusal::failed(BUCKET_UNAVAILABLE, error.code())),
+            Err(error) => Err(timeout(error)),
+        }
+    }
+
+    /// Opens the copy. Reading it has the caller's patience.
+    pub async fn open(&self, entry: &Entry) -> Result<StoredObject, Refusal> {
+        let found = match within(&self.runtime, self.timeout_ms, self.bucket.get(&entry.key, None)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return Err(Refusal::failed(BUCKET_UNAVAILABLE, error.code())),
+            Err(error) => return Err(timeout(error)),
+        };
+        let Some(object) = found else {
+            return Err(Refusal { verdict: Verdict::Missing, reason: "copy-missing", detail: missing(entry) });
+        };
+        if object.info.size_bytes == entry.size_bytes {
+            Ok(object)
+        } else {
+            let detail = format!("{} has {} bytes instead of {}", entry.key, object.info.size_bytes, entry.size_bytes);
+            Err(Refusal { verdict: Verdict::Corrupted, reason: "size-differs", detail })
+        }
+    }
+
+    /// Reads the copy back and compares its digest.
+    pub async fn read_back(&self, entry: &Entry) -> Result<(), Refusal> {
+        let object = self.open(entry).await?;
+        let sha256 = digest(&*self.runtime, object.body, entry.size_bytes).await.map_err(|detail| {
+            Refusal::failed(BUCKET_UNAVAILABLE, detail)
+        })?;
+        same(entry, sha256)
+    }
+
+    /// The copy's bytes, compared with their digest. Memory: their size, outside wasm.
+    pub async fn fetch(&self, entry: &Entry) -> Result<Blob, Refusal> {
+        let object = self.open(entry).await?;
+        let blob = object.body.collect(entry.size_bytes).await;
+        let blob = blob.map_err(|error| Refusal::failed(BUCKET_UNAVAILABLE, error.to_string()))?;
+        same(entry, self.runtime.sha256(&blob).await)?;
+        Ok(blob)
+    }
+}
+
+/// The digest of a body, of which one run is in memory at a time unless it is short.
+pub(super) async fn digest(runtime: &dyn Runtime, body: Body, size_bytes: u64) -> Result<Sha256Digest, String> {
+    if size_bytes <= WHOLE_BYTES {
+        let blob = body.collect(WHOLE_BYTES).await.map_err(|error| error.to_string())?;
+        return Ok(runtime.sha256(&blob).await);
+    }
+    let promised_bytes = body.promised_bytes();
+    let mut body = match body.into_parts() {
+        BodyParts::Blob(blob) => return Ok(runtime.sha256(&blob).await),
+        BodyParts::Source(source) => Body::from_source(source, promised_bytes),
+    };
+    let mut hasher = Sha256::new();
+    while let Some(run) = body.next(RUN_BYTES).await.map_err(|error| error.to_string())? {
+        match run.as_local() {
+            Some(bytes) => hasher.update(bytes),
+            None => hasher.update(run.to_vec()),
+        }
+    }
+    Ok(Sha256Digest::from_bytes(hasher.finalize().into()))
+}
+
+fn same(entry: &Entry, sha256: Sha256Digest) -> Result<(), Refusal> {
+    if sha256 == entry.sha256 {
+        return Ok(());
+    }
+    let detail = format!("{} has the SHA-256 {sha256} instead of {}", entry.key, entry.sha256);
+    Err(Refusal { verdict: Verdict::Corrupted, reason: "digest-differs", detail })
+}
+
+/// What is missing, for people.
+pub(super) fn missing(entry: &Entry) -> String {
+    format!("the bucket has no object {}", entry.key)
+}
+
+fn timeout(DeadlineExceeded { waited_ms }: DeadlineExceeded) -> Refusal {
+    Refusal::failed(BUCKET_TIMEOUT, format!("the bucket did not answer within {waited_ms} ms"))
+}

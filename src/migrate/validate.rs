@@ -1,0 +1,252 @@
+//! Checking what was moved against the bucket, and the bucket against the rows.
+//!
+//! Three legs, one behind the other: which items (only for a sample), the items, the objects of the bucket. A run over named items or
+//! over a sample leaves the objects out.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::item::ItemId;
+use super::journal::{self, Entry, Stage};
+use super::ledger::{from_json, to_json};
+use super::line::{Line, Verdict};
+use super::originals::{Copies, Refusal, missing};
+use super::run::{InFlight, Run};
+use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work};
+use super::walk;
+use crate::image::{ObjectKey, ParsedKey, Sha256Digest};
+use crate::sql::{DatabaseError, QueryResult, Statement};
+use crate::store::{LIST_LIMIT, ObjectInfo};
+
+/// Items looked at for a sample in one slice: rows only, no bytes.
+const DRAW_LIMIT: u16 = 1_000;
+
+/// Objects asked about in one statement; their keys, at most 151 bytes each, are one parameter.
+const KEYS_PER_STATEMENT: usize = 200;
+
+/// Checks moves and objects; changes nothing.
+pub(super) struct Validate {
+    pub copies: Copies,
+}
+
+/// Where the next slice begins.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "leg")]
+enum Cursor {
+    /// Choosing a sample: the items with the smallest hashes so far.
+    Draw { after: String, drawn: Vec<(String, String)> },
+    /// Checking a sample.
+    Sample { drawn: Vec<String>, index: usize },
+    /// Checking items.
+    Items { after: String },
+    /// Looking through the bucket.
+    Objects { after: Option<ObjectKey> },
+}
+
+impl Validate {
+    fn cursor(run: &Run) -> Result<Cursor, DatabaseError> {
+        match &run.cursor {
+            Some(cursor) if cursor.get("leg").is_some() => from_json(&cursor.to_string()),
+            Some(cursor) => {
+                let after = cursor.get("after").and_then(|after| after.as_str()).unwrap_or_default();
+                Ok(Cursor::Items { after: after.to_owned() })
+            }
+            None if run.parameters.item_ids.is_none() && run.parameters.sample_size.is_some() => {
+                Ok(Cursor::Draw { after: String::new(), drawn: Vec::new() })
+            }
+            None => Ok(Cursor::Items { after: String::new() }),
+        }
+    }
+
+    /// Keeps the items whose hash, salted with the run's id, is among the smallest: each set of that many items is as likely as any
+    /// other.
+    fn draw(run: &Run, after: String, drawn: Vec<(String, String)>, answer: &QueryResult) -> Result<Slice, Interruption> {
+        let size = run.parameters.sample_size.unwrap_or(1) as usize;
+        let entries = journal::entries(answer)?;
+        let is_last = entries.len() < usize::from(DRAW_LIMIT);
+        let after = entries.last().map_or(after, |entry| entry.item.clone());
+        let mut drawn = drawn;
+        for entry in entries.into_iter().filter(|entry| entry.stage != Stage::Restored) {
+            let hash = Sha256Digest::of(format!("{}/{}", run.id, entry.item).as_bytes()).to_string();
+            drawn.push((hash, entry.item));
+        }
+        drawn.sort_unstable();
+        drawn.truncate(size);
+        let cursor = if is_last {
+            Cursor::Sample { drawn: drawn.into_iter().map(|(_, item)| item).collect(), index: 0 }
+        } else {
+            Cursor::Draw { after, drawn }
+        };
+        Ok(Slice { cursor: Some(to_value(&cursor)?), ..Slice::default() })
+    }
+
+    async fn check(&self, run: &Run, id: ItemId, found: Option<Entry>, hand: &Hand<'_>) -> Outcome {
+        let Some(entry) = found else {
+            return Refusal::failed("not-moved", "the journal has no such item").into_outcome(id);
+        };
+        if entry.stage == Stage::Restored {
+            return Refusal::skipped("restored", "the row names its original").into_outcome(id);
+        }
+        hand.count(|operations| operations.r2_class_b += 1);
+        let checked = if run.parameters.check_integrity {
+            self.copies.read_back(&entry).await
+        } else {
+            self.copies.head(&entry).await.and_then(|info| match info {
+                None => Err(Refusal { verdict: Verdict::Missing, reason: "copy-missing", detail: missing(&entry) }),
+                Some(info) => compare(&entry, &info),
+            })
+        };
+        match checked {
+            Ok(()) => Outcome::only(Line::new(id, Verdict::Valid).with_content(entry.sha256, entry.size_bytes)),
+            Err(refusal) => refusal.into_outcome(id),
+        }
+    }
+
+    /// A page of the bucket's objects; those of ours that no row names are orphans.
+    async fn objects(&self, after: Option<ObjectKey>, hand: &Hand<'_>) -> Result<Slice, Interruption> {
+        hand.count(|operations| operations.r2_class_a += 1);
+        let page = self.copies.bucket.list("", after.as_ref(), LIST_LIMIT).await;
+        let page = page.map_err(|error| Interruption::Bucket { detail: error.code().to_owned() })?;
+        let last = page.objects.last().map(|object| object.key.clone());
+        let ours: Vec<_> = page.objects.into_iter().filter(|object| is_ours(&object.key)).collect();
+        let questions = ours.chunks(KEYS_PER_STATEMENT).map(named).collect::<Result<Vec<_>, _>>()?;
+        let answers = if questions.is_empty() { Vec::new() } else { hand.intend(&[], questions).await? };
+        let mut known = std::collections::BTreeSet::new();
+        for answer in &answers {
+            known.extend(answer.rows::<KeyRow>()?.into_iter().map(|row| row.storage_key));
+        }
+        let orphans = ours.into_iter().filter(|object| !known.contains(&object.key)).map(orphaned).collect();
+        let cursor = to_value(&Cursor::Objects { after: last })?;
+        Ok(Slice { outcomes: orphans, cursor: Some(cursor), exhausted: !page.truncated, ..Slice::default() })
+    }
+}
+
+#[async_trait(?Send)]
+impl Work for Validate {
+    fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError> {
+        Ok(match Self::cursor(run)? {
+            Cursor::Draw { after, .. } => vec![journal::after(&run.source, &after, DRAW_LIMIT)],
+            Cursor::Sample { drawn, index } => {
+                let chosen = drawn.iter().skip(index).take(usize::from(bounds.limit));
+                chosen.map(|item| journal::one(&run.source, item)).collect()
+            }
+            Cursor::Items { .. } => walk::select(run, bounds.limit),
+            Cursor::Objects { .. } => Vec::new(),
+        })
+    }
+
+    async fn perform(
+        &self,
+        run: &Run,
+        found: Vec<QueryResult>,
+        bounds: Bounds,
+        hand: &Hand<'_>,
+    ) -> Result<Slice, Interruption> {
+        let check = async |id, entry| Ok(self.check(run, id, entry, hand).await);
+        match Self::cursor(run)? {
+            Cursor::Draw { after, drawn } => match found.first() {
+                Some(answer) => Self::draw(run, after, drawn, answer),
+                None => Ok(Slice { exhausted: true, ..Slice::default() }),
+            },
+            Cursor::Sample { drawn, index } => {
+                let mut items = Vec::new();
+                for (offset, (item, answer)) in drawn.iter().skip(index).zip(&found).enumerate() {
+                    let cursor = to_value(&Cursor::Sample { drawn: drawn.clone(), index: index + offset + 1 })?;
+                    let found = journal::entries(answer)?.pop();
+                    items.push(Candidate { id: ItemId::Text(item.clone()), found, cursor });
+                }
+                let is_last = index + items.len() >= drawn.len();
+                let mut slice = Candidates { items, is_last, largest_bytes: 0 }.handle(hand, check).await?;
+                if slice.exhausted {
+                    slice.warnings.push(proof(drawn.len(), run.progress.total));
+                }
+                Ok(slice)
+            }
+            Cursor::Items { .. } => {
+                let candidates = walk::candidates(run, &found, bounds.limit)?;
+                let mut slice = candidates.handle(hand, check).await?;
+                if slice.exhausted && run.parameters.item_ids.is_none() {
+                    slice.exhausted = false;
+                    slice.cursor = Some(to_value(&Cursor::Objects { after: None })?);
+                }
+                Ok(slice)
+            }
+            Cursor::Objects { after } => self.objects(after, hand).await,
+        }
+    }
+
+    fn count(&self, run: &Run) -> Option<Statement> {
+        walk::count(run)
+    }
+
+    fn names(&self, _in_flight: &InFlight) -> Statement {
+        // Nothing is ever put.
+        Statement::new("SELECT 0 AS waits")
+    }
+}
+
+/// Whether Stillstore itself writes such keys for images. Others may share the bucket.
+fn is_ours(key: &ObjectKey) -> bool {
+    ParsedKey::parse(key).is_some() || super::table_key::image_id(key).is_some()
+}
+
+#[derive(Deserialize)]
+struct KeyRow {
+    storage_key: ObjectKey,
+}
+
+/// Asks which of the objects a row names: an image, wherever it is now, or a move.
+fn named(objects: &[ObjectInfo]) -> Result<Statement, DatabaseError> {
+    let keys: Vec<_> = objects.iter().map(|object| &object.key).collect();
+    let images: Vec<_> = keys.iter().filter_map(|key| Some((super::table_key::image_id(key)?, *key))).collect();
+    Ok(Statement::new(
+        "SELECT storage_key FROM stillstore_images WHERE storage_key IN (SELECT value FROM json_each(?1)) UNION ALL \
+         SELECT storage_key FROM stillstore_moves WHERE source <> 'embedded' \
+         AND image_id IN (SELECT value ->> 0 FROM json_each(?2))",
+    )
+    .bind(to_json(&keys)?)
+    .bind(to_json(&images)?))
+}
+
+fn compare(entry: &Entry, info: &ObjectInfo) -> Result<(), Refusal> {
+    let differs = |reason, detail: String| Err(Refusal { verdict: Verdict::Corrupted, reason, detail });
+    if info.size_bytes != entry.size_bytes {
+        return differs("size-differs", format!("{} bytes instead of {}", info.size_bytes, entry.size_bytes));
+    }
+    match info.sha256 {
+        Some(sha256) if sha256 == entry.sha256 => {}
+        Some(sha256) => return differs("digest-differs", format!("{sha256} instead of {}", entry.sha256)),
+        None => return differs("digest-unknown", "the object carries no SHA-256".to_owned()),
+    }
+    if info.content_type != entry.content_type {
+        return differs("type-differs", format!("{} instead of {}", info.content_type, entry.content_type));
+    }
+    Ok(())
+}
+
+fn orphaned(object: ObjectInfo) -> Outcome {
+    let line = Line {
+        size: Some(object.size_bytes),
+        sha256: object.sha256,
+        reason: Some("no-row".to_owned()),
+        detail: Some("no row names the object".to_owned()),
+        ..Line::new(ItemId::Text(object.key.to_string()), Verdict::Orphaned)
+    };
+    Outcome::only(line)
+}
+
+/// What a sample says of the rest, by the rule of three: of n sound items, with 95 % confidence, at most 3/n are not.
+fn proof(checked: usize, total: Option<u64>) -> String {
+    // A percentage for people: the precision of a float is ample.
+    #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
+    let share = (300.0 / checked.max(1) as f64).min(100.0);
+    let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+    format!(
+        "{checked} items{of} were chosen evenly at random; if none of them is bad, at most {share:.1} % of all are, with 95 % confidence"
+    )
+}
+
+fn to_value(cursor: &Cursor) -> Result<serde_json::Value, DatabaseError> {
+    from_json(&to_json(cursor)?).map(|value: serde_json::Value| if value.is_null() { json!({}) } else { value })
+}

@@ -1,0 +1,206 @@
+//! Going through the journal: rollback and cleanup.
+
+use async_trait::async_trait;
+
+use super::item::ItemId;
+use super::journal::{self, Entry, Stage};
+use super::ledger::require_one_change;
+use super::line::{Line, Verdict};
+use super::originals::{Copies, Originals, Refusal};
+use super::run::{InFlight, Run};
+use super::slice::{
+    Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work, listed_candidates, listed_ids,
+};
+use crate::runtime::Timestamp;
+use crate::sql::{DatabaseError, QueryResult, Statement};
+
+/// The entries of a slice, one answer each when the caller named them.
+pub(super) fn select(run: &Run, limit: u16) -> Vec<Statement> {
+    if let Some(ids) = listed_ids(run, limit) {
+        return ids.into_iter().map(|id| journal::one(&run.source, id)).collect();
+    }
+    let after = run.cursor.as_ref().and_then(|cursor| cursor.get("after")?.as_str()).unwrap_or_default();
+    vec![journal::after(&run.source, after, limit)]
+}
+
+/// The entries that [`select`] found.
+pub(super) fn candidates(run: &Run, answers: &[QueryResult], limit: u16) -> Result<Candidates<Entry>, DatabaseError> {
+    let read = |answer: &QueryResult| Ok(journal::entries(answer)?.pop());
+    let mut candidates = if let Some(listed) = listed_candidates(run, answers, read)? {
+        listed
+    } else {
+        let entries = answers.first().map(journal::entries).transpose()?.unwrap_or_default();
+        let is_last = entries.len() < usize::from(limit);
+        let candidate = |entry: Entry| Candidate {
+            id: ItemId::Text(entry.item.clone()),
+            cursor: serde_json::json!({ "after": entry.item }),
+            found: Some(entry),
+        };
+        Candidates { items: entries.into_iter().map(candidate).collect(), is_last, largest_bytes: 0 }
+    };
+    let sizes = candidates.items.iter().filter_map(|item| item.found.as_ref());
+    candidates.largest_bytes = sizes.map(|entry| entry.size_bytes).max().unwrap_or(0);
+    Ok(candidates)
+}
+
+/// How many entries there are to go through, when the caller named them.
+pub(super) fn count(run: &Run) -> Option<Statement> {
+    Some(match &run.parameters.item_ids {
+        Some(ids) => Statement::new("SELECT ?1 AS items").bind(i64::try_from(ids.len()).unwrap_or(0)),
+        // A scan of the journal's key, once a run.
+        None => Statement::new("SELECT count(*) AS items FROM stillstore_moves WHERE source = ?1").bind(run.source.as_str()),
+    })
+}
+
+/// What is to become of the entries.
+pub(super) enum Purpose {
+    /// The rows name their originals again.
+    Rollback,
+    /// The originals of entries moved until then are dropped.
+    Cleanup { moved_until: Timestamp },
+}
+
+/// Rolls back or cleans what the journal has.
+pub(super) struct Walk {
+    pub originals: Box<dyn Originals>,
+    pub copies: Copies,
+    pub purpose: Purpose,
+}
+
+impl Walk {
+    async fn handle(
+        &self,
+        run: &Run,
+        id: ItemId,
+        found: Option<(Entry, QueryResult)>,
+        hand: &Hand<'_>,
+    ) -> Result<Outcome, Interruption> {
+        let Some((entry, row)) = found else {
+            let refusal = Refusal::failed("not-moved", "the journal has no such item");
+            return Ok(refusal.into_outcome(id));
+        };
+        let handled = match self.purpose {
+            Purpose::Rollback => self.roll_back(run, &entry, &row, hand).await?,
+            Purpose::Cleanup { moved_until } => self.clean(run, &entry, &row, moved_until, hand).await?,
+        };
+        Ok(handled.unwrap_or_else(|refusal| refusal.into_outcome(id)))
+    }
+
+    async fn roll_back(
+        &self,
+        run: &Run,
+        entry: &Entry,
+        row: &QueryResult,
+        hand: &Hand<'_>,
+    ) -> Result<Result<Outcome, Refusal>, Interruption> {
+        if entry.stage == Stage::Restored {
+            return Ok(self.remove_leftover(run, entry));
+        }
+        let line = |verdict| {
+            Line::new(ItemId::Text(entry.item.clone()), verdict)
+                .with_content(entry.sha256, entry.size_bytes)
+                .with_places(format!("r2:{}", entry.key), "d1")
+        };
+        if run.parameters.dry_run {
+            let checked = self.originals.check(entry, row, &self.copies).await?;
+            return Ok(checked.map(|()| Outcome::only(line(Verdict::WouldRestore))));
+        }
+        let now = hand.runtime.now();
+        let change = match self.originals.restore(entry, row, &self.copies, now).await? {
+            Ok(change) => change,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut statements = change.statements;
+        statements.push(require_one_change());
+        let remove = run.parameters.delete_from_r2.then(|| entry.key.clone());
+        statements.push(match remove {
+            Some(_) => journal::forget(&run.source, entry),
+            None => journal::set_stage(&run.source, entry, Stage::Restored, &change.original),
+        });
+        statements.push(require_one_change());
+        Ok(Ok(Outcome { statements, remove, counted: change.counted, ..Outcome::only(line(Verdict::Restored)) }))
+    }
+
+    /// An item that was restored before and left its copy.
+    fn remove_leftover(&self, run: &Run, entry: &Entry) -> Result<Outcome, Refusal> {
+        if !run.parameters.delete_from_r2 || run.parameters.dry_run {
+            return Err(Refusal::skipped("already-restored", "the row names its original"));
+        }
+        let line = Line { reason: Some("copy-removed".to_owned()), ..Line::skipped(ItemId::Text(entry.item.clone()), "") };
+        let statements = vec![journal::forget(&run.source, entry), require_one_change()];
+        Ok(Outcome { statements, remove: Some(entry.key.clone()), ..Outcome::only(line) })
+    }
+
+    async fn clean(
+        &self,
+        run: &Run,
+        entry: &Entry,
+        row: &QueryResult,
+        moved_until: Timestamp,
+        hand: &Hand<'_>,
+    ) -> Result<Result<Outcome, Refusal>, Interruption> {
+        if entry.stage != Stage::Moved {
+            return Ok(Err(Refusal::skipped("nothing-to-clean", "the database holds no original that a copy replaces")));
+        }
+        let is_chosen = run.parameters.moved_by.as_ref().is_none_or(|id| *id == entry.run_id);
+        if !is_chosen || (entry.moved_at > moved_until && !run.parameters.force) {
+            let refusal = Refusal { verdict: Verdict::Kept, reason: "retention", detail: "its retention period is not over".to_owned() };
+            return Ok(Err(refusal));
+        }
+        let line = |verdict| {
+            Line::new(ItemId::Text(entry.item.clone()), verdict)
+                .with_content(entry.sha256, entry.size_bytes)
+                .with_places("d1", format!("r2:{}", entry.key))
+        };
+        let now = hand.runtime.now();
+        hand.count(|operations| operations.r2_class_b += 1);
+        let change = match self.originals.clean(entry, row, &self.copies, now).await? {
+            Ok(change) => change,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if run.parameters.dry_run {
+            return Ok(Ok(Outcome { freed_bytes: change.freed_bytes, ..Outcome::only(line(Verdict::WouldClean)) }));
+        }
+        let mut statements = change.statements;
+        statements.push(require_one_change());
+        statements.push(journal::set_stage(&run.source, entry, Stage::Cleaned, &change.original));
+        statements.push(require_one_change());
+        let freed_bytes = change.freed_bytes;
+        Ok(Ok(Outcome { statements, freed_bytes, ..Outcome::only(line(Verdict::Cleaned)) }))
+    }
+}
+
+#[async_trait(?Send)]
+impl Work for Walk {
+    fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError> {
+        Ok(select(run, bounds.limit))
+    }
+
+    async fn perform(
+        &self,
+        run: &Run,
+        found: Vec<QueryResult>,
+        bounds: Bounds,
+        hand: &Hand<'_>,
+    ) -> Result<Slice, Interruption> {
+        let Candidates { items, is_last, largest_bytes } = candidates(run, &found, bounds.limit)?;
+        let loads: Vec<_> = items.iter().filter_map(|item| item.found.as_ref()).map(|entry| self.originals.load(entry)).collect();
+        let mut rows = if loads.is_empty() { Vec::new() } else { hand.intend(&[], loads).await? }.into_iter();
+        let mut loaded = Vec::with_capacity(items.len());
+        for Candidate { id, found, cursor } in items {
+            let found = found.map(|entry| (entry, rows.next().unwrap_or_default()));
+            loaded.push(Candidate { id, found, cursor });
+        }
+        Candidates { items: loaded, is_last, largest_bytes }
+            .handle(hand, async |id, found| self.handle(run, id, found, hand).await)
+            .await
+    }
+
+    fn count(&self, run: &Run) -> Option<Statement> {
+        count(run)
+    }
+
+    fn names(&self, in_flight: &InFlight) -> Statement {
+        self.originals.names(in_flight)
+    }
+}
