@@ -148,7 +148,7 @@ impl Library {
         let object = PutObject {
             key: description.key.clone(),
             body,
-            format: image.format,
+            media: image.format.into(),
             sha256: image.sha256,
             metadata: image.object_metadata(description),
         };

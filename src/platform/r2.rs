@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 
 use super::bytes::{JsBody, SourceFailure, blob_to_js, js_length, message_of, source_to_js};
 use crate::bytes::{Body, BodyError, BodyParts};
-use crate::image::{Format, ObjectKey, Sha256Digest};
+use crate::image::{ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;
 use crate::store::{
     ByteRange, ImageStore, ListPage, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StorageKind, StoreError,
@@ -45,9 +45,6 @@ extern "C" {
 /// memory, outside wasm: 8 MiB is a sixteenth of the isolate's 128 MB.
 const MAX_UNPROMISED_BYTES: u64 = 8 << 20;
 
-/// Keys are never overwritten, so what is served under one never changes.
-const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
-
 /// An R2 bucket. The name `sha256` in an object's metadata is the store's own: a given one is replaced, and none comes back.
 pub struct R2Store {
     bucket: JsValue,
@@ -68,7 +65,7 @@ impl ImageStore for R2Store {
 
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
         let failure = SourceFailure::default();
-        let PutObject { key, body, format, sha256, metadata } = object;
+        let PutObject { key, body, media, sha256, metadata } = object;
         let promised_bytes = body.promised_bytes();
         let (body, size_bytes) = match (body.into_parts(), promised_bytes) {
             (BodyParts::Blob(blob), promised) => {
@@ -89,9 +86,9 @@ impl ImageStore for R2Store {
             size_bytes,
             sha256,
             http_metadata: HttpMetadata {
-                content_type: format.content_type(),
-                cache_control: CACHE_CONTROL,
-                content_disposition: (format == Format::Svg).then_some("attachment"),
+                content_type: media.content_type(),
+                cache_control: media.cache_control(),
+                content_disposition: media.content_disposition(),
             },
             custom_metadata: &metadata,
         };
@@ -180,7 +177,6 @@ struct PutRequest<'object> {
 struct HttpMetadata {
     content_type: &'static str,
     cache_control: &'static str,
-    /// An SVG can carry script, which must not run on the bucket's origin.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_disposition: Option<&'static str>,
 }

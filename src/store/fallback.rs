@@ -70,15 +70,15 @@ impl Fallback {
 /// A put without its body.
 struct PutHead {
     key: ObjectKey,
-    format: crate::image::Format,
+    media: super::Media,
     sha256: Option<crate::image::Sha256Digest>,
     metadata: super::ObjectMetadata,
 }
 
 impl PutHead {
     fn with(&self, body: Body) -> PutObject {
-        let Self { key, format, sha256, metadata } = self;
-        PutObject { key: key.clone(), body, format: *format, sha256: *sha256, metadata: metadata.clone() }
+        let Self { key, media, sha256, metadata } = self;
+        PutObject { key: key.clone(), body, media: *media, sha256: *sha256, metadata: metadata.clone() }
     }
 }
 
@@ -89,8 +89,8 @@ impl ImageStore for Fallback {
     }
 
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
-        let PutObject { key, body, format, sha256, metadata } = object;
-        let object = PutHead { key, format, sha256, metadata };
+        let PutObject { key, body, media, sha256, metadata } = object;
+        let object = PutHead { key, media, sha256, metadata };
         let promised_bytes = body.promised_bytes();
         match body.into_parts() {
             BodyParts::Blob(blob) => self.put_blob(&object, blob).await,

@@ -44,7 +44,7 @@ impl ImageStore for MemoryStore {
     }
 
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
-        let PutObject { key, body, format, sha256: expected, metadata } = object;
+        let PutObject { key, body, media, sha256: expected, metadata } = object;
         let promised_bytes = body.promised_bytes();
         if promised_bytes.is_some_and(|bytes| bytes > self.limit_bytes) {
             return Err(StoreError::too_large(self.limit_bytes));
@@ -71,7 +71,7 @@ impl ImageStore for MemoryStore {
             key: key.clone(),
             size_bytes: receipt.size_bytes,
             sha256: Some(sha256),
-            content_type: format.content_type().to_owned(),
+            content_type: media.content_type().to_owned(),
             metadata,
             stored_at: self.runtime.now(),
         };

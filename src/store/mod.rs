@@ -7,6 +7,7 @@ mod error;
 mod fallback;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 mod faulty;
+mod media;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 mod memory;
 mod observed;
@@ -16,6 +17,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use fallback::Fallback;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 pub use faulty::{Faulty, StoreCall};
+pub use media::Media;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 pub use memory::MemoryStore;
 pub use observed::Observed;
@@ -27,7 +29,7 @@ use async_trait::async_trait;
 pub use crate::bytes::ByteRange;
 
 use crate::bytes::Body;
-use crate::image::{Format, ObjectKey, Sha256Digest};
+use crate::image::{ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;
 
 /// Which home holds an image. The text forms are part of the API and of the database.
@@ -59,7 +61,7 @@ pub type ObjectMetadata = BTreeMap<String, String>;
 pub struct PutObject {
     pub key: ObjectKey,
     pub body: Body,
-    pub format: Format,
+    pub media: Media,
     /// Refused when the bytes that arrive have another digest.
     pub sha256: Option<Sha256Digest>,
     pub metadata: ObjectMetadata,

@@ -17,7 +17,7 @@ pub(super) async fn answer(request: IncomingRequest, store: &dyn ImageStore, key
             if let Err(error) = body.peek(SNIFF_BYTES).await {
                 return text(400, error.to_string());
             }
-            let object = PutObject { key, body, format: Format::Png, sha256, metadata: ObjectMetadata::new() };
+            let object = PutObject { key, body, media: Format::Png.into(), sha256, metadata: ObjectMetadata::new() };
             match store.put(object).await {
                 Ok(receipt) => text(200, format!("{} {}", receipt.size_bytes, receipt.sha256)),
                 Err(error) => text(422, format!("{error} {:?}", error.kind)),

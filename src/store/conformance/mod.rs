@@ -100,7 +100,7 @@ impl Trial<'_> {
         Ok(PutObject {
             key: self.key(name)?,
             body: body.into(),
-            format: Format::Png,
+            media: Format::Png.into(),
             sha256: None,
             metadata: ObjectMetadata::new(),
         })

@@ -2,7 +2,7 @@
 
 use super::{ArrivingBytes, Outcome, READ_RUN_BYTES, Sample, Trial, expect, expect_info, failed, read_in_runs};
 use crate::image::Format;
-use crate::store::{ByteRange, CHUNK_BYTES, ObjectMetadata};
+use crate::store::{ByteRange, CHUNK_BYTES, Media, ObjectMetadata};
 
 pub(super) async fn an_empty_object_round_trips(trial: &Trial<'_>) -> Outcome {
     let empty = Sample::noise(0, 0);
@@ -60,13 +60,13 @@ pub(super) async fn a_body_that_was_peeked_at_round_trips(trial: &Trial<'_>) -> 
 }
 
 pub(super) async fn every_content_type_comes_back(trial: &Trial<'_>) -> Outcome {
-    for format in Format::ALL {
-        let mut object = trial.object(format.extension(), Sample::noise(20, 6).bytes)?;
-        object.format = format;
+    for media in Format::ALL.into_iter().map(Media::from).chain([Media::Ndjson]) {
+        let mut object = trial.object(media.content_type(), Sample::noise(20, 6).bytes)?;
+        object.media = media;
         let key = object.key.clone();
         trial.store.put(object).await.map_err(failed("put"))?;
         let head = trial.store.head(&key).await.map_err(failed("head"))?.ok_or("no head")?;
-        expect(head.content_type == format.content_type(), format!("{} comes back", format.content_type()))?;
+        expect(head.content_type == media.content_type(), format!("{} comes back", media.content_type()))?;
     }
     Ok(())
 }

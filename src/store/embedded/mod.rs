@@ -85,7 +85,7 @@ impl ImageStore for EmbeddedStore {
     }
 
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
-        let PutObject { key, body, format, sha256: expected, metadata } = object;
+        let PutObject { key, body, media, sha256: expected, metadata } = object;
         let promised_bytes = body.promised_bytes();
         if promised_bytes.is_some_and(|bytes| bytes > EMBEDDED_MAX_BYTES) {
             return Err(StoreError::too_large(EMBEDDED_MAX_BYTES));
@@ -101,7 +101,7 @@ impl ImageStore for EmbeddedStore {
         let blob = NewBlob {
             write_id: hex::encode(self.runtime.random_bytes()),
             key,
-            content_type: format.content_type(),
+            content_type: media.content_type(),
             metadata_json: serde_json::to_string(&metadata)
                 .map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error.to_string()))?,
             created_at: self.runtime.now(),

@@ -289,7 +289,7 @@ impl World {
         let object = PutObject {
             key: ObjectKey::try_from(key.to_owned()).expect("a key"),
             body: bytes.to_vec().into(),
-            format: Format::Png,
+            media: Format::Png.into(),
             sha256: None,
             metadata: ObjectMetadata::new(),
         };

@@ -1,0 +1,65 @@
+//! What kinds of object a store holds.
+
+use crate::image::{Format, PUBLIC_CACHE_CONTROL};
+
+/// The kind of an object: what it says of itself to those who read the bucket without the Worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Media {
+    /// An image.
+    Image(Format),
+    /// A record of a migration: JSON values, one a line.
+    Ndjson,
+}
+
+impl Media {
+    /// The media type.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Image(format) => format.content_type(),
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+
+    /// The `Content-Disposition`, for those that must be saved rather than opened.
+    #[must_use]
+    pub const fn content_disposition(self) -> Option<&'static str> {
+        match self {
+            Self::Image(format) => format.content_disposition(),
+            Self::Ndjson => Some("attachment"),
+        }
+    }
+
+    /// The `Cache-Control`. Images are for everyone and never change under their key; records are for the operator.
+    #[must_use]
+    pub const fn cache_control(self) -> &'static str {
+        match self {
+            Self::Image(_) => PUBLIC_CACHE_CONTROL,
+            Self::Ndjson => "private, no-store",
+        }
+    }
+}
+
+impl From<Format> for Media {
+    fn from(format: Format) -> Self {
+        Self::Image(format)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_kept_from_caches_and_images_are_for_everyone() {
+        assert_eq!(Media::Ndjson.content_type(), "application/x-ndjson");
+        assert_eq!(Media::Ndjson.cache_control(), "private, no-store");
+        assert_eq!(Media::Ndjson.content_disposition(), Some("attachment"));
+        for format in Format::ALL {
+            let media = Media::from(format);
+            assert_eq!(media.content_type(), format.content_type());
+            assert_eq!(media.cache_control(), "public, max-age=31536000, immutable");
+            assert_eq!(media.content_disposition(), (format == Format::Svg).then_some("attachment"));
+        }
+    }
+}
