@@ -12,6 +12,7 @@ pub mod generate;
 pub mod http;
 pub mod image;
 pub mod library;
+pub mod migrate;
 pub mod runtime;
 pub mod sql;
 pub mod store;
