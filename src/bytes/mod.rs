@@ -5,9 +5,11 @@
 
 mod blob;
 mod body;
+mod run_queue;
 
 pub use blob::{Blob, ForeignBytes};
 pub use body::{Body, BodyError, BodyParts, ByteSource};
+pub use run_queue::RunQueue;
 
 /// A part of a run of bytes: `length_bytes` from `offset_bytes`, within the run, not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -259,7 +259,7 @@ impl Shift<'_> {
             Err(other) => return Err(other),
         }
         let [outcome] = outcomes;
-        let id = outcome.line.id;
+        let id = outcome.line.id().clone();
         if let Some(key) = outcome.put {
             let in_flight = InFlight { item: id.clone(), key };
             let [answer] = &self.batch(vec![self.work.names(&in_flight)]).await?[..] else { return Ok(()) };
@@ -267,7 +267,7 @@ impl Shift<'_> {
                 self.remove(&in_flight).await?;
             }
         }
-        let skipped = Outcome::only(Line::skipped(id, "changed-meanwhile"));
+        let skipped = Outcome::only(Line::skipped(id, "changed-meanwhile", "somebody else changed it after it was read"));
         self.commit(&[skipped], None, Vec::new()).await.map(drop)
     }
 
@@ -345,8 +345,7 @@ impl Shift<'_> {
         let mut lines = String::new();
         for outcome in outcomes {
             let start = lines.len();
-            lines.push_str(&ledger::to_json(&outcome.line)?);
-            lines.push('\n');
+            lines.push_str(&outcome.line.to_ndjson());
             progress.count(&outcome.line, lines.len() - start);
             progress.freed_bytes += outcome.freed_bytes;
         }
@@ -424,7 +423,7 @@ fn warn(progress: &mut Progress, warning: String) {
 fn uncertain(outcomes: &[Outcome]) -> impl Iterator<Item = InFlight> {
     outcomes.iter().filter_map(|outcome| {
         let key = outcome.remove.as_ref().or(outcome.put.as_ref().filter(|_| outcome.uncertain))?;
-        Some(InFlight { item: outcome.line.id.clone(), key: key.clone() })
+        Some(InFlight { item: outcome.line.id().clone(), key: key.clone() })
     })
 }
 

@@ -13,7 +13,7 @@ use super::journal::{self, Entry, Stage};
 use super::line::{Line, Verdict};
 use super::run::{InFlight, Run};
 use super::slice::{
-    Bounds, Candidate, Candidates, Counted, Hand, Interruption, Outcome, Slice, Work, listed_candidates, listed_ids,
+    Bounds, Candidate, Candidates, Counted, Hand, Interruption, Outcome, Slice, Work, item_id, listed_candidates, listed_ids,
 };
 use crate::bytes::{Blob, Body};
 use crate::catalog::{Description, IMAGE_COLUMNS, ImageRecord, Status, records};
@@ -77,7 +77,8 @@ impl MoveEmbedded {
         } else {
             let found = answers.first().map(read).transpose()?.unwrap_or_default();
             let is_last = found.len() < usize::from(bounds.limit);
-            Candidates { items: found.into_iter().map(Candidate::from).collect(), is_last, largest_bytes: 0 }
+            let items = found.into_iter().map(candidate).collect::<Result<_, _>>()?;
+            Candidates { items, is_last, largest_bytes: 0 }
         };
         let sizes = candidates.items.iter().filter_map(|item| item.found.as_ref()?.record.content.as_ref());
         candidates.largest_bytes = sizes.map(|content| content.size_bytes).max().unwrap_or(0);
@@ -92,10 +93,10 @@ impl MoveEmbedded {
             return Outcome::only(Line::failed(id, "not-found", "there is no such image"));
         }
         if found.record.storage != StorageKind::D1 {
-            return Outcome::only(Line::skipped(id, "already-moved"));
+            return Outcome::only(Line::skipped(id, "already-moved", "the image is in R2"));
         }
         if self.bucket_is_public && found.record.description.visibility == Visibility::Private {
-            return Outcome::only(Line::skipped(id, "private-image-and-public-bucket"));
+            return Outcome::only(Line::skipped(id, "private-image-and-public-bucket", "whoever knew its key could read it"));
         }
         let (Some(content), Some(write_id)) = (&found.record.content, &found.write_id) else {
             return Outcome::only(Line::failed(id, "original-missing", "the database does not hold the bytes"));
@@ -104,13 +105,14 @@ impl MoveEmbedded {
         let key = found.record.description.key.clone();
         let line = |verdict| {
             Line::new(id.clone(), verdict)
-                .with_content(sha256, size_bytes)
-                .with_places(format!("d1:{write_id}"), format!("r2:{key}"))
+                .with_bytes(sha256, size_bytes, found.record.description.format.content_type())
+                .from_place("d1")
+                .to_object(&key)
         };
         if run.parameters.dry_run {
             return Outcome::only(match self.check(&found, sha256).await {
                 Ok(()) => line(Verdict::WouldMove),
-                Err(error) => Line::failed(id.clone(), error.reason, error.detail),
+                Err(error) => Line::failed(id.clone(), error.reason, &error.detail),
             });
         }
         hand.count(|operations| operations.r2_class_a += 1);
@@ -131,7 +133,7 @@ impl MoveEmbedded {
             Err(error) => Outcome {
                 put: Some(key),
                 uncertain: error.uncertain,
-                ..Outcome::only(Line::failed(id, error.reason, error.detail).with_content(sha256, size_bytes))
+                ..Outcome::only(Line::failed(id, error.reason, &error.detail))
             },
         }
     }
@@ -239,12 +241,10 @@ pub(super) fn names(in_flight: &InFlight) -> Statement {
     Statement::new(NAMES).bind(in_flight.key.as_str())
 }
 
-impl From<Found> for Candidate<Found> {
-    fn from(found: Found) -> Self {
-        let Description { id, created_at, .. } = &found.record.description;
-        let cursor = json!({ "at": created_at.as_millis(), "id": id });
-        Self { id: ItemId::Text(id.to_string()), found: Some(found), cursor }
-    }
+fn candidate(found: Found) -> Result<Candidate<Found>, DatabaseError> {
+    let Description { id, created_at, .. } = &found.record.description;
+    let cursor = json!({ "at": created_at.as_millis(), "id": id });
+    Ok(Candidate { id: item_id(&id.to_string())?, found: Some(found), cursor })
 }
 
 fn in_flight(candidate: &Candidate<Found>) -> Option<InFlight> {

@@ -1,35 +1,104 @@
-//! The name of one thing that a run handles.
+//! What an item of a source is called.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::sql::Value;
 
-/// The id of an item within its source: an image's id, or the value of a table's id column.
+/// The longest text id in bytes.
+pub const ITEM_ID_MAX_BYTES: usize = 512;
+
+/// The largest integer id, and the smallest without its sign: 2^53 - 1. D1 speaks in JS numbers, which skip integers beyond it.
+pub const ITEM_ID_MAX_INTEGER: i64 = (1 << 53) - 1;
+
+/// The value of a row's id column. As JSON it is a number or a string; the number 1 and the text "1" are two ids.
+///
+/// In the order of SQLite: integers before texts, texts by their bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Repr", into = "Repr")]
+pub struct ItemId(Repr);
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum ItemId {
+enum Repr {
     Integer(i64),
     Text(String),
 }
 
+/// The value cannot be an id: a text over [`ITEM_ID_MAX_BYTES`] or an integer beyond [`ITEM_ID_MAX_INTEGER`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidItemId;
+
 impl ItemId {
-    /// The id as a parameter that compares equal to the column it came from.
+    /// The id as people write it.
     #[must_use]
-    pub fn to_value(&self) -> Value {
-        match self {
-            Self::Integer(number) => Value::Integer(*number),
-            Self::Text(text) => Value::Text(text.clone()),
+    pub fn as_text(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Repr::Integer(number) => number.to_string().into(),
+            Repr::Text(text) => text.into(),
+        }
+    }
+}
+
+impl TryFrom<i64> for ItemId {
+    type Error = InvalidItemId;
+
+    fn try_from(number: i64) -> Result<Self, Self::Error> {
+        Repr::Integer(number).try_into()
+    }
+}
+
+impl TryFrom<String> for ItemId {
+    type Error = InvalidItemId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Repr::Text(text).try_into()
+    }
+}
+
+impl TryFrom<Repr> for ItemId {
+    type Error = InvalidItemId;
+
+    fn try_from(repr: Repr) -> Result<Self, Self::Error> {
+        let valid = match &repr {
+            Repr::Integer(number) => (-ITEM_ID_MAX_INTEGER..=ITEM_ID_MAX_INTEGER).contains(number),
+            Repr::Text(text) => text.len() <= ITEM_ID_MAX_BYTES,
+        };
+        if valid { Ok(Self(repr)) } else { Err(InvalidItemId) }
+    }
+}
+
+impl From<ItemId> for Repr {
+    fn from(id: ItemId) -> Self {
+        id.0
+    }
+}
+
+impl From<&ItemId> for Value {
+    fn from(id: &ItemId) -> Self {
+        match &id.0 {
+            Repr::Integer(number) => Self::Integer(*number),
+            Repr::Text(text) => Self::Text(text.clone()),
         }
     }
 }
 
 impl fmt::Display for ItemId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Integer(number) => number.fmt(formatter),
-            Self::Text(text) => formatter.write_str(text),
-        }
+        formatter.write_str(&self.as_text())
     }
 }
+
+impl fmt::Display for InvalidItemId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "an id is a text of at most {ITEM_ID_MAX_BYTES} bytes or an integer between -{ITEM_ID_MAX_INTEGER} and \
+             {ITEM_ID_MAX_INTEGER}"
+        )
+    }
+}
+
+impl std::error::Error for InvalidItemId {}

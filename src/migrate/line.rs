@@ -1,105 +1,256 @@
-//! What a run says of one item: a line of its receipt.
+//! What a run did with one item: a line of its receipt.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use super::item::ItemId;
-use crate::image::Sha256Digest;
+use super::json_text::{json_line, prefix_within};
+use crate::image::{ObjectKey, Sha256Digest};
 
-/// How it went with one item. The text forms are part of receipts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// The longest `detail`, in bytes of its JSON string; more is cut off.
+pub const DETAIL_MAX_JSON_BYTES: usize = 1_024;
+
+/// The longest place, `from` or `to`, in bytes of its JSON string; more is cut off. The longest that is needed is a key: 1,024
+/// printable ASCII characters, each of which JSON may escape into 2 bytes, after `r2:`.
+pub const PLACE_MAX_JSON_BYTES: usize = 2_100;
+
+/// The longest line in bytes, its line feed counted: 3,072 of an id (512 control characters, 6 bytes each in JSON), 2 * 2,100 of
+/// places, 1,024 of detail; the rest is names, quotes, a digest, a number, a type and a reason.
+///
+/// A slice of 100 items is at most 900,000 bytes, within D1's 2,000,000 a row; usual ones are about 30,000.
+pub const LINE_MAX_BYTES: usize = 9_000;
+
+/// What became of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The copy is in the bucket and the source names it.
+    /// Its bytes are in R2 and its row names them.
     Moved,
-    /// A dry run: it would be moved.
+    /// A dry run would have moved it.
     WouldMove,
-    /// The source names the original again.
+    /// Its row is as it was before it was moved.
     Restored,
-    /// A dry run: it would be restored.
+    /// A dry run would have restored it.
     WouldRestore,
-    /// The original is gone from the database; the copy was read back and matched.
+    /// Its original is deleted, its copy proved.
     Cleaned,
-    /// A dry run: it would be cleaned.
+    /// A dry run would have cleaned it.
     WouldClean,
-    /// Its retention period is not over.
+    /// Its original stays: its time is not over, or its copy is not proved.
     Kept,
     /// It is in the backup.
     Saved,
-    /// The copy is there and right.
+    /// Its copy is there and right.
     Valid,
-    /// The copy is not there.
+    /// Its copy is not there.
     Missing,
-    /// The copy is there and is not what was moved.
+    /// Its copy is not what was stored.
     Corrupted,
-    /// An object that no row names.
+    /// An object that no item names, or an item that no source has.
     Orphaned,
-    /// Somebody else changed or removed it meanwhile; left as it is.
+    /// Nothing was to be done, or another was faster.
     Skipped,
-    /// Left untouched for a reason.
+    /// It could not be done; the item is as it was.
     Failed,
 }
 
 impl Verdict {
-    /// Whether a run with such a line cannot call itself a success.
+    /// Every verdict, in the order in which documentation lists them.
+    pub const ALL: [Self; 14] = [
+        Self::Moved,
+        Self::WouldMove,
+        Self::Restored,
+        Self::WouldRestore,
+        Self::Cleaned,
+        Self::WouldClean,
+        Self::Kept,
+        Self::Saved,
+        Self::Valid,
+        Self::Missing,
+        Self::Corrupted,
+        Self::Orphaned,
+        Self::Skipped,
+        Self::Failed,
+    ];
+
+    /// The text form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Moved => "moved",
+            Self::WouldMove => "would-move",
+            Self::Restored => "restored",
+            Self::WouldRestore => "would-restore",
+            Self::Cleaned => "cleaned",
+            Self::WouldClean => "would-clean",
+            Self::Kept => "kept",
+            Self::Saved => "saved",
+            Self::Valid => "valid",
+            Self::Missing => "missing",
+            Self::Corrupted => "corrupted",
+            Self::Orphaned => "orphaned",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether it keeps its run from being a success: the item, or its copy, is not as it should be.
     #[must_use]
     pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::Missing | Self::Corrupted)
+        match self {
+            Self::Missing | Self::Corrupted | Self::Failed => true,
+            Self::Moved
+            | Self::WouldMove
+            | Self::Restored
+            | Self::WouldRestore
+            | Self::Cleaned
+            | Self::WouldClean
+            | Self::Kept
+            | Self::Saved
+            | Self::Valid
+            | Self::Orphaned
+            | Self::Skipped => false,
+        }
     }
 }
 
-/// One line of a receipt.
+/// One item of a run. As JSON its fields are in this order, those that are not known left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    pub id: ItemId,
-    pub verdict: Verdict,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<Sha256Digest>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    /// A stable kebab-case word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// For people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    id: ItemId,
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<Sha256Digest>,
+    #[serde(rename = "size", skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<u64>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    content_type: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 impl Line {
-    /// A line that says no more than how it went.
+    /// That `verdict` was given on the item, and no more.
     #[must_use]
     pub const fn new(id: ItemId, verdict: Verdict) -> Self {
-        Self { id, verdict, sha256: None, size: None, from: None, to: None, reason: None, detail: None }
+        Self {
+            id,
+            verdict,
+            sha256: None,
+            size_bytes: None,
+            content_type: None,
+            from: None,
+            to: None,
+            reason: None,
+            detail: None,
+        }
     }
 
-    /// An item left untouched.
+    /// The item could not be worked on: `reason` is a kebab-case word of ours, `detail` says more for people.
     #[must_use]
-    pub fn failed(id: ItemId, reason: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { reason: Some(reason.into()), detail: Some(detail.into()), ..Self::new(id, Verdict::Failed) }
+    pub fn failed(id: ItemId, reason: &'static str, detail: &str) -> Self {
+        Self::new(id, Verdict::Failed).because(reason, detail)
     }
 
-    /// An item that somebody else changed or removed meanwhile.
+    /// Nothing was done with the item.
     #[must_use]
-    pub fn skipped(id: ItemId, reason: impl Into<String>) -> Self {
-        Self { reason: Some(reason.into()), ..Self::new(id, Verdict::Skipped) }
+    pub fn skipped(id: ItemId, reason: &'static str, detail: &str) -> Self {
+        Self::new(id, Verdict::Skipped).because(reason, detail)
     }
 
-    /// Says what the bytes are.
+    /// The original of the item stays.
     #[must_use]
-    pub const fn with_content(mut self, sha256: Sha256Digest, size_bytes: u64) -> Self {
-        self.sha256 = Some(sha256);
-        self.size = Some(size_bytes);
+    pub fn kept(id: ItemId, reason: &'static str, detail: &str) -> Self {
+        Self::new(id, Verdict::Kept).because(reason, detail)
+    }
+
+    /// Says why: `reason` is a kebab-case word of ours, `detail` says more for people; an empty one is left out.
+    #[must_use]
+    pub fn because(mut self, reason: &'static str, detail: &str) -> Self {
+        self.reason = Some(reason.into());
+        self.detail = (!detail.is_empty()).then(|| prefix_within(detail, DETAIL_MAX_JSON_BYTES).to_owned());
         self
     }
 
-    /// Says where the bytes came from and went to.
+    /// Names the bytes that the verdict is about.
     #[must_use]
-    pub fn with_places(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
-        self.from = Some(from.into());
-        self.to = Some(to.into());
+    pub fn with_bytes(mut self, sha256: Sha256Digest, size_bytes: u64, content_type: impl Into<Cow<'static, str>>) -> Self {
+        (self.sha256, self.size_bytes, self.content_type) = (Some(sha256), Some(size_bytes), Some(content_type.into()));
         self
+    }
+
+    /// Names the place that the bytes were in, such as a table.
+    #[must_use]
+    pub fn from_place(mut self, place: &str) -> Self {
+        self.from = Some(prefix_within(place, PLACE_MAX_JSON_BYTES).to_owned());
+        self
+    }
+
+    /// Names the place that the bytes are in now, such as a table.
+    #[must_use]
+    pub fn to_place(mut self, place: &str) -> Self {
+        self.to = Some(prefix_within(place, PLACE_MAX_JSON_BYTES).to_owned());
+        self
+    }
+
+    /// Names the object that the bytes were in: `r2:` and its key.
+    #[must_use]
+    pub fn from_object(self, key: &ObjectKey) -> Self {
+        self.from_place(&format!("r2:{key}"))
+    }
+
+    /// Names the object that the bytes are in now: `r2:` and its key.
+    #[must_use]
+    pub fn to_object(self, key: &ObjectKey) -> Self {
+        self.to_place(&format!("r2:{key}"))
+    }
+
+    /// Which item.
+    #[must_use]
+    pub const fn id(&self) -> &ItemId {
+        &self.id
+    }
+
+    /// What became of it.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The digest of its bytes, when they were seen.
+    #[must_use]
+    pub const fn sha256(&self) -> Option<Sha256Digest> {
+        self.sha256
+    }
+
+    /// The length of its bytes, when they were seen.
+    #[must_use]
+    pub const fn size_bytes(&self) -> Option<u64> {
+        self.size_bytes
+    }
+
+    /// Why, as a kebab-case word.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// Why, in words for people.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// The line as it stands in a receipt, its line feed at the end.
+    #[must_use]
+    pub fn to_ndjson(&self) -> String {
+        json_line(self)
     }
 }

@@ -8,16 +8,19 @@
 //! - two runs at once, or a run and a user's write at once, lose nothing;
 //! - what a run put and no row came to name is removed by the run or by whoever takes it up.
 
+pub mod backup;
 mod copy;
 mod driver;
 mod embedded;
 mod embedded_originals;
-mod item;
+pub mod item;
 mod journal;
+mod json_text;
 mod ledger;
-mod line;
+pub mod line;
 mod originals;
 mod receipt;
+pub mod record;
 mod run;
 mod slice;
 mod table_key;
@@ -26,7 +29,7 @@ mod walk;
 
 pub use driver::{Budget, Driver};
 pub use embedded::EMBEDDED;
-pub use item::ItemId;
+pub use item::{InvalidItemId, ItemId};
 pub use ledger::{BeginError, Ledger, SliceLines};
 pub use line::{Line, Verdict};
 pub use run::{

@@ -95,8 +95,7 @@ impl Refusal {
 
     /// The outcome of an item that is left.
     pub fn into_outcome(self, id: ItemId) -> Outcome {
-        let line = Line { reason: Some(self.reason.to_owned()), detail: Some(self.detail), ..Line::new(id, self.verdict) };
-        Outcome::only(line)
+        Outcome::only(Line::new(id, self.verdict).because(self.reason, &self.detail))
     }
 }
 

@@ -256,15 +256,15 @@ pub const MAX_FINDINGS: usize = 100;
 impl Progress {
     /// Counts a line, and keeps it when it tells of trouble and there is room.
     pub fn count(&mut self, line: &Line, text_bytes: usize) {
-        *self.verdicts.entry(line.verdict).or_default() += 1;
+        *self.verdicts.entry(line.verdict()).or_default() += 1;
         self.lines += 1;
         self.line_bytes += text_bytes as u64;
-        let is_trouble = line.verdict.is_failure() || line.verdict == Verdict::Orphaned;
+        let is_trouble = line.verdict().is_failure() || line.verdict() == Verdict::Orphaned;
         if is_trouble && self.findings.len() < MAX_FINDINGS {
             self.findings.push(line.clone());
         }
-        if !is_trouble && line.verdict != Verdict::Skipped {
-            self.bytes += line.size.unwrap_or(0);
+        if !is_trouble && line.verdict() != Verdict::Skipped {
+            self.bytes += line.size_bytes().unwrap_or(0);
         }
     }
 

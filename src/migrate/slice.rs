@@ -81,12 +81,12 @@ impl Outcome {
 impl Outcome {
     /// Whether the item did not fail.
     pub(super) fn went_well(&self) -> bool {
-        self.line.verdict != Verdict::Failed
+        self.line.verdict() != Verdict::Failed
     }
 
     fn is_bucket_failure(&self) -> bool {
-        self.line.verdict == Verdict::Failed
-            && self.line.reason.as_deref().is_some_and(|reason| BUCKET_FAILURES.contains(&reason))
+        self.line.verdict() == Verdict::Failed
+            && self.line.reason().is_some_and(|reason| BUCKET_FAILURES.contains(&reason))
     }
 }
 
@@ -165,6 +165,12 @@ pub(super) fn listed_ids(run: &Run, limit: u16) -> Option<Vec<&str>> {
     Some(ids.iter().skip(listed_from(run)).take(usize::from(limit)).map(String::as_str).collect())
 }
 
+/// An id that was checked before it came into a row.
+pub(super) fn item_id(text: &str) -> Result<ItemId, DatabaseError> {
+    ItemId::try_from(text.to_owned())
+        .map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
+}
+
 /// The candidates of a slice of named items, one answer each.
 pub(super) fn listed_candidates<T>(
     run: &Run,
@@ -176,7 +182,7 @@ pub(super) fn listed_candidates<T>(
     let mut items = Vec::new();
     for (offset, (id, answer)) in ids.iter().skip(from).zip(answers).enumerate() {
         let cursor = json!({ "index": from + offset + 1 });
-        items.push(Candidate { id: ItemId::Text(id.clone()), found: read(answer)?, cursor });
+        items.push(Candidate { id: item_id(id)?, found: read(answer)?, cursor });
     }
     let is_last = from + items.len() >= ids.len();
     Ok(Some(Candidates { items, is_last, largest_bytes: 0 }))
@@ -202,7 +208,7 @@ impl<T> Candidates<T> {
             && hand.run.progress.stalls < MAX_STALLS
             && outcomes.iter().all(Outcome::is_bucket_failure)
         {
-            return Err(Interruption::Bucket { detail: outcome.line.detail.clone().unwrap_or_default() });
+            return Err(Interruption::Bucket { detail: outcome.line.detail().unwrap_or_default().to_owned() });
         }
         let cursor = outcomes.len().checked_sub(1).and_then(|last| cursors.get(last).cloned());
         let exhausted = self.is_last && outcomes.len() == cursors.len();

@@ -13,7 +13,7 @@ use super::ledger::{from_json, to_json};
 use super::line::{Line, Verdict};
 use super::originals::{Copies, Refusal, missing};
 use super::run::{InFlight, Run};
-use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work};
+use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work, item_id};
 use super::walk;
 use crate::image::{ObjectKey, ParsedKey, Sha256Digest};
 use crate::sql::{DatabaseError, QueryResult, Statement};
@@ -98,7 +98,10 @@ impl Validate {
             })
         };
         match checked {
-            Ok(()) => Outcome::only(Line::new(id, Verdict::Valid).with_content(entry.sha256, entry.size_bytes)),
+            Ok(()) => {
+                let line = Line::new(id, Verdict::Valid);
+                Outcome::only(line.with_bytes(entry.sha256, entry.size_bytes, entry.content_type))
+            },
             Err(refusal) => refusal.into_outcome(id),
         }
     }
@@ -116,7 +119,8 @@ impl Validate {
         for answer in &answers {
             known.extend(answer.rows::<KeyRow>()?.into_iter().map(|row| row.storage_key));
         }
-        let orphans = ours.into_iter().filter(|object| !known.contains(&object.key)).map(orphaned).collect();
+        let orphans = ours.into_iter().filter(|object| !known.contains(&object.key)).map(orphaned);
+        let orphans = orphans.collect::<Result<_, _>>()?;
         let cursor = to_value(&Cursor::Objects { after: last })?;
         Ok(Slice { outcomes: orphans, cursor: Some(cursor), exhausted: !page.truncated, ..Slice::default() })
     }
@@ -154,7 +158,7 @@ impl Work for Validate {
                 for (offset, (item, answer)) in drawn.iter().skip(index).zip(&found).enumerate() {
                     let cursor = to_value(&Cursor::Sample { drawn: drawn.clone(), index: index + offset + 1 })?;
                     let found = journal::entries(answer)?.pop();
-                    items.push(Candidate { id: ItemId::Text(item.clone()), found, cursor });
+                    items.push(Candidate { id: item_id(item)?, found, cursor });
                 }
                 let is_last = index + items.len() >= drawn.len();
                 let mut slice = Candidates { items, is_last, largest_bytes: 0 }.handle(hand, check).await?;
@@ -225,15 +229,13 @@ fn compare(entry: &Entry, info: &ObjectInfo) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn orphaned(object: ObjectInfo) -> Outcome {
-    let line = Line {
-        size: Some(object.size_bytes),
-        sha256: object.sha256,
-        reason: Some("no-row".to_owned()),
-        detail: Some("no row names the object".to_owned()),
-        ..Line::new(ItemId::Text(object.key.to_string()), Verdict::Orphaned)
+fn orphaned(object: ObjectInfo) -> Result<Outcome, DatabaseError> {
+    let line = Line::new(item_id(object.key.as_str())?, Verdict::Orphaned);
+    let line = match object.sha256 {
+        Some(sha256) => line.with_bytes(sha256, object.size_bytes, object.content_type),
+        None => line,
     };
-    Outcome::only(line)
+    Ok(Outcome::only(line.because("no-row", "no row names the object")))
 }
 
 /// What a sample says of the rest, by the rule of three: of n sound items, with 95 % confidence, at most 3/n are not.

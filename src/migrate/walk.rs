@@ -9,7 +9,7 @@ use super::line::{Line, Verdict};
 use super::originals::{Copies, Originals, Refusal};
 use super::run::{InFlight, Run};
 use super::slice::{
-    Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work, listed_candidates, listed_ids,
+    Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work, item_id, listed_candidates, listed_ids,
 };
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement};
@@ -31,12 +31,12 @@ pub(super) fn candidates(run: &Run, answers: &[QueryResult], limit: u16) -> Resu
     } else {
         let entries = answers.first().map(journal::entries).transpose()?.unwrap_or_default();
         let is_last = entries.len() < usize::from(limit);
-        let candidate = |entry: Entry| Candidate {
-            id: ItemId::Text(entry.item.clone()),
-            cursor: serde_json::json!({ "after": entry.item }),
-            found: Some(entry),
+        let candidate = |entry: Entry| {
+            let cursor = serde_json::json!({ "after": entry.item });
+            Ok(Candidate { id: item_id(&entry.item)?, cursor, found: Some(entry) })
         };
-        Candidates { items: entries.into_iter().map(candidate).collect(), is_last, largest_bytes: 0 }
+        let items = entries.into_iter().map(candidate).collect::<Result<_, DatabaseError>>()?;
+        Candidates { items, is_last, largest_bytes: 0 }
     };
     let sizes = candidates.items.iter().filter_map(|item| item.found.as_ref());
     candidates.largest_bytes = sizes.map(|entry| entry.size_bytes).max().unwrap_or(0);
@@ -80,8 +80,8 @@ impl Walk {
             return Ok(refusal.into_outcome(id));
         };
         let handled = match self.purpose {
-            Purpose::Rollback => self.roll_back(run, &entry, &row, hand).await?,
-            Purpose::Cleanup { moved_until } => self.clean(run, &entry, &row, moved_until, hand).await?,
+            Purpose::Rollback => self.roll_back(run, id.clone(), &entry, &row, hand).await?,
+            Purpose::Cleanup { moved_until } => self.clean(run, id.clone(), &entry, &row, moved_until, hand).await?,
         };
         Ok(handled.unwrap_or_else(|refusal| refusal.into_outcome(id)))
     }
@@ -89,17 +89,19 @@ impl Walk {
     async fn roll_back(
         &self,
         run: &Run,
+        id: ItemId,
         entry: &Entry,
         row: &QueryResult,
         hand: &Hand<'_>,
     ) -> Result<Result<Outcome, Refusal>, Interruption> {
         if entry.stage == Stage::Restored {
-            return Ok(self.remove_leftover(run, entry));
+            return Ok(Self::remove_leftover(run, id, entry));
         }
         let line = |verdict| {
-            Line::new(ItemId::Text(entry.item.clone()), verdict)
-                .with_content(entry.sha256, entry.size_bytes)
-                .with_places(format!("r2:{}", entry.key), "d1")
+            Line::new(id.clone(), verdict)
+                .with_bytes(entry.sha256, entry.size_bytes, entry.content_type.clone())
+                .from_object(&entry.key)
+                .to_place("d1")
         };
         if run.parameters.dry_run {
             let checked = self.originals.check(entry, row, &self.copies).await?;
@@ -122,11 +124,11 @@ impl Walk {
     }
 
     /// An item that was restored before and left its copy.
-    fn remove_leftover(&self, run: &Run, entry: &Entry) -> Result<Outcome, Refusal> {
+    fn remove_leftover(run: &Run, id: ItemId, entry: &Entry) -> Result<Outcome, Refusal> {
         if !run.parameters.delete_from_r2 || run.parameters.dry_run {
             return Err(Refusal::skipped("already-restored", "the row names its original"));
         }
-        let line = Line { reason: Some("copy-removed".to_owned()), ..Line::skipped(ItemId::Text(entry.item.clone()), "") };
+        let line = Line::skipped(id, "copy-removed", "it was restored before; its copy is removed now");
         let statements = vec![journal::forget(&run.source, entry), require_one_change()];
         Ok(Outcome { statements, remove: Some(entry.key.clone()), ..Outcome::only(line) })
     }
@@ -134,6 +136,7 @@ impl Walk {
     async fn clean(
         &self,
         run: &Run,
+        id: ItemId,
         entry: &Entry,
         row: &QueryResult,
         moved_until: Timestamp,
@@ -148,9 +151,10 @@ impl Walk {
             return Ok(Err(refusal));
         }
         let line = |verdict| {
-            Line::new(ItemId::Text(entry.item.clone()), verdict)
-                .with_content(entry.sha256, entry.size_bytes)
-                .with_places("d1", format!("r2:{}", entry.key))
+            Line::new(id.clone(), verdict)
+                .with_bytes(entry.sha256, entry.size_bytes, entry.content_type.clone())
+                .from_place("d1")
+                .to_object(&entry.key)
         };
         let now = hand.runtime.now();
         hand.count(|operations| operations.r2_class_b += 1);

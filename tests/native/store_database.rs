@@ -83,7 +83,13 @@ pub fn image_id(number: u8) -> ImageId {
 }
 
 pub fn object(name: &str, body: impl Into<Body>) -> PutObject {
-    PutObject { key: key(name), body: body.into(), media: Format::Png.into(), sha256: None, metadata: ObjectMetadata::new() }
+    PutObject {
+        key: key(name),
+        body: body.into(),
+        media: Format::Png.into(),
+        sha256: None,
+        metadata: ObjectMetadata::new(),
+    }
 }
 
 pub fn with_digest(mut object: PutObject, bytes: &[u8]) -> PutObject {

@@ -1,14 +1,13 @@
 //! Reading one object, chunk by chunk.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::{CHUNK_BYTES, statements};
-use crate::bytes::{Blob, Body, BodyError, ByteSource};
+use crate::bytes::{Blob, Body, BodyError, ByteSource, RunQueue};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;
 use crate::sql::Database;
@@ -63,15 +62,13 @@ pub(super) fn open(
         object_bytes,
         position: start,
         end,
-        fetched: VecDeque::new(),
+        fetched: RunQueue::default(),
     };
     source.accept(chunk).map_err(corrupt)?;
-    let body = match source.fetched.pop_front() {
-        Some(only) if source.position == end => only.into(),
-        first => {
-            source.fetched.extend(first);
-            Body::from_source(Box::new(source), Some(end - start))
-        }
+    let body = if source.position == end {
+        source.fetched.take(CHUNK_BYTES).map_or_else(Body::empty, Body::from)
+    } else {
+        Body::from_source(Box::new(source), Some(end - start))
     };
     Ok(StoredObject { info, body })
 }
@@ -85,7 +82,7 @@ struct ChunkSource {
     position: u64,
     end: u64,
     /// Fetched and not yet handed out.
-    fetched: VecDeque<Blob>,
+    fetched: RunQueue,
 }
 
 impl ChunkSource {
@@ -102,17 +99,13 @@ impl ChunkSource {
         let wanted = within_chunk(self.end - chunk_start);
         let run = chunk.slice(skipped..wanted);
         self.position += run.size_bytes() as u64;
-        self.fetched.push_back(run);
+        self.fetched.push(run);
         Ok(())
-    }
-
-    fn fetched_bytes(&self) -> usize {
-        self.fetched.iter().map(Blob::size_bytes).sum()
     }
 
     /// Fetches until `max_bytes` or the end are there.
     async fn fetch(&mut self, max_bytes: usize) -> Result<(), BodyError> {
-        while self.position < self.end && self.fetched_bytes() < max_bytes {
+        while self.position < self.end && self.fetched.size_bytes() < max_bytes {
             let statement = statements::chunk(&self.write_id, self.position / CHUNK_BYTES as u64);
             let answer =
                 self.database.run(statement).await.map_err(|error| BodyError::Interrupted(error.to_string()))?;
@@ -126,34 +119,12 @@ impl ChunkSource {
 impl ByteSource for ChunkSource {
     async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
         self.fetch(max_bytes).await?;
-        let mut copy = Vec::new();
-        for run in &self.fetched {
-            copy.extend(run.prefix(max_bytes - copy.len()));
-        }
-        Ok(copy)
+        Ok(self.fetched.peek(max_bytes))
     }
 
     async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError> {
         self.fetch(max_bytes).await?;
-        let Some(first) = self.fetched.pop_front() else { return Ok(None) };
-        if first.size_bytes() > max_bytes {
-            self.fetched.push_front(first.slice(max_bytes..first.size_bytes()));
-            return Ok(Some(first.slice(0..max_bytes)));
-        }
-        if first.size_bytes() == max_bytes || self.fetched.is_empty() {
-            return Ok(Some(first));
-        }
-        // A run across chunks is the one case that copies, `max_bytes` of it.
-        let mut joined = first.to_vec();
-        while let Some(run) = self.fetched.pop_front() {
-            let missing_bytes = max_bytes - joined.len();
-            joined.extend(run.prefix(missing_bytes));
-            if run.size_bytes() > missing_bytes {
-                self.fetched.push_front(run.slice(missing_bytes..run.size_bytes()));
-                break;
-            }
-        }
-        Ok(Some(joined.into()))
+        Ok(self.fetched.take(max_bytes))
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

@@ -1,0 +1,68 @@
+//! Runs of bytes that are at hand, in order.
+
+use std::collections::VecDeque;
+
+use super::Blob;
+
+/// What a [`super::ByteSource`] has and has not handed out yet: runs as they came, taken off in runs of any length.
+#[derive(Default)]
+pub struct RunQueue {
+    runs: VecDeque<Blob>,
+    size_bytes: usize,
+}
+
+impl RunQueue {
+    /// Adds a run at the end.
+    pub fn push(&mut self, run: Blob) {
+        // An empty run taken off would look like the end.
+        if !run.is_empty() {
+            self.size_bytes += run.size_bytes();
+            self.runs.push_back(run);
+        }
+    }
+
+    /// Length of all runs in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    /// A copy of the first `max_bytes`, or of all when there are fewer.
+    #[must_use]
+    pub fn peek(&self, max_bytes: usize) -> Vec<u8> {
+        let mut copy = Vec::new();
+        for run in &self.runs {
+            copy.extend(run.prefix(max_bytes - copy.len()));
+        }
+        copy
+    }
+
+    /// Takes off the first `max_bytes`, or all when there are fewer; `None` when there are none. `max_bytes` is not zero.
+    ///
+    /// Only a run across several is copied, `max_bytes` of it.
+    pub fn take(&mut self, max_bytes: usize) -> Option<Blob> {
+        let first = self.take_within_run(max_bytes)?;
+        if first.size_bytes() == max_bytes || self.runs.is_empty() {
+            return Some(first);
+        }
+        let mut joined = Vec::with_capacity(max_bytes.min(first.size_bytes() + self.size_bytes));
+        joined.extend(first.to_vec());
+        while joined.len() < max_bytes
+            && let Some(run) = self.take_within_run(max_bytes - joined.len())
+        {
+            joined.extend(run.to_vec());
+        }
+        Some(joined.into())
+    }
+
+    /// Takes off the first run, or its first `max_bytes`.
+    fn take_within_run(&mut self, max_bytes: usize) -> Option<Blob> {
+        let run = self.runs.pop_front()?;
+        let taken = run.slice(0..max_bytes);
+        self.size_bytes -= taken.size_bytes();
+        if run.size_bytes() > max_bytes {
+            self.runs.push_front(run.slice(max_bytes..run.size_bytes()));
+        }
+        Some(taken)
+    }
+}
