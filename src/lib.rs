@@ -1,7 +1,7 @@
 //! Stillstore: a Cloudflare Worker that generates, stores, serves and migrates images.
 //!
-//! Layers, arrows down only; a module may use what is below it: `platform`, `api`, `library`, `generate`, `catalog` and `store`,
-//! `sql`, `http`, `telemetry` and `config`, `image`, `bytes` and `runtime`. Everything but `platform` compiles and is tested on the
+//! Layers, arrows down only; a module may use what is below it: `platform`, `api`, `migrate`, `library`, `generate`, `catalog` and `store`,
+//! `sql`, `http`, `queue`, `telemetry` and `config`, `image`, `bytes` and `runtime`. Everything but `platform` compiles and is tested on the
 //! host; `platform` alone knows the Workers runtime. `ARCHITECTURE.md` has the whole picture.
 
 pub mod api;
@@ -13,6 +13,7 @@ pub mod http;
 pub mod image;
 pub mod library;
 pub mod migrate;
+pub mod queue;
 pub mod runtime;
 pub mod sql;
 pub mod store;

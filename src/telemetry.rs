@@ -54,6 +54,14 @@ pub enum Event {
     Fallback { key: String, reason: String },
     /// Vars or secrets that cannot be used.
     Configuration { problems: Vec<ConfigProblem> },
+    /// A message of the queue was worked on.
+    Message {
+        /// The run that it names, when it can be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run_id: Option<String>,
+        duration_ms: u64,
+        outcome: Outcome,
+    },
     /// Left-overs of interrupted work were cleared.
     Sweep {
         images: u64,
@@ -71,9 +79,10 @@ impl Event {
     pub fn is_error(&self) -> bool {
         match self {
             Self::Request { status, .. } => *status >= 500,
-            Self::Storage { outcome, .. } | Self::Sweep { outcome, .. } | Self::Generation { outcome, .. } => {
-                *outcome != "ok"
-            }
+            Self::Storage { outcome, .. }
+            | Self::Sweep { outcome, .. }
+            | Self::Generation { outcome, .. }
+            | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Fallback { .. } | Self::Configuration { .. } => true,
         }
     }
@@ -133,7 +142,7 @@ impl Counters {
             Event::Generation { provider, outcome, .. } => {
                 self.add(if *outcome == "ok" { "generations_total" } else { "generation_errors_total" }, provider, 1);
             }
-            Event::Storage { .. } | Event::Configuration { .. } | Event::Sweep { .. } => {}
+            Event::Storage { .. } | Event::Configuration { .. } | Event::Message { .. } | Event::Sweep { .. } => {}
         }
     }
 }

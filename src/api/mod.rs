@@ -2,6 +2,7 @@
 
 mod auth;
 mod cors;
+mod delivery;
 mod generate_answer;
 mod generate_image;
 mod health;
@@ -18,6 +19,7 @@ mod upload;
 
 pub use auth::Gate;
 pub use cors::CorsPolicy;
+pub use delivery::Delivery;
 pub use problem::{Code, Problem};
 pub use request::{MAX_JSON_BYTES, Method, Request};
 pub use response::Response;
@@ -29,6 +31,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::Chain;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
+use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::Runtime;
 use crate::store::{EmbeddedStore, ImageStore};
 use crate::telemetry::{Counters, Event, Recorder, Sink};
@@ -42,6 +45,8 @@ pub struct App {
     /// The bucket, when it is bound.
     pub r2: Option<Rc<dyn ImageStore>>,
     pub embedded: Rc<EmbeddedStore>,
+    /// Takes messages that keep runs going, when it is bound.
+    pub runs: Option<Rc<dyn RunQueue>>,
     pub generators: Chain,
     pub runtime: Rc<dyn Runtime>,
     pub sink: Rc<dyn Sink>,
@@ -80,6 +85,12 @@ impl App {
             budget: Rc::clone(&self.budget),
             cache: Rc::clone(&self.cache),
         }
+    }
+
+    /// Drives the run on that a message of the queue names. False when that failed and is worth another delivery.
+    #[expect(clippy::unused_async, reason = "driving a run waits")]
+    pub async fn continue_run(&self, _message: RunMessage) -> bool {
+        true
     }
 
     /// Logs what is wrong with the configuration, once an isolate.

@@ -20,6 +20,7 @@ use crate::generate::{Chain, Generator, ProviderName, Unconfigured};
 use crate::http::AiBinding;
 use crate::image::ImageId;
 use crate::library::{EdgeCache, MemoryBudget};
+use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use crate::store::{EmbeddedStore, ImageStore};
@@ -70,6 +71,7 @@ fn assemble(environment: &Environment) -> App {
         catalog: Catalog::new(Rc::clone(&database)),
         r2: environment.images.clone().map(|images| images as Rc<dyn ImageStore>),
         embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
+        runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),
         generators: Chain::new(generators.collect(), config.provider_timeout_ms, Rc::clone(&runtime)),
         runtime,
         sink: Rc::new(Console),

@@ -10,11 +10,12 @@ use wasm_bindgen::prelude::*;
 
 use super::d1::D1Database;
 use super::outside::WorkerAi;
+use super::queue::WorkerQueue;
 use super::r2::R2Store;
 
 #[wasm_bindgen(module = "/src/platform/js/environment.js")]
 extern "C" {
-    fn read(env: &JsValue, database: &str, images: &str, ai: &str) -> Array;
+    fn read(env: &JsValue, database: &str, images: &str, ai: &str, runs: &str) -> Array;
 }
 
 /// What an isolate was configured with.
@@ -26,6 +27,8 @@ pub struct Environment {
     pub images: Option<Rc<R2Store>>,
     /// The binding `AI`.
     pub ai: Option<Rc<WorkerAi>>,
+    /// The binding `MIGRATIONS`.
+    pub runs: Option<Rc<WorkerQueue>>,
 }
 
 impl Environment {
@@ -35,7 +38,7 @@ impl Environment {
     }
 
     fn read(env: &JsValue) -> Self {
-        let parts = read(env, "DB", "R2_IMAGES", "AI");
+        let parts = read(env, "DB", "R2_IMAGES", "AI", "MIGRATIONS");
         let variables = parts.get(0).as_string().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         let binding = |index| Some(parts.get(index)).filter(|binding| !binding.is_null());
         Self {
@@ -43,6 +46,7 @@ impl Environment {
             database: binding(1).map(|database| Rc::new(D1Database::new(database))),
             images: binding(2).map(|bucket| Rc::new(R2Store::new(bucket))),
             ai: binding(3).map(|ai| Rc::new(WorkerAi::new(ai))),
+            runs: binding(4).map(|queue| Rc::new(WorkerQueue::new(queue))),
         }
     }
 }

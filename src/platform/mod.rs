@@ -8,15 +8,19 @@ mod d1;
 mod environment;
 mod messages;
 mod outside;
+mod queue;
 mod r2;
 mod runtime;
 
+use std::convert::Infallible;
+
 use futures::channel::oneshot;
 use wasm_bindgen::JsValue;
-use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
+use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, event};
 
 use self::messages::{IncomingRequest, OutgoingResponse};
 use crate::api::{Request, handle};
+use crate::queue::RunMessage;
 
 #[event(start)]
 fn start() {
@@ -51,4 +55,11 @@ async fn answer(request: IncomingRequest, env: &JsValue) -> OutgoingResponse {
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     app::app(env.as_ref()).library("cron").sweep().await;
+}
+
+// The macro panics on an error, so that there is none.
+#[event(queue)]
+async fn queue(batch: MessageBatch<RunMessage>, env: Env, _context: Context) -> Result<(), Infallible> {
+    queue::deliver(&batch, &app::app(env.as_ref())).await;
+    Ok(())
 }

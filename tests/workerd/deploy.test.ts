@@ -15,9 +15,9 @@ const { stdout } = await promisify(execFile)(process.execPath, [deploy, "--dry-r
 });
 
 test("a dry run needs no account and lists every binding and var of wrangler.toml", () => {
-  const { vars = {}, d1_databases = [], r2_buckets = [] } = readWranglerConfig();
-  const names = [...Object.keys(vars), ...[...d1_databases, ...r2_buckets].map(({ binding }) => binding)];
-  assert.ok(names.length >= 3, `only ${names}`);
+  const { vars = {}, d1_databases = [], r2_buckets = [], queues = {} } = readWranglerConfig();
+  const names = [...Object.keys(vars), ...[...d1_databases, ...r2_buckets, ...(queues.producers ?? [])].map(({ binding }) => binding)];
+  assert.ok(names.length >= 4, `only ${names}`);
   for (const name of names) assert.match(stdout, new RegExp(`\\benv\\.${name} `));
   assert.match(stdout, /--dry-run: exiting now/);
 });

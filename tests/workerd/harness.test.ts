@@ -55,7 +55,7 @@ describe("settings", () => {
     const worker = await startWorker({ worker: showEnv });
     t.after(() => worker.stop());
     const { vars } = readWranglerConfig();
-    assert.deepEqual(await envOf(worker), { ...vars, API_TOKEN, DB: "D1Database", R2_IMAGES: "R2Bucket" });
+    assert.deepEqual(await envOf(worker), { ...vars, API_TOKEN, DB: "D1Database", R2_IMAGES: "R2Bucket", MIGRATIONS: "WorkerQueue" });
   });
 
   test("change vars, take bindings away, and keep class names under interception", async (t) => {
@@ -64,6 +64,7 @@ describe("settings", () => {
       vars: { API_TOKEN: undefined, ENABLE_R2_STORAGE: "false", EXTRA: "1" },
       bindings: { OTHER: { type: "kv", id: "other" } },
       r2: false,
+      queue: false,
       faults: true,
       ai: () => new WorkerResponse("unused"),
     });
@@ -71,12 +72,14 @@ describe("settings", () => {
     const env = await envOf(worker);
     assert.equal(env.API_TOKEN, undefined);
     assert.equal(env.R2_IMAGES, undefined);
+    assert.equal(env.MIGRATIONS, undefined);
     assert.equal(env.HARNESS_FAULTS, undefined);
     assert.deepEqual(
       [env.ENABLE_R2_STORAGE, env.EXTRA, env.OTHER, env.DB, env.AI],
       ["false", "1", "KvNamespace", "D1Database", "Ai"],
     );
     assert.throws(() => worker.bucket, /without a bucket/);
+    assert.throws(() => worker.queue, /without a queue/);
   });
 });
 

@@ -6,6 +6,7 @@ use super::{Case, Environment, Outcome, WorkerRuntime, cases, expect};
 use crate::bytes::Blob;
 use crate::image::Sha256Digest;
 use crate::platform::bytes::JsBytes;
+use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::{Runtime, within};
 
 pub(super) const CASES: &[Case] = cases![
@@ -14,6 +15,7 @@ pub(super) const CASES: &[Case] = cases![
     random_bytes_differ,
     digests_are_right_wherever_the_bytes_are,
     variables_are_found_by_name,
+    messages_are_taken_by_the_queue,
 ];
 
 async fn time_passes_while_sleeping(_: Rc<Environment>) -> Outcome {
@@ -53,4 +55,9 @@ async fn variables_are_found_by_name(environment: Rc<Environment>) -> Outcome {
     expect(environment.lookup("CONFORMANCE_FLAG").as_deref() == Some("true"), "a boolean of wrangler.toml")?;
     expect(environment.lookup("CONFORMANCE_NUMBER").as_deref() == Some("12"), "a number of wrangler.toml")?;
     expect(environment.lookup("DB").is_none() && environment.lookup("NO_SUCH").is_none(), "nothing else")
+}
+
+async fn messages_are_taken_by_the_queue(environment: Rc<Environment>) -> Outcome {
+    let queue = environment.runs.clone().ok_or("the binding MIGRATIONS is missing")?;
+    queue.send(&RunMessage { run_id: "conformance".to_owned(), source: "embedded".to_owned() }).await
 }

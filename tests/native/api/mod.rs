@@ -2,6 +2,7 @@
 
 mod access;
 mod crash;
+mod delivery;
 mod documentation;
 mod generate;
 mod images;

@@ -198,6 +198,7 @@ impl World {
             catalog: Catalog::new(Rc::clone(&as_database)),
             r2: Some(Rc::clone(&bucket) as Rc<dyn ImageStore>),
             embedded: Rc::new(EmbeddedStore::new(as_database, Rc::clone(&as_runtime))),
+            runs: None,
             generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&as_runtime)),
             runtime: as_runtime,
             sink: Rc::clone(&lines) as Rc<dyn Sink>,

@@ -18,4 +18,7 @@ test("conformance", async (context) => {
       assert.equal(await answer.text(), "holds");
     });
   }
+  await context.test("the message that a case sends comes out of the queue", async () => {
+    await worker.waitForLog(({ event }) => event?.event === "message" && event.run_id === "conformance");
+  });
 });

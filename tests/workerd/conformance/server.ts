@@ -56,6 +56,10 @@ export default class extends WorkerEntrypoint {
     }
     return new Worker(this.ctx, env).fetch(request);
   }
+
+  queue(batch) {
+    return new Worker(this.ctx, this.env).queue(batch);
+  }
 }
 `;
 

@@ -4,9 +4,9 @@
 export type Fault = {
   /** Name of the binding in `env`. */
   binding: string;
-  /** `get`, `put`, `first`, `run`, `batch`, ...; any method when absent. */
+  /** `get`, `put`, `first`, `run`, `batch`, `send`, ...; any method when absent. */
   method?: string;
-  /** Only calls whose key or SQL contains this text. */
+  /** Only calls whose key, SQL or message contains this text. */
   matching?: string;
   /** The first call to fail among those that fit, counted from 1 since the fault was set; 1 when absent. */
   call?: number;
@@ -26,7 +26,7 @@ export type Fault = {
 export type Call = {
   binding: string;
   method: string;
-  /** The object's key, the SQL, or the model; those of a batch or a list of keys joined by newlines. */
+  /** The object's key, the SQL, the model, or a queue's message as JSON; those of a batch or a list of keys joined by newlines. */
   subject: string;
   /** `held` while a `hang` fault keeps it. */
   outcome: "pending" | "held" | "ok" | "failed";

@@ -15,6 +15,19 @@ export type WranglerConfig = {
   vars?: Record<string, unknown>;
   d1_databases?: { binding: string; database_id: string; migrations_dir?: string; migrations_table?: string }[];
   r2_buckets?: { binding: string; bucket_name: string }[];
+  queues?: {
+    producers?: { binding: string; queue: string; delivery_delay?: number }[];
+    consumers?: QueueConsumer[];
+  };
+};
+
+/** As wrangler.toml says it; times in seconds. */
+export type QueueConsumer = {
+  queue: string;
+  max_batch_size?: number;
+  max_batch_timeout?: number;
+  max_retries?: number;
+  retry_delay?: number;
 };
 
 export function readWranglerConfig(): WranglerConfig {

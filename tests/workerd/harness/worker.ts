@@ -10,7 +10,7 @@ import { applyMigrations } from "./migrations.ts";
 import { MAIN_MODULE, builtWorker, harnessModules } from "./modules.ts";
 import type { Modules } from "./modules.ts";
 import { readMigrations, readWranglerConfig } from "./project.ts";
-import type { Migration, WranglerConfig } from "./project.ts";
+import type { Migration, QueueConsumer, WranglerConfig } from "./project.ts";
 import { withChildProcesses } from "./workerd-process.ts";
 
 export const API_TOKEN = "test-token";
@@ -19,6 +19,9 @@ export type Bindings = NonNullable<WorkerOptions["config"]["env"]>;
 
 export type Database = Awaited<ReturnType<Miniflare["getD1Database"]>>;
 export type Bucket = Awaited<ReturnType<Miniflare["getR2Bucket"]>>;
+export type Queue = Awaited<ReturnType<Miniflare["getQueueProducer"]>>;
+
+type Trigger = NonNullable<WorkerOptions["config"]["triggers"]>[number];
 
 type Handler = (request: MiniflareRequest) => MiniflareResponse | Promise<MiniflareResponse>;
 
@@ -31,9 +34,13 @@ export type WorkerSettings = {
   bindings?: Bindings;
   /** False for a Worker that has no bucket. */
   r2?: boolean;
+  /** Names of bindings to more D1 databases, which start empty. */
+  databases?: string[];
+  /** False for a Worker that has no queue; otherwise a real one, whose messages are lost with workerd. */
+  queue?: boolean;
   /** The build with the conformance routes. */
   conformance?: boolean;
-  /** Intercepts D1, R2 and AI so that `faults` works. */
+  /** Intercepts D1, R2, queues and AI so that `faults` works. */
   faults?: true;
   /** Answers every request the Worker makes to the outside, which otherwise goes there. */
   fetchMock?: Handler;
@@ -53,6 +60,10 @@ export type RunningWorker = {
   /** The Worker's database and bucket, past any fault. */
   db: Database;
   bucket: Bucket;
+  /** One of the databases that the setting `databases` adds, past any fault. */
+  database(binding: string): Promise<Database>;
+  /** Sends what the Worker will get as a message of its queue. */
+  queue: Queue;
   faults: FaultControl;
   /** What the Worker logged so far. */
   logs(): LogLine[];
@@ -95,6 +106,10 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
   let bucket: Bucket | undefined;
   if (settings.r2 !== false && bucketBinding !== undefined) bucket = await miniflare.getR2Bucket(bucketBinding);
 
+  const queueBinding = config.queues?.producers?.[0]?.binding;
+  let queue: Queue | undefined;
+  if (settings.queue !== false && queueBinding !== undefined) queue = await miniflare.getQueueProducer(queueBinding);
+
   return {
     url: url.href,
     fetch: (path, init) => fetch(new URL(path, url), { redirect: "manual", ...init }),
@@ -102,6 +117,11 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
     get bucket() {
       if (bucket === undefined) throw new Error("This Worker was started without a bucket.");
       return bucket;
+    },
+    database: (binding) => miniflare.getD1Database(binding),
+    get queue() {
+      if (queue === undefined) throw new Error("This Worker was started without a queue.");
+      return queue;
     },
     faults: new FaultControl(control),
     logs: () => [...logs.lines],
@@ -134,6 +154,7 @@ function workerOptions(config: WranglerConfig, settings: WorkerSettings): Worker
       compatibilityFlags: config.compatibility_flags ?? [],
       manifest: { mainModule: MAIN_MODULE, modules: { ...harnessModules(), ...worker } },
       env: environment(config, settings),
+      triggers: settings.queue === false ? [] : (config.queues?.consumers ?? []).map(queueTrigger),
     },
     dev: {
       unsafeDirectSockets: [
@@ -145,13 +166,31 @@ function workerOptions(config: WranglerConfig, settings: WorkerSettings): Worker
   };
 }
 
-function environment(config: WranglerConfig, { vars, bindings, r2, faults, ai }: WorkerSettings): Bindings {
+function queueTrigger(consumer: QueueConsumer): Trigger {
+  return {
+    type: "queue",
+    name: consumer.queue,
+    maxBatchSize: consumer.max_batch_size,
+    maxBatchTimeout: consumer.max_batch_timeout,
+    maxRetries: consumer.max_retries,
+    retryDelay: consumer.retry_delay,
+  };
+}
+
+function environment(config: WranglerConfig, settings: WorkerSettings): Bindings {
+  const { vars, bindings, r2, databases = [], queue, faults, ai } = settings;
   const env: Bindings = {};
   for (const [name, value] of Object.entries({ ...config.vars, API_TOKEN, ...vars })) {
     if (typeof value === "string") env[name] = { type: "text", value };
     else if (value !== undefined) throw new Error(`The var ${name} of wrangler.toml is not a string.`);
   }
   for (const { binding, database_id: id } of config.d1_databases ?? []) env[binding] = { type: "d1", id };
+  for (const binding of databases) env[binding] = { type: "d1", id: `stillstore-test-${binding}` };
+  if (queue !== false) {
+    for (const { binding, queue: name, delivery_delay: deliveryDelay } of config.queues?.producers ?? []) {
+      env[binding] = { type: "queue", name, deliveryDelay };
+    }
+  }
   if (r2 !== false) {
     for (const { binding, bucket_name: name } of config.r2_buckets ?? []) env[binding] = { type: "r2", name };
   }

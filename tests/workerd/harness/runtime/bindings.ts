@@ -2,7 +2,7 @@
 import { intercept } from "./faults.ts";
 import type { Rows } from "./faults.ts";
 
-/** The same environment with every D1 database, R2 bucket and AI binding intercepted. */
+/** The same environment with every D1 database, R2 bucket, queue and AI binding intercepted. */
 export function interceptBindings(env: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, interceptBinding(name, value)]));
 }
@@ -12,6 +12,7 @@ function interceptBinding(name: string, value: unknown): unknown {
     case "D1Database":
       return interceptDatabase(name, value as D1Database);
     case "R2Bucket":
+    case "WorkerQueue":
     case "Ai":
       return interceptMethods(name, value as object);
     default:
@@ -19,7 +20,7 @@ function interceptBinding(name: string, value: unknown): unknown {
   }
 }
 
-/** Every method returns a promise and has the key or model as its first argument. */
+/** Every method returns a promise and has the key, model or message as its first argument. */
 function interceptMethods<T extends object>(binding: string, target: T, key?: string): T {
   return new Proxy(target, {
     get(_, property) {
@@ -142,6 +143,6 @@ function className(value: unknown): string | undefined {
 
 function subjectOf(argument: unknown): string {
   if (typeof argument === "string") return argument;
-  if (Array.isArray(argument)) return argument.join("\n");
+  if (Array.isArray(argument)) return argument.map(subjectOf).join("\n");
   return argument === undefined ? "" : JSON.stringify(argument);
 }

@@ -1,0 +1,176 @@
+// The command line: which commands there are, what each takes, and what it sends.
+import { parseArgs } from "node:util";
+
+/** A command line that cannot be carried out as it is. */
+export class UsageError extends Error {}
+
+const MAX_IDS = 1_000;
+
+export const USAGE = `npm run migrate -- COMMAND --url URL [options]
+
+Commands
+  status     where images are, and the latest run; --watch follows it, --run-id names another
+  dry-run    reads and checks every original and changes nothing: what a run would do, what would fail, what it would cost
+  run        moves images out of the database into R2
+  validate   checks that every moved image is in R2 as it was
+  rollback   brings images back into the database
+  cleanup    drops originals whose copies in R2 are proved
+
+Options
+  --url URL             the Worker, such as https://stillstore.example.workers.dev
+  --token TOKEN         its API_TOKEN; better in the environment variable STILLSTORE_TOKEN, which no process list shows
+  --source NAME         where the originals are
+  --ids A,B             only these images, at most ${MAX_IDS}                     (all but status)
+  --batch-size N        images a slice, 1 to 100                          (dry-run, run, validate, rollback, cleanup)
+  --concurrency N       copies in flight, 1 to 16                         (dry-run, run, validate, rollback, cleanup)
+  --check-integrity     reads the bytes back too                          (validate)
+  --sample-size N       so many images at random instead of all           (validate)
+  --dry-run             changes nothing                                   (rollback)
+  --delete-from-r2      removes the copy once the original is back        (rollback)
+  --force --run-id ID   before the retention period of that run is over   (cleanup)
+  --watch               follows a run until it ends, as the others do     (status)
+  --pause-on-interrupt  Ctrl-C pauses the run, which otherwise goes on    (all but status)
+
+A run goes on in the Worker whatever happens to this command; the same command again follows it, or goes on with it when it
+is paused. Exit code: 0 when all is well, 1 when something failed, 2 when the command line is wrong, 130 after Ctrl-C.`;
+
+const OPTIONS = /** @type {const} */ ({
+  url: { type: "string" },
+  token: { type: "string" },
+  source: { type: "string" },
+  ids: { type: "string" },
+  "batch-size": { type: "string" },
+  concurrency: { type: "string" },
+  "check-integrity": { type: "boolean" },
+  "sample-size": { type: "string" },
+  "dry-run": { type: "boolean" },
+  "delete-from-r2": { type: "boolean" },
+  force: { type: "boolean" },
+  "run-id": { type: "string" },
+  watch: { type: "boolean" },
+  "pause-on-interrupt": { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+});
+
+const FOR_EVERY_COMMAND = ["url", "token", "source", "watch"];
+const FOR_EVERY_RUN = ["ids", "batch-size", "concurrency", "pause-on-interrupt"];
+
+/** @type {Record<string, { action: string, takes: string[] }>} */
+const COMMANDS = {
+  status: { action: "status", takes: ["run-id"] },
+  "dry-run": { action: "migrate", takes: FOR_EVERY_RUN },
+  run: { action: "migrate", takes: FOR_EVERY_RUN },
+  validate: { action: "validate", takes: [...FOR_EVERY_RUN, "check-integrity", "sample-size"] },
+  rollback: { action: "rollback", takes: [...FOR_EVERY_RUN, "dry-run", "delete-from-r2"] },
+  cleanup: { action: "cleanup", takes: [...FOR_EVERY_RUN, "force", "run-id"] },
+};
+
+/**
+ * What the HTTP API takes to start a run.
+ * @typedef {{ action: string, background: true, dryRun?: true, source?: string, imageIds?: string[], batchSize?: number,
+ *   concurrency?: number, checkIntegrity?: true, sampleSize?: number, deleteFromR2?: true, force?: true, runId?: string,
+ *   confirmRunId?: string }} RunRequest
+ */
+
+/**
+ * @typedef {{ url: URL, token?: string, source?: string }} Target
+ * @typedef {Target & { command: "status", runId?: string, watch: boolean }} StatusOptions
+ * @typedef {Target & { command: "run", request: RunRequest, pauseOnInterrupt: boolean }} RunOptions
+ */
+
+/**
+ * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {StatusOptions | RunOptions | { command: "help" }}
+ */
+export function parseOptions(args, env) {
+  const { values, positionals } = parse(args);
+  const [name, ...rest] = positionals;
+  if (values.help || name === "help") return { command: "help" };
+  if (name === undefined) throw new UsageError("A command is missing.");
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) throw new UsageError(`There is no command ${name}: give ${Object.keys(COMMANDS).join(", ")}.`);
+  if (rest.length > 0) throw new UsageError(`One command at a time: ${rest.join(" ")} is too much.`);
+  const takes = [...FOR_EVERY_COMMAND, ...command.takes];
+  const stray = Object.keys(values).find((option) => !takes.includes(option));
+  if (stray !== undefined) throw new UsageError(`${name} takes no --${stray}.`);
+
+  const target = { url: baseUrl(values.url), token: tokenOf(values.token, env), source: values.source };
+  if (name === "status") {
+    return { command: "status", ...target, runId: values["run-id"], watch: values.watch ?? false };
+  }
+  if ((values.force ?? false) !== (values["run-id"] !== undefined)) {
+    throw new UsageError("--force and --run-id go together: the id of the run whose originals are dropped early.");
+  }
+  /** @type {RunRequest} */
+  const request = {
+    action: command.action,
+    background: true,
+    ...(name === "dry-run" || values["dry-run"] ? { dryRun: true } : {}),
+    ...(values.source === undefined ? {} : { source: values.source }),
+    ...(values.ids === undefined ? {} : { imageIds: idsOf(values.ids) }),
+    ...number("batchSize", "batch-size", values["batch-size"], 100),
+    ...number("concurrency", "concurrency", values.concurrency, 16),
+    ...(values["check-integrity"] ? { checkIntegrity: true } : {}),
+    ...number("sampleSize", "sample-size", values["sample-size"], Number.MAX_SAFE_INTEGER),
+    ...(values["delete-from-r2"] ? { deleteFromR2: true } : {}),
+    ...(values.force ? { force: true, runId: values["run-id"], confirmRunId: values["run-id"] } : {}),
+  };
+  return { command: "run", ...target, request, pauseOnInterrupt: values["pause-on-interrupt"] ?? false };
+}
+
+/** @param {string[]} args */
+function parse(args) {
+  try {
+    return parseArgs({ args, options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** @param {string | undefined} text */
+function baseUrl(text) {
+  if (text === undefined) throw new UsageError("--url is missing: say which Worker, such as http://localhost:8787.");
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
+    throw new UsageError("--url wants an address that starts with https:// or http://.");
+  }
+  if (url.username !== "" || url.password !== "") throw new UsageError("--url must not carry a user or a password.");
+  return new URL(url.origin);
+}
+
+/**
+ * @param {string | undefined} given
+ * @param {NodeJS.ProcessEnv} env
+ */
+function tokenOf(given, env) {
+  const token = given ?? env.STILLSTORE_TOKEN;
+  // What a header cannot carry; the error of fetch would repeat it.
+  if (token !== undefined && !/^[\x21-\x7e]*$/.test(token)) {
+    throw new UsageError("The token holds characters that no token has.");
+  }
+  return token === "" ? undefined : token;
+}
+
+/** @param {string} text */
+function idsOf(text) {
+  const ids = text.split(",").map((id) => id.trim()).filter((id) => id !== "");
+  if (ids.length === 0 || ids.length > MAX_IDS) throw new UsageError(`--ids wants 1 to ${MAX_IDS} ids with commas between.`);
+  return ids;
+}
+
+/**
+ * @param {string} field
+ * @param {string} option
+ * @param {string | undefined} text
+ * @param {number} most
+ */
+function number(field, option, text, most) {
+  if (text === undefined) return {};
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > most) {
+    const range = most === Number.MAX_SAFE_INTEGER ? "of 1 or more" : `from 1 to ${most}`;
+    throw new UsageError(`--${option} wants a whole number ${range}.`);
+  }
+  return { [field]: value };
+}

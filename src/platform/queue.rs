@@ -1,0 +1,48 @@
+//! The queue binding as a [`RunQueue`], and the messages that it delivers.
+#![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
+
+use async_trait::async_trait;
+use js_sys::JSON;
+use wasm_bindgen::prelude::*;
+use worker::{MessageBatch, MessageExt};
+
+use super::bytes::message_of;
+use crate::api::{App, Delivery};
+use crate::queue::{RunMessage, RunQueue};
+
+#[wasm_bindgen(module = "/src/platform/js/queue.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = send)]
+    async fn send_json(queue: &JsValue, message_json: &str) -> Result<JsValue, JsValue>;
+}
+
+/// A queue that this Worker also consumes.
+pub struct WorkerQueue {
+    queue: JsValue,
+}
+
+impl WorkerQueue {
+    /// The queue behind the binding `queue`.
+    pub fn new(queue: JsValue) -> Self {
+        Self { queue }
+    }
+}
+
+#[async_trait(?Send)]
+impl RunQueue for WorkerQueue {
+    async fn send(&self, message: &RunMessage) -> Result<(), String> {
+        let json = serde_json::to_string(message).map_err(|error| error.to_string())?;
+        send_json(&self.queue, &json).await.map(drop).map_err(|error| message_of(&error))
+    }
+}
+
+/// Works on the messages one after the other, and tells the queue about each as soon as it is done.
+pub async fn deliver(batch: &MessageBatch<RunMessage>, app: &App) {
+    for message in batch.raw_iter() {
+        let body = JSON::stringify(&message.body()).ok().and_then(|json| json.as_string());
+        match app.deliver(body).await {
+            Delivery::Acknowledge => message.ack(),
+            Delivery::Retry => message.retry(),
+        }
+    }
+}
