@@ -41,6 +41,8 @@ CREATE UNIQUE INDEX stillstore_runs_exclusive ON stillstore_runs (source)
   WHERE exclusive = 1 AND state IN ('running', 'paused');
 CREATE INDEX stillstore_runs_running ON stillstore_runs (id) WHERE state = 'running';
 CREATE INDEX stillstore_runs_by_age ON stillstore_runs (created_at_ms);
+CREATE INDEX stillstore_runs_migrations ON stillstore_runs (source, created_at_ms)
+  WHERE action = 'migrate' AND exclusive = 1;
 
 -- What a run did, a row a slice: one JSON object a line and an item. Gone once the receipt is in the bucket.
 CREATE TABLE stillstore_run_lines (
@@ -65,6 +67,14 @@ CREATE TABLE stillstore_moves (
   run_id TEXT NOT NULL,
   moved_at_ms INTEGER NOT NULL,
   PRIMARY KEY (source, item_id)
+) STRICT, WITHOUT ROWID;
+
+-- Entries by stage, kept exact by whoever changes the journal, so that telling how far things are never scans it.
+CREATE TABLE stillstore_move_counters (
+  source TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  items INTEGER NOT NULL,
+  PRIMARY KEY (source, stage)
 ) STRICT, WITHOUT ROWID;
 
 -- Serving an image of an application's table. Embedded images are found in stillstore_images.

@@ -62,6 +62,19 @@ pub enum Event {
         duration_ms: u64,
         outcome: Outcome,
     },
+    /// A worker did its part of a run.
+    Run {
+        run_id: String,
+        /// The run's state, or why the worker stopped.
+        outcome: Outcome,
+        items: u64,
+        failures: u64,
+        duration_ms: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
+    /// The queue did not take a run; cron takes it up.
+    HandOn { run_id: String, cause: String },
     /// Left-overs of interrupted work were cleared.
     Sweep {
         images: u64,
@@ -83,7 +96,8 @@ impl Event {
             | Self::Sweep { outcome, .. }
             | Self::Generation { outcome, .. }
             | Self::Message { outcome, .. } => *outcome != "ok",
-            Self::Fallback { .. } | Self::Configuration { .. } => true,
+            Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
+            Self::Fallback { .. } | Self::Configuration { .. } | Self::HandOn { .. } => true,
         }
     }
 }
@@ -142,7 +156,12 @@ impl Counters {
             Event::Generation { provider, outcome, .. } => {
                 self.add(if *outcome == "ok" { "generations_total" } else { "generation_errors_total" }, provider, 1);
             }
-            Event::Storage { .. } | Event::Configuration { .. } | Event::Message { .. } | Event::Sweep { .. } => {}
+            Event::Storage { .. }
+            | Event::Configuration { .. }
+            | Event::Message { .. }
+            | Event::Run { .. }
+            | Event::HandOn { .. }
+            | Event::Sweep { .. } => {}
         }
     }
 }

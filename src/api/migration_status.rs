@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use super::migrate_images::ACTIONS;
+use super::run_body::RunBody;
 use super::{Exchange, Problem, Response};
 use crate::catalog::Statistics;
+use crate::migrate::{EMBEDDED, Run, Totals};
 
 /// A base64 text takes four characters for three bytes.
 const BASE64_CHARS: u64 = 4;
@@ -24,7 +27,20 @@ struct StatusBody<'app> {
     migration_ready: bool,
     migration_stats: MigrationStats,
     available_actions: &'static [&'static str],
+    sources: Vec<&'app str>,
+    /// The run that began last.
+    run: Option<RunBody<'app>>,
     api_version: &'static str,
+}
+
+/// The answer to the action `stats`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatsBody {
+    success: bool,
+    action: &'static str,
+    dry_run: bool,
+    result: MigrationStats,
 }
 
 #[derive(Serialize)]
@@ -33,7 +49,9 @@ struct MigrationStats {
     total_images: u64,
     migrated_images: u64,
     base64_images: u64,
+    /// Images in R2 whose original is still in the database.
     partially_migrated_images: u64,
+    /// Items that the latest migration could not move.
     failed_images: u64,
     /// Embedded images that were meant for R2.
     fallback_images: u64,
@@ -47,6 +65,7 @@ impl Exchange<'_> {
     pub(super) async fn migration_status(&self) -> Result<Response, Problem> {
         let config = &self.app.config;
         let statistics = self.library.catalog.statistics().await?;
+        let run = self.latest_run().await?;
         let r2_status = match self.r2_state().await {
             "enabled" => "connected",
             state => state,
@@ -61,15 +80,38 @@ impl Exchange<'_> {
             batch_size: config.migration_batch_size,
             concurrency: config.migration_concurrency,
             migration_ready: r2_status == "connected",
-            migration_stats: migration_stats(&statistics),
-            available_actions: &[],
+            migration_stats: self.migration_stats(&statistics).await?,
+            available_actions: &ACTIONS,
+            sources: vec![EMBEDDED],
+            run: run.as_ref().map(RunBody::new),
             api_version: env!("CARGO_PKG_VERSION"),
         };
         Ok(Response::json(200, &body))
     }
+
+    pub(super) async fn migration_statistics(&self) -> Result<Response, Problem> {
+        let statistics = self.library.catalog.statistics().await?;
+        let result = self.migration_stats(&statistics).await?;
+        Ok(Response::json(200, &StatsBody { success: true, action: "stats", dry_run: false, result }))
+    }
+
+    async fn latest_run(&self) -> Result<Option<Run>, Problem> {
+        match self.app.engine(&self.library) {
+            Some(engine) => Ok(engine.latest().await?),
+            None => Ok(None),
+        }
+    }
+
+    async fn migration_stats(&self, statistics: &Statistics) -> Result<MigrationStats, Problem> {
+        let journal = match self.app.engine(&self.library) {
+            Some(engine) => engine.totals(EMBEDDED).await?,
+            None => Totals::default(),
+        };
+        Ok(migration_stats(statistics, journal))
+    }
 }
 
-fn migration_stats(statistics: &Statistics) -> MigrationStats {
+fn migration_stats(statistics: &Statistics, journal: Totals) -> MigrationStats {
     let total = statistics.r2_images + statistics.d1_images;
     // Counts stay far below 2^53, where a float stops being exact.
     #[allow(clippy::cast_precision_loss)]
@@ -79,8 +121,8 @@ fn migration_stats(statistics: &Statistics) -> MigrationStats {
         total_images: total,
         migrated_images: statistics.r2_images,
         base64_images: statistics.d1_images,
-        partially_migrated_images: 0,
-        failed_images: 0,
+        partially_migrated_images: journal.moved,
+        failed_images: journal.failed,
         fallback_images: statistics.fallback_images,
         migration_progress,
         estimated_space_saved: statistics.d1_bytes.div_ceil(BASE64_BYTES) * BASE64_CHARS,

@@ -8,12 +8,15 @@ mod generate_image;
 mod health;
 mod images;
 mod metrics;
+mod migrate_images;
 mod migration_status;
 mod problem;
 mod representation;
 mod request;
 mod response;
 mod route;
+mod run_body;
+mod runs;
 mod serve;
 mod upload;
 
@@ -88,9 +91,23 @@ impl App {
     }
 
     /// Drives the run on that a message of the queue names. False when that failed and is worth another delivery.
-    #[expect(clippy::unused_async, reason = "driving a run waits")]
-    pub async fn continue_run(&self, _message: RunMessage) -> bool {
-        true
+    pub async fn continue_run(&self, message: RunMessage) -> bool {
+        let Ok(id) = message.run_id.parse() else { return true };
+        match self.engine(&self.library("queue")) {
+            Some(engine) => engine.work_on(&id).await,
+            None => true,
+        }
+    }
+
+    /// What the cron event does: clears what interrupted work left, and takes up runs whose worker is gone.
+    pub async fn tick(&self) {
+        let library = self.library("cron");
+        library.sweep().await;
+        if let Some(engine) = self.engine(&library)
+            && let Err(error) = engine.take_up().await
+        {
+            library.recorder.record(&Event::HandOn { run_id: "any".to_owned(), cause: error.to_string() });
+        }
     }
 
     /// Logs what is wrong with the configuration, once an isolate.
@@ -153,6 +170,10 @@ impl Exchange<'_> {
             Route::SignImageUrl(id) => self.sign_image_url(request, id).await,
             Route::ServeImage(id) => self.serve_image(&request, id).await,
             Route::MigrationStatus => self.migration_status().await,
+            Route::MigrateImages => self.migrate_images(request).await,
+            Route::DescribeRun(id) => self.describe_run(&id).await,
+            Route::RunItems(id) => self.run_items(&request, &id).await,
+            Route::RunReceipt(id) => self.run_receipt(&id).await,
             Route::Health => self.health().await,
             Route::Metrics => Ok(self.metrics()),
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::response::Response;
 use crate::bytes::BodyError;
 use crate::catalog::CatalogError;
-use crate::sql::DatabaseErrorKind;
+use crate::sql::{DatabaseError, DatabaseErrorKind};
 
 /// How long to wait, in seconds, before trying again when a service is down.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -68,6 +68,14 @@ codes! {
     ImageNotFound = 404 "image-not-found" "There is no image with this id" => "Check the id; GET /api/images lists the images.";
     /// The route exists, the method does not.
     MethodNotAllowed = 405 "method-not-allowed" "The route does not answer this method" => "Use one of the methods in the Allow header.";
+    /// No such run.
+    RunNotFound = 404 "run-not-found" "There is no run with this id" => "Check the id; GET /api/migrate-images shows the latest run.";
+    /// The receipt is written when the run ends.
+    ReceiptNotReady = 404 "receipt-not-ready" "The run has no receipt yet" => "Ask again when the run has ended.";
+    /// Another run changes the same source.
+    RunInProgress = 409 "run-in-progress" "Another run is changing this source" => "Wait until the run named in `runId` has ended, or cancel it.";
+    /// The run has ended.
+    RunEnded = 409 "run-ended" "The run has ended" => "Begin a new run.";
     /// The same idempotency key is being worked on.
     IdempotencyInProgress = 409 "idempotency-in-progress" "A request with this Idempotency-Key is being worked on" => "Wait as long as Retry-After says, then send the same request again.";
     /// The image was deleted.
@@ -106,6 +114,8 @@ codes! {
     ProviderImageInvalid = 502 "provider-image-invalid" "The image provider answered with bytes that are not a whole image within the limit" => "Try again, or name another provider in IMAGE_PROVIDER.";
     /// No token is configured.
     TokenNotConfigured = 503 "token-not-configured" "API_TOKEN is not set, so this route is closed" => "Set it with `npx wrangler secret put API_TOKEN`.";
+    /// No bucket is bound.
+    BucketNotBound = 503 "bucket-not-bound" "The bucket R2_IMAGES is not bound" => "Bind a bucket as R2_IMAGES in wrangler.toml and deploy again.";
     /// Vars or secrets are wrong.
     ConfigurationInvalid = 503 "configuration-invalid" "The configuration has problems" => "Correct the variables named in `detail`; GET /health lists them.";
     /// No store takes or gives the bytes.
@@ -126,6 +136,8 @@ pub struct Problem {
     pub detail: String,
     /// The field that breaks a rule.
     pub field: Option<String>,
+    /// The run that the error is about.
+    pub run_id: Option<String>,
     /// For the log only.
     pub cause: Option<String>,
     /// Headers that belong to the error: `Allow`, `Retry-After`, `Content-Range`, `WWW-Authenticate`.
@@ -142,6 +154,8 @@ struct Document<'problem> {
     remedy: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'problem str>,
+    #[serde(rename = "runId", skip_serializing_if = "Option::is_none")]
+    run_id: Option<&'problem str>,
     request_id: &'problem str,
 }
 
@@ -156,7 +170,7 @@ impl Problem {
             Code::Unauthorized => vec![("WWW-Authenticate", "Bearer".to_owned())],
             _ => Vec::new(),
         };
-        Self { code, detail: detail.into(), field: None, cause: None, headers }
+        Self { code, detail: detail.into(), field: None, run_id: None, cause: None, headers }
     }
 
     /// A problem that its title says in full.
@@ -180,6 +194,13 @@ impl Problem {
         self
     }
 
+    /// Names the run that the error is about.
+    #[must_use]
+    pub fn about_run(mut self, run_id: impl ToString) -> Self {
+        self.run_id = Some(run_id.to_string());
+        self
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -198,6 +219,7 @@ impl Problem {
             detail: &self.detail,
             remedy: self.code.remedy(),
             field: self.field.as_deref(),
+            run_id: self.run_id.as_deref(),
             request_id,
         };
         let mut response = Response::json(self.code.status(), &document);
@@ -212,7 +234,14 @@ impl Problem {
 
 impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
-        let code = match error.kind() {
+        let cause = error.to_string();
+        Self::from(error.source).because(&cause)
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        let code = match error.kind {
             DatabaseErrorKind::Schema => Code::DatabaseNotMigrated,
             DatabaseErrorKind::Unavailable => Code::DatabaseUnavailable,
             DatabaseErrorKind::Constraint | DatabaseErrorKind::Corrupt => Code::InternalError,

@@ -1,5 +1,7 @@
 //! A request as the handlers see it.
 
+use std::collections::BTreeSet;
+
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
@@ -161,6 +163,57 @@ impl JsonObject {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(Problem::field(field, "must be a string")),
         }
+    }
+
+    /// Refuses fields of other names than `known`, since a misspelt one would be ignored.
+    ///
+    /// # Errors
+    /// When there is such a field.
+    pub fn require_only(&self, known: &[&str]) -> Result<(), Problem> {
+        match self.0.keys().find(|field| !known.contains(&field.as_str())) {
+            Some(field) => {
+                Err(Problem::field(field.as_str(), format!("is not a field; the fields are {}", known.join(", "))))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A truth value, false when it is absent.
+    ///
+    /// # Errors
+    /// When it is there and neither true nor false.
+    pub fn flag(&self, field: &'static str) -> Result<bool, Problem> {
+        match self.get(field) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(Problem::field(field, "must be true or false")),
+        }
+    }
+
+    /// A list of 1 to `max_items` strings of 1 to `max_bytes` bytes, without repetitions.
+    ///
+    /// # Errors
+    /// When it is there and not such a list.
+    pub fn texts(
+        &self,
+        field: &'static str,
+        max_items: usize,
+        max_bytes: usize,
+    ) -> Result<Option<Vec<String>>, Problem> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let rule = || {
+            let rule = format!("must be a list of 1 to {max_items} different strings of 1 to {max_bytes} bytes");
+            Problem::field(field, rule)
+        };
+        let items = value.as_array().filter(|items| (1..=max_items).contains(&items.len())).ok_or_else(rule)?;
+        let mut seen = BTreeSet::new();
+        for item in items {
+            let text = item.as_str().filter(|text| (1..=max_bytes).contains(&text.len())).ok_or_else(rule)?;
+            if !seen.insert(text) {
+                return Err(rule());
+            }
+        }
+        Ok(Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()))
     }
 
     /// A whole number within `range`.

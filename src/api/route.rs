@@ -3,9 +3,10 @@
 use super::problem::{Code, Problem};
 use super::request::Method;
 use crate::image::ImageId;
+use crate::migrate::RunId;
 
 /// What a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// `POST /api/generate-image`
     GenerateImage,
@@ -23,6 +24,14 @@ pub enum Route {
     ServeImage(ImageId),
     /// `GET /api/migrate-images`
     MigrationStatus,
+    /// `POST /api/migrate-images`
+    MigrateImages,
+    /// `GET /api/migrate-images/runs/{id}`
+    DescribeRun(RunId),
+    /// `GET /api/migrate-images/runs/{id}/items`
+    RunItems(RunId),
+    /// `GET /api/migrate-images/runs/{id}/receipt`
+    RunReceipt(RunId),
     /// `GET /health`
     Health,
     /// `GET /metrics`
@@ -46,6 +55,9 @@ enum Resource {
     SignedUrl(ImageId),
     ImageBytes(ImageId),
     MigrateImages,
+    Run(RunId),
+    RunItems(RunId),
+    RunReceipt(RunId),
     Health,
     Metrics,
 }
@@ -57,6 +69,13 @@ impl Resource {
         Some(match parts {
             [Some("api"), Some("generate-image"), None, ..] => Self::GenerateImage,
             [Some("api"), Some("migrate-images"), None, ..] => Self::MigrateImages,
+            [Some("api"), Some("migrate-images"), Some("runs"), Some(id), None] => Self::Run(id.parse().ok()?),
+            [Some("api"), Some("migrate-images"), Some("runs"), Some(id), Some("items")] if segments.next().is_none() => {
+                Self::RunItems(id.parse().ok()?)
+            }
+            [Some("api"), Some("migrate-images"), Some("runs"), Some(id), Some("receipt")] if segments.next().is_none() => {
+                Self::RunReceipt(id.parse().ok()?)
+            }
             [Some("api"), Some("images"), None, ..] => Self::Images,
             [Some("api"), Some("images"), Some(id), None, ..] => Self::Image(id.parse().ok()?),
             [Some("api"), Some("images"), Some(id), Some("signed-url"), None] => Self::SignedUrl(id.parse().ok()?),
@@ -70,9 +89,14 @@ impl Resource {
     const fn methods(&self) -> &'static str {
         match self {
             Self::GenerateImage | Self::SignedUrl(_) => "POST, OPTIONS",
-            Self::Images => "GET, HEAD, POST, OPTIONS",
+            Self::Images | Self::MigrateImages => "GET, HEAD, POST, OPTIONS",
             Self::Image(_) => "GET, HEAD, DELETE, OPTIONS",
-            Self::ImageBytes(_) | Self::MigrateImages | Self::Health | Self::Metrics => "GET, HEAD, OPTIONS",
+            Self::ImageBytes(_)
+            | Self::Run(_)
+            | Self::RunItems(_)
+            | Self::RunReceipt(_)
+            | Self::Health
+            | Self::Metrics => "GET, HEAD, OPTIONS",
         }
     }
 }
@@ -85,7 +109,12 @@ impl Route {
     pub fn parse(method: Method, path: &str) -> Result<Self, Problem> {
         let Some(resource) = Resource::parse(path) else {
             let names_an_image = path.starts_with("/images/") || path.starts_with("/api/images/");
-            return Err(Problem::plain(if names_an_image { Code::ImageNotFound } else { Code::RouteNotFound }));
+            let names_a_run = path.starts_with("/api/migrate-images/runs/");
+            return Err(Problem::plain(match (names_an_image, names_a_run) {
+                (true, _) => Code::ImageNotFound,
+                (_, true) => Code::RunNotFound,
+                _ => Code::RouteNotFound,
+            }));
         };
         let reads = matches!(method, Method::Get | Method::Head);
         match (&resource, method) {
@@ -96,7 +125,11 @@ impl Route {
             (Resource::Image(id), Method::Delete) => Ok(Self::DeleteImage(*id)),
             (Resource::SignedUrl(id), Method::Post) => Ok(Self::SignImageUrl(*id)),
             (Resource::ImageBytes(id), _) if reads => Ok(Self::ServeImage(*id)),
+            (Resource::MigrateImages, Method::Post) => Ok(Self::MigrateImages),
             (Resource::MigrateImages, _) if reads => Ok(Self::MigrationStatus),
+            (Resource::Run(id), _) if reads => Ok(Self::DescribeRun(id.clone())),
+            (Resource::RunItems(id), _) if reads => Ok(Self::RunItems(id.clone())),
+            (Resource::RunReceipt(id), _) if reads => Ok(Self::RunReceipt(id.clone())),
             (Resource::Health, _) if reads => Ok(Self::Health),
             (Resource::Metrics, _) if reads => Ok(Self::Metrics),
             _ => Err(Problem::plain(Code::MethodNotAllowed).with_header("Allow", resource.methods())),
@@ -121,6 +154,10 @@ impl Route {
             | Self::DeleteImage(_)
             | Self::SignImageUrl(_)
             | Self::MigrationStatus
+            | Self::MigrateImages
+            | Self::DescribeRun(_)
+            | Self::RunItems(_)
+            | Self::RunReceipt(_)
             | Self::Metrics => Access::Token,
         }
     }
@@ -137,6 +174,10 @@ impl Route {
             Self::SignImageUrl(_) => "sign-image-url",
             Self::ServeImage(_) => "serve-image",
             Self::MigrationStatus => "migration-status",
+            Self::MigrateImages => "migrate-images",
+            Self::DescribeRun(_) => "describe-run",
+            Self::RunItems(_) => "run-items",
+            Self::RunReceipt(_) => "run-receipt",
             Self::Health => "health",
             Self::Metrics => "metrics",
         }
@@ -179,9 +220,9 @@ mod tests {
             ),
         ] {
             for method in methods {
-                let expected = routes.iter().find(|(allowed, _)| *allowed == method).map(|(_, route)| *route);
+                let expected = routes.iter().find(|(allowed, _)| *allowed == method).map(|(_, route)| route.clone());
                 let parsed = Route::parse(method, &path);
-                assert_eq!(parsed.as_ref().ok().copied(), expected, "{method:?} {path}");
+                assert_eq!(parsed.as_ref().ok().cloned(), expected, "{method:?} {path}");
                 if let Err(problem) = parsed {
                     assert_eq!(problem.code, Code::MethodNotAllowed);
                     assert!(problem.headers.iter().any(|(name, _)| *name == "Allow"));

@@ -21,6 +21,10 @@ const FINISH_DELETE: &str = "UPDATE stillstore_images \
     WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
 
 // A journal line names the key; without its image there is nothing left to roll back.
+const UNCOUNT_MOVE: &str = "UPDATE stillstore_move_counters SET items = items - 1 WHERE source = 'embedded' \
+    AND stage = (SELECT stage FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1) \
+    AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'deleted')";
+
 const FORGET_MOVE: &str = "DELETE FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1 \
     AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'deleted')";
 
@@ -83,7 +87,8 @@ impl Catalog {
         let finish = Statement::new(FINISH_DELETE).bind(id.to_string()).bind(version).bind(now.as_millis());
         let status = Statement::new(SELECT_STATUS).bind(id.to_string());
         let forget = Statement::new(FORGET_MOVE).bind(id.to_string());
-        let [_, _, status] = self.batch("finish_delete", [finish, forget, status]).await?;
+        let uncount = Statement::new(UNCOUNT_MOVE).bind(id.to_string());
+        let [_, _, _, status] = self.batch("finish_delete", [finish, uncount, forget, status]).await?;
         let row: Option<StatusRow> = status.first().map_err(CatalogError::during("finish_delete"))?;
         Ok(match row.map(|row| row.status) {
             None | Some(Status::Deleted) => DeleteFinished::Deleted,

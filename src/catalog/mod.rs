@@ -59,6 +59,12 @@ impl Catalog {
         Self { database }
     }
 
+    /// The database that it is in.
+    #[must_use]
+    pub fn database(&self) -> Rc<dyn Database> {
+        Rc::clone(&self.database)
+    }
+
     /// Runs `statements` as one round trip that `operation` stands for; one answer each.
     async fn batch<const COUNT: usize>(
         &self,

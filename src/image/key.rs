@@ -52,6 +52,15 @@ impl ObjectKey {
     }
 }
 
+impl ObjectKey {
+    /// The key of a record that is kept beside the images: `stillstore/{kind}/{name}.ndjson`, which no image has. `name` is one of
+    /// ours: hexadecimal digits.
+    #[must_use]
+    pub(crate) fn of_record(kind: &'static str, name: &str) -> Self {
+        Self(format!("stillstore/{kind}/{name}.ndjson"))
+    }
+}
+
 impl TryFrom<String> for ObjectKey {
     type Error = InvalidObjectKey;
 

@@ -10,10 +10,12 @@
 //! then written down item by item, and that item is skipped.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::Deserialize;
 
+use super::journal::{self, Stage};
 use super::ledger::{self, Advance, Ledger};
 use super::line::Line;
 use super::receipt;
@@ -220,7 +222,7 @@ impl Shift<'_> {
         statements.extend(count);
         let mut answers = self.batch(statements).await?;
         if let Some(counted) = answers.split_off(selects.min(answers.len())).first() {
-            self.run.progress.total = receipt::counted(counted)?;
+            self.run.progress.total = counted.first::<Count>()?.and_then(|count| count.items);
         }
         Ok(answers)
     }
@@ -297,6 +299,7 @@ impl Shift<'_> {
         let mut statements = ledger::advance(&advance)?;
         statements.extend(outcomes.iter().flat_map(|outcome| outcome.statements.iter().cloned()));
         statements.extend(totals(outcomes));
+        statements.extend(stages(&self.run.source, outcomes));
         let own = statements.len();
         statements.extend(selects.iter().cloned());
 
@@ -367,7 +370,7 @@ impl Shift<'_> {
             return Ok(());
         }
         self.settle(false).await?;
-        let receipt = receipt::write(&self.driver.ledger, &self.driver.bucket, &self.run, state).await?;
+        let receipt = receipt::write(&self.driver.ledger, &self.driver.bucket, &self.run).await?;
         let now = self.driver.runtime.now();
         let end = ledger::end(&self.run, &self.token, state, Some(&receipt), now)?;
         self.batch(vec![end, ledger::require_one_change(), ledger::delete_lines(&self.run.id)]).await?;
@@ -392,6 +395,11 @@ impl Shift<'_> {
         }
         self.driver.ledger.database().batch(statements).await
     }
+}
+
+#[derive(Deserialize)]
+struct Count {
+    items: Option<u64>,
 }
 
 /// Whether a row names an object.
@@ -425,6 +433,17 @@ fn uncertain(outcomes: &[Outcome]) -> impl Iterator<Item = InFlight> {
         let key = outcome.remove.as_ref().or(outcome.put.as_ref().filter(|_| outcome.uncertain))?;
         Some(InFlight { item: outcome.line.id().clone(), key: key.clone() })
     })
+}
+
+/// The journal counters' change, one statement a stage.
+fn stages(source: &str, outcomes: &[Outcome]) -> Vec<Statement> {
+    let mut changes = BTreeMap::<Stage, i64>::new();
+    for (left, reached) in outcomes.iter().map(|outcome| outcome.staged) {
+        left.into_iter().for_each(|stage| *changes.entry(stage).or_default() -= 1);
+        reached.into_iter().for_each(|stage| *changes.entry(stage).or_default() += 1);
+    }
+    let changes = changes.into_iter().filter(|(_, items)| *items != 0);
+    changes.map(|(stage, items)| journal::count_stage(source, stage, items)).collect()
 }
 
 /// The image counters' change, one statement a home.

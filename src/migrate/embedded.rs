@@ -127,6 +127,7 @@ impl MoveEmbedded {
                         size_bytes,
                         fallback: found.record.fallback_reason.is_some(),
                     }),
+                    staged: (None, Some(Stage::Moved)),
                     ..Outcome::only(line(Verdict::Moved))
                 }
             }

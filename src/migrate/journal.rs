@@ -1,5 +1,7 @@
 //! The journal of moves: what went where, and what the source's row said before.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::item::ItemId;
@@ -41,7 +43,7 @@ const NAMES: &str = "SELECT item_id FROM stillstore_moves \
     WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3 AND stage <> 'restored'";
 
 /// How far a move has gone. The text forms are part of the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// The source names the copy; the original is still in the database.
@@ -121,6 +123,32 @@ pub(super) fn set_stage(source: &str, entry: &Entry, stage: Stage, original: &se
 /// Drops an entry whose copy is gone too.
 pub(super) fn forget(source: &str, entry: &Entry) -> Statement {
     Statement::new(FORGET).bind(source).bind(entry.item.as_str()).bind(entry.key.as_str())
+}
+
+/// Counts entries that reached a stage, or left it.
+pub(super) fn count_stage(source: &str, stage: Stage, items: i64) -> Statement {
+    Statement::new(
+        "INSERT INTO stillstore_move_counters (source, stage, items) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (source, stage) DO UPDATE SET items = items + excluded.items",
+    )
+    .bind(source)
+    .bind(stage.as_str())
+    .bind(items)
+}
+
+/// How many entries of `source` are in each stage.
+pub(super) fn stages(source: &str) -> Statement {
+    Statement::new("SELECT stage, items FROM stillstore_move_counters WHERE source = ?1").bind(source)
+}
+
+/// The answer to [`stages`].
+pub(super) fn read_stages(answer: &QueryResult) -> Result<BTreeMap<Stage, u64>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Row {
+        stage: Stage,
+        items: u64,
+    }
+    Ok(answer.rows::<Row>()?.into_iter().map(|row| (row.stage, row.items)).collect())
 }
 
 /// Answers with a row when the source names the object.

@@ -13,6 +13,7 @@ mod copy;
 mod driver;
 mod embedded;
 mod embedded_originals;
+mod engine;
 pub mod item;
 mod journal;
 mod json_text;
@@ -29,6 +30,7 @@ mod walk;
 
 pub use driver::{Budget, Driver};
 pub use embedded::EMBEDDED;
+pub use engine::{Engine, Patience, Settings, Totals};
 pub use item::{InvalidItemId, ItemId};
 pub use ledger::{BeginError, Ledger, SliceLines};
 pub use line::{Line, Verdict};

@@ -36,8 +36,8 @@ impl RunId {
 
     /// Where the run's receipt goes.
     #[must_use]
-    pub fn receipt_key(&self) -> Option<ObjectKey> {
-        ObjectKey::try_from(format!("stillstore/receipts/{self}.ndjson")).ok()
+    pub fn receipt_key(&self) -> ObjectKey {
+        ObjectKey::of_record("receipts", &self.0)
     }
 }
 
@@ -175,6 +175,9 @@ pub struct Parameters {
     /// Does not wait for the retention period.
     #[serde(default)]
     pub force: bool,
+    /// Images that fell back only.
+    #[serde(default)]
+    pub fallback_only: bool,
     /// Items moved by this run only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_by: Option<RunId>,
@@ -235,6 +238,16 @@ pub struct Operations {
     pub d1_calls: u64,
     /// Statements.
     pub d1_queries: u64,
+}
+
+impl Operations {
+    /// R2 class A operations for each image that moves: its put.
+    pub const R2_CLASS_A_PER_MOVE: u64 = 1;
+    /// D1 rows read for each image that moves, at most: its row, its chunk, its row again.
+    pub const D1_ROWS_READ_PER_MOVE: u64 = 3;
+    /// D1 rows written for each image that moves, at most: its row, an index entry of it, the journal's entry; a fourth is its share
+    /// of what a slice writes.
+    pub const D1_ROWS_WRITTEN_PER_MOVE: u64 = 4;
 }
 
 impl Add for Operations {

@@ -1,6 +1,7 @@
 //! What a slice is made of, whatever the action.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::item::ItemId;
+use super::journal::Stage;
 use super::ledger::{self, Ledger};
 use super::line::{Line, Verdict};
 use super::run::{InFlight, Operations, Run};
@@ -68,13 +70,15 @@ pub struct Outcome {
     pub counted: Option<Counted>,
     /// Bytes of database that become free.
     pub freed_bytes: u64,
+    /// What the statements change in the journal: the stage that the item leaves, and the one that it reaches.
+    pub staged: (Option<Stage>, Option<Stage>),
 }
 
 impl Outcome {
     /// An outcome that changes no row.
     #[must_use]
     pub const fn only(line: Line) -> Self {
-        Self { line, statements: Vec::new(), put: None, uncertain: false, remove: None, counted: None, freed_bytes: 0 }
+        Self { line, statements: Vec::new(), put: None, uncertain: false, remove: None, counted: None, freed_bytes: 0, staged: (None, None) }
     }
 }
 
@@ -123,6 +127,32 @@ pub enum Interruption {
     /// Nothing of this run can succeed, for a reason with a stable word.
     Hopeless { reason: &'static str, detail: String },
 }
+
+impl Interruption {
+    /// The kind as a short kebab-case word.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::LeaseLost => "lease-lost",
+            Self::Database(_) => "database-unavailable",
+            Self::Bucket { .. } => BUCKET_UNAVAILABLE,
+            Self::Hopeless { reason, .. } => reason,
+        }
+    }
+}
+
+impl fmt::Display for Interruption {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeaseLost => formatter.write_str("another worker has the run, or it is not running"),
+            Self::Database(error) => error.fmt(formatter),
+            Self::Bucket { detail } => write!(formatter, "the bucket took nothing: {detail}"),
+            Self::Hopeless { reason, detail } => write!(formatter, "{reason}: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for Interruption {}
 
 impl From<DatabaseError> for Interruption {
     fn from(error: DatabaseError) -> Self {

@@ -120,7 +120,8 @@ impl Walk {
             None => journal::set_stage(&run.source, entry, Stage::Restored, &change.original),
         });
         statements.push(require_one_change());
-        Ok(Ok(Outcome { statements, remove, counted: change.counted, ..Outcome::only(line(Verdict::Restored)) }))
+        let staged = (Some(entry.stage), remove.is_none().then_some(Stage::Restored));
+        Ok(Ok(Outcome { statements, remove, counted: change.counted, staged, ..Outcome::only(line(Verdict::Restored)) }))
     }
 
     /// An item that was restored before and left its copy.
@@ -130,7 +131,8 @@ impl Walk {
         }
         let line = Line::skipped(id, "copy-removed", "it was restored before; its copy is removed now");
         let statements = vec![journal::forget(&run.source, entry), require_one_change()];
-        Ok(Outcome { statements, remove: Some(entry.key.clone()), ..Outcome::only(line) })
+        let staged = (Some(entry.stage), None);
+        Ok(Outcome { statements, remove: Some(entry.key.clone()), staged, ..Outcome::only(line) })
     }
 
     async fn clean(
@@ -170,7 +172,8 @@ impl Walk {
         statements.push(journal::set_stage(&run.source, entry, Stage::Cleaned, &change.original));
         statements.push(require_one_change());
         let freed_bytes = change.freed_bytes;
-        Ok(Ok(Outcome { statements, freed_bytes, ..Outcome::only(line(Verdict::Cleaned)) }))
+        let staged = (Some(Stage::Moved), Some(Stage::Cleaned));
+        Ok(Ok(Outcome { statements, freed_bytes, staged, ..Outcome::only(line(Verdict::Cleaned)) }))
     }
 }
 

@@ -54,7 +54,7 @@ async fn answer(request: IncomingRequest, env: &JsValue) -> OutgoingResponse {
 
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    app::app(env.as_ref()).library("cron").sweep().await;
+    app::app(env.as_ref()).tick().await;
 }
 
 // The macro panics on an error, so that there is none.

@@ -1,0 +1,322 @@
+//! `POST /api/migrate-images`: one action a request.
+
+use serde::Serialize;
+
+use super::request::JsonObject;
+use super::run_body::{ResultBody, RunBody};
+use super::{Code, Exchange, Problem, Request, Response};
+use crate::migrate::item::ITEM_ID_MAX_BYTES;
+use crate::migrate::{
+    Action, BeginError, EMBEDDED, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId, State,
+};
+
+/// Every action, as callers write them.
+pub(super) const ACTIONS: [&str; 11] = [
+    "migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup",
+];
+
+const FIELDS: [&str; 15] = [
+    "action",
+    "source",
+    "batchSize",
+    "concurrency",
+    "dryRun",
+    "imageIds",
+    "background",
+    "runId",
+    "checkIntegrity",
+    "sampleSize",
+    "deleteFromR2",
+    "force",
+    "confirmRunId",
+    "fallbackOnly",
+    "continue",
+];
+
+/// Most ids in a request: each is at most 512 bytes, so that they fit in a JSON body and in a row.
+const MAX_IDS: usize = 1_000;
+/// Most items in a sample: the run's row holds their ids.
+const MAX_SAMPLE: u64 = 1_000;
+const MAX_BATCH_SIZE: u64 = 100;
+const MAX_CONCURRENCY: u64 = 16;
+
+/// What a request asks for.
+enum Command {
+    Begin { action: Action, source: String, parameters: Box<Parameters>, background: bool },
+    Control { control: Control, run_id: Option<RunId> },
+    Stats,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Control {
+    Status,
+    Pause,
+    Resume,
+    Cancel,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'run> {
+    success: bool,
+    action: &'static str,
+    dry_run: bool,
+    /// Whether the run has ended.
+    done: bool,
+    run_id: &'run RunId,
+    state: State,
+    source: &'run str,
+    /// Whether the run goes on without the caller.
+    background: bool,
+    /// How to go on, in words; absent when there is nothing more to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    result: ResultBody<'run>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ControlAnswer<'run> {
+    success: bool,
+    action: &'static str,
+    dry_run: bool,
+    run_id: &'run RunId,
+    state: State,
+    result: RunBody<'run>,
+}
+
+impl Exchange<'_> {
+    /// Runs one action:
+    ///
+    /// 1. check every field;
+    /// 2. write the run down, which refuses a second one over the same source;
+    /// 3. work on it until it ends or this request has done its part, or leave it to the queue at once;
+    /// 4. say how it went, and how it goes on.
+    pub(super) async fn migrate_images(&self, mut request: Request) -> Result<Response, Problem> {
+        let fields = request.json_object().await?;
+        match self.parse_command(&fields, &request)? {
+            Command::Begin { action, source, parameters, background } => {
+                self.begin_run(action, &source, *parameters, background).await
+            }
+            Command::Control { control, run_id } => self.control_run(control, run_id).await,
+            Command::Stats => self.migration_statistics().await,
+        }
+    }
+
+    async fn begin_run(
+        &self,
+        action: Action,
+        source: &str,
+        parameters: Parameters,
+        background: bool,
+    ) -> Result<Response, Problem> {
+        let engine = self.engine()?;
+        let run = match engine.begin(action, source, parameters).await {
+            Ok(run) => run,
+            Err(BeginError::Busy(holder)) => {
+                let detail = format!("the run {} ({}) is {}", holder.id, holder.action.as_str(), holder.state.as_str());
+                return Err(Problem::new(Code::RunInProgress, detail).about_run(&holder.id));
+            }
+            Err(BeginError::Database(error)) => return Err(error.into()),
+        };
+        if background {
+            engine.hand_on(&run).await;
+            return Ok(self.answer_run(&run, true));
+        }
+        self.work_for_caller(&run.id).await
+    }
+
+    /// Works on a run while the caller waits.
+    async fn work_for_caller(&self, id: &RunId) -> Result<Response, Problem> {
+        let engine = self.engine()?;
+        match engine.work(id, Patience::Caller).await {
+            Ok(run) => {
+                if run.state == State::Running {
+                    engine.hand_on(&run).await;
+                }
+                Ok(self.answer_run(&run, run.state == State::Running))
+            }
+            Err(Interruption::LeaseLost) => {
+                let run = engine.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
+                Ok(self.answer_run(&run, !run.state.is_final()))
+            }
+            Err(Interruption::Bucket { detail }) => Err(self.left(id, Code::StorageUnavailable).because(&detail)),
+            Err(Interruption::Database(error)) => {
+                let problem = Problem::from(error);
+                Err(self.left(id, problem.code).because(&problem.cause.unwrap_or_default()))
+            }
+            Err(Interruption::Hopeless { reason, detail }) => {
+                Err(Problem::new(Code::InternalError, reason).about_run(id).because(&detail))
+            }
+        }
+    }
+
+    /// A run that stopped for want of a service and is taken up again.
+    fn left(&self, id: &RunId, code: Code) -> Problem {
+        let detail = format!("{}; the run {id} is taken up again by itself, nothing of it is lost", code.title());
+        Problem::new(code, detail).about_run(id)
+    }
+
+    async fn control_run(&self, control: Control, run_id: Option<RunId>) -> Result<Response, Problem> {
+        let engine = self.engine()?;
+        let run = match &run_id {
+            Some(id) => engine.find(id).await?,
+            None => engine.latest().await?,
+        };
+        let run = run.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
+        let changed = match control {
+            Control::Status => None,
+            _ if run.state.is_final() => {
+                let detail = format!("the run {} is {}", run.id, run.state.as_str());
+                return Err(Problem::new(Code::RunEnded, detail).about_run(&run.id));
+            }
+            Control::Pause => engine.request(&run.id, Requested::Pause).await?,
+            Control::Cancel => engine.request(&run.id, Requested::Cancel).await?,
+            Control::Resume => engine.resume(&run.id).await?,
+        };
+        let run = changed.unwrap_or(run);
+        if control == Control::Resume {
+            engine.hand_on(&run).await;
+        }
+        let action = control.as_str();
+        let body = ControlAnswer {
+            success: true,
+            action,
+            dry_run: run.parameters.dry_run,
+            run_id: &run.id,
+            state: run.state,
+            result: RunBody::new(&run),
+        };
+        Ok(Response::json(200, &body))
+    }
+
+    fn answer_run(&self, run: &Run, background: bool) -> Response {
+        let done = run.state.is_final();
+        let next = (!done).then(|| self.next_step(run));
+        let body = Answer {
+            success: run.progress.failures() == 0 && !matches!(run.state, State::Failed | State::Cancelled),
+            action: run.action.as_str(),
+            dry_run: run.parameters.dry_run,
+            done,
+            run_id: &run.id,
+            state: run.state,
+            source: &run.source,
+            background,
+            next,
+            result: ResultBody::new(run),
+        };
+        Response::json(if background { 202 } else { 200 }, &body)
+    }
+
+    fn next_step(&self, run: &Run) -> String {
+        let id = &run.id;
+        if run.state == State::Paused {
+            return format!("The run is paused: POST {{\"action\":\"resume\",\"runId\":\"{id}\"}} lets it go on.");
+        }
+        let by = if self.app.runs.is_some() { "the queue" } else { "the cron event, every ten minutes" };
+        format!("The run goes on by {by}: GET /api/migrate-images/runs/{id} shows how far it is.")
+    }
+
+    fn parse_command(&self, fields: &JsonObject, request: &Request) -> Result<Command, Problem> {
+        let action = fields.text("action")?.unwrap_or_default();
+        if !ACTIONS.contains(&action) {
+            return Err(Problem::field("action", format!("must be one of {}", ACTIONS.join(", "))));
+        }
+        fields.require_only(&FIELDS)?;
+        let run_id = run_id(fields, "runId")?;
+        let control = |control| Ok(Command::Control { control, run_id: run_id.clone() });
+        let begin = match action {
+            "status" => return control(Control::Status),
+            "pause" => return control(Control::Pause),
+            "resume" => return control(Control::Resume),
+            "cancel" => return control(Control::Cancel),
+            "stats" => return Ok(Command::Stats),
+            "validate" => Action::Validate,
+            "rollback" => Action::Rollback,
+            "cleanup" => Action::Cleanup,
+            "backup" => Action::Backup,
+            "restore" => Action::Restore,
+            _ => Action::Migrate,
+        };
+        let source = fields.text("source")?.unwrap_or(EMBEDDED).to_owned();
+        self.require_source(&source)?;
+        let parameters = Box::new(self.parse_parameters(fields, request, begin, run_id)?);
+        Ok(Command::Begin { action: begin, source, parameters, background: fields.flag("background")? })
+    }
+
+    fn require_source(&self, source: &str) -> Result<(), Problem> {
+        let sources = [EMBEDDED];
+        if sources.contains(&source) {
+            return Ok(());
+        }
+        Err(Problem::field("source", format!("must be one of {}", sources.join(", "))))
+    }
+
+    fn parse_parameters(
+        &self,
+        fields: &JsonObject,
+        request: &Request,
+        action: Action,
+        run_id: Option<RunId>,
+    ) -> Result<Parameters, Problem> {
+        let config = &self.app.config;
+        let small = |field, max, default: u16| {
+            let number = fields.whole_number(field, 1..=max)?;
+            Ok::<_, Problem>(number.and_then(|number| u16::try_from(number).ok()).unwrap_or(default))
+        };
+        let force = fields.flag("force")?;
+        if force {
+            require_confirmation(action, run_id.as_ref(), run_id_field(fields, "confirmRunId")?.as_ref())?;
+        }
+        Ok(Parameters {
+            dry_run: fields.flag("dryRun")?,
+            batch_size: small("batchSize", MAX_BATCH_SIZE, config.migration_batch_size)?,
+            concurrency: small("concurrency", MAX_CONCURRENCY, config.migration_concurrency)?,
+            item_ids: fields.texts("imageIds", MAX_IDS, ITEM_ID_MAX_BYTES)?,
+            check_integrity: fields.flag("checkIntegrity")?,
+            sample_size: fields
+                .whole_number("sampleSize", 1..=MAX_SAMPLE)?
+                .and_then(|size| u32::try_from(size).ok()),
+            delete_from_r2: fields.flag("deleteFromR2")?,
+            force,
+            fallback_only: fields.flag("fallbackOnly")?,
+            moved_by: run_id.filter(|_| action == Action::Cleanup),
+            public_base: match &config.r2_public_url {
+                Some(url) => PublicBase::Bucket(url.clone()),
+                None => PublicBase::Worker(request.origin.clone()),
+            },
+            backup: None,
+        })
+    }
+}
+
+impl Control {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// Originals that are dropped before their time are those of one run, which the caller names twice.
+fn require_confirmation(action: Action, run: Option<&RunId>, confirmed: Option<&RunId>) -> Result<(), Problem> {
+    if action != Action::Cleanup {
+        return Err(Problem::field("force", "is for cleanup"));
+    }
+    let Some(run) = run else {
+        return Err(Problem::field("runId", "must name the run whose originals are to be dropped before their time"));
+    };
+    if confirmed == Some(run) { Ok(()) } else { Err(Problem::field("confirmRunId", "must repeat runId")) }
+}
+
+fn run_id(fields: &JsonObject, field: &'static str) -> Result<Option<RunId>, Problem> {
+    run_id_field(fields, field)
+}
+
+fn run_id_field(fields: &JsonObject, field: &'static str) -> Result<Option<RunId>, Problem> {
+    let Some(text) = fields.text(field)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| Problem::field(field, "must be 32 lower-case hexadecimal digits"))
+}

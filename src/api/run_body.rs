@@ -1,0 +1,276 @@
+//! Runs as callers see them.
+
+use serde::Serialize;
+
+use crate::migrate::line::{Line, Verdict};
+use crate::migrate::{Action, Operations, Progress, ReceiptInfo, Run, RunId, State};
+use crate::prices;
+
+/// A run.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RunBody<'run> {
+    id: &'run RunId,
+    action: Action,
+    source: &'run str,
+    dry_run: bool,
+    state: State,
+    progress: ProgressBody,
+    result: ResultBody<'run>,
+    created_at: String,
+    updated_at: String,
+    finished_at: Option<String>,
+    receipt: Option<&'run ReceiptInfo>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProgressBody {
+    /// `null` when the source could not say.
+    total: Option<u64>,
+    done: u64,
+    succeeded: u64,
+    failed: u64,
+    skipped: u64,
+    bytes: u64,
+}
+
+/// What came of a run, in the words of its action.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum ResultBody<'run> {
+    Migrate(MigrateBody<'run>),
+    Validate(ValidateBody<'run>),
+    Rollback(RollbackBody<'run>),
+    Cleanup(CleanupBody<'run>),
+    Backup(BackupBody<'run>),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MigrateBody<'run> {
+    success: bool,
+    total: u64,
+    migrated: u64,
+    failed: u64,
+    skipped: u64,
+    errors: Vec<ErrorBody<'run>>,
+    warnings: &'run [String],
+    /// Milliseconds at work.
+    duration: u64,
+    dry_run: bool,
+    bytes: u64,
+    operations: OperationsBody,
+    estimated_cost_usd: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ValidateBody<'run> {
+    is_valid: bool,
+    total_checked: u64,
+    valid: u64,
+    invalid: u64,
+    missing: Vec<ErrorBody<'run>>,
+    corrupted: Vec<ErrorBody<'run>>,
+    orphaned: Vec<ErrorBody<'run>>,
+    errors: Vec<ErrorBody<'run>>,
+    warnings: &'run [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RollbackBody<'run> {
+    success: bool,
+    total: u64,
+    rolled_back: u64,
+    failed: u64,
+    skipped: u64,
+    errors: Vec<ErrorBody<'run>>,
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CleanupBody<'run> {
+    success: bool,
+    total: u64,
+    cleaned: u64,
+    kept: u64,
+    failed: u64,
+    skipped: u64,
+    errors: Vec<ErrorBody<'run>>,
+    freed_bytes: u64,
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BackupBody<'run> {
+    success: bool,
+    total: u64,
+    saved: u64,
+    restored: u64,
+    failed: u64,
+    skipped: u64,
+    errors: Vec<ErrorBody<'run>>,
+    bytes: u64,
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct ErrorBody<'run> {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'run str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'run str>,
+}
+
+/// What a migration asks of the stores, as they bill it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OperationsBody {
+    #[serde(rename = "r2ClassA")]
+    r2_class_a: u64,
+    #[serde(rename = "r2ClassB")]
+    r2_class_b: u64,
+    d1_rows_read: u64,
+    d1_rows_written: u64,
+}
+
+impl<'run> RunBody<'run> {
+    /// The run as it is now.
+    pub fn new(run: &'run Run) -> Self {
+        let progress = &run.progress;
+        let (failed, skipped) = (progress.failures(), progress.of(Verdict::Skipped));
+        Self {
+            id: &run.id,
+            action: run.action,
+            source: &run.source,
+            dry_run: run.parameters.dry_run,
+            state: run.state,
+            progress: ProgressBody {
+                total: progress.total,
+                done: progress.done(),
+                succeeded: progress.done() - failed - skipped,
+                failed,
+                skipped,
+                bytes: progress.bytes,
+            },
+            result: ResultBody::new(run),
+            created_at: run.created_at.to_iso8601(),
+            updated_at: run.updated_at.to_iso8601(),
+            finished_at: run.finished_at.map(crate::runtime::Timestamp::to_iso8601),
+            receipt: run.receipt.as_ref(),
+        }
+    }
+}
+
+impl<'run> ResultBody<'run> {
+    /// What came of the run so far.
+    pub fn new(run: &'run Run) -> Self {
+        let progress = &run.progress;
+        let (failed, skipped) = (progress.failures(), progress.of(Verdict::Skipped));
+        let success = failed == 0 && !matches!(run.state, State::Failed | State::Cancelled);
+        let total = progress.total.unwrap_or_else(|| progress.done());
+        let dry_run = run.parameters.dry_run;
+        let errors = findings(progress, Verdict::Failed);
+        match run.action {
+            Action::Migrate => {
+                let migrated = progress.of(if dry_run { Verdict::WouldMove } else { Verdict::Moved });
+                let operations = OperationsBody::of_moves(migrated);
+                Self::Migrate(MigrateBody {
+                    success,
+                    total,
+                    migrated,
+                    failed,
+                    skipped,
+                    errors,
+                    warnings: &progress.warnings,
+                    duration: progress.active_ms,
+                    dry_run,
+                    bytes: progress.bytes,
+                    estimated_cost_usd: operations.cost_usd(),
+                    operations,
+                })
+            }
+            Action::Validate => Self::Validate(ValidateBody {
+                is_valid: success && progress.of(Verdict::Orphaned) == 0 && run.state == State::Completed,
+                total_checked: progress.of(Verdict::Valid) + failed,
+                valid: progress.of(Verdict::Valid),
+                invalid: failed,
+                missing: findings(progress, Verdict::Missing),
+                corrupted: findings(progress, Verdict::Corrupted),
+                orphaned: findings(progress, Verdict::Orphaned),
+                errors,
+                warnings: &progress.warnings,
+            }),
+            Action::Rollback => Self::Rollback(RollbackBody {
+                success,
+                total,
+                rolled_back: progress.of(if dry_run { Verdict::WouldRestore } else { Verdict::Restored }),
+                failed,
+                skipped,
+                errors: all_findings(progress),
+                dry_run,
+            }),
+            Action::Cleanup => Self::Cleanup(CleanupBody {
+                success,
+                total,
+                cleaned: progress.of(if dry_run { Verdict::WouldClean } else { Verdict::Cleaned }),
+                kept: progress.of(Verdict::Kept),
+                failed,
+                skipped,
+                errors: all_findings(progress),
+                freed_bytes: progress.freed_bytes,
+                dry_run,
+            }),
+            Action::Backup | Action::Restore => Self::Backup(BackupBody {
+                success,
+                total,
+                saved: progress.of(Verdict::Saved),
+                restored: progress.of(if dry_run { Verdict::WouldRestore } else { Verdict::Restored }),
+                failed,
+                skipped,
+                errors: all_findings(progress),
+                bytes: progress.bytes,
+                dry_run,
+            }),
+        }
+    }
+}
+
+impl OperationsBody {
+    /// What moving so many images takes: the most that one takes, which `tests/workerd/migrate-costs.test.ts` measures.
+    const fn of_moves(images: u64) -> Self {
+        Self {
+            r2_class_a: images * Operations::R2_CLASS_A_PER_MOVE,
+            r2_class_b: 0,
+            d1_rows_read: images * Operations::D1_ROWS_READ_PER_MOVE,
+            d1_rows_written: images * Operations::D1_ROWS_WRITTEN_PER_MOVE,
+        }
+    }
+
+    /// In dollars at list prices, without what is free each month.
+    fn cost_usd(&self) -> f64 {
+        prices::R2_CLASS_A.of(self.r2_class_a)
+            + prices::R2_CLASS_B.of(self.r2_class_b)
+            + prices::D1_ROWS_READ.of(self.d1_rows_read)
+            + prices::D1_ROWS_WRITTEN.of(self.d1_rows_written)
+    }
+}
+
+fn all_findings(progress: &Progress) -> Vec<ErrorBody<'_>> {
+    progress.findings.iter().map(ErrorBody::new).collect()
+}
+
+fn findings(progress: &Progress, verdict: Verdict) -> Vec<ErrorBody<'_>> {
+    progress.findings.iter().filter(|line| line.verdict() == verdict).map(ErrorBody::new).collect()
+}
+
+impl<'run> ErrorBody<'run> {
+    fn new(line: &'run Line) -> Self {
+        Self { id: line.id().to_string(), reason: line.reason(), detail: line.detail() }
+    }
+}

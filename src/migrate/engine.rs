@@ -1,0 +1,296 @@
+//! What can be asked of the migration: begin a run, work on it, look at it, stop it.
+
+use std::rc::Rc;
+
+use super::copy::Copier;
+use super::driver::{Budget, Driver};
+use super::embedded::{EMBEDDED, MoveEmbedded};
+use super::embedded_originals::EmbeddedOriginals;
+use super::journal::{self, Stage};
+use super::ledger::{BeginError, Ledger, SliceLines};
+use super::originals::Copies;
+use super::run::{Action, Parameters, Progress, Requested, Run, RunId, State};
+use super::slice::{Interruption, SLICE_MS, Work};
+use super::validate::Validate;
+use super::walk::{Purpose, Walk};
+use crate::queue::{RunMessage, RunQueue};
+use crate::runtime::{Runtime, Timestamp};
+use crate::sql::{Database, DatabaseError};
+use crate::store::{EmbeddedStore, ImageStore};
+use crate::telemetry::{Event, Recorder};
+
+/// Runs that a cron event takes up at once; the next event takes up the others.
+const TAKEN_UP: u16 = 10;
+
+const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// What the configuration says of migrations.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The bucket has a public domain: whoever knows a key can read the object.
+    pub bucket_is_public: bool,
+    /// Whether a generated image's object carries its prompt.
+    pub prompt_in_metadata: bool,
+    /// How long a call to the bucket may take.
+    pub timeout_ms: u64,
+    /// How long an original stays after its move.
+    pub retention_days: u16,
+    /// Statements and store operations of one invocation.
+    pub operations_per_invocation: u64,
+}
+
+/// The migration engine, for the length of one invocation.
+pub struct Engine {
+    pub database: Rc<dyn Database>,
+    pub bucket: Rc<dyn ImageStore>,
+    pub embedded: Rc<EmbeddedStore>,
+    pub runtime: Rc<dyn Runtime>,
+    pub recorder: Recorder,
+    /// Keeps runs going; without it, cron does.
+    pub queue: Option<Rc<dyn RunQueue>>,
+    pub settings: Settings,
+}
+
+/// How far a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Items whose original is still in the database.
+    pub moved: u64,
+    /// Items whose original is not.
+    pub cleaned: u64,
+    /// Items that the latest migration could not move.
+    pub failed: u64,
+}
+
+/// Which part of a run's life somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// A caller waits for the answer.
+    Caller,
+    /// Nobody does.
+    Background,
+}
+
+impl Patience {
+    /// How long slices begin, in milliseconds: a caller's connection, and a Worker after its answer, have about 30 seconds; a queue's
+    /// consumer has 15 minutes, of which one is enough to keep the queue's own work negligible.
+    const fn millis(self) -> i64 {
+        match self {
+            Self::Caller => 15_000,
+            Self::Background => 60_000,
+        }
+    }
+}
+
+impl Engine {
+    fn ledger(&self) -> Ledger {
+        Ledger::new(Rc::clone(&self.database))
+    }
+
+    /// Writes down a new run over `source`, which [`Engine::work`] then works on.
+    ///
+    /// # Errors
+    /// [`BeginError::Busy`] when another run changes the same source.
+    pub async fn begin(&self, action: Action, source: &str, parameters: Parameters) -> Result<Run, BeginError> {
+        let now = self.runtime.now();
+        let run = Run {
+            id: RunId::from_random_bytes(self.runtime.random_bytes()),
+            action,
+            source: source.to_owned(),
+            parameters,
+            state: State::Running,
+            requested: None,
+            progress: Progress::default(),
+            cursor: None,
+            in_flight: Vec::new(),
+            slices: 0,
+            lease_token: None,
+            lease_expires_at: Timestamp::from_millis(0),
+            receipt: None,
+            created_at: now,
+            updated_at: now,
+            finished_at: None,
+        };
+        self.ledger().begin(&run).await?;
+        Ok(run)
+    }
+
+    /// Works on a run until it ends, is told to stop, or this invocation has done its part; answers with the run as it is then.
+    ///
+    /// # Errors
+    /// [`Interruption`] when the run goes on elsewhere or later.
+    pub async fn work(&self, id: &RunId, patience: Patience) -> Result<Run, Interruption> {
+        let started_at = self.runtime.now();
+        let driver = Driver {
+            ledger: self.ledger(),
+            runtime: Rc::clone(&self.runtime),
+            bucket: Rc::clone(&self.bucket),
+            lease_ms: self.lease_ms(),
+        };
+        let budget = Budget {
+            until: started_at.plus_millis(patience.millis()),
+            operations: self.settings.operations_per_invocation,
+        };
+        let worked = driver.drive(id, |run| self.work_of(run), budget).await;
+        self.recorder.record(&Event::Run {
+            run_id: id.to_string(),
+            outcome: match &worked {
+                Ok(run) => run.state.as_str(),
+                Err(interruption) => interruption.code(),
+            },
+            items: worked.as_ref().map_or(0, |run| run.progress.done()),
+            failures: worked.as_ref().map_or(0, |run| run.progress.failures()),
+            duration_ms: self.runtime.now().millis_since(started_at),
+            cause: worked.as_ref().err().map(ToString::to_string),
+        });
+        worked
+    }
+
+    /// A slice's time, and twice the slowest call that it may wait for behind that.
+    fn lease_ms(&self) -> i64 {
+        i64::try_from(SLICE_MS + 2 * self.settings.timeout_ms + 30_000).unwrap_or(i64::MAX)
+    }
+
+    /// Has the queue go on with a run; without a queue, or when it does not take the message, cron does.
+    pub async fn hand_on(&self, run: &Run) {
+        let Some(queue) = &self.queue else { return };
+        let message = RunMessage { run_id: run.id.to_string(), source: run.source.clone() };
+        if let Err(cause) = queue.send(&message).await {
+            self.recorder.record(&Event::HandOn { run_id: message.run_id, cause });
+        }
+    }
+
+    /// Works on a run as far as one invocation goes, and has the queue go on with the rest. False when the same should be tried
+    /// again.
+    pub async fn work_on(&self, id: &RunId) -> bool {
+        match self.work(id, Patience::Background).await {
+            Ok(run) => {
+                if run.state == State::Running {
+                    self.hand_on(&run).await;
+                }
+                true
+            }
+            Err(Interruption::LeaseLost | Interruption::Hopeless { .. }) => true,
+            Err(Interruption::Database(_) | Interruption::Bucket { .. }) => false,
+        }
+    }
+
+    /// Takes up runs whose worker is gone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take_up(&self) -> Result<(), DatabaseError> {
+        for run in self.ledger().without_worker(self.runtime.now(), TAKEN_UP).await? {
+            if self.queue.is_some() {
+                self.hand_on(&run).await;
+            } else {
+                self.work_on(&run.id).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// A run by its id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find(&self, id: &RunId) -> Result<Option<Run>, DatabaseError> {
+        self.ledger().find(id).await
+    }
+
+    /// The run that began last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest(&self) -> Result<Option<Run>, DatabaseError> {
+        Ok(self.ledger().latest(1).await?.pop())
+    }
+
+    /// How far `source` is, at a cost that does not grow with it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn totals(&self, source: &str) -> Result<Totals, DatabaseError> {
+        let ledger = self.ledger();
+        let stages = journal::read_stages(&self.database.run(journal::stages(source)).await?)?;
+        let latest = ledger.latest_migration(source).await?;
+        Ok(Totals {
+            moved: stages.get(&Stage::Moved).copied().unwrap_or(0),
+            cleaned: stages.get(&Stage::Cleaned).copied().unwrap_or(0),
+            failed: latest.map_or(0, |run| run.progress.failures()),
+        })
+    }
+
+    /// Asks for a pause or the end of a run, which takes effect with its next slice; says what the run is then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn request(&self, id: &RunId, what: Requested) -> Result<Option<Run>, DatabaseError> {
+        self.ledger().request(id, what, self.runtime.now()).await
+    }
+
+    /// Lets a paused run go on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn resume(&self, id: &RunId) -> Result<Option<Run>, DatabaseError> {
+        self.ledger().resume(id, self.runtime.now()).await
+    }
+
+    /// What a run that has not ended did in the slices after `after`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lines(&self, id: &RunId, after: i64, limit: u16) -> Result<Vec<SliceLines>, DatabaseError> {
+        self.ledger().lines(id, after, limit).await
+    }
+
+    /// What a run is to do with its items.
+    fn work_of(&self, run: &Run) -> Result<Box<dyn Work>, Interruption> {
+        if run.source != EMBEDDED {
+            let detail = format!("{} is not in MIGRATION_SOURCES", run.source);
+            return Err(Interruption::Hopeless { reason: "source-unknown", detail });
+        }
+        let originals = Box::new(EmbeddedOriginals {
+            embedded: Rc::clone(&self.embedded),
+            prompt_in_metadata: self.settings.prompt_in_metadata,
+        });
+        Ok(match run.action {
+            Action::Migrate => Box::new(MoveEmbedded {
+                copier: self.copier(),
+                embedded: Rc::clone(&self.embedded),
+                bucket_is_public: self.settings.bucket_is_public,
+                prompt_in_metadata: self.settings.prompt_in_metadata,
+                fallback_only: run.parameters.fallback_only,
+            }),
+            Action::Rollback => {
+                Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Rollback })
+            }
+            Action::Cleanup => {
+                let retention_ms = i64::from(self.settings.retention_days) * MILLIS_PER_DAY;
+                let moved_until = run.created_at.plus_millis(-retention_ms);
+                Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Cleanup { moved_until } })
+            }
+            Action::Validate => Box::new(Validate { copies: self.copies() }),
+            Action::Backup | Action::Restore => {
+                return Err(Interruption::Hopeless { reason: "not-there", detail: String::new() });
+            }
+        })
+    }
+
+    fn copier(&self) -> Copier {
+        Copier {
+            bucket: Rc::clone(&self.bucket),
+            runtime: Rc::clone(&self.runtime),
+            timeout_ms: self.settings.timeout_ms,
+        }
+    }
+
+    fn copies(&self) -> Copies {
+        Copies {
+            bucket: Rc::clone(&self.bucket),
+            runtime: Rc::clone(&self.runtime),
+            timeout_ms: self.settings.timeout_ms,
+        }
+    }
+}
