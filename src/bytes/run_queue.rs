@@ -66,3 +66,31 @@ impl RunQueue {
         Some(taken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue_of(runs: &[&[u8]]) -> RunQueue {
+        let mut queue = RunQueue::default();
+        for run in runs {
+            queue.push(run.to_vec().into());
+        }
+        queue
+    }
+
+    #[test]
+    fn runs_of_any_length_come_off_in_order() {
+        for max_bytes in 1..=8 {
+            let mut queue = queue_of(&[b"", b"ab", b"", b"cde", b"f", b""]);
+            let mut left: &[u8] = b"abcdef";
+            while !left.is_empty() {
+                let (expected, rest) = left.split_at(max_bytes.min(left.len()));
+                assert_eq!((queue.size_bytes(), queue.peek(max_bytes)), (left.len(), expected.to_vec()));
+                assert_eq!(queue.take(max_bytes).map(|run| run.to_vec()), Some(expected.to_vec()));
+                left = rest;
+            }
+            assert!(queue.take(max_bytes).is_none() && queue.peek(max_bytes).is_empty());
+        }
+    }
+}

@@ -156,7 +156,7 @@ proptest! {
         lines in proptest::collection::vec("[^\n]{0,40}", 0..30),
         cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..12),
     ) {
-        let content: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let content: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| content.floor_char_boundary(cut.index(content.len() + 1))).collect();
         cuts.extend([0, content.len()]);
         cuts.sort_unstable();

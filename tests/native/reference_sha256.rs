@@ -8,6 +8,7 @@ fn fractions(root: fn(f64) -> f64, count: usize) -> Vec<u32> {
 }
 
 /// The digest of `message` in hexadecimal.
+#[expect(clippy::many_single_char_names, reason = "the names of the standard")]
 pub fn sha256_hex(message: &[u8]) -> String {
     let constants = fractions(f64::cbrt, 64);
     let mut state = fractions(f64::sqrt, 8);
@@ -27,7 +28,7 @@ pub fn sha256_hex(message: &[u8]) -> String {
         }
         let mut round = state.clone();
         for (constant, word) in constants.iter().zip(words) {
-            let [a, b, c, d, e, f, g, h] = round[..] else { unreachable!("eight words") };
+            let [a, b, c, d, e, f, g, h] = round[..] else { panic!("eight words") };
             let first = h
                 .wrapping_add(e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25))
                 .wrapping_add((e & f) ^ (!e & g))
@@ -41,7 +42,7 @@ pub fn sha256_hex(message: &[u8]) -> String {
             *word = word.wrapping_add(added);
         }
     }
-    state.into_iter().map(|word| format!("{word:08x}")).collect()
+    hex::encode(state.into_iter().flat_map(u32::to_be_bytes).collect::<Vec<u8>>())
 }
 
 #[test]

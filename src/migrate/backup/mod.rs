@@ -37,7 +37,6 @@ pub enum BackupLine<'line> {
     /// Begins an item.
     Item(BackupItem),
     /// The next part of the item's data.
-    #[serde(borrow)]
     Part(BackupPart<'line>),
 }
 

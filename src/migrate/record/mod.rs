@@ -13,7 +13,7 @@ pub use extent::Extent;
 pub use read::{Damage, Lines, Read, Verdict, check, read};
 pub use write::{Pages, WriteError, write};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::image::{ObjectKey, Sha256Digest};
 
@@ -36,23 +36,23 @@ pub struct Written {
 }
 
 /// The last line.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct End {
+struct LastLine {
     end: bool,
     lines: u64,
     sha256: Sha256Digest,
 }
 
-impl End {
+impl LastLine {
     /// The last line of a record with so many lines of content, whose bytes up to here have the digest `sha256`.
     fn line(lines: u64, sha256: Sha256Digest) -> String {
         format!("{{\"end\":true,\"lines\":{lines},\"sha256\":\"{sha256}\"}}\n")
     }
 
-    /// Takes a line apart, if it is a last line as [`End::line`] writes it; `line` is without its line feed.
+    /// Takes a line apart, if it is a last line as [`LastLine::line`] writes it; `line` is without its line feed.
     fn parse(line: &str) -> Option<Self> {
-        let end: Self = serde_json::from_str(line).ok()?;
-        (Self::line(end.lines, end.sha256).trim_end() == line).then_some(end)
+        let last: Self = serde_json::from_str(line).ok()?;
+        (last.end && Self::line(last.lines, last.sha256).trim_end() == line).then_some(last)
     }
 }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{End, LINE_MAX_BYTES, Written};
+use super::{LINE_MAX_BYTES, LastLine, Written};
 use crate::bytes::{Body, BodyError};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::store::{ImageStore, StoreError, StoreErrorKind};
@@ -53,7 +53,7 @@ pub struct Lines {
     hasher: Sha256,
     size_bytes: u64,
     /// Lines handed out, the first included.
-    lines: u64,
+    handed_out: u64,
     verdict: Option<Verdict>,
 }
 
@@ -71,7 +71,7 @@ pub async fn read(store: &dyn ImageStore, key: &ObjectKey) -> Result<Option<Line
         taken_bytes: 0,
         hasher: Sha256::new(),
         size_bytes: 0,
-        lines: 0,
+        handed_out: 0,
         verdict: None,
     }))
 }
@@ -115,7 +115,7 @@ impl Lines {
         }
         self.hasher.update(&line);
         self.hasher.update(b"\n");
-        self.lines += 1;
+        self.handed_out += 1;
         Ok(Read::Line(line))
     }
 
@@ -149,7 +149,7 @@ impl Lines {
         // Freed before the next is fetched, so that there is one run at a time.
         self.run = Vec::new();
         self.taken_bytes = 0;
-        match self.body.next(RUN_BYTES).await.map_err(interrupted)? {
+        match self.body.next(RUN_BYTES).await.map_err(|error| interrupted(&error))? {
             Some(run) => {
                 self.run = run.to_vec();
                 Ok(false)
@@ -161,7 +161,7 @@ impl Lines {
     /// The verdict, given the last line.
     fn judge(&mut self, last_line: &str) -> Verdict {
         // A record has a first line before its last.
-        let (Some(end), Some(actual)) = (End::parse(last_line), self.lines.checked_sub(1)) else {
+        let (Some(end), Some(actual)) = (LastLine::parse(last_line), self.handed_out.checked_sub(1)) else {
             return Verdict::Damaged(Damage::NoEnd);
         };
         let sha256 = digest(self.hasher.clone());
@@ -186,6 +186,6 @@ fn digest(hasher: Sha256) -> Sha256Digest {
 }
 
 /// A body that breaks off while it is read is the store's failure: what it holds is not known.
-fn interrupted(error: BodyError) -> StoreError {
+fn interrupted(error: &BodyError) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, error.to_string())
 }

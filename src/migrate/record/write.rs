@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{End, Extent, LINE_MAX_BYTES, Written};
+use super::{Extent, LINE_MAX_BYTES, LastLine, Written};
 use crate::bytes::{Blob, Body, BodyError, ByteSource, RunQueue};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::sql::DatabaseError;
@@ -57,7 +57,7 @@ pub async fn write(
     pages: impl Pages,
 ) -> Result<Written, WriteError> {
     let header = header_line(header)?;
-    let end_bytes = End::line(content.lines, Sha256Digest::from_bytes([0; 32])).len();
+    let end_bytes = LastLine::line(content.lines, Sha256Digest::from_bytes([0; 32])).len();
     let size_bytes = (header.len() as u64).saturating_add(content.bytes).saturating_add(end_bytes as u64);
     let failure = Rc::new(RefCell::new(None));
     let source = RecordSource::new(header, content, Box::new(pages), Rc::clone(&failure));
@@ -166,7 +166,7 @@ impl RecordSource {
         }
         self.pages = None;
         let sha256 = Sha256Digest::from_bytes(self.hasher.finalize_reset().into());
-        self.queue.push(End::line(self.actual.lines, sha256).into_bytes().into());
+        self.queue.push(LastLine::line(self.actual.lines, sha256).into_bytes().into());
         Ok(())
     }
 
