@@ -23,7 +23,6 @@ struct Header<'run> {
     action: Action,
     source: &'run str,
     dry_run: bool,
-    began_at: String,
 }
 
 /// The lines of a run, page by page.
@@ -55,7 +54,6 @@ pub(super) async fn write(
         action: run.action,
         source: &run.source,
         dry_run: run.parameters.dry_run,
-        began_at: run.created_at.to_iso8601(),
     };
     let content = Extent { bytes: run.progress.line_bytes, lines: run.progress.lines };
     let lines = || RunLines { ledger: ledger.clone(), id: run.id.clone(), after: -1 };

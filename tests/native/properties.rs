@@ -9,6 +9,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use serde_json::{Value, json};
 use stillstore::api::{Code, Method, Route};
+use stillstore::migrate::RunId;
 use stillstore::image::ImageId;
 
 use crate::api::world::{Answer, PNG, TOKEN, World};
@@ -59,14 +60,17 @@ fn paths() -> impl Strategy<Value = String> {
 }
 
 /// The one path of a route.
-fn path_of(route: Route) -> String {
+fn path_of(route: &Route) -> String {
     match route {
         Route::GenerateImage => "/api/generate-image".to_owned(),
         Route::UploadImage | Route::ListImages => "/api/images".to_owned(),
         Route::DescribeImage(id) | Route::DeleteImage(id) => format!("/api/images/{id}"),
         Route::SignImageUrl(id) => format!("/api/images/{id}/signed-url"),
         Route::ServeImage(id) => format!("/images/{id}"),
-        Route::MigrationStatus => "/api/migrate-images".to_owned(),
+        Route::MigrationStatus | Route::MigrateImages => "/api/migrate-images".to_owned(),
+        Route::DescribeRun(id) => format!("/api/migrate-images/runs/{id}"),
+        Route::RunItems(id) => format!("/api/migrate-images/runs/{id}/items"),
+        Route::RunReceipt(id) => format!("/api/migrate-images/runs/{id}/receipt"),
         Route::Health => "/health".to_owned(),
         Route::Metrics => "/metrics".to_owned(),
     }
@@ -81,7 +85,7 @@ proptest! {
         path in paths(),
     ) {
         match Route::parse(Method::from(method.as_str()), &path) {
-            Ok(route) => prop_assert_eq!(path_of(route), path, "a route has one path"),
+            Ok(route) => prop_assert_eq!(path_of(&route), path, "a route has one path"),
             Err(problem) if problem.code == Code::MethodNotAllowed => {
                 let allowed = Route::allowed_methods(&path).expect("a path that exists");
                 prop_assert!(!allowed.split(", ").any(|name| name == method && name != "OPTIONS"), "{}", allowed);
@@ -95,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn routes_find_their_ids_again(id in ids()) {
+    fn routes_find_their_ids_again(id in ids(), run: [u8; 16]) {
         for (method, route) in [
             (Method::Get, Route::DescribeImage(id)),
             (Method::Head, Route::DescribeImage(id)),
@@ -103,8 +107,11 @@ proptest! {
             (Method::Post, Route::SignImageUrl(id)),
             (Method::Get, Route::ServeImage(id)),
             (Method::Head, Route::ServeImage(id)),
+            (Method::Get, Route::DescribeRun(RunId::from_random_bytes(run))),
+            (Method::Head, Route::RunItems(RunId::from_random_bytes(run))),
+            (Method::Get, Route::RunReceipt(RunId::from_random_bytes(run))),
         ] {
-            prop_assert_eq!(Route::parse(method, &path_of(route)).ok(), Some(route));
+            prop_assert_eq!(Route::parse(method, &path_of(&route)).ok(), Some(route));
         }
     }
 }

@@ -6,6 +6,7 @@ mod delivery;
 mod documentation;
 mod generate;
 mod images;
+mod migrate;
 mod serve;
 mod upload;
 pub mod world;

@@ -1,0 +1,91 @@
+//! Moving embedded images to R2 and back, over HTTP.
+
+use serde_json::{Value, json};
+
+use super::world::{PNG, World};
+
+/// A PNG of any size: bytes after its end do not matter to the store.
+fn image(bytes: usize, seed: u8) -> Vec<u8> {
+    let mut image = PNG.to_vec();
+    image.resize(bytes.max(PNG.len()), seed);
+    image
+}
+
+pub fn embedded_world(sizes: &[usize]) -> (World, Vec<(String, Vec<u8>)>) {
+    let world = World::new(false);
+    let images = sizes.iter().enumerate().map(|(index, size)| {
+        let bytes = image(*size, u8::try_from(index % 250).unwrap());
+        world.runtime.advance(1);
+        let answer = world.upload("filename=a.png", &bytes);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        (answer.json()["id"].as_str().unwrap().to_owned(), bytes)
+    });
+    let images = images.collect();
+    (world, images)
+}
+
+pub fn act(world: &World, body: &Value) -> Value {
+    let answer = world.post_json("/api/migrate-images", body, &[]);
+    assert!(answer.status < 300, "{body}: {answer:?}");
+    answer.json()
+}
+
+fn assert_readable(world: &World, images: &[(String, Vec<u8>)]) {
+    for (id, bytes) in images {
+        let answer = world.call("GET", &format!("/images/{id}"), None);
+        assert_eq!((answer.status, &answer.body), (200, bytes), "{id}");
+    }
+}
+
+fn count(world: &World, sql: &'static str) -> u64 {
+    world.rows(sql)[0]["n"].as_u64().unwrap()
+}
+
+#[test]
+fn images_move_to_r2_and_back_byte_for_byte() {
+    let mib = 1024 * 1024;
+    let (world, images) = embedded_world(&[70, 500, 3 * mib, mib, mib + 1, 100, 100, 100, 9 * mib, 100, 100, 100, 100]);
+    let before = world.rows("SELECT * FROM stillstore_images ORDER BY id");
+
+    let dry = act(&world, &json!({"action": "migrate", "dryRun": true}));
+    assert_eq!(dry["result"]["migrated"], 13, "{dry}");
+    assert!(world.bucket.inner.contents().keys().all(|key| key.starts_with("stillstore/receipts/")));
+    assert_eq!(world.rows("SELECT * FROM stillstore_images ORDER BY id"), before);
+
+    let moved = act(&world, &json!({"action": "migrate"}));
+    assert_eq!((&moved["done"], &moved["state"], &moved["success"]), (&json!(true), &json!("completed"), &json!(true)), "{moved}");
+    assert_eq!((&moved["result"]["migrated"], &moved["result"]["total"]), (&json!(13), &json!(13)));
+    assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_images WHERE storage = 'r2'"), 13);
+    assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_moves WHERE stage = 'moved'"), 13);
+    assert_readable(&world, &images);
+    let status = world.call("GET", "/api/migrate-images", None).json();
+    assert_eq!(status["migrationStats"]["migratedImages"], 13);
+    assert_eq!(status["migrationStats"]["base64Images"], 0);
+    assert_eq!(status["migrationStats"]["partiallyMigratedImages"], 13);
+
+    let receipt = world.call("GET", &format!("/api/migrate-images/runs/{}/receipt", moved["runId"].as_str().unwrap()), None);
+    assert_eq!(receipt.body.split(|byte| *byte == b'\n').count(), 13 + 3, "{receipt:?}");
+
+    let valid = act(&world, &json!({"action": "validate", "checkIntegrity": true}));
+    assert_eq!((&valid["result"]["isValid"], &valid["result"]["valid"]), (&json!(true), &json!(13)), "{valid}");
+
+    let back = act(&world, &json!({"action": "rollback", "deleteFromR2": true}));
+    assert_eq!(back["result"]["rolledBack"], 13, "{back}");
+    assert_readable(&world, &images);
+    assert!(world.bucket.inner.contents().keys().all(|key| key.starts_with("stillstore/")));
+    assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_moves"), 0);
+
+    act(&world, &json!({"action": "migrate"}));
+    let kept = act(&world, &json!({"action": "cleanup"}));
+    assert_eq!((&kept["result"]["kept"], &kept["result"]["cleaned"]), (&json!(13), &json!(0)), "{kept}");
+    world.runtime.advance(31 * 24 * 60 * 60 * 1000);
+    let cleaned = act(&world, &json!({"action": "cleanup"}));
+    assert_eq!(cleaned["result"]["cleaned"], 13, "{cleaned}");
+    assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_chunks"), 0);
+    assert_readable(&world, &images);
+
+    let back = act(&world, &json!({"action": "rollback"}));
+    assert_eq!(back["result"]["rolledBack"], 13, "{back}");
+    assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_images WHERE storage = 'd1'"), 13);
+    assert_readable(&world, &images);
+}
