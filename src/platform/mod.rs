@@ -10,6 +10,7 @@ mod messages;
 mod outside;
 mod r2;
 mod runtime;
+mod text;
 
 use futures::channel::oneshot;
 use wasm_bindgen::JsValue;
