@@ -1,6 +1,6 @@
 //! Stillstore: a Cloudflare Worker that generates, stores, serves and migrates images.
 //!
-//! Layers, arrows down only; a module may use what is below it: `platform`, `api`, `library`, `generate`, `catalog` and `store`,
+//! Layers, arrows down only; a module may use what is below it: `platform`, `api`, `library`, `migrate`, `generate`, `catalog` and `store`,
 //! `sql`, `http`, `telemetry` and `config`, `image`, `bytes` and `runtime`. Everything but `platform` compiles and is tested on the
 //! host; `platform` alone knows the Workers runtime. `ARCHITECTURE.md` has the whole picture.
 
@@ -12,6 +12,7 @@ pub mod generate;
 pub mod http;
 pub mod image;
 pub mod library;
+pub mod migrate;
 pub mod runtime;
 pub mod sql;
 pub mod store;

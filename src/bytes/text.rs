@@ -23,8 +23,8 @@ pub trait ForeignText: 'static {
     /// A copy of the last `max_chars` units.
     fn suffix(&self, max_chars: usize) -> String;
 
-    /// Whether `wanted` occurs.
-    fn contains(&self, wanted: char) -> bool;
+    /// Whether `wanted` occurs from the unit `from` on, which is not behind the end.
+    fn contains(&self, wanted: char, from: usize) -> bool;
 
     /// The bytes that the text encodes from the unit `from` on; see [`Text::decode`].
     ///
@@ -149,12 +149,12 @@ impl Text {
         }
     }
 
-    /// Whether `wanted` occurs.
+    /// Whether `wanted` occurs from the unit `from` on, which is to be behind ASCII only (see [`Text::decode`]).
     #[must_use]
-    pub fn contains(&self, wanted: char) -> bool {
+    pub fn contains(&self, wanted: char, from: usize) -> bool {
         match &self.0 {
-            Repr::Owned(text) => text.contains(wanted),
-            Repr::Foreign(text) => text.contains(wanted),
+            Repr::Owned(text) => text.get(from..).is_some_and(|text| text.contains(wanted)),
+            Repr::Foreign(text) => from <= text.size_bytes() && text.contains(wanted, from),
         }
     }
 

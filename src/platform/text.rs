@@ -62,8 +62,10 @@ impl ForeignText for JsText {
         self.text.slice(self.length - self.cut(max_chars), self.length).into()
     }
 
-    fn contains(&self, wanted: char) -> bool {
-        self.text.includes(wanted.encode_utf8(&mut [0; 4]), 0)
+    fn contains(&self, wanted: char, from: usize) -> bool {
+        // A JS string has fewer than 2^30 units.
+        let from = i32::try_from(from).unwrap_or(i32::MAX);
+        self.text.includes(wanted.encode_utf8(&mut [0; 4]), from)
     }
 
     fn decode(&self, from: usize, encoding: Encoding) -> Result<Blob, InvalidText> {

@@ -1,0 +1,3 @@
+//! Moving images from where an application kept them.
+
+pub mod value;
