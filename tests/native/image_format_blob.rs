@@ -99,9 +99,9 @@ fn larger_images_are_judged_by_their_ends() {
         assert_eq!(inspected, Ok(whole), "{format:?}");
         assert!(copied_bytes < 512 * 1024, "{format:?}: {copied_bytes} bytes copied");
 
-        let padded = [image.as_slice(), &[0; 64 * 1024]].concat();
+        let padded = [image.clone(), vec![0; 64 * 1024]].concat();
         assert_eq!(inspect(padded).0, Ok(whole), "{format:?} padded");
-        let too_much = [image.as_slice(), &[0; 64 * 1024 + 17]].concat();
+        let too_much = [image.clone(), vec![0; 64 * 1024 + 17]].concat();
         assert!(inspect(too_much).0.is_err(), "{format:?} with too much padding");
         for cut_bytes in [1, 100] {
             let cut = image[..image.len() - cut_bytes].to_vec();
