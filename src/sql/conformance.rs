@@ -91,6 +91,11 @@ async fn a_long_text_round_trips(database: Rc<dyn Database>) -> Outcome {
     let answer = select(&database, Statement::new(SELECT).with_text_column("data")).await?;
     let handed_out = answer.texts.into_iter().next().flatten().ok_or("a text")?;
     expect(handed_out.size_bytes() == LONG_TEXT_BYTES, "its length")?;
+    expect(handed_out.as_foreign().is_some() == cfg!(target_arch = "wasm32"), "it stays outside wasm memory")?;
+    let bytes = handed_out.decode(0, Encoding::Percent).map_err(words)?;
+    expect(bytes.as_foreign().is_some() == cfg!(target_arch = "wasm32"), "so do its bytes")?;
+    let again = Text::encode("", &bytes, TextEncoding::Hex, "");
+    expect(again.as_foreign().is_some() == cfg!(target_arch = "wasm32"), "and a text made of them")?;
     expect(copy(&handed_out) == text, "it comes as it went")?;
     insert(&database, 2, handed_out).await?;
     let equal = "SELECT count(*) AS n FROM conformance_texts a JOIN conformance_texts b ON b.data IS a.data
