@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::{Text, TextEncoding};
+
 /// Bytes held outside wasm memory, such as a JS `Uint8Array`.
 pub trait ForeignBytes: 'static {
     /// Length in bytes.
@@ -15,6 +17,13 @@ pub trait ForeignBytes: 'static {
 
     /// A view of `range`, which is within bounds, without copying.
     fn view(&self, range: Range<usize>) -> Rc<dyn ForeignBytes>;
+
+    /// The text of [`Text::encode`], made where the bytes are. Unless an adapter knows better, that is from a copy.
+    fn encode(&self, before: &str, encoding: TextEncoding, after: &str) -> Text {
+        let mut copy = vec![0; self.size_bytes()];
+        self.copy_to(0..copy.len(), &mut copy);
+        Text::encode_local(before, &copy, encoding, after)
+    }
 
     /// The concrete type, for the adapter that made it.
     fn as_any(&self) -> &dyn Any;
@@ -96,9 +105,13 @@ impl Blob {
     /// The adapter's own type, when the bytes are outside wasm memory.
     #[must_use]
     pub fn as_foreign(&self) -> Option<&dyn Any> {
+        self.as_foreign_bytes().map(ForeignBytes::as_any)
+    }
+
+    pub(super) fn as_foreign_bytes(&self) -> Option<&dyn ForeignBytes> {
         match &self.0 {
             Repr::Owned { .. } => None,
-            Repr::Foreign(bytes) => Some(bytes.as_any()),
+            Repr::Foreign(bytes) => Some(&**bytes),
         }
     }
 }

@@ -1,15 +1,17 @@
-//! Bytes that travel: [`Blob`] is a run that is all there, [`Body`] a run that is still arriving.
+//! Bytes that travel: [`Blob`] is a run that is all there, [`Body`] a run that is still arriving, [`Text`] is what encodes a run.
 //!
-//! Both may live outside wasm memory (a JS typed array, a JS stream). Code that only moves bytes never asks for them; code
+//! All may live outside wasm memory (a JS typed array, a JS stream, a JS string). Code that only moves bytes never asks for them; code
 //! that must look at them asks for as few as it needs.
 
 mod blob;
 mod body;
 mod run_queue;
+mod text;
 
 pub use blob::{Blob, ForeignBytes};
 pub use body::{Body, BodyError, BodyParts, ByteSource};
 pub use run_queue::RunQueue;
+pub use text::{Encoding, ForeignText, InvalidText, Lines, Text, TextEncoding};
 
 /// A part of a run of bytes: `length_bytes` from `offset_bytes`, within the run, not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

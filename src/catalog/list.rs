@@ -126,7 +126,7 @@ fn statement(filter: &ListFilter, cursor: Option<Cursor>, size: PageSize) -> Sta
     }
     sql.push_str(" ORDER BY created_at_ms DESC, id DESC LIMIT ?");
     params.push(row_limit.into());
-    Statement { sql: sql.into(), params, bytes_column: None }
+    Statement { sql: sql.into(), params, column_apart: None }
 }
 
 /// The index to walk, named so that no change of the planner's estimates can choose a scan or a sort. A session has

@@ -80,7 +80,7 @@ impl From<&ItemId> for Value {
     fn from(id: &ItemId) -> Self {
         match &id.0 {
             Repr::Integer(number) => Self::Integer(*number),
-            Repr::Text(text) => Self::Text(text.clone()),
+            Repr::Text(text) => text.as_str().into(),
         }
     }
 }

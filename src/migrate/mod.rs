@@ -26,6 +26,7 @@ mod run;
 mod slice;
 mod table_key;
 mod validate;
+pub mod value;
 mod walk;
 
 pub use driver::{Budget, Driver};

@@ -11,7 +11,8 @@ use js_sys::futures::future_to_promise;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::bytes::{Blob, Body, BodyError, BodyParts, ByteSource, ForeignBytes};
+use super::text::encoded;
+use crate::bytes::{Blob, Body, BodyError, BodyParts, ByteSource, ForeignBytes, Text, TextEncoding};
 
 #[wasm_bindgen(module = "/src/platform/js/streams.js")]
 extern "C" {
@@ -87,6 +88,12 @@ impl ForeignBytes for JsBytes {
         #[expect(clippy::cast_possible_truncation)]
         let view = self.view.subarray(range.start as u32, range.end as u32);
         Rc::new(Self { view, size_bytes: range.len() })
+    }
+
+    fn encode(&self, before: &str, encoding: TextEncoding, after: &str) -> Text {
+        // It fails only where a copy in here would fail, too: beyond 2^29 characters, the longest JS string.
+        encoded(before, &self.view, encoding, after)
+            .unwrap_or_else(|| Text::encode_local(before, &self.view.to_vec(), encoding, after))
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::bytes::{JsBytes, blob_to_js, message_of};
-use crate::bytes::Blob;
-use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement, Value};
+use super::text::{JsText, text_to_js};
+use crate::sql::{ColumnApart, Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement, Value};
 
 #[wasm_bindgen(module = "/src/platform/js/d1.js")]
 extern "C" {
@@ -16,8 +16,8 @@ extern "C" {
     async fn batch(
         database: &JsValue,
         statements_json: &str,
-        bytes_in: &Array,
-        bytes_out: &Array,
+        handles_in: &Array,
+        handles_out: &Array,
     ) -> Result<JsValue, JsValue>;
 }
 
@@ -39,56 +39,77 @@ impl Database for D1Database {
         if statements.is_empty() {
             return Ok(Vec::new());
         }
-        let bytes_in = Array::new();
-        let statements_json = to_json(&statements, &bytes_in)?;
-        let bytes_columns: Vec<bool> = statements.iter().map(|statement| statement.bytes_column.is_some()).collect();
+        let handles_in = Array::new();
+        let statements_json = to_json(&statements, &handles_in)?;
+        let columns_apart: Vec<Option<ColumnApart>> =
+            statements.iter().map(|statement| statement.column_apart).collect();
         // The parameters may hold megabytes, of which the database now has its own copy.
         drop(statements);
-        let bytes_out = Array::new();
-        let answers = batch(&self.database, &statements_json, &bytes_in, &bytes_out)
+        let handles_out = Array::new();
+        let answers = batch(&self.database, &statements_json, &handles_in, &handles_out)
             .await
             .map_err(|error| DatabaseError::from_message(message_of(&error)))?
             .as_string()
             .unwrap_or_default();
 
-        let mut bytes = bytes_out.iter().map(|entry| (!entry.is_null()).then(|| JsBytes::blob(entry.unchecked_into())));
-        let mut results = Vec::with_capacity(bytes_columns.len());
-        for (answer, has_bytes) in answers.split('\n').zip(&bytes_columns) {
+        let mut handles = handles_out.iter();
+        let mut results = Vec::with_capacity(columns_apart.len());
+        for (answer, column) in answers.split('\n').zip(&columns_apart) {
             let (changes, rows, rows_json) = parse_answer(answer)?;
-            let bytes: Vec<Option<Blob>> = bytes.by_ref().take(if *has_bytes { rows } else { 0 }).collect();
-            results.push(QueryResult { rows_json: rows_json.to_owned(), bytes, changes });
+            let mut result = QueryResult { rows_json: rows_json.to_owned(), changes, ..QueryResult::default() };
+            let handles = handles.by_ref().map(|handle| Some(handle).filter(|handle| !handle.is_null()));
+            match column {
+                None => {}
+                Some(ColumnApart::Bytes(_)) => {
+                    result.bytes =
+                        handles.take(rows).map(|handle| Some(JsBytes::blob(handle?.unchecked_into()))).collect();
+                }
+                Some(ColumnApart::Text(_)) => {
+                    result.texts =
+                        handles.take(rows).map(|handle| Some(JsText::text(handle?.unchecked_into()))).collect();
+                }
+            }
+            results.push(result);
         }
-        if results.len() == bytes_columns.len() { Ok(results) } else { Err(corrupt("a statement was not answered")) }
+        if results.len() == columns_apart.len() { Ok(results) } else { Err(corrupt("a statement was not answered")) }
     }
 }
 
-/// A parameter as `d1.js` takes it; `bytes` is an index into its typed arrays.
+/// A parameter as `d1.js` takes it; `handle` is an index into its typed arrays and strings.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Param<'value> {
     Null,
     Integer(i64),
     Text(&'value str),
-    Bytes { bytes: u32 },
+    Handle { handle: u32 },
 }
 
-fn to_json(statements: &[Statement], bytes: &Array) -> Result<String, DatabaseError> {
+fn to_json(statements: &[Statement], handles: &Array) -> Result<String, DatabaseError> {
     let statements: Vec<_> = statements
         .iter()
         .map(|statement| {
-            let params: Vec<Param> = statement.params.iter().map(|value| param(value, bytes)).collect();
-            (&statement.sql, params, statement.bytes_column)
+            let params: Vec<Param> = statement.params.iter().map(|value| param(value, handles)).collect();
+            let column_apart = statement.column_apart.map(|column| match column {
+                ColumnApart::Bytes(name) => (name, "bytes"),
+                ColumnApart::Text(name) => (name, "text"),
+            });
+            (&statement.sql, params, column_apart)
         })
         .collect();
     serde_json::to_string(&statements).map_err(|error| corrupt(&error.to_string()))
 }
 
-fn param<'value>(value: &'value Value, bytes: &Array) -> Param<'value> {
+fn param<'value>(value: &'value Value, handles: &Array) -> Param<'value> {
+    let handle = |object: &JsValue| Param::Handle { handle: handles.push(object).saturating_sub(1) };
     match value {
         Value::Null => Param::Null,
         Value::Integer(number) => Param::Integer(*number),
-        Value::Text(text) => Param::Text(text),
-        Value::Base64(blob) => Param::Bytes { bytes: bytes.push(&blob_to_js(blob)).saturating_sub(1) },
+        Value::Text(text) => match text.as_local() {
+            Some(text) => Param::Text(text),
+            None => handle(&text_to_js(text)),
+        },
+        Value::Base64(blob) => handle(&blob_to_js(blob)),
     }
 }
 

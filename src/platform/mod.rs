@@ -11,6 +11,7 @@ mod outside;
 mod queue;
 mod r2;
 mod runtime;
+mod text;
 
 use std::convert::Infallible;
 

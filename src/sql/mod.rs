@@ -3,6 +3,8 @@
 //! Everything above it is written once in SQL and runs on D1 in the Worker and on SQLite in native tests.
 
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
+pub mod conformance;
+#[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 mod faulty;
 
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
@@ -14,7 +16,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
-use crate::bytes::Blob;
+use crate::bytes::{Blob, Text};
 
 /// A bound parameter.
 #[derive(Debug, Clone)]
@@ -22,7 +24,8 @@ pub enum Value {
     Null,
     /// Between -2^53 and 2^53: D1 speaks in JS numbers.
     Integer(i64),
-    Text(String),
+    /// TEXT. One that is outside wasm memory goes to the database without entering it.
+    Text(Text),
     /// Bytes stored as base64 TEXT. D1 turns a BLOB into a JSON array of numbers, several times slower than base64.
     Base64(Blob),
 }
@@ -32,15 +35,24 @@ pub enum Value {
 pub struct Statement {
     pub sql: Cow<'static, str>,
     pub params: Vec<Value>,
-    /// A column of base64 TEXT that is handed out as bytes instead of text.
-    pub bytes_column: Option<&'static str>,
+    /// A column that is handed out beside the rows instead of in them.
+    pub column_apart: Option<ColumnApart>,
+}
+
+/// A column whose values may stay outside wasm memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnApart {
+    /// base64 TEXT, handed out as bytes in [`QueryResult::bytes`].
+    Bytes(&'static str),
+    /// TEXT, handed out in [`QueryResult::texts`].
+    Text(&'static str),
 }
 
 impl Statement {
     /// A statement without parameters.
     #[must_use]
     pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
-        Self { sql: sql.into(), params: Vec::new(), bytes_column: None }
+        Self { sql: sql.into(), params: Vec::new(), column_apart: None }
     }
 
     /// Adds the next positional parameter (`?1`, `?2`, ...).
@@ -50,10 +62,19 @@ impl Statement {
         self
     }
 
-    /// Hands out `column`, base64 TEXT in the database, as bytes in [`QueryResult::bytes`], one entry a row.
+    /// Hands out `column`, base64 TEXT in the database, as bytes in [`QueryResult::bytes`], one entry a row. It takes the place of
+    /// another such column. Other values than base64 TEXT and NULL make the call fail as corrupt.
     #[must_use]
     pub fn with_bytes_column(mut self, column: &'static str) -> Self {
-        self.bytes_column = Some(column);
+        self.column_apart = Some(ColumnApart::Bytes(column));
+        self
+    }
+
+    /// Hands out `column`, TEXT in the database, in [`QueryResult::texts`], one entry a row. It takes the place of another such
+    /// column. Other values than TEXT and NULL make the call fail as corrupt.
+    #[must_use]
+    pub fn with_text_column(mut self, column: &'static str) -> Self {
+        self.column_apart = Some(ColumnApart::Text(column));
         self
     }
 }
@@ -61,10 +82,12 @@ impl Statement {
 /// What one statement answered.
 #[derive(Debug, Clone, Default)]
 pub struct QueryResult {
-    /// The rows as a JSON array of objects, without the bytes column.
+    /// The rows as a JSON array of objects, without the column that is handed out apart.
     pub rows_json: String,
     /// The bytes column, one entry a row; `None` where it is NULL. Empty when the statement named no such column.
     pub bytes: Vec<Option<Blob>>,
+    /// The text column, one entry a row; `None` where it is NULL. Empty when the statement named no such column.
+    pub texts: Vec<Option<Text>>,
     /// Rows changed by a write.
     pub changes: u64,
 }
@@ -163,12 +186,18 @@ impl std::error::Error for DatabaseError {}
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::Text(text.into())
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Text> for Value {
+    fn from(text: Text) -> Self {
         Self::Text(text)
     }
 }

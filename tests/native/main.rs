@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod api;
+mod bytes_text;
 mod catalog_database;
 mod catalog_faults;
 mod catalog_idempotency;
@@ -22,6 +23,7 @@ mod generate_settings;
 mod generate_workers_ai;
 mod image_fixtures;
 mod image_format;
+mod image_format_blob;
 mod image_format_heif;
 mod image_format_rules;
 mod image_key;
@@ -31,9 +33,11 @@ mod migrate_backup;
 mod migrate_line;
 mod migrate_record;
 mod migrate_record_faults;
+mod migrate_value;
 mod properties;
 mod reference_sha256;
 mod runtime;
+mod sql_conformance;
 mod sqlite;
 mod store_conformance;
 mod store_crash;

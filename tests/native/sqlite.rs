@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use base64_simd::STANDARD;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
-use stillstore::bytes::Blob;
-use stillstore::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement, Value};
+use stillstore::bytes::{Blob, Text};
+use stillstore::sql::{ColumnApart, Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement, Value};
 
 pub struct Sqlite {
     connection: RefCell<Connection>,
@@ -48,27 +48,66 @@ impl ToSql for Bound<'_> {
         Ok(match self.0 {
             Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
             Value::Integer(number) => ToSqlOutput::Owned((*number).into()),
-            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Value::Text(text) => {
+                ToSqlOutput::Borrowed(ValueRef::Text(text.as_local().expect("native text").as_bytes()))
+            }
             Value::Base64(blob) => ToSqlOutput::Owned(STANDARD.encode_to_string(blob.to_vec()).into()),
         })
     }
 }
 
-fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<QueryResult> {
+/// The text that a column holds which is handed out apart.
+fn text_of(value: ValueRef<'_>) -> Result<Option<&str>, DatabaseError> {
+    match value {
+        ValueRef::Null => Ok(None),
+        ValueRef::Text(text) => std::str::from_utf8(text).map(Some).map_err(|error| corrupt(error.to_string())),
+        other => Err(corrupt(format!("{} in a column of text", other.data_type()))),
+    }
+}
+
+fn corrupt(detail: impl Into<String>) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Corrupt, detail)
+}
+
+impl Apart {
+    fn push(&mut self, column: ColumnApart, value: ValueRef) -> Result<(), DatabaseError> {
+        let text = text_of(value)?;
+        match column {
+            ColumnApart::Text(_) => self.texts.push(text.map(Text::from)),
+            ColumnApart::Bytes(_) => {
+                let bytes = text.map(|text| STANDARD.decode_to_vec(text)).transpose();
+                self.bytes.push(bytes.map_err(|error| corrupt(error.to_string()))?.map(Blob::from));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The columns that are handed out apart.
+#[derive(Default)]
+struct Apart {
+    bytes: Vec<Option<Blob>>,
+    texts: Vec<Option<Text>>,
+}
+
+/// Runs a statement to its end, also when what it answers is corrupt.
+fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Result<QueryResult, DatabaseError>> {
     let mut prepared = connection.prepare(&statement.sql)?;
     let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
-    let mut bytes = Vec::new();
+    let column = statement.column_apart;
+    let name_apart = column.map(|column| match column {
+        ColumnApart::Bytes(name) | ColumnApart::Text(name) => name,
+    });
+    let mut apart = Apart::default();
+    let mut problem = None;
     let mut rows = Vec::new();
     let mut cursor = prepared.query(params_from_iter(statement.params.iter().map(Bound)))?;
     while let Some(row) = cursor.next()? {
         let mut object = serde_json::Map::new();
         for (index, name) in names.iter().enumerate() {
             let value = row.get_ref(index)?;
-            if statement.bytes_column == Some(name) {
-                bytes.push(match value {
-                    ValueRef::Text(text) => Some(Blob::from(STANDARD.decode_to_vec(text).expect("base64"))),
-                    _ => None,
-                });
+            if let Some(column) = column.filter(|_| name_apart == Some(name)) {
+                problem = problem.or(apart.push(column, value).err());
                 continue;
             }
             object.insert(
@@ -85,8 +124,12 @@ fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Query
         rows.push(serde_json::Value::Object(object));
     }
     drop(cursor);
+    if let Some(missing) = name_apart.filter(|wanted| !rows.is_empty() && !names.iter().any(|name| name == wanted)) {
+        problem = problem.or(Some(corrupt(format!("no column {missing}"))));
+    }
     let rows_json = serde_json::Value::Array(rows).to_string();
-    Ok(QueryResult { rows_json, bytes, changes: connection.changes() })
+    let Apart { bytes, texts } = apart;
+    Ok(problem.map_or(Ok(QueryResult { rows_json, bytes, texts, changes: connection.changes() }), Err))
 }
 
 #[async_trait(?Send)]
@@ -103,7 +146,7 @@ impl Database for Sqlite {
         match results {
             Ok(results) => {
                 transaction.commit().expect("commit");
-                Ok(results)
+                results.into_iter().collect()
             }
             Err(error) => Err(DatabaseError::from_message(error.to_string())),
         }

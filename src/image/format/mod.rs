@@ -3,6 +3,7 @@
 //! Nothing here decodes a picture: each format's structure is walked, in time linear in the bytes and without allocating by
 //! numbers that a file claims.
 
+mod blob;
 mod cursor;
 mod gif;
 mod heif_meta;
@@ -14,6 +15,8 @@ mod trailing;
 mod webp;
 
 use std::fmt;
+
+pub use blob::INSPECT_WHOLE_BYTES;
 
 /// How many bytes [`Format::sniff`] wants to see: an SVG may start with a byte order mark, an XML declaration, comments and a
 /// document type; the binary formats need 32.

@@ -21,6 +21,7 @@ use wasm_bindgen::JsValue;
 use super::environment::{Environment, PerEnvironment};
 use super::messages::{IncomingRequest, OutgoingResponse};
 use super::runtime::WorkerRuntime;
+use crate::sql::conformance as sql_suite;
 use crate::store::conformance::{self as store_suite, Outcome};
 use crate::store::{EmbeddedStore, Fallback, ImageStore};
 
@@ -86,7 +87,8 @@ fn names() -> Vec<String> {
         let cases = store_suite::CASES.iter().filter(|case| *store != "fallback" || !case.streams);
         cases.map(move |case| format!("{store}/{}", case.name))
     });
-    own.chain(stores).collect()
+    let texts = sql_suite::CASES.iter().map(|case| format!("texts/{}", case.name));
+    own.chain(texts).chain(stores).collect()
 }
 
 /// `None` when there is no such case.
@@ -94,6 +96,10 @@ async fn run(suite: &str, name: &str, environment: Rc<Environment>) -> Option<Ou
     if let Some((_, cases)) = SUITES.iter().find(|(own, _)| *own == suite) {
         let case = cases.iter().find(|case| case.name == name)?;
         return Some((case.check)(environment).await);
+    }
+    if suite == "texts" {
+        let case = sql_suite::CASES.iter().find(|case| case.name == name)?;
+        return Some(sql_suite::run(case, environment.database.clone()?).await);
     }
     let store = store(suite, &environment)?;
     let case = store_suite::CASES.iter().find(|case| case.name == name)?;

@@ -1,0 +1,276 @@
+//! Text that is all there, here or outside wasm memory, and its ways to bytes and back.
+
+use std::any::Any;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+
+use base64_simd::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD, forgiving_decode_inplace};
+use percent_encoding::percent_decode;
+use serde::{Deserialize, Serialize};
+
+use super::Blob;
+
+/// Text held outside wasm memory, such as a JS string. Lengths and offsets are in its own units: bytes of UTF-8 or of UTF-16 halved,
+/// which are equal for ASCII.
+pub trait ForeignText: 'static {
+    /// Length in units.
+    fn size_bytes(&self) -> usize;
+
+    /// A copy of the first `max_chars` units.
+    fn prefix(&self, max_chars: usize) -> String;
+
+    /// A copy of the last `max_chars` units.
+    fn suffix(&self, max_chars: usize) -> String;
+
+    /// Whether `wanted` occurs from the unit `from` on, which is not behind the end.
+    fn contains(&self, wanted: char, from: usize) -> bool;
+
+    /// The bytes that the text encodes from the unit `from` on; see [`Text::decode`].
+    ///
+    /// # Errors
+    /// When it is not in that encoding.
+    fn decode(&self, from: usize, encoding: Encoding) -> Result<Blob, InvalidText>;
+
+    /// The concrete type, for the adapter that made it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// How a text stands for bytes, to decode it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Base64 in the standard or the URL-safe alphabet but not both, with white space (tab, LF, FF, CR, space) anywhere and padding
+    /// complete or left out. Bits behind the last whole byte are ignored; a single last character is an error.
+    Base64Any,
+    /// Two hexadecimal digits a byte, of either case, and nothing else.
+    Hex,
+    /// UTF-8 in which `%` and two hexadecimal digits are the byte; a `%` without them is itself (WHATWG URL, percent-decode).
+    Percent,
+    /// [`Encoding::Base64Any`] whose text is percent-encoded in turn.
+    PercentBase64Any,
+}
+
+/// How bytes become text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextEncoding {
+    Base64 {
+        /// `-` and `_` instead of `+` and `/`.
+        url_safe: bool,
+        /// Whether `=` fills the last group up.
+        padded: bool,
+        /// Where lines end, when there is more than one.
+        lines: Option<Lines>,
+    },
+    /// Two hexadecimal digits a byte, in upper case, as SQLite's `hex()` writes them.
+    Hex,
+}
+
+/// Text in lines of equal length; the last may be shorter, and has no line end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    /// Characters a line, without its end.
+    pub chars: NonZeroU32,
+    /// Whether lines end with CR LF rather than LF.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub crlf: bool,
+}
+
+impl Lines {
+    /// What stands between two lines.
+    #[must_use]
+    pub const fn end(self) -> &'static str {
+        if self.crlf { "\r\n" } else { "\n" }
+    }
+}
+
+/// A text is not in the encoding that it was decoded as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidText;
+
+impl fmt::Display for InvalidText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the text does not decode")
+    }
+}
+
+impl std::error::Error for InvalidText {}
+
+/// A text. Cloning is cheap. What it says is looked at in parts only: [`Text::prefix`], [`Text::suffix`].
+#[derive(Clone)]
+pub struct Text(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Owned(Rc<str>),
+    Foreign(Rc<dyn ForeignText>),
+}
+
+impl Text {
+    /// Wraps text that lives outside wasm memory.
+    #[must_use]
+    pub fn foreign(text: Rc<dyn ForeignText>) -> Self {
+        Self(Repr::Foreign(text))
+    }
+
+    /// Length in bytes of UTF-8, or in units of UTF-16 when the text is outside wasm memory: equal for ASCII, and never more than the
+    /// bytes of UTF-8.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match &self.0 {
+            Repr::Owned(text) => text.len(),
+            Repr::Foreign(text) => text.size_bytes(),
+        }
+    }
+
+    /// Whether it is the empty text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.size_bytes() == 0
+    }
+
+    /// A copy of the first `max_chars` characters, or units of UTF-16.
+    #[must_use]
+    pub fn prefix(&self, max_chars: usize) -> String {
+        match &self.0 {
+            Repr::Owned(text) => text.chars().take(max_chars).collect(),
+            Repr::Foreign(text) => text.prefix(max_chars),
+        }
+    }
+
+    /// A copy of the last `max_chars` characters, or units of UTF-16.
+    #[must_use]
+    pub fn suffix(&self, max_chars: usize) -> String {
+        match &self.0 {
+            Repr::Owned(text) => {
+                let start = text.char_indices().rev().take(max_chars).last().map_or(text.len(), |(start, _)| start);
+                text.get(start..).unwrap_or_default().to_owned()
+            }
+            Repr::Foreign(text) => text.suffix(max_chars),
+        }
+    }
+
+    /// Whether `wanted` occurs from the unit `from` on, which is to be behind ASCII only (see [`Text::decode`]).
+    #[must_use]
+    pub fn contains(&self, wanted: char, from: usize) -> bool {
+        match &self.0 {
+            Repr::Owned(text) => text.get(from..).is_some_and(|text| text.contains(wanted)),
+            Repr::Foreign(text) => from <= text.size_bytes() && text.contains(wanted, from),
+        }
+    }
+
+    /// The text, when it is in wasm memory.
+    #[must_use]
+    pub fn as_local(&self) -> Option<&str> {
+        match &self.0 {
+            Repr::Owned(text) => Some(text),
+            Repr::Foreign(_) => None,
+        }
+    }
+
+    /// The adapter's own type, when the text is outside wasm memory.
+    #[must_use]
+    pub fn as_foreign(&self) -> Option<&dyn Any> {
+        match &self.0 {
+            Repr::Owned(_) => None,
+            Repr::Foreign(text) => Some(text.as_any()),
+        }
+    }
+
+    /// The bytes that the text encodes, from the unit `from` on (see [`Text::size_bytes`]): they stay where the text is. `from` is to
+    /// be behind ASCII only; behind the end or inside a character it is an error.
+    ///
+    /// # Errors
+    /// When the text is not in that encoding.
+    pub fn decode(&self, from: usize, encoding: Encoding) -> Result<Blob, InvalidText> {
+        match &self.0 {
+            Repr::Owned(text) => decode(text.get(from..).ok_or(InvalidText)?.as_bytes(), encoding).map(Blob::from),
+            Repr::Foreign(text) if from <= text.size_bytes() => text.decode(from, encoding),
+            Repr::Foreign(_) => Err(InvalidText),
+        }
+    }
+
+    /// The text `before`, then `blob` as `encoding` writes it, then `after`: made, and kept, where the bytes are.
+    #[must_use]
+    pub fn encode(before: &str, blob: &Blob, encoding: TextEncoding, after: &str) -> Self {
+        match blob.as_foreign_bytes() {
+            Some(bytes) => bytes.encode(before, encoding, after),
+            None => Self::encode_local(before, blob.as_local().unwrap_or_default(), encoding, after),
+        }
+    }
+
+    /// [`Text::encode`] of bytes in wasm memory.
+    #[must_use]
+    pub fn encode_local(before: &str, bytes: &[u8], encoding: TextEncoding, after: &str) -> Self {
+        let mut text = before.to_owned();
+        match encoding {
+            TextEncoding::Hex => text.push_str(&hex::encode_upper(bytes)),
+            TextEncoding::Base64 { url_safe, padded, lines } => {
+                let alphabet = match (url_safe, padded) {
+                    (false, true) => STANDARD,
+                    (false, false) => STANDARD_NO_PAD,
+                    (true, true) => URL_SAFE,
+                    (true, false) => URL_SAFE_NO_PAD,
+                };
+                push_lines(&mut text, &alphabet.encode_to_string(bytes), lines);
+            }
+        }
+        text.push_str(after);
+        text.into()
+    }
+}
+
+fn push_lines(text: &mut String, encoded: &str, lines: Option<Lines>) {
+    let Some(lines) = lines else { return text.push_str(encoded) };
+    let mut rest = encoded;
+    while let Some((line, behind)) =
+        rest.split_at_checked(lines.chars.get() as usize).filter(|(_, rest)| !rest.is_empty())
+    {
+        text.push_str(line);
+        text.push_str(lines.end());
+        rest = behind;
+    }
+    text.push_str(rest);
+}
+
+fn decode(text: &[u8], encoding: Encoding) -> Result<Vec<u8>, InvalidText> {
+    match encoding {
+        Encoding::Base64Any => decode_base64(text.to_vec()),
+        Encoding::Hex => hex::decode(text).map_err(|_| InvalidText),
+        Encoding::Percent => Ok(percent_decode(text).collect()),
+        Encoding::PercentBase64Any => decode_base64(percent_decode(text).collect()),
+    }
+}
+
+fn decode_base64(mut text: Vec<u8>) -> Result<Vec<u8>, InvalidText> {
+    if text.iter().any(|byte| matches!(byte, b'-' | b'_')) {
+        for byte in &mut text {
+            *byte = match *byte {
+                b'+' | b'/' => return Err(InvalidText),
+                b'-' => b'+',
+                b'_' => b'/',
+                other => other,
+            };
+        }
+    }
+    let size_bytes = forgiving_decode_inplace(&mut text).map_err(|_| InvalidText)?.len();
+    text.truncate(size_bytes);
+    Ok(text)
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(Repr::Owned(text.into()))
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(Repr::Owned(text.into()))
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Text({} bytes)", self.size_bytes())
+    }
+}
