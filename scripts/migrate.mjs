@@ -11,6 +11,9 @@ const EXIT_USAGE = 2;
 /** As a shell has it: 128 and the number of SIGINT. */
 const EXIT_INTERRUPTED = 130;
 
+/** One Ctrl-C arrives twice, from the terminal and from npm, which passes it on. */
+const REPEATED_SIGNAL_MS = 2_000;
+
 const LOOPBACK = /^(127\.|localhost$|\[::1\]$)/;
 
 /**
@@ -152,8 +155,11 @@ async function untilItsEnd(client, runId, pauseOnInterrupt, interrupt = listenFo
  */
 function listenForInterrupt() {
   const controller = new AbortController();
+  let firstAtMs = Infinity;
   const onInterrupt = () => {
-    if (controller.signal.aborted) process.exit(EXIT_INTERRUPTED);
+    if (Date.now() - firstAtMs > REPEATED_SIGNAL_MS) process.exit(EXIT_INTERRUPTED);
+    if (controller.signal.aborted) return;
+    firstAtMs = Date.now();
     controller.abort();
   };
   process.on("SIGINT", onInterrupt);

@@ -187,7 +187,8 @@ export class Client {
 function networkReason(error) {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   if (!(cause instanceof Error)) return "the connection failed";
-  return "code" in cause && typeof cause.code === "string" ? cause.code : cause.message || "the connection failed";
+  if (cause.message !== "") return cause.message;
+  return "code" in cause && typeof cause.code === "string" ? cause.code : "the connection failed";
 }
 
 /** @param {string} text */

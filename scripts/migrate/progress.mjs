@@ -124,30 +124,31 @@ function bar(output, { SingleBar, Format }) {
     },
   });
   let started = false;
-  /** @type {string[]} */
-  const pending = [];
   /** @type {Progress | undefined} */
   let latest;
-  const end = () => {
+  const stop = () => {
     if (started) single.stop();
     started = false;
-    for (const line of pending.splice(0)) output.write(`${line}\n`);
+  };
+  /** @param {Progress} progress */
+  const draw = (progress) => {
+    const total = Math.max(progress.total ?? 0, progress.done, 1);
+    if (!started) single.start(total, progress.done, { progress });
+    started = true;
+    single.setTotal(total);
+    single.update(progress.total === 0 ? 1 : progress.done, { progress });
   };
   return {
     show(progress) {
       latest = progress;
       rate.add(progress.done, Date.now());
-      const total = Math.max(progress.total ?? 0, progress.done, 1);
-      if (!started) single.start(total, progress.done, { progress });
-      started = true;
-      single.setTotal(total);
-      single.update(progress.total === 0 ? 1 : progress.done, { progress });
+      draw(progress);
     },
     interject(line) {
-      pending.push(line);
-      end();
-      if (latest !== undefined) this.show(latest);
+      stop();
+      output.write(`${line}\n`);
+      if (latest !== undefined) draw(latest);
     },
-    stop: end,
+    stop,
   };
 }

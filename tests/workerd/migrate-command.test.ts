@@ -4,12 +4,14 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { MigrationStub, runOf } from "./harness/migration-stub.ts";
 import type { Step } from "./harness/migration-stub.ts";
 import { projectDir } from "./harness/project.ts";
 
 const TOKEN = "a-token-that-nobody-may-see";
+const SIGNAL_ARRIVES_MS = 200;
 const SCRIPT = join(projectDir, "scripts", "migrate.mjs");
 
 let stub: MigrationStub;
@@ -23,6 +25,7 @@ beforeEach(() => {
   stub.steps = [];
   stub.troubles = [];
   stub.startAfter = undefined;
+  stub.pauseAfter = undefined;
 });
 
 type Ended = { code: number | null; stdout: string; stderr: string };
@@ -238,6 +241,7 @@ describe("a run that is there already", () => {
 
   test("of another kind is left alone", async () => {
     stub.run = runOf({ action: "rollback", state: "paused" });
+    stub.steps = [whole];
     const { code, stderr } = await migrate("run");
     assert.equal(code, 1);
     assert.match(stderr, /^Run run-1: rollback of embedded, paused, is in the way\. Finish or cancel it first\.$/m);
@@ -275,6 +279,23 @@ describe("Ctrl-C", () => {
     assert.equal(stub.run?.state, "paused");
     stub.steps = [whole];
     assert.equal((await migrate("run")).code, 0);
+  });
+
+  test("pauses the run although npm passes on the signal that the terminal has sent", async () => {
+    stub.steps = [half];
+    const command = new Command(["run", "--pause-on-interrupt", "--url", stub.url]);
+    await command.untilSaid("20 of 40");
+    let answer = () => {};
+    stub.pauseAfter = new Promise<void>((resolve) => (answer = resolve));
+    command.process.kill("SIGINT");
+    await stub.requested(({ body }) => body?.action === "pause");
+    command.process.kill("SIGINT");
+    // Time for the signal to arrive first; without it the test might not see a command that ends at once.
+    await Promise.race([command.ended, sleep(SIGNAL_ARRIVES_MS)]);
+    answer();
+    const { code, stdout } = await command.ended;
+    assert.equal(code, 130);
+    assert.match(stdout, /^Run run-1 is paused\. /m);
   });
 
   test("before the start is answered says that it is not known", async () => {

@@ -28,7 +28,7 @@ describe("a request", () => {
   });
 
   test("is tried again, later each time, and tells why", async () => {
-    stub.troubles = ["broken", { status: 503, code: "database-unavailable" }, { status: 429 }];
+    stub.troubles = [{ status: 500 }, { status: 503, code: "database-unavailable" }, { status: 429 }];
     assert.equal((await client.overview()).success, true);
     assert.deepEqual(waitsMs, [250, 500, 1_000]);
     assert.equal(told[1], "HTTP 503 database-unavailable; trying again in 0.5 s");
@@ -122,7 +122,8 @@ describe("progress", () => {
     const output = Object.assign(new PassThrough(), { isTTY: true, columns: 120 });
     const display = await startDisplay(output);
     display.show({ ...progress, done: 0 });
-    display.interject("a line of its own");
+    const { interject } = display;
+    interject("a line of its own");
     display.show({ ...progress, done: 2_000 });
     display.stop();
     output.end();

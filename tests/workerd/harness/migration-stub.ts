@@ -41,6 +41,8 @@ export class MigrationStub {
   troubles: Trouble[] = [];
   /** Requests that start a run are answered after it. */
   startAfter: Promise<unknown> | undefined;
+  /** Requests that pause or resume are answered after it. */
+  pauseAfter: Promise<unknown> | undefined;
   #server: Server;
   #waiting: (() => void)[] = [];
 
@@ -105,6 +107,7 @@ export class MigrationStub {
     if (action === "resume" || action === "pause") {
       if (this.run === undefined || this.run.id !== runId) return send(response, 404, problem(404, "run-not-found"));
       this.run.state = action === "resume" ? "running" : "paused";
+      await this.pauseAfter;
       return send(response, 200, this.#answer(action));
     }
     if (this.run !== undefined && ["running", "paused"].includes(this.run.state)) {
