@@ -211,14 +211,21 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn totals(&self, source: &str) -> Result<Totals, DatabaseError> {
-        let ledger = self.ledger();
         let stages = journal::read_stages(&self.database.run(journal::stages(source)).await?)?;
-        let latest = ledger.latest_migration(source).await?;
+        let latest = self.latest_migration(source).await?;
         Ok(Totals {
             moved: stages.get(&Stage::Moved).copied().unwrap_or(0),
             cleaned: stages.get(&Stage::Cleaned).copied().unwrap_or(0),
             failed: latest.map_or(0, |run| run.progress.failures()),
         })
+    }
+
+    /// The migration of `source` that began last and was no dry run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_migration(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
+        self.ledger().latest_migration(source).await
     }
 
     /// Asks for a pause or the end of a run, which takes effect with its next slice; says what the run is then.

@@ -188,6 +188,27 @@ pub struct Parameters {
     pub backup: Option<ObjectKey>,
 }
 
+impl Parameters {
+    /// Everything, for real, with nothing asked for beyond.
+    #[must_use]
+    pub const fn new(batch_size: u16, concurrency: u16, public_base: PublicBase) -> Self {
+        Self {
+            dry_run: false,
+            batch_size,
+            concurrency,
+            item_ids: None,
+            check_integrity: false,
+            sample_size: None,
+            delete_from_r2: false,
+            force: false,
+            fallback_only: false,
+            moved_by: None,
+            public_base,
+            backup: None,
+        }
+    }
+}
+
 /// What public URLs are made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -291,6 +312,12 @@ impl Progress {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.verdicts.iter().filter(|(verdict, _)| verdict.is_failure()).map(|(_, count)| count).sum()
+    }
+
+    /// Items that are as they were.
+    #[must_use]
+    pub fn left_alone(&self) -> u64 {
+        self.failures() + self.of(Verdict::Skipped)
     }
 
     /// Items handled.

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::world::{PNG, World};
+use stillstore::sql::Fault;
+use stillstore::store::StoreCall;
+
+use super::world::{PNG, TOKEN, World};
+use crate::runtime::block_on;
 
 /// A PNG of any size: bytes after its end do not matter to the store.
 fn image(bytes: usize, seed: u8) -> Vec<u8> {
@@ -88,4 +92,30 @@ fn images_move_to_r2_and_back_byte_for_byte() {
     assert_eq!(back["result"]["rolledBack"], 13, "{back}");
     assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_images WHERE storage = 'd1'"), 13);
     assert_readable(&world, &images);
+}
+
+#[test]
+fn images_that_fell_back_are_moved_by_cron_once_r2_is_back_if_a_variable_says_so() {
+    for (variable, storage) in [("true", "r2"), ("false", "d1")] {
+        let vars = [("ENABLE_R2_STORAGE", "true"), ("API_TOKEN", TOKEN), ("MIGRATE_FALLBACK_IMAGES", variable)];
+        let world = World::with_vars(&vars);
+        world.bucket.plan.fail_all(StoreCall::Put, Fault::FailBefore);
+        let answer = world.upload("filename=a.png", PNG);
+        assert_eq!((answer.status, &answer.json()["storage"]), (201, &json!("d1")), "{answer:?}");
+        let images = [(answer.json()["id"].as_str().unwrap().to_owned(), PNG.to_vec())];
+
+        block_on(world.app.tick());
+        assert_readable(&world, &images);
+        world.bucket.plan.heal();
+        world.runtime.advance(60 * 60 * 1000);
+        block_on(world.app.tick());
+        let image = world.call("GET", &format!("/api/images/{}", images[0].0), None).json();
+        assert_eq!(image["storage"], storage, "{variable}: {image}");
+        assert_eq!(image.get("fallbackReason").is_some(), storage == "d1", "{image}");
+        assert_readable(&world, &images);
+
+        let runs = count(&world, "SELECT count(*) AS n FROM stillstore_runs");
+        block_on(world.app.tick());
+        assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_runs"), runs, "nothing is left to do");
+    }
 }
