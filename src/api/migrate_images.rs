@@ -15,7 +15,7 @@ pub(super) const ACTIONS: [&str; 11] = [
     "migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup",
 ];
 
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 14] = [
     "action",
     "source",
     "batchSize",
@@ -30,7 +30,6 @@ const FIELDS: [&str; 15] = [
     "force",
     "confirmRunId",
     "fallbackOnly",
-    "continue",
 ];
 
 /// Most ids in a request: each is at most 512 bytes, so that they fit in a JSON body and in a row.
