@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use stillstore::sql::Fault;
+use stillstore::sql::{Database, Fault, Statement};
 use stillstore::store::StoreCall;
 
 use super::world::{PNG, TOKEN, World};
@@ -118,4 +118,51 @@ fn images_that_fell_back_are_moved_by_cron_once_r2_is_back_if_a_variable_says_so
         block_on(world.app.tick());
         assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_runs"), runs, "nothing is left to do");
     }
+}
+
+#[test]
+fn validation_finds_what_is_missing_corrupted_and_orphaned_and_changes_nothing() {
+    let (world, images) = embedded_world(&[100; 6]);
+    act(&world, &json!({"action": "migrate"}));
+    let keys: Vec<_> = images
+        .iter()
+        .map(|(id, _)| world.call("GET", &format!("/api/images/{id}"), None).json()["key"].as_str().unwrap().to_owned())
+        .collect();
+    world.lose_object(&keys[1]);
+    world.lose_object(&keys[2]);
+    world.put_foreign_object(&keys[2], b"something else");
+    world.put_foreign_object("generated/2026/11/0f8fad5b-d9cb-469f-a165-70867728950e.png", PNG);
+    world.put_foreign_object("somebody/elses.png", PNG);
+    // An image that was put in R2 at once, whose object somebody removed.
+    block_on(world.sqlite.run(Statement::new(
+        "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, size_bytes, sha256, \
+         version, created_at_ms, updated_at_ms) SELECT '11111111-2222-4333-8444-555555555555', status, storage, \
+         'uploads/2026/11/11111111_a.png', content_type, visibility, labels, size_bytes, sha256, 1, 1, 1 \
+         FROM stillstore_images LIMIT 1",
+    )))
+    .expect("insert");
+
+    let before = (world.rows("SELECT * FROM stillstore_images ORDER BY id"), world.rows("SELECT * FROM stillstore_moves"));
+    let answer = act(&world, &json!({"action": "validate"}));
+    let result = &answer["result"];
+    let ids = |field: &str| {
+        let items = result[field].as_array().unwrap().iter();
+        items.map(|item| item["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((&result["isValid"], &answer["success"]), (&json!(false), &json!(false)), "{answer}");
+    let mut missing = ids("missing");
+    missing.sort();
+    let mut expected = vec![images[1].0.clone(), "11111111-2222-4333-8444-555555555555".to_owned()];
+    expected.sort();
+    assert_eq!(missing, expected);
+    assert_eq!(ids("corrupted"), [images[2].0.clone()]);
+    assert_eq!(ids("orphaned"), ["generated/2026/11/0f8fad5b-d9cb-469f-a165-70867728950e.png"]);
+    assert_eq!(result["valid"], 4);
+    let after = (world.rows("SELECT * FROM stillstore_images ORDER BY id"), world.rows("SELECT * FROM stillstore_moves"));
+    assert_eq!(after, before);
+
+    let sample = act(&world, &json!({"action": "validate", "sampleSize": 3}));
+    assert_eq!(sample["result"]["totalChecked"], 3, "{sample}");
+    let proof = sample["result"]["warnings"][0].as_str().unwrap();
+    assert!(proof.starts_with("3 items of 6 were chosen"), "{proof}");
 }
