@@ -33,8 +33,8 @@ use std::rc::Rc;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::Chain;
-use crate::migrate::{Action, BeginError, EMBEDDED, Engine, Parameters, PublicBase};
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
+use crate::migrate::{Action, BeginError, EMBEDDED, Engine, Parameters, PublicBase};
 use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::Runtime;
 use crate::store::{EmbeddedStore, ImageStore};
@@ -118,8 +118,7 @@ impl App {
 
     /// Begins to move images that fell back to the database, unless the last time moved none of those that are left.
     async fn move_fallback_images(&self, engine: &Engine) -> Result<(), String> {
-        let fallback_images =
-            self.catalog.statistics().await.map_err(|error| error.to_string())?.fallback_images;
+        let fallback_images = self.catalog.statistics().await.map_err(|error| error.to_string())?.fallback_images;
         let latest = engine.latest_migration(EMBEDDED).await.map_err(|error| error.to_string())?;
         let left = latest.filter(|run| run.parameters.fallback_only).map_or(0, |run| run.progress.left_alone());
         if fallback_images <= left {

@@ -70,6 +70,30 @@ impl RunQueue {
     }
 }
 
+impl FromIterator<Blob> for RunQueue {
+    fn from_iter<I: IntoIterator<Item = Blob>>(runs: I) -> Self {
+        let mut queue = Self::default();
+        runs.into_iter().for_each(|run| queue.push(run));
+        queue
+    }
+}
+
+/// A body of runs that are all there.
+#[async_trait(?Send)]
+impl ByteSource for RunQueue {
+    async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        Ok(Self::peek(self, max_bytes))
+    }
+
+    async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError> {
+        Ok(self.take(max_bytes))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,29 +119,5 @@ mod tests {
             }
             assert!(queue.take(max_bytes).is_none() && queue.peek(max_bytes).is_empty());
         }
-    }
-}
-
-impl FromIterator<Blob> for RunQueue {
-    fn from_iter<I: IntoIterator<Item = Blob>>(runs: I) -> Self {
-        let mut queue = Self::default();
-        runs.into_iter().for_each(|run| queue.push(run));
-        queue
-    }
-}
-
-/// A body of runs that are all there.
-#[async_trait(?Send)]
-impl ByteSource for RunQueue {
-    async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
-        Ok(Self::peek(self, max_bytes))
-    }
-
-    async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError> {
-        Ok(self.take(max_bytes))
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }

@@ -13,7 +13,8 @@ use super::journal::{self, Entry, Stage};
 use super::line::{Line, Verdict};
 use super::run::{InFlight, Run};
 use super::slice::{
-    Bounds, Candidate, Candidates, Counted, Hand, Interruption, Outcome, Slice, Work, item_id, listed_candidates, listed_ids,
+    Bounds, Candidate, Candidates, Counted, Hand, Interruption, Outcome, Slice, Work, item_id, listed_candidates,
+    listed_ids,
 };
 use crate::bytes::{Blob, Body, RunQueue};
 use crate::catalog::{Description, IMAGE_COLUMNS, ImageRecord, Status, records};
@@ -32,8 +33,7 @@ const SWITCH_TO_R2: &str = "UPDATE stillstore_images SET storage = 'r2', version
 const NAMES: &str =
     "SELECT storage = 'd1' AS waits FROM stillstore_images WHERE storage_key = ?1 AND status IN ('pending', 'stored')";
 
-const COUNT: &str =
-    "SELECT sum(images) AS items FROM stillstore_counters WHERE status = 'stored' AND storage = 'd1' AND fallback IN (0, 1)";
+const COUNT: &str = "SELECT sum(images) AS items FROM stillstore_counters WHERE status = 'stored' AND storage = 'd1' AND fallback IN (0, 1)";
 
 /// Before all images; further back than any clock goes, and exact as a JS number.
 const EARLIEST: Timestamp = Timestamp::from_millis(-(1 << 52));
@@ -96,7 +96,11 @@ impl MoveEmbedded {
             return Outcome::only(Line::skipped(id, "already-moved", "the image is in R2"));
         }
         if self.bucket_is_public && found.record.description.visibility == Visibility::Private {
-            return Outcome::only(Line::skipped(id, "private-image-and-public-bucket", "whoever knew its key could read it"));
+            return Outcome::only(Line::skipped(
+                id,
+                "private-image-and-public-bucket",
+                "whoever knew its key could read it",
+            ));
         }
         let (Some(content), Some(write_id)) = (&found.record.content, &found.write_id) else {
             return Outcome::only(Line::failed(id, "original-missing", "the database does not hold the bytes"));
@@ -189,11 +193,10 @@ impl Work for MoveEmbedded {
         // Images of one chunk come with it.
         let inline_max_bytes = bounds.inline_max_bytes.min(CHUNK_BYTES as u64);
         let select = |rest: &str| {
-            Statement::new(format!(
-                "SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images {rest}"
-            ))
+            Statement::new(format!("SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images {rest}"))
         };
-        let join = "LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?1";
+        let join =
+            "LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?1";
         if let Some(ids) = listed_ids(run, bounds.limit) {
             let sql = format!("{join} WHERE id = ?2");
             let one = |id| select(&sql).bind(bytes(inline_max_bytes)).bind(id).with_bytes_column("data");

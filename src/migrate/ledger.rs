@@ -207,11 +207,7 @@ impl Ledger {
             Requested::Pause => ("pause", State::Paused),
             Requested::Cancel => ("cancel", State::Cancelled),
         };
-        let request = Statement::new(REQUEST)
-            .bind(id.as_str())
-            .bind(word)
-            .bind(state.as_str())
-            .bind(now.as_millis());
+        let request = Statement::new(REQUEST).bind(id.as_str()).bind(word).bind(state.as_str()).bind(now.as_millis());
         self.change(id, request).await
     }
 

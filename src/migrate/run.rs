@@ -153,6 +153,7 @@ pub enum Requested {
 /// What the caller wants of a run; does not change while it lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of a request")]
 pub struct Parameters {
     /// Reads and decodes everything, changes nothing.
     #[serde(default)]

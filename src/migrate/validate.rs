@@ -64,7 +64,12 @@ impl Validate {
 
     /// Keeps the items whose hash, salted with the run's id, is among the smallest: each set of that many items is as likely as any
     /// other.
-    fn draw(run: &Run, after: String, drawn: Vec<(String, String)>, answer: &QueryResult) -> Result<Slice, Interruption> {
+    fn draw(
+        run: &Run,
+        after: String,
+        drawn: Vec<(String, String)>,
+        answer: &QueryResult,
+    ) -> Result<Slice, Interruption> {
         let size = run.parameters.sample_size.unwrap_or(1) as usize;
         let entries = journal::entries(answer)?;
         let is_last = entries.len() < usize::from(DRAW_LIMIT);
@@ -104,7 +109,7 @@ impl Validate {
             Ok(()) => {
                 let line = Line::new(id, Verdict::Valid);
                 Outcome::only(line.with_bytes(entry.sha256, entry.size_bytes, entry.content_type))
-            },
+            }
             Err(refusal) => refusal.into_outcome(id),
         }
     }
@@ -258,7 +263,7 @@ impl Work for Validate {
     }
 
     fn count(&self, run: &Run) -> Option<Statement> {
-        walk::count(run)
+        Some(walk::count(run))
     }
 
     fn names(&self, _in_flight: &InFlight) -> Statement {
@@ -306,7 +311,9 @@ fn otherwise_named(objects: &[ObjectInfo]) -> Result<Statement, DatabaseError> {
 /// An image that its row says is in R2, and is not.
 fn lost(row: &ImageRow) -> Result<Outcome, DatabaseError> {
     let line = Line::new(item_id(&row.id)?, Verdict::Missing).to_object(&row.storage_key);
-    Ok(Outcome::only(line.because("object-missing", "the row says that the image is in R2, and the bucket does not have it")))
+    Ok(Outcome::only(
+        line.because("object-missing", "the row says that the image is in R2, and the bucket does not have it"),
+    ))
 }
 
 fn compare(entry: &Entry, info: &ObjectInfo) -> Result<(), Refusal> {

@@ -57,7 +57,11 @@ fn images_move_to_r2_and_back_byte_for_byte() {
     assert_eq!(world.rows("SELECT * FROM stillstore_images ORDER BY id"), before);
 
     let moved = act(&world, &json!({"action": "migrate"}));
-    assert_eq!((&moved["done"], &moved["state"], &moved["success"]), (&json!(true), &json!("completed"), &json!(true)), "{moved}");
+    assert_eq!(
+        (&moved["done"], &moved["state"], &moved["success"]),
+        (&json!(true), &json!("completed"), &json!(true)),
+        "{moved}"
+    );
     assert_eq!((&moved["result"]["migrated"], &moved["result"]["total"]), (&json!(13), &json!(13)));
     assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_images WHERE storage = 'r2'"), 13);
     assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_moves WHERE stage = 'moved'"), 13);
@@ -67,7 +71,8 @@ fn images_move_to_r2_and_back_byte_for_byte() {
     assert_eq!(status["migrationStats"]["base64Images"], 0);
     assert_eq!(status["migrationStats"]["partiallyMigratedImages"], 13);
 
-    let receipt = world.call("GET", &format!("/api/migrate-images/runs/{}/receipt", moved["runId"].as_str().unwrap()), None);
+    let receipt =
+        world.call("GET", &format!("/api/migrate-images/runs/{}/receipt", moved["runId"].as_str().unwrap()), None);
     assert_eq!(receipt.body.split(|byte| *byte == b'\n').count(), 13 + 3, "{receipt:?}");
 
     let valid = act(&world, &json!({"action": "validate", "checkIntegrity": true}));
@@ -142,7 +147,8 @@ fn validation_finds_what_is_missing_corrupted_and_orphaned_and_changes_nothing()
     )))
     .expect("insert");
 
-    let before = (world.rows("SELECT * FROM stillstore_images ORDER BY id"), world.rows("SELECT * FROM stillstore_moves"));
+    let before =
+        (world.rows("SELECT * FROM stillstore_images ORDER BY id"), world.rows("SELECT * FROM stillstore_moves"));
     let answer = act(&world, &json!({"action": "validate"}));
     let result = &answer["result"];
     let ids = |field: &str| {
@@ -158,7 +164,8 @@ fn validation_finds_what_is_missing_corrupted_and_orphaned_and_changes_nothing()
     assert_eq!(ids("corrupted"), [images[2].0.clone()]);
     assert_eq!(ids("orphaned"), ["generated/2026/11/0f8fad5b-d9cb-469f-a165-70867728950e.png"]);
     assert_eq!(result["valid"], 4);
-    let after = (world.rows("SELECT * FROM stillstore_images ORDER BY id"), world.rows("SELECT * FROM stillstore_moves"));
+    let after =
+        (world.rows("SELECT * FROM stillstore_images ORDER BY id"), world.rows("SELECT * FROM stillstore_moves"));
     assert_eq!(after, before);
 
     let sample = act(&world, &json!({"action": "validate", "sampleSize": 3}));
