@@ -228,12 +228,18 @@ impl Engine {
         self.ledger().latest_migration(source).await
     }
 
-    /// Asks for a pause or the end of a run, which takes effect with its next slice; says what the run is then.
+    /// Asks for a pause or the end of a run, which takes effect with its next slice, or now when nobody works on it; says what the
+    /// run is then.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn request(&self, id: &RunId, what: Requested) -> Result<Option<Run>, DatabaseError> {
-        self.ledger().request(id, what, self.runtime.now()).await
+        let asked = self.ledger().request(id, what, self.runtime.now()).await?;
+        let waits = asked.as_ref().is_some_and(|run| run.requested.is_some());
+        if waits && let Ok(stopped) = self.work(id, Patience::Caller).await {
+            return Ok(Some(stopped));
+        }
+        Ok(asked)
     }
 
     /// Lets a paused run go on.

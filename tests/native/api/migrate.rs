@@ -173,3 +173,29 @@ fn validation_finds_what_is_missing_corrupted_and_orphaned_and_changes_nothing()
     let proof = sample["result"]["warnings"][0].as_str().unwrap();
     assert!(proof.starts_with("3 items of 6 were chosen"), "{proof}");
 }
+
+#[test]
+fn a_run_without_a_worker_pauses_resumes_and_ends_at_once_and_leaves_its_receipt() {
+    let (world, images) = embedded_world(&[100; 25]);
+    let begun = act(&world, &json!({"action": "migrate", "background": true}));
+    let id = begun["runId"].as_str().unwrap();
+    assert_eq!((&begun["state"], &begun["done"], &begun["background"]), (&json!("running"), &json!(false), &json!(true)));
+    let second = world.post_json("/api/migrate-images", &json!({"action": "rollback"}), &[]);
+    assert_eq!((second.status, second.code().as_str()), (409, "run-in-progress"));
+    assert_eq!(second.json()["runId"], id);
+
+    assert_eq!(act(&world, &json!({"action": "pause"}))["state"], "paused");
+    block_on(world.app.tick());
+    assert_eq!(act(&world, &json!({"action": "status", "runId": id}))["result"]["progress"]["done"], 0);
+    let held = world.post_json("/api/migrate-images", &json!({"action": "migrate"}), &[]);
+    assert_eq!(held.status, 409, "a paused run keeps its source");
+    assert_eq!(act(&world, &json!({"action": "resume"}))["state"], "running");
+    assert_eq!(act(&world, &json!({"action": "pause"}))["state"], "paused");
+    let ended = act(&world, &json!({"action": "cancel", "runId": id}));
+    assert_eq!(ended["state"], "cancelled", "{ended}");
+    assert_eq!(world.call("GET", &format!("/api/migrate-images/runs/{id}/receipt"), None).status, 200);
+    let again = world.post_json("/api/migrate-images", &json!({"action": "resume", "runId": id}), &[]);
+    assert_eq!((again.status, again.code().as_str()), (409, "run-ended"));
+    assert_readable(&world, &images);
+    assert_eq!(act(&world, &json!({"action": "migrate"}))["result"]["migrated"], 25);
+}
