@@ -36,6 +36,7 @@ use crate::generate::Chain;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
 use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::Runtime;
+use crate::sql::Database;
 use crate::store::{EmbeddedStore, ImageStore};
 use crate::telemetry::{Counters, Event, Recorder, Sink};
 
@@ -48,6 +49,8 @@ pub struct App {
     /// The bucket, when it is bound.
     pub r2: Option<Rc<dyn ImageStore>>,
     pub embedded: Rc<EmbeddedStore>,
+    /// Further databases that `MIGRATION_SOURCES` names, by binding.
+    pub databases: Rc<[(String, Rc<dyn Database>)]>,
     /// Takes messages that keep runs going, when it is bound.
     pub runs: Option<Rc<dyn RunQueue>>,
     pub generators: Chain,

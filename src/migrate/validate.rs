@@ -3,6 +3,8 @@
 //! Three legs, one behind the other: which items (only for a sample), the items, the objects of the bucket. A run over named items or
 //! over a sample leaves the objects out.
 
+use std::rc::Rc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,9 +16,10 @@ use super::line::{Line, Verdict};
 use super::originals::{Copies, Refusal, missing};
 use super::run::{InFlight, Run};
 use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work, item_id};
+use super::sources::ledger_answer;
 use super::walk;
 use crate::image::{ObjectKey, ParsedKey, Sha256Digest};
-use crate::sql::{DatabaseError, QueryResult, Statement};
+use crate::sql::{Database, DatabaseError, QueryResult, Statement};
 use crate::store::{LIST_LIMIT, ObjectInfo};
 
 /// Items looked at for a sample in one slice: rows only, no bytes.
@@ -28,6 +31,8 @@ const KEYS_PER_STATEMENT: usize = 200;
 /// Checks moves and objects; changes nothing.
 pub(super) struct Validate {
     pub copies: Copies,
+    /// The databases whose rows may name objects too.
+    pub elsewhere: Vec<Rc<dyn Database>>,
 }
 
 /// Where the next slice begins.
@@ -118,6 +123,17 @@ impl Validate {
         let mut known = std::collections::BTreeSet::new();
         for answer in &answers {
             known.extend(answer.rows::<KeyRow>()?.into_iter().map(|row| row.storage_key));
+        }
+        let mut ours = ours;
+        for database in &self.elsewhere {
+            ours.retain(|object| !known.contains(&object.key));
+            if ours.is_empty() {
+                break;
+            }
+            let questions = ours.chunks(KEYS_PER_STATEMENT).map(named).collect::<Result<Vec<_>, _>>()?;
+            for answer in ledger_answer(false, database.batch(questions).await)? {
+                known.extend(answer.rows::<KeyRow>()?.into_iter().map(|row| row.storage_key));
+            }
         }
         let orphans = ours.into_iter().filter(|object| !known.contains(&object.key)).map(orphaned);
         let orphans = orphans.collect::<Result<_, _>>()?;
