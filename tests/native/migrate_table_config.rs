@@ -37,7 +37,7 @@ fn a_problem_names_the_entry_and_the_rule() {
         ("id", json!(7), "id must be a text"),
         ("data", json!(long), "data must be a name"),
         ("url", json!(null), "url is missing"),
-        ("key", json!("URL"), "URL is named twice"),
+        ("key", json!("URL"), "url is named twice"),
         ("binding", json!("my-db"), "binding must be"),
         ("column", json!("x"), "column is not a field"),
         ("metadata", json!("x"), "metadata must be a list"),
