@@ -1,10 +1,12 @@
 //! Every var and secret, read once per isolate and checked as a whole.
 
 use std::fmt;
+use std::rc::Rc;
 
 use serde::Serialize;
 
 use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
+use crate::migrate::TableSource;
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
 /// models answer in 5 to 60 s.
@@ -41,6 +43,8 @@ pub struct Config {
     pub migration_operations: u64,
     /// Whether the cron event moves images that fell back to the database once R2 works again.
     pub migrate_fallback_images: bool,
+    /// `MIGRATION_SOURCES`: an application's tables that hold images.
+    pub migration_sources: Rc<[TableSource]>,
     /// `IMAGE_PROVIDER`: providers in the order in which they are tried; never empty.
     pub providers: Vec<ProviderName>,
     /// `PROVIDER_TIMEOUT_MS`.
@@ -159,6 +163,10 @@ impl Config {
             migrate_fallback_images: reader.text("MIGRATE_FALLBACK_IMAGES").as_deref() == Some("true"),
             migration_operations: reader.number("MIGRATION_OPERATIONS", DEFAULT_MIGRATION_OPERATIONS, 20..=9_000),
             migration_concurrency: reader.small_number("MIGRATION_CONCURRENCY", DEFAULT_MIGRATION_CONCURRENCY, 16),
+            migration_sources: reader
+                .parsed("MIGRATION_SOURCES", |text| TableSource::parse_list(text).map_err(InvalidParameter))
+                .unwrap_or_default()
+                .into(),
             providers: reader
                 .parsed("IMAGE_PROVIDER", ProviderName::parse_list)
                 .unwrap_or_else(|| vec![ProviderName::Placeholder]),

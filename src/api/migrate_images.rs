@@ -7,7 +7,7 @@ use super::run_body::{ResultBody, RunBody};
 use super::{Code, Exchange, Problem, Request, Response};
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
 use crate::migrate::{
-    Action, BeginError, EMBEDDED, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId, State,
+    Action, BeginError, Engine, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId, SourceError, State,
 };
 
 /// Every action, as callers write them.
@@ -40,7 +40,7 @@ const MAX_CONCURRENCY: u64 = 16;
 
 /// What a request asks for.
 enum Command {
-    Begin { action: Action, source: String, parameters: Box<Parameters>, background: bool },
+    Begin { action: Action, source: Option<String>, parameters: Box<Parameters>, background: bool },
     Control { control: Control, run_id: Option<RunId> },
     Stats,
 }
@@ -95,7 +95,7 @@ impl Exchange<'_> {
         let fields = request.json_object().await?;
         match self.parse_command(&fields, &request)? {
             Command::Begin { action, source, parameters, background } => {
-                self.begin_run(action, &source, *parameters, background).await
+                self.begin_run(action, source, *parameters, background).await
             }
             Command::Control { control, run_id } => self.control_run(control, run_id).await,
             Command::Stats => self.migration_statistics().await,
@@ -105,17 +105,22 @@ impl Exchange<'_> {
     async fn begin_run(
         &self,
         action: Action,
-        source: &str,
+        source: Option<String>,
         parameters: Parameters,
         background: bool,
     ) -> Result<Response, Problem> {
         let engine = self.engine()?;
-        let run = match engine.begin(action, source, parameters).await {
+        let source = match source {
+            Some(source) => source,
+            None => self.default_source(&engine).await?,
+        };
+        let run = match engine.begin(action, &source, parameters).await {
             Ok(run) => run,
             Err(BeginError::Busy(holder)) => {
                 let detail = format!("the run {} ({}) is {}", holder.id, holder.action.as_str(), holder.state.as_str());
                 return Err(Problem::new(Code::RunInProgress, detail).about_run(&holder.id));
             }
+            Err(BeginError::Source(error)) => return Err(source_problem(&engine, error).await?),
             Err(BeginError::Database(error)) => return Err(error.into()),
         };
         if background {
@@ -237,18 +242,14 @@ impl Exchange<'_> {
             "restore" => Action::Restore,
             _ => Action::Migrate,
         };
-        let source = fields.text("source")?.unwrap_or(EMBEDDED).to_owned();
-        self.require_source(&source)?;
+        let source = fields.text("source")?.map(str::to_owned);
         let parameters = Box::new(self.parse_parameters(fields, request, begin, run_id)?);
         Ok(Command::Begin { action: begin, source, parameters, background: fields.flag("background")? })
     }
 
-    fn require_source(&self, source: &str) -> Result<(), Problem> {
-        let sources = [EMBEDDED];
-        if sources.contains(&source) {
-            return Ok(());
-        }
-        Err(Problem::field("source", format!("must be one of {}", sources.join(", "))))
+    async fn default_source(&self, engine: &Engine) -> Result<String, Problem> {
+        let statistics = self.library.catalog.statistics().await?;
+        Ok(engine.default_source(statistics.d1_images).await?)
     }
 
     fn parse_parameters(
@@ -296,6 +297,23 @@ impl Control {
             Self::Cancel => "cancel",
         }
     }
+}
+
+/// What to say of a source that cannot be used.
+async fn source_problem(engine: &Engine, error: SourceError) -> Result<Problem, Problem> {
+    let detail = error.to_string();
+    Ok(match error {
+        SourceError::Unknown { .. } => {
+            Problem::field("source", ["must be one of ", &engine.source_names().await?.join(", ")].concat())
+        }
+        SourceError::Unusable { problem, .. } => {
+            Problem { field: Some(problem.field.to_owned()), ..Problem::new(Code::SourceUnusable, detail) }
+        }
+        SourceError::NotMigrated { binding } => {
+            let command = ["; run `npx wrangler d1 migrations apply ", &binding, " --remote`"].concat();
+            Problem::new(Code::DatabaseNotMigrated, detail + &command)
+        }
+    })
 }
 
 /// Originals that are dropped before their time are those of one run, which the caller names twice.

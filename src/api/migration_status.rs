@@ -6,7 +6,7 @@ use super::migrate_images::ACTIONS;
 use super::run_body::RunBody;
 use super::{Exchange, Problem, Response};
 use crate::catalog::Statistics;
-use crate::migrate::{EMBEDDED, Run, Totals};
+use crate::migrate::{EMBEDDED, Run, SourceTotals, Totals};
 
 /// A base64 text takes four characters for three bytes.
 const BASE64_CHARS: u64 = 4;
@@ -27,7 +27,7 @@ struct StatusBody<'app> {
     migration_ready: bool,
     migration_stats: MigrationStats,
     available_actions: &'static [&'static str],
-    sources: Vec<&'app str>,
+    sources: Vec<String>,
     /// The run that began last.
     run: Option<RunBody<'app>>,
     api_version: &'static str,
@@ -59,6 +59,16 @@ struct MigrationStats {
     migration_progress: f64,
     /// Bytes of database that the embedded images take as base64.
     estimated_space_saved: u64,
+    /// How far the tables are; the fields above are about the catalogue.
+    sources: Vec<SourceStats>,
+}
+
+#[derive(Serialize)]
+struct SourceStats {
+    name: String,
+    moved: u64,
+    cleaned: u64,
+    failed: u64,
 }
 
 impl Exchange<'_> {
@@ -66,6 +76,9 @@ impl Exchange<'_> {
         let config = &self.app.config;
         let statistics = self.library.catalog.statistics().await?;
         let run = self.latest_run().await?;
+        let migration_stats = self.migration_stats(&statistics).await?;
+        let tables = migration_stats.sources.iter().map(|source| source.name.clone());
+        let sources = std::iter::once(EMBEDDED.to_owned()).chain(tables).collect();
         let r2_status = match self.r2_state().await {
             "enabled" => "connected",
             state => state,
@@ -80,9 +93,9 @@ impl Exchange<'_> {
             batch_size: config.migration_batch_size,
             concurrency: config.migration_concurrency,
             migration_ready: r2_status == "connected",
-            migration_stats: self.migration_stats(&statistics).await?,
+            migration_stats,
             available_actions: &ACTIONS,
-            sources: vec![EMBEDDED],
+            sources,
             run: run.as_ref().map(RunBody::new),
             api_version: env!("CARGO_PKG_VERSION"),
         };
@@ -103,15 +116,15 @@ impl Exchange<'_> {
     }
 
     async fn migration_stats(&self, statistics: &Statistics) -> Result<MigrationStats, Problem> {
-        let journal = match self.app.engine(&self.library) {
-            Some(engine) => engine.totals(EMBEDDED).await?,
-            None => Totals::default(),
+        let (journal, sources) = match self.app.engine(&self.library) {
+            Some(engine) => (engine.totals(EMBEDDED).await?, engine.source_totals().await?),
+            None => (Totals::default(), Vec::new()),
         };
-        Ok(migration_stats(statistics, journal))
+        Ok(migration_stats(statistics, journal, sources))
     }
 }
 
-fn migration_stats(statistics: &Statistics, journal: Totals) -> MigrationStats {
+fn migration_stats(statistics: &Statistics, journal: Totals, sources: Vec<SourceTotals>) -> MigrationStats {
     let total = statistics.r2_images + statistics.d1_images;
     // Counts stay far below 2^53, where a float stops being exact.
     #[allow(clippy::cast_precision_loss)]
@@ -126,5 +139,12 @@ fn migration_stats(statistics: &Statistics, journal: Totals) -> MigrationStats {
         fallback_images: statistics.fallback_images,
         migration_progress,
         estimated_space_saved: statistics.d1_bytes.div_ceil(BASE64_BYTES) * BASE64_CHARS,
+        sources: sources.into_iter().map(SourceStats::from).collect(),
+    }
+}
+
+impl From<SourceTotals> for SourceStats {
+    fn from(SourceTotals { name, totals }: SourceTotals) -> Self {
+        Self { name, moved: totals.moved, cleaned: totals.cleaned, failed: totals.failed }
     }
 }

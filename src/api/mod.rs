@@ -37,6 +37,7 @@ use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
 use crate::migrate::{Action, BeginError, EMBEDDED, Engine, Parameters, PublicBase};
 use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::Runtime;
+use crate::sql::Database;
 use crate::store::{EmbeddedStore, ImageStore};
 use crate::telemetry::{Counters, Event, Recorder, Sink};
 
@@ -49,6 +50,8 @@ pub struct App {
     /// The bucket, when it is bound.
     pub r2: Option<Rc<dyn ImageStore>>,
     pub embedded: Rc<EmbeddedStore>,
+    /// Further databases that `MIGRATION_SOURCES` names, by binding.
+    pub databases: Rc<[(String, Rc<dyn Database>)]>,
     /// Takes messages that keep runs going, when it is bound.
     pub runs: Option<Rc<dyn RunQueue>>,
     pub generators: Chain,
@@ -136,6 +139,7 @@ impl App {
             }
             // Whatever run has the source: the next event looks again.
             Err(BeginError::Busy(_)) => Ok(()),
+            Err(BeginError::Source(error)) => Err(error.to_string()),
             Err(BeginError::Database(error)) => Err(error.to_string()),
         }
     }

@@ -76,6 +76,8 @@ codes! {
     RunInProgress = 409 "run-in-progress" "Another run is changing this source" => "Wait until the run named in `runId` has ended, or cancel it.";
     /// The run has ended.
     RunEnded = 409 "run-ended" "The run has ended" => "Begin a new run.";
+    /// A source's configuration and the live schema contradict each other.
+    SourceUnusable = 409 "source-unusable" "The source's table is not as it is configured" => "Correct the field named in `field` of the source in MIGRATION_SOURCES, or the table.";
     /// The same idempotency key is being worked on.
     IdempotencyInProgress = 409 "idempotency-in-progress" "A request with this Idempotency-Key is being worked on" => "Wait as long as Retry-After says, then send the same request again.";
     /// The image was deleted.

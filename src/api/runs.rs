@@ -77,6 +77,8 @@ impl super::App {
     pub fn engine(&self, library: &crate::library::Library) -> Option<Engine> {
         Some(Engine {
             database: self.catalog.database(),
+            others: self.databases.clone(),
+            sources: self.config.migration_sources.clone(),
             bucket: self.r2.clone()?,
             embedded: self.embedded.clone(),
             runtime: self.runtime.clone(),

@@ -32,6 +32,9 @@ pub trait ForeignText: 'static {
     /// When it is not in that encoding.
     fn decode(&self, from: usize, encoding: Encoding) -> Result<Blob, InvalidText>;
 
+    /// Whether `other`, which is outside wasm memory too, is the same text.
+    fn is_same(&self, other: &dyn ForeignText) -> bool;
+
     /// The concrete type, for the adapter that made it.
     fn as_any(&self) -> &dyn Any;
 }
@@ -155,6 +158,16 @@ impl Text {
         match &self.0 {
             Repr::Owned(text) => text.get(from..).is_some_and(|text| text.contains(wanted)),
             Repr::Foreign(text) => from <= text.size_bytes() && text.contains(wanted, from),
+        }
+    }
+
+    /// Whether both are the same text and at the same side of wasm memory's border; false is no proof that they differ.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Repr::Owned(text), Repr::Owned(other)) => text == other,
+            (Repr::Foreign(text), Repr::Foreign(other)) => text.is_same(&**other),
+            (Repr::Owned(_), Repr::Foreign(_)) | (Repr::Foreign(_), Repr::Owned(_)) => false,
         }
     }
 

@@ -12,8 +12,11 @@ use crate::store::StorageKind;
 const SELECT_STORED: &str =
     concat!("SELECT ", image_columns!(), " FROM stillstore_images WHERE id = ?1 AND status = 'stored'");
 
+// The second part, an image of an application's table, is looked at only when the first found nothing.
 const SELECT_SERVING: &str = "SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, \
-    filename, created_at_ms, version FROM stillstore_images WHERE id = ?1";
+    filename, created_at_ms, version FROM stillstore_images WHERE id = ?1 \
+    UNION ALL SELECT image_id, 'stored', 'r2', storage_key, content_type, size_bytes, sha256, 'public', NULL, moved_at_ms, 1 \
+    FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1";
 
 const PING: &str = "SELECT images FROM stillstore_counters WHERE status = 'stored' AND storage = 'r2' AND fallback = 0";
 
@@ -77,13 +80,26 @@ impl Catalog {
         first_record(&row).map_err(CatalogError::during("find_stored"))
     }
 
-    /// What there is to serve under an id.
+    /// What there is to serve under an id: an image of the catalogue, or one moved out of a table. The further databases are asked,
+    /// a round trip each, only when the catalogue's has nothing.
     ///
     /// # Errors
-    /// [`CatalogError`] when the database failed.
+    /// [`CatalogError`] when a database failed.
     pub async fn find_for_serving(&self, id: ImageId) -> Result<Serving, CatalogError> {
         let [row] = self.batch("find_for_serving", [Self::serving_statement(id)]).await?;
-        Self::serving_answer(&row)
+        let mut found = Self::serving_answer(&row)?;
+        for (_, database) in &*self.others {
+            if found != Serving::Unknown {
+                break;
+            }
+            match database.run(Self::serving_statement(id)).await {
+                Ok(row) => found = Self::serving_answer(&row)?,
+                // Stillstore's tables are not in it yet.
+                Err(error) if error.kind == DatabaseErrorKind::Schema => {}
+                Err(error) => return Err(CatalogError::during("find_for_serving")(error)),
+            }
+        }
+        Ok(found)
     }
 
     /// The statement of [`Catalog::find_for_serving`], for a batch that reads the bytes in the same round trip.

@@ -50,13 +50,21 @@ use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statem
 #[derive(Clone)]
 pub struct Catalog {
     database: Rc<dyn Database>,
+    /// Further databases whose journals name images.
+    others: Rc<[(String, Rc<dyn Database>)]>,
 }
 
 impl Catalog {
     /// The catalogue in `database`, whose migrations are applied.
     #[must_use]
     pub fn new(database: Rc<dyn Database>) -> Self {
-        Self { database }
+        Self { database, others: Rc::default() }
+    }
+
+    /// The catalogue that also serves what was moved out of tables in these databases, by binding.
+    #[must_use]
+    pub fn with_others(self, others: Rc<[(String, Rc<dyn Database>)]>) -> Self {
+        Self { others, ..self }
     }
 
     /// The database that it is in.

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// An image's id: a random (version 4) UUID. Its text form is the 36-character lower-case one.
+use super::Sha256Digest;
+
+/// An image's id: a random (version 4) UUID, or for an image of an application's table one made of a digest (version 8). Its text form is the 36-character lower-case one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageId(Uuid);
@@ -24,6 +26,14 @@ impl ImageId {
     #[must_use]
     pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// The id that the first sixteen bytes of a digest make.
+    #[must_use]
+    pub fn from_digest(digest: &Sha256Digest) -> Self {
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest.as_bytes()).for_each(|(byte, digest)| *byte = *digest);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
     /// The first eight hexadecimal digits, for keys that people read. Not unique on their own.

@@ -59,6 +59,12 @@ impl ObjectKey {
     pub(crate) fn of_record(kind: &'static str, name: &str) -> Self {
         Self(format!("stillstore/{kind}/{name}.ndjson"))
     }
+
+    /// A key made of parts that are all ours: at most 1,024 printable ASCII characters.
+    #[must_use]
+    pub(crate) const fn of_ours(key: String) -> Self {
+        Self(key)
+    }
 }
 
 impl TryFrom<String> for ObjectKey {

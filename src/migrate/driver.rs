@@ -84,19 +84,22 @@ impl Driver {
     pub async fn drive(
         &self,
         id: &RunId,
-        work: impl FnOnce(&Run) -> Result<Box<dyn Work>, Interruption>,
+        work: impl AsyncFnOnce(&Run) -> Result<Box<dyn Work>, Interruption>,
         budget: Budget,
     ) -> Result<Run, Interruption> {
         let token = hex::encode(self.runtime.random_bytes());
         let now = self.runtime.now();
         let claimed = self.ledger.database().run(ledger::claim(id, &token, now.plus_millis(self.lease_ms), now)).await?;
         let Some(run) = ledger::first_run(&claimed)? else { return Err(Interruption::LeaseLost) };
-        let work = match work(&run) {
+        let work = match work(&run).await {
             Ok(work) => work,
             Err(Interruption::Hopeless { reason, detail }) => {
                 return self.give_up(run, &token, reason, &detail).await;
             }
-            Err(other) => return Err(other),
+            Err(other) => {
+                let _ = self.ledger.database().run(ledger::release(id, &token, self.runtime.now())).await;
+                return Err(other);
+            }
         };
         let mut shift = Shift {
             driver: self,

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::embedded::EMBEDDED;
 use super::journal::{Entry, Stage};
 use super::originals::{Change, Copies, Originals, Refusal, digest};
 use super::run::InFlight;
@@ -113,10 +112,6 @@ impl EmbeddedOriginals {
 
 #[async_trait(?Send)]
 impl Originals for EmbeddedOriginals {
-    fn source(&self) -> &str {
-        EMBEDDED
-    }
-
     fn load(&self, entry: &Entry) -> Statement {
         Statement::new(format!(
             "SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images \

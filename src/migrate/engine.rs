@@ -8,9 +8,11 @@ use super::embedded::{EMBEDDED, MoveEmbedded};
 use super::embedded_originals::EmbeddedOriginals;
 use super::journal::{self, Stage};
 use super::ledger::{BeginError, Ledger, SliceLines};
-use super::originals::Copies;
+use super::originals::{Copies, Originals};
 use super::run::{Action, Parameters, Progress, Requested, Run, RunId, State};
 use super::slice::{Interruption, SLICE_MS, Work};
+use super::sources::ledger_answer;
+use super::table::{MoveTable, TableOriginals, TableSource};
 use super::validate::Validate;
 use super::walk::{Purpose, Walk};
 use crate::queue::{RunMessage, RunQueue};
@@ -41,7 +43,12 @@ pub struct Settings {
 
 /// The migration engine, for the length of one invocation.
 pub struct Engine {
+    /// The database of the catalogue, binding `DB`.
     pub database: Rc<dyn Database>,
+    /// Further databases that sources are in, by binding.
+    pub others: Rc<[(String, Rc<dyn Database>)]>,
+    /// What `MIGRATION_SOURCES` says.
+    pub sources: Rc<[TableSource]>,
     pub bucket: Rc<dyn ImageStore>,
     pub embedded: Rc<EmbeddedStore>,
     pub runtime: Rc<dyn Runtime>,
@@ -83,14 +90,10 @@ impl Patience {
 }
 
 impl Engine {
-    fn ledger(&self) -> Ledger {
-        Ledger::new(Rc::clone(&self.database))
-    }
-
     /// Writes down a new run over `source`, which [`Engine::work`] then works on.
     ///
     /// # Errors
-    /// [`BeginError::Busy`] when another run changes the same source.
+    /// [`BeginError::Busy`] when another run changes the same source, [`BeginError::Source`] when the source cannot be used.
     pub async fn begin(&self, action: Action, source: &str, parameters: Parameters) -> Result<Run, BeginError> {
         let now = self.runtime.now();
         let run = Run {
@@ -111,7 +114,8 @@ impl Engine {
             updated_at: now,
             finished_at: None,
         };
-        self.ledger().begin(&run).await?;
+        let ledger = self.ledger_of(source).await?;
+        ledger.begin(&run).await.map_err(|error| self.naming_binding(source, error))?;
         Ok(run)
     }
 
@@ -122,7 +126,7 @@ impl Engine {
     pub async fn work(&self, id: &RunId, patience: Patience) -> Result<Run, Interruption> {
         let started_at = self.runtime.now();
         let driver = Driver {
-            ledger: self.ledger(),
+            ledger: self.ledger_with(id).await?,
             runtime: Rc::clone(&self.runtime),
             bucket: Rc::clone(&self.bucket),
             lease_ms: self.lease_ms(),
@@ -131,7 +135,7 @@ impl Engine {
             until: started_at.plus_millis(patience.millis()),
             operations: self.settings.operations_per_invocation,
         };
-        let worked = driver.drive(id, |run| self.work_of(run), budget).await;
+        let worked = driver.drive(id, async |run| self.work_of(run).await, budget).await;
         self.recorder.record(&Event::Run {
             run_id: id.to_string(),
             outcome: match &worked {
@@ -180,11 +184,13 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn take_up(&self) -> Result<(), DatabaseError> {
-        for run in self.ledger().without_worker(self.runtime.now(), TAKEN_UP).await? {
-            if self.queue.is_some() {
-                self.hand_on(&run).await;
-            } else {
-                self.work_on(&run.id).await;
+        for (is_own, ledger) in self.ledgers() {
+            for run in ledger_answer(is_own, ledger.without_worker(self.runtime.now(), TAKEN_UP).await)? {
+                if self.queue.is_some() {
+                    self.hand_on(&run).await;
+                } else {
+                    self.work_on(&run.id).await;
+                }
             }
         }
         Ok(())
@@ -195,7 +201,12 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn find(&self, id: &RunId) -> Result<Option<Run>, DatabaseError> {
-        self.ledger().find(id).await
+        for (is_own, ledger) in self.ledgers() {
+            if let Some(run) = ledger_answer(is_own, ledger.find(id).await)? {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
     }
 
     /// The run that began last.
@@ -203,7 +214,12 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn latest(&self) -> Result<Option<Run>, DatabaseError> {
-        Ok(self.ledger().latest(1).await?.pop())
+        let mut latest: Option<Run> = None;
+        for (is_own, ledger) in self.ledgers() {
+            let run = ledger_answer(is_own, ledger.latest(1).await)?.pop();
+            latest = latest.into_iter().chain(run).max_by_key(|run| run.created_at);
+        }
+        Ok(latest)
     }
 
     /// How far `source` is, at a cost that does not grow with it.
@@ -211,7 +227,8 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn totals(&self, source: &str) -> Result<Totals, DatabaseError> {
-        let stages = journal::read_stages(&self.database.run(journal::stages(source)).await?)?;
+        let ledger = Ledger::new(self.database_of(source));
+        let stages = journal::read_stages(&ledger.database().run(journal::stages(source)).await?)?;
         let latest = self.latest_migration(source).await?;
         Ok(Totals {
             moved: stages.get(&Stage::Moved).copied().unwrap_or(0),
@@ -225,7 +242,7 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn latest_migration(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
-        self.ledger().latest_migration(source).await
+        Ledger::new(self.database_of(source)).latest_migration(source).await
     }
 
     /// Asks for a pause or the end of a run, which takes effect with its next slice, or now when nobody works on it; says what the
@@ -234,7 +251,7 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn request(&self, id: &RunId, what: Requested) -> Result<Option<Run>, DatabaseError> {
-        let asked = self.ledger().request(id, what, self.runtime.now()).await?;
+        let asked = self.ledger_with(id).await?.request(id, what, self.runtime.now()).await?;
         let waits = asked.as_ref().is_some_and(|run| run.requested.is_some());
         if waits && let Ok(stopped) = self.work(id, Patience::Caller).await {
             return Ok(Some(stopped));
@@ -247,7 +264,7 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn resume(&self, id: &RunId) -> Result<Option<Run>, DatabaseError> {
-        self.ledger().resume(id, self.runtime.now()).await
+        self.ledger_with(id).await?.resume(id, self.runtime.now()).await
     }
 
     /// What a run that has not ended did in the slices after `after`.
@@ -255,35 +272,44 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn lines(&self, id: &RunId, after: i64, limit: u16) -> Result<Vec<SliceLines>, DatabaseError> {
-        self.ledger().lines(id, after, limit).await
+        self.ledger_with(id).await?.lines(id, after, limit).await
     }
 
     /// What a run is to do with its items.
-    fn work_of(&self, run: &Run) -> Result<Box<dyn Work>, Interruption> {
-        if run.source != EMBEDDED {
-            let detail = format!("{} is not in MIGRATION_SOURCES", run.source);
-            return Err(Interruption::Hopeless { reason: "source-unknown", detail });
-        }
-        let originals = Box::new(EmbeddedOriginals {
-            embedded: Rc::clone(&self.embedded),
-            prompt_in_metadata: self.settings.prompt_in_metadata,
-        });
-        Ok(match run.action {
-            Action::Migrate => Box::new(MoveEmbedded {
+    async fn work_of(&self, run: &Run) -> Result<Box<dyn Work>, Interruption> {
+        let (originals, table): (Box<dyn Originals>, _) = if run.source == EMBEDDED {
+            let embedded = Rc::clone(&self.embedded);
+            (Box::new(EmbeddedOriginals { embedded, prompt_in_metadata: self.settings.prompt_in_metadata }), None)
+        } else {
+            let table = match self.table(&run.source).await? {
+                Ok(table) => table,
+                Err(error) => return Err(Interruption::Hopeless { reason: error.code(), detail: error.to_string() }),
+            };
+            let database = self.database_of(&run.source);
+            let dry_run = run.parameters.dry_run;
+            (Box::new(TableOriginals { table: table.clone(), database, dry_run }), Some(table))
+        };
+        Ok(match (run.action, table) {
+            (Action::Migrate, Some(table)) => Box::new(MoveTable { table, copier: self.copier() }),
+            (Action::Migrate, None) => Box::new(MoveEmbedded {
                 copier: self.copier(),
                 embedded: Rc::clone(&self.embedded),
                 bucket_is_public: self.settings.bucket_is_public,
                 prompt_in_metadata: self.settings.prompt_in_metadata,
                 fallback_only: run.parameters.fallback_only,
             }),
-            Action::Rollback => Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Rollback }),
-            Action::Cleanup => {
+            (Action::Rollback, _) => {
+                Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Rollback })
+            }
+            (Action::Cleanup, _) => {
                 let retention_ms = i64::from(self.settings.retention_days) * MILLIS_PER_DAY;
                 let moved_until = run.created_at.plus_millis(-retention_ms);
                 Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Cleanup { moved_until } })
             }
-            Action::Validate => Box::new(Validate { copies: self.copies() }),
-            Action::Backup | Action::Restore => {
+            (Action::Validate, _) => {
+                Box::new(Validate { copies: self.copies() })
+            }
+            (Action::Backup | Action::Restore, _) => {
                 return Err(Interruption::Hopeless { reason: "not-there", detail: String::new() });
             }
         })

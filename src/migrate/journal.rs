@@ -17,14 +17,25 @@ macro_rules! move_columns {
 }
 
 // `item_id` is NOT NULL: when the statement before did not change exactly one row, the entry is refused and its batch with it.
+macro_rules! record {
+    ($original:literal) => {
+        concat!(
+            "INSERT INTO stillstore_moves (source, item_id, stage, image_id, storage_key, content_type, size_bytes, \
+             sha256, original, run_id, moved_at_ms) \
+             VALUES (?1, CASE changes() WHEN 1 THEN ?2 END, 'moved', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT (source, item_id) DO UPDATE SET original = ",
+            $original,
+            ", stage = 'moved', image_id = excluded.image_id, storage_key = excluded.storage_key, \
+             content_type = excluded.content_type, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, \
+             run_id = excluded.run_id, moved_at_ms = excluded.moved_at_ms"
+        )
+    };
+}
+
 // The first original counts until it is restored: a second move of the same row starts from what the first one wrote.
-const RECORD: &str = "INSERT INTO stillstore_moves (source, item_id, stage, image_id, storage_key, content_type, size_bytes, \
-    sha256, original, run_id, moved_at_ms) \
-    VALUES (?1, CASE changes() WHEN 1 THEN ?2 END, 'moved', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-    ON CONFLICT (source, item_id) DO UPDATE SET \
-    original = CASE stage WHEN 'restored' THEN excluded.original ELSE original END, stage = 'moved', \
-    image_id = excluded.image_id, storage_key = excluded.storage_key, content_type = excluded.content_type, \
-    size_bytes = excluded.size_bytes, sha256 = excluded.sha256, run_id = excluded.run_id, moved_at_ms = excluded.moved_at_ms";
+const RECORD: &str = record!("CASE stage WHEN 'restored' THEN excluded.original ELSE original END");
+
+const RECORD_ANEW: &str = record!("excluded.original");
 
 const SELECT_AFTER: &str = concat!(
     "SELECT ",
@@ -40,7 +51,7 @@ const SET_STAGE: &str = "UPDATE stillstore_moves SET stage = ?4, original = ?5 \
 
 const FORGET: &str = "DELETE FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3";
 
-const NAMES: &str = "SELECT item_id FROM stillstore_moves \
+const NAMES: &str = "SELECT 0 AS waits FROM stillstore_moves \
     WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3 AND stage <> 'restored'";
 
 /// How far a move has gone. The text forms are part of the database.
@@ -87,7 +98,16 @@ pub struct Entry {
 /// Records a move. To stand right behind the statement that switches the source's row: when that changed nothing, the whole batch
 /// fails with [`crate::sql::DatabaseErrorKind::Constraint`].
 pub(super) fn record(source: &str, entry: &Entry) -> Statement {
-    Statement::new(RECORD)
+    record_by(RECORD, source, entry)
+}
+
+/// As [`record`], for a source that knows itself which original counts: the entry's.
+pub(super) fn record_anew(source: &str, entry: &Entry) -> Statement {
+    record_by(RECORD_ANEW, source, entry)
+}
+
+fn record_by(sql: &'static str, source: &str, entry: &Entry) -> Statement {
+    Statement::new(sql)
         .bind(source)
         .bind(entry.item.as_str())
         .bind(entry.image_id.to_string())
@@ -152,7 +172,7 @@ pub(super) fn read_stages(answer: &QueryResult) -> Result<BTreeMap<Stage, u64>, 
     Ok(answer.rows::<Row>()?.into_iter().map(|row| (row.stage, row.items)).collect())
 }
 
-/// Answers with a row when the source names the object.
+/// Answers with a row, whose column `waits` is 0, when the source names the object.
 pub(super) fn names(source: &str, item: &ItemId, key: &ObjectKey) -> Statement {
     Statement::new(NAMES).bind(source).bind(item.to_string()).bind(key.as_str())
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::sources::SourceError;
 use super::run::{Action, InFlight, Parameters, Progress, ReceiptInfo, Requested, Run, RunId, State};
 use crate::runtime::Timestamp;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
@@ -96,6 +97,7 @@ pub struct Ledger {
 #[derive(Debug)]
 pub enum BeginError {
     Busy(Box<Run>),
+    Source(SourceError),
     Database(DatabaseError),
 }
 

@@ -24,6 +24,8 @@ mod receipt;
 pub mod record;
 mod run;
 mod slice;
+mod sources;
+pub mod table;
 mod table_key;
 mod validate;
 pub mod value;
@@ -39,3 +41,5 @@ pub use run::{
     Action, InvalidRunId, Operations, Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, State,
 };
 pub use slice::{Interruption, SLICE_BYTES, SLICE_MS, Work};
+pub use sources::{SourceError, SourceTotals};
+pub use table::TableSource;

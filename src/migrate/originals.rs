@@ -43,9 +43,6 @@ pub(super) struct Change {
 /// The originals of one source.
 #[async_trait(?Send)]
 pub(super) trait Originals {
-    /// The source's name, as the journal has it.
-    fn source(&self) -> &str;
-
     /// Reads an entry's row, for [`Originals::restore`] and [`Originals::clean`].
     fn load(&self, entry: &Entry) -> Statement;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::item::ItemId;
 use super::line::{Line, Verdict};
-use crate::image::{ObjectKey, Sha256Digest};
+use crate::image::{ImageId, ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;
 
 /// The name of a run: 32 lower-case hexadecimal digits, random.
@@ -218,6 +218,26 @@ pub enum PublicBase {
     Bucket(String),
     /// The Worker: `{base}/images/{id}`.
     Worker(String),
+}
+
+impl PublicBase {
+    /// The public URL of an object.
+    #[must_use]
+    pub fn url(&self, key: &ObjectKey, id: ImageId) -> String {
+        match self {
+            Self::Bucket(base) => [base, "/", key.as_str()].concat(),
+            Self::Worker(base) => [base, "/images/", &id.to_string()].concat(),
+        }
+    }
+
+    /// What the public URLs of objects start with whose keys start with `keys`.
+    #[must_use]
+    pub fn prefix(&self, keys: &str) -> String {
+        match self {
+            Self::Bucket(base) => [base, "/", keys].concat(),
+            Self::Worker(base) => [base, "/images/"].concat(),
+        }
+    }
 }
 
 /// What came of the items so far.

@@ -19,7 +19,9 @@ use crate::generate::workers_ai::{self, WorkersAi, WorkersAiSettings};
 use crate::generate::{Chain, Generator, ProviderName, Unconfigured};
 use crate::http::AiBinding;
 use crate::image::ImageId;
+
 use crate::library::{EdgeCache, MemoryBudget};
+use crate::migrate::table::OWN_BINDING;
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
@@ -65,10 +67,25 @@ fn assemble(environment: &Environment) -> App {
         problems.push(ConfigProblem { variable: "DB", rule: "must be bound to a D1 database".to_owned() });
         Rc::new(Unbound)
     };
+    let mut databases: Vec<(String, Rc<dyn Database>)> = Vec::new();
+    for binding in config.migration_sources.iter().map(|source| &source.binding) {
+        if binding == OWN_BINDING || databases.iter().any(|(name, _)| name == binding) {
+            continue;
+        }
+        match environment.database_at(binding) {
+            Some(database) => databases.push((binding.clone(), Rc::new(database))),
+            None => problems.push(ConfigProblem {
+                variable: "MIGRATION_SOURCES",
+                rule: ["names the binding ", binding, ", which must be bound to a D1 database"].concat(),
+            }),
+        }
+    }
+    let databases: Rc<[_]> = databases.into();
     let generators = config.providers.iter().map(|provider| generator(*provider, &config, environment, &runtime));
     App {
         cors: CorsPolicy::built_in(),
-        catalog: Catalog::new(Rc::clone(&database)),
+        catalog: Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases)),
+        databases,
         r2: environment.images.clone().map(|images| images as Rc<dyn ImageStore>),
         embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
         runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),

@@ -16,10 +16,14 @@ use super::r2::R2Store;
 #[wasm_bindgen(module = "/src/platform/js/environment.js")]
 extern "C" {
     fn read(env: &JsValue, database: &str, images: &str, ai: &str, runs: &str) -> Array;
+
+    #[wasm_bindgen(js_name = databaseOf)]
+    fn database_of(env: &JsValue, name: &str) -> JsValue;
 }
 
 /// What an isolate was configured with.
 pub struct Environment {
+    env: JsValue,
     variables: HashMap<String, String>,
     /// The binding `DB`.
     pub database: Option<Rc<D1Database>>,
@@ -37,11 +41,17 @@ impl Environment {
         self.variables.get(name).cloned()
     }
 
+    /// The D1 database bound as `name`.
+    pub fn database_at(&self, name: &str) -> Option<D1Database> {
+        Some(database_of(&self.env, name)).filter(|database| !database.is_null()).map(D1Database::new)
+    }
+
     fn read(env: &JsValue) -> Self {
         let parts = read(env, "DB", "R2_IMAGES", "AI", "MIGRATIONS");
         let variables = parts.get(0).as_string().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         let binding = |index| Some(parts.get(index)).filter(|binding| !binding.is_null());
         Self {
+            env: env.clone(),
             variables,
             database: binding(1).map(|database| Rc::new(D1Database::new(database))),
             images: binding(2).map(|bucket| Rc::new(R2Store::new(bucket))),

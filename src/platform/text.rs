@@ -78,6 +78,10 @@ impl ForeignText for JsText {
         decode(&self.text, from, encoding).map(JsBytes::blob).map_err(|_| InvalidText)
     }
 
+    fn is_same(&self, other: &dyn ForeignText) -> bool {
+        other.as_any().downcast_ref::<Self>().is_some_and(|other| self.text == other.text)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -9,6 +9,8 @@ pub enum Media {
     Image(Format),
     /// A record of a migration: JSON values, one a line.
     Ndjson,
+    /// A value of an application's column, as it was.
+    Original,
 }
 
 impl Media {
@@ -18,6 +20,7 @@ impl Media {
         match self {
             Self::Image(format) => format.content_type(),
             Self::Ndjson => "application/x-ndjson",
+            Self::Original => "application/octet-stream",
         }
     }
 
@@ -26,7 +29,7 @@ impl Media {
     pub const fn content_disposition(self) -> Option<&'static str> {
         match self {
             Self::Image(format) => format.content_disposition(),
-            Self::Ndjson => Some("attachment"),
+            Self::Ndjson | Self::Original => Some("attachment"),
         }
     }
 
@@ -35,7 +38,7 @@ impl Media {
     pub const fn cache_control(self) -> &'static str {
         match self {
             Self::Image(_) => PUBLIC_CACHE_CONTROL,
-            Self::Ndjson => "private, no-store",
+            Self::Ndjson | Self::Original => "private, no-store",
         }
     }
 }

@@ -16,10 +16,17 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// An empty database with every migration applied.
-    pub fn migrated() -> Self {
+    /// A database without tables.
+    pub fn empty() -> Self {
         let connection = Connection::open_in_memory().expect("open");
         connection.pragma_update(None, "foreign_keys", true).expect("pragma");
+        Self { connection: RefCell::new(connection), calls: std::cell::Cell::new(0) }
+    }
+
+    /// An empty database with every migration applied.
+    pub fn migrated() -> Self {
+        let Self { connection, calls } = Self::empty();
+        let connection = connection.into_inner();
         let mut migrations: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
             .expect("migrations")
             .map(|entry| entry.expect("entry").path())
@@ -28,7 +35,7 @@ impl Sqlite {
         for migration in migrations {
             connection.execute_batch(&std::fs::read_to_string(migration).expect("read")).expect("migrate");
         }
-        Self { connection: RefCell::new(connection), calls: std::cell::Cell::new(0) }
+        Self { connection: RefCell::new(connection), calls }
     }
 
     /// The query plan of `sql`, one line a step.

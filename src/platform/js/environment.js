@@ -16,3 +16,13 @@ export function read(env, ...names) {
 function bindingOf(value) {
   return typeof value === "object" || typeof value === "function" ? value : null;
 }
+
+/**
+ * The binding called `name` when it is a D1 database, else `null`.
+ * @param {Record<string, unknown>} env
+ * @param {string} name
+ */
+export function databaseOf(env, name) {
+  const binding = Object.hasOwn(env, name) ? env[name] : null;
+  return typeof binding === "object" && binding !== null && "prepare" in binding && "batch" in binding ? binding : null;
+}

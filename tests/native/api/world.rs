@@ -176,6 +176,11 @@ impl World {
     }
 
     pub fn with_vars(vars: &[(&str, &str)]) -> Self {
+        Self::with_databases(vars, Vec::new())
+    }
+
+    /// A deployment with further D1 bindings.
+    pub fn with_databases(vars: &[(&str, &str)], databases: Vec<(String, Rc<dyn Database>)>) -> Self {
         let lookup = |name: &str| vars.iter().find(|(var, _)| *var == name).map(|(_, value)| (*value).to_owned());
         let (config, problems) = Config::parse(lookup);
         let runtime = TestRuntime::impatient();
@@ -195,7 +200,8 @@ impl World {
             .collect();
         let app = App {
             cors: CorsPolicy::built_in(),
-            catalog: Catalog::new(Rc::clone(&as_database)),
+            catalog: Catalog::new(Rc::clone(&as_database)).with_others(databases.clone().into()),
+            databases: databases.into(),
             r2: Some(Rc::clone(&bucket) as Rc<dyn ImageStore>),
             embedded: Rc::new(EmbeddedStore::new(as_database, Rc::clone(&as_runtime))),
             runs: None,

@@ -1,0 +1,29 @@
+//! Images in a table of an application: read where they are, moved, and put back.
+//!
+//! A row at each moment:
+//! - before: the data column holds the image;
+//! - moved: the url column names the copy, and the data column still holds the image;
+//! - cleaned: the data column is NULL, and the copy has proved that it gives the value back;
+//! - restored: every column is as it was before.
+
+mod config;
+mod datum;
+mod identifier;
+mod move_table;
+mod original;
+mod originals;
+mod schema;
+mod statements;
+
+pub use config::{BUILT_IN, OWN_BINDING, TableSource};
+pub use identifier::Identifier;
+pub(super) use move_table::MoveTable;
+pub(super) use originals::TableOriginals;
+pub use schema::{Schema, Unusable};
+
+/// A source whose columns the live schema has.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    pub source: TableSource,
+    pub schema: Schema,
+}

@@ -1,0 +1,160 @@
+//! Several sources, names and ids of every kind, and what a move costs.
+
+use std::rc::Rc;
+
+use serde_json::json;
+use stillstore::sql::Database;
+
+use crate::api::world::World;
+use crate::image_fixtures::bytes;
+use crate::migrate_table::{IMAGES, act, base64, clean, execute, fetch, insert, lines, objects, query, world, world_with};
+use crate::sqlite::Sqlite;
+
+const TABLE: &str = "CREATE TABLE \"my \"\"odd\"\" table\" (\"the id\" INTEGER PRIMARY KEY, \"it's\" BLOB, \"select\" TEXT, \
+    [when] INTEGER, kind TEXT, score INTEGER, note TEXT)";
+
+fn odd_source() -> serde_json::Value {
+    json!({"name": "odd-1", "table": "my \"odd\" table", "id": "the id", "data": "it's", "url": "select", "migratedAt": "WHEN",
+        "metadata": ["kind", "score"], "filter": {"kind": "photo", "note": null}})
+}
+
+fn odd_world() -> World {
+    let world = world_with(&json!([odd_source()]), Vec::new());
+    execute(&world.sqlite, TABLE, Vec::new());
+    let png = base64(&bytes("rgb.png"));
+    for (id, kind, note) in [(-5, "photo", None), (9, "photo", None), (10, "photo", None), (11, "icon", None), (12, "photo", Some("x"))] {
+        let sql = "INSERT INTO \"my \"\"odd\"\" table\" VALUES (?1, ?2, NULL, NULL, ?3, 7, ?4)";
+        execute(&world.sqlite, sql, vec![id.into(), png.as_str().into(), kind.into(), note.into()]);
+    }
+    execute(&world.sqlite, "INSERT INTO \"my \"\"odd\"\" table\" VALUES (9007199254740993, 'x', NULL, NULL, 'photo', 1, NULL)", Vec::new());
+    world
+}
+
+const ODD_ROWS: &str = "SELECT * FROM \"my \"\"odd\"\" table\" ORDER BY 1";
+
+#[test]
+fn integer_ids_quoted_names_and_filters() {
+    let world = odd_world();
+    let before = query(&world.sqlite, ODD_ROWS);
+    let moved = act(&world, &json!({"action": "migrate", "batchSize": 1}));
+    assert_eq!((&moved["source"], &moved["result"]["migrated"]), (&json!("odd-1"), &json!(3)), "{moved}");
+    let ids: Vec<_> = lines(&world, &moved).iter().map(|line| line["id"].clone()).collect();
+    assert_eq!(ids, [json!(-5), json!(9), json!(10)]);
+    let rows = query(&world.sqlite, ODD_ROWS);
+    assert_eq!(rows[1]["when"], 1_800_000_000, "Unix seconds in a column of integers");
+    assert_eq!(fetch(&world, &rows[1]["select"]), bytes("rgb.png"));
+    assert_eq!(objects(&world).len(), 3, "the same bytes in other rows are other images");
+    let metadata = world.metadata(&objects(&world)[0].0);
+    let of = |name: &str| metadata.get(name).map(String::as_str);
+    assert_eq!((of("meta-kind"), of("meta-score"), of("source")), (Some("photo"), Some("7"), Some("odd-1")));
+
+    let back = act(&world, &json!({"action": "rollback", "imageIds": ["9", "x", "11"]}));
+    assert_eq!((&back["result"]["rolledBack"], &back["result"]["failed"]), (&json!(1), &json!(2)), "{back}");
+    let again = act(&world, &json!({"action": "migrate", "imageIds": ["9", "x", "11"]}));
+    assert_eq!((&again["result"]["migrated"], &again["result"]["failed"]), (&json!(1), &json!(2)), "{again}");
+    clean(&world, "odd-1");
+    act(&world, &json!({"action": "rollback", "deleteFromR2": true}));
+    assert_eq!(query(&world.sqlite, ODD_ROWS), before);
+    assert!(objects(&world).is_empty());
+}
+
+#[test]
+fn two_sources_in_two_databases_keep_apart() {
+    let other = Rc::new(Sqlite::migrated());
+    execute(&other, IMAGES, Vec::new());
+    let shop = json!({"name": "shop", "binding": "SHOP", "table": "images", "id": "id", "data": "image_data", "url": "image_url"});
+    let world = world_with(&json!([shop]), vec![("SHOP".to_owned(), Rc::clone(&other) as Rc<dyn Database>)]);
+    execute(&world.sqlite, IMAGES, Vec::new());
+    insert(&world.sqlite, "a", &base64(&bytes("rgb.png")));
+    insert(&other, "a", &base64(&bytes("rgb.png")));
+    assert_eq!(act(&world, &json!({"action": "migrate", "dryRun": true}))["source"], "embedded", "two tables: neither is the default");
+
+    let own = act(&world, &json!({"action": "migrate", "source": "images"}));
+    world.runtime.advance(1);
+    let theirs = act(&world, &json!({"action": "migrate", "source": "shop"}));
+    assert_eq!(objects(&world).len(), 2);
+    let runs = "SELECT id FROM stillstore_runs WHERE source = 'shop'";
+    assert_eq!((query(&world.sqlite, runs).len(), query(&other, runs).len()), (0, 1));
+    for database in [&*world.sqlite, &*other] {
+        let row = &query(database, "SELECT image_url, image_data FROM images")[0];
+        assert_eq!(fetch(&world, &row["image_url"]), bytes("rgb.png"));
+    }
+    for run in [&own, &theirs] {
+        let path = format!("/api/migrate-images/runs/{}", run["runId"].as_str().unwrap());
+        assert_eq!(world.call("GET", &path, None).json()["state"], "completed");
+    }
+    let status = world.call("GET", "/api/migrate-images", None).json();
+    assert_eq!(status["run"]["id"], theirs["runId"], "the newest of all databases");
+    assert_eq!(status["sources"], json!(["embedded", "shop", "images"]));
+    let one = |name: &str| json!({"name": name, "moved": 1, "cleaned": 0, "failed": 0});
+    assert_eq!(status["migrationStats"]["sources"], json!([one("shop"), one("images")]));
+    for source in ["images", "shop", "embedded"] {
+        let valid = act(&world, &json!({"action": "validate", "source": source}));
+        assert_eq!(valid["result"]["isValid"], true, "no object is an orphan for being named elsewhere: {valid}");
+    }
+    act(&world, &json!({"action": "rollback", "source": "shop", "deleteFromR2": true}));
+    assert_eq!(objects(&world).len(), 1);
+    assert!(query(&other, "SELECT image_url FROM images")[0]["image_url"].is_null());
+    assert!(!query(&world.sqlite, "SELECT image_url FROM images")[0]["image_url"].is_null());
+}
+
+#[test]
+fn a_database_without_stillstores_tables_is_named() {
+    let other = Rc::new(Sqlite::empty());
+    execute(&other, IMAGES, Vec::new());
+    let shop = json!({"name": "shop", "binding": "SHOP", "table": "images", "id": "id", "data": "image_data", "url": "image_url"});
+    let world = world_with(&json!([shop]), vec![("SHOP".to_owned(), Rc::clone(&other) as Rc<dyn Database>)]);
+    let answer = world.post_json("/api/migrate-images", &json!({"action": "migrate", "source": "shop"}), &[]);
+    assert_eq!((answer.status, answer.code().as_str()), (503, "database-not-migrated"));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("SHOP"), "{answer:?}");
+    assert_eq!(world.call("GET", "/api/migrate-images", None).status, 200);
+    assert_eq!(world.send("GET", "/images/00000000-0000-8000-8000-000000000000", &[], None).code(), "image-not-found");
+}
+
+#[test]
+fn what_is_embedded_comes_first() {
+    let world = world();
+    insert(&world.sqlite, "a", &base64(&bytes("rgb.png")));
+    assert_eq!(act(&world, &json!({"action": "migrate", "dryRun": true}))["source"], "images");
+    let embedded = World::new(false);
+    execute(&embedded.sqlite, IMAGES, Vec::new());
+    embedded.upload("filename=a.png", &bytes("rgb.png"));
+    assert_eq!(act(&embedded, &json!({"action": "migrate"}))["source"], "embedded");
+    assert_eq!(act(&embedded, &json!({"action": "rollback", "dryRun": true}))["source"], "embedded", "it has moves");
+}
+
+#[test]
+fn a_move_under_another_base_keeps_the_first_original() {
+    let world = world();
+    insert(&world.sqlite, "a", &base64(&bytes("rgb.png")));
+    let before = query(&world.sqlite, "SELECT * FROM images");
+    act(&world, &json!({"action": "migrate"}));
+    execute(&world.sqlite, "UPDATE stillstore_moves SET original = replace(original, 'images.example', 'old.example')", Vec::new());
+    execute(&world.sqlite, "UPDATE images SET image_url = replace(image_url, 'images.example', 'old.example')", Vec::new());
+    let again = act(&world, &json!({"action": "migrate", "source": "images"}));
+    assert_eq!(again["result"]["migrated"], 1, "{again}");
+    assert_eq!(objects(&world).len(), 1);
+    let stats = world.call("GET", "/api/migrate-images", None).json();
+    assert_eq!(stats["migrationStats"]["sources"][0]["moved"], 1, "counted once");
+    act(&world, &json!({"action": "rollback", "source": "images"}));
+    assert_eq!(query(&world.sqlite, "SELECT * FROM images"), before);
+}
+
+#[test]
+fn a_slice_is_three_calls_and_a_search_by_key() {
+    let world = world();
+    for number in 0..120 {
+        insert(&world.sqlite, &format!("row-{number:03}"), &base64(&bytes("rgb.png")));
+    }
+    let before = world.sqlite.calls.get();
+    let run = act(&world, &json!({"action": "migrate", "source": "images", "batchSize": 10}));
+    assert_eq!(run["result"]["migrated"], 120);
+    let calls = world.sqlite.calls.get() - before;
+    // Two calls a slice, the first of 10, and the run's beginning and end.
+    assert!(calls <= 12 * 3 + 8, "{calls}");
+    let subjects: Vec<_> = world.database.plan.calls().into_iter().map(|call| call.subject).collect();
+    let select = subjects.iter().flat_map(|sql| sql.lines()).find(|sql| sql.contains("AS before") && sql.contains("LIMIT"));
+    let plan = world.sqlite.plan(select.expect("a SELECT"));
+    assert!(plan.contains("SEARCH images USING INDEX sqlite_autoindex_images_1 (id>?)"), "{plan}");
+    assert!(plan.contains("SEARCH stillstore_moves USING PRIMARY KEY") && !plan.contains("TEMP B-TREE"), "{plan}");
+}
