@@ -144,8 +144,10 @@ impl Rows for EmbeddedRows {
             let items = found.into_iter().map(candidate).collect::<Result<_, DatabaseError>>()?;
             Candidates { items, is_last, largest_bytes: 0 }
         };
+        // Of a longer one no more than a row is read at first.
         let savings = candidates.items.iter().filter_map(|item| item.found.as_ref()?.as_ref().ok());
-        candidates.largest_bytes = savings.map(|saving| saving.data_bytes).max().unwrap_or(0);
+        let sizes = savings.map(|saving| saving.data_bytes.min(CHUNK_BYTES as u64));
+        candidates.largest_bytes = sizes.max().unwrap_or(0);
         Ok(candidates)
     }
 }

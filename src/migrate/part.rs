@@ -12,7 +12,7 @@ use super::line::Line;
 use super::originals::Refusal;
 use super::record::{self, Extent, Pages, WriteError};
 use super::run::RunId;
-use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE};
+use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Interruption};
 use crate::image::ObjectKey;
 use crate::runtime::{DeadlineExceeded, Runtime, within};
 use crate::sql::{DatabaseError, DatabaseErrorKind};
@@ -85,6 +85,16 @@ pub(super) struct PartWriter {
 }
 
 impl PartWriter {
+    /// Removes a part that no line names.
+    pub async fn remove(&self, key: &ObjectKey) -> Result<(), Interruption> {
+        let detail = match within(&self.runtime, self.timeout_ms, self.bucket.delete(key)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.code().to_owned(),
+            Err(DeadlineExceeded { waited_ms }) => format!("the bucket did not answer within {waited_ms} ms"),
+        };
+        Err(Interruption::Bucket { detail })
+    }
+
     /// Writes a part. What an earlier attempt wrote under its key from another state of the rows is replaced: no line names it yet.
     pub async fn write(&self, key: &ObjectKey, header: &PartHeader<'_>, savings: &[Rc<Saving>]) -> Result<(), PartError> {
         let mut content = Extent::default();
@@ -115,10 +125,9 @@ impl PartWriter {
                 return Err(PartError::Item { index, refusal });
             }
             failure = match error {
-                WriteError::KeyTaken => match within(&self.runtime, self.timeout_ms, self.bucket.delete(key)).await {
-                    Ok(Ok(())) => unavailable("an earlier part was under the key"),
-                    Ok(Err(error)) => unavailable(error.code()),
-                    Err(DeadlineExceeded { .. }) => unavailable("the bucket did not remove an earlier part"),
+                WriteError::KeyTaken => match self.remove(key).await {
+                    Ok(()) => unavailable("an earlier part was under the key"),
+                    Err(error) => unavailable(error.code()),
                 },
                 WriteError::Store(error) if error.kind != StoreErrorKind::Corrupt => unavailable(error.code()),
                 WriteError::Pages(error) => return Err(PartError::Database(error)),

@@ -154,6 +154,10 @@ impl Work for Save {
             }
         }
         self.write(run, part, &mut plan, hand).await?;
+        if plan.savings.is_empty() && run.progress.stalls > 0 {
+            // An attempt before this one gave up on the bucket, which may have taken its part, and what was in it is gone since.
+            self.writer.remove(&run.id.backup_part_key(part)).await?;
+        }
         let Plan { outcomes, savings, mut cursor, exhausted, largest_bytes } = plan;
         if let Some(cursor) = cursor.as_mut().and_then(serde_json::Value::as_object_mut) {
             let next_part = if savings.is_empty() { part } else { part + 1 };
