@@ -41,6 +41,8 @@ const MAX_CONCURRENCY: u64 = 16;
 /// What a request asks for.
 enum Command {
     Begin { action: Action, source: Option<String>, parameters: Box<Parameters>, background: bool },
+    /// Begin to restore a backup, to the source that it is of unless another is named.
+    Restore { backup: RunId, source: Option<String>, parameters: Box<Parameters>, background: bool },
     Control { control: Control, run_id: Option<RunId> },
     Stats,
 }
@@ -96,6 +98,14 @@ impl Exchange<'_> {
         match self.parse_command(&fields, &request)? {
             Command::Begin { action, source, parameters, background } => {
                 self.begin_run(action, source, *parameters, background).await
+            }
+            Command::Restore { backup, source, mut parameters, background } => {
+                let (saved_source, backup) = self.backup(&backup).await?;
+                if source.is_some_and(|source| source != saved_source) {
+                    return Err(Problem::field("source", format!("must be {saved_source}, which the backup is of")));
+                }
+                parameters.backup = Some(backup);
+                self.begin_run(Action::Restore, Some(saved_source), *parameters, background).await
             }
             Command::Control { control, run_id } => self.control_run(control, run_id).await,
             Command::Stats => self.migration_statistics().await,
@@ -243,8 +253,16 @@ impl Exchange<'_> {
             _ => Action::Migrate,
         };
         let source = fields.text("source")?.map(str::to_owned);
-        let parameters = Box::new(self.parse_parameters(fields, request, begin, run_id)?);
-        Ok(Command::Begin { action: begin, source, parameters, background: fields.flag("background")? })
+        let background = fields.flag("background")?;
+        let parameters = Box::new(self.parse_parameters(fields, request, begin, run_id.clone())?);
+        if begin == Action::Backup && parameters.dry_run {
+            return Err(Problem::field("dryRun", "is not for backup, which changes no row"));
+        }
+        if begin == Action::Restore {
+            let backup = run_id.ok_or_else(|| Problem::field("runId", "must name the backup to restore"))?;
+            return Ok(Command::Restore { backup, source, parameters, background });
+        }
+        Ok(Command::Begin { action: begin, source, parameters, background })
     }
 
     async fn default_source(&self, engine: &Engine) -> Result<String, Problem> {

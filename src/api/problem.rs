@@ -74,6 +74,8 @@ codes! {
     ReceiptNotReady = 404 "receipt-not-ready" "The run has no receipt yet" => "Ask again when the run has ended.";
     /// Another run changes the same source.
     RunInProgress = 409 "run-in-progress" "Another run is changing this source" => "Wait until the run named in `runId` has ended, or cancel it.";
+    /// What is to be restored is something else, or not finished.
+    NotABackup = 409 "not-a-backup" "The run is not a backup that has ended" => "Name a backup; wait until it has ended.";
     /// The run has ended.
     RunEnded = 409 "run-ended" "The run has ended" => "Begin a new run.";
     /// A source's configuration and the live schema contradict each other.

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::run_body::RunBody;
 use super::{Code, Exchange, Problem, Request, Response};
-use crate::migrate::{Engine, Run, RunId, Settings};
+use crate::migrate::{Action, BackupRef, Engine, Run, RunId, Settings, Verdict};
 use crate::store::StorageKind;
 
 /// Slices in a page of items: 100 items of 300 bytes each are 30 KB.
@@ -64,6 +64,21 @@ impl Exchange<'_> {
         response.set_header("ETag", format!("\"{}\"", receipt.sha256));
         response.body = Some(object.body);
         Ok(response)
+    }
+
+    /// The backup that the run `id` made, and the source that it is of.
+    pub(super) async fn backup(&self, id: &RunId) -> Result<(String, BackupRef), Problem> {
+        let run = self.run(id).await?;
+        match run.receipt {
+            Some(receipt) if run.action == Action::Backup && run.state.is_final() => {
+                let items = run.progress.of(Verdict::Saved);
+                Ok((run.source, BackupRef { run_id: run.id, receipt, items }))
+            }
+            _ => {
+                let detail = format!("the run {id} is a {} and {}", run.action.as_str(), run.state.as_str());
+                Err(Problem::new(Code::NotABackup, detail).about_run(id))
+            }
+        }
     }
 
     async fn run(&self, id: &RunId) -> Result<Run, Problem> {

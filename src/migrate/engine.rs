@@ -6,10 +6,15 @@ use super::copy::Copier;
 use super::driver::{Budget, Driver};
 use super::embedded::{EMBEDDED, MoveEmbedded};
 use super::embedded_originals::EmbeddedOriginals;
+use super::embedded_return::EmbeddedReturn;
+use super::embedded_rows::EmbeddedRows;
 use super::journal::{self, Stage};
 use super::ledger::{BeginError, Ledger, SliceLines};
 use super::originals::{Copies, Originals};
+use super::part::PartWriter;
+use super::restore::Restore;
 use super::run::{Action, Parameters, Progress, Requested, Run, RunId, State};
+use super::save::Save;
 use super::slice::{Interruption, SLICE_MS, Work};
 use super::sources::ledger_answer;
 use super::table::{MoveTable, TableOriginals, TableSource};
@@ -306,10 +311,21 @@ impl Engine {
                 let moved_until = run.created_at.plus_millis(-retention_ms);
                 Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Cleanup { moved_until } })
             }
-            (Action::Validate, _) => {
-                Box::new(Validate { copies: self.copies() })
+            (Action::Validate, _) => Box::new(Validate { copies: self.copies() }),
+            (Action::Backup, None) => {
+                let database = Rc::clone(&self.database);
+                let rows = EmbeddedRows { database, bucket_is_public: self.settings.bucket_is_public };
+                Box::new(Save { rows: Box::new(rows), writer: self.part_writer() })
             }
-            (Action::Backup | Action::Restore, _) => {
+            (Action::Restore, None) => {
+                let target = EmbeddedReturn {
+                    embedded: Rc::clone(&self.embedded),
+                    runtime: Rc::clone(&self.runtime),
+                    prompt_in_metadata: self.settings.prompt_in_metadata,
+                };
+                Box::new(Restore { target: Box::new(target), bucket: Rc::clone(&self.bucket) })
+            }
+            (Action::Backup | Action::Restore, Some(_)) => {
                 return Err(Interruption::Hopeless { reason: "not-there", detail: String::new() });
             }
         })
@@ -317,6 +333,14 @@ impl Engine {
 
     fn copier(&self) -> Copier {
         Copier {
+            bucket: Rc::clone(&self.bucket),
+            runtime: Rc::clone(&self.runtime),
+            timeout_ms: self.settings.timeout_ms,
+        }
+    }
+
+    fn part_writer(&self) -> PartWriter {
+        PartWriter {
             bucket: Rc::clone(&self.bucket),
             runtime: Rc::clone(&self.runtime),
             timeout_ms: self.settings.timeout_ms,

@@ -141,6 +141,14 @@ pub(super) fn set_stage(source: &str, entry: &Entry, stage: Stage, original: &se
         .bind(entry.key.as_str())
 }
 
+/// Notes that the source names the original of `item` again, if the item is in `stage`.
+pub(super) fn mark_restored(source: &str, item: &str, stage: Stage) -> Statement {
+    Statement::new("UPDATE stillstore_moves SET stage = 'restored' WHERE source = ?1 AND item_id = ?2 AND stage = ?3")
+        .bind(source)
+        .bind(item)
+        .bind(stage.as_str())
+}
+
 /// Drops an entry whose copy is gone too.
 pub(super) fn forget(source: &str, entry: &Entry) -> Statement {
     Statement::new(FORGET).bind(source).bind(entry.item.as_str()).bind(entry.key.as_str())

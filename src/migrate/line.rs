@@ -241,6 +241,12 @@ impl Line {
         self.size_bytes
     }
 
+    /// The object that its bytes are in now, when they are in one.
+    #[must_use]
+    pub fn to_key(&self) -> Option<ObjectKey> {
+        self.to.as_ref()?.strip_prefix("r2:")?.to_owned().try_into().ok()
+    }
+
     /// Why, as a kebab-case word.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {

@@ -39,6 +39,18 @@ impl RunId {
     pub fn receipt_key(&self) -> ObjectKey {
         ObjectKey::of_record("receipts", &self.0)
     }
+
+    /// What the keys of the run's backup start with.
+    #[must_use]
+    pub fn backup_prefix(&self) -> String {
+        format!("stillstore/backups/{}/", self.0)
+    }
+
+    /// Where a part of the run's backup goes; parts count from 0.
+    #[must_use]
+    pub fn backup_part_key(&self, part: u64) -> ObjectKey {
+        ObjectKey::of_record("backups", &format!("{}/{part:06}", self.0))
+    }
 }
 
 impl FromStr for RunId {
@@ -186,7 +198,18 @@ pub struct Parameters {
     pub public_base: PublicBase,
     /// The backup that a restore reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<ObjectKey>,
+    pub backup: Option<BackupRef>,
+}
+
+/// A backup, by the run that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupRef {
+    pub run_id: RunId,
+    /// Names the part that each item is in.
+    pub receipt: ReceiptInfo,
+    /// Items that were saved.
+    pub items: u64,
 }
 
 impl Parameters {
