@@ -11,11 +11,10 @@ use crate::migrate::{
 };
 
 /// Every action, as callers write them.
-pub(super) const ACTIONS: [&str; 11] = [
-    "migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup",
-];
+pub(super) const ACTIONS: [&str; 11] =
+    ["migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup"];
 
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 14] = [
     "action",
     "source",
     "batchSize",
@@ -30,7 +29,6 @@ const FIELDS: [&str; 15] = [
     "force",
     "confirmRunId",
     "fallbackOnly",
-    "continue",
 ];
 
 /// Most ids in a request: each is at most 512 bytes, so that they fit in a JSON body and in a row.
@@ -57,6 +55,7 @@ enum Control {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the fields that operators' tools read")]
 struct Answer<'run> {
     success: bool,
     action: &'static str,
@@ -140,10 +139,10 @@ impl Exchange<'_> {
                 let run = engine.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
                 Ok(self.answer_run(&run, !run.state.is_final()))
             }
-            Err(Interruption::Bucket { detail }) => Err(self.left(id, Code::StorageUnavailable).because(&detail)),
+            Err(Interruption::Bucket { detail }) => Err(Self::left(id, Code::StorageUnavailable).because(&detail)),
             Err(Interruption::Database(error)) => {
                 let problem = Problem::from(error);
-                Err(self.left(id, problem.code).because(&problem.cause.unwrap_or_default()))
+                Err(Self::left(id, problem.code).because(&problem.cause.unwrap_or_default()))
             }
             Err(Interruption::Hopeless { reason, detail }) => {
                 Err(Problem::new(Code::InternalError, reason).about_run(id).because(&detail))
@@ -152,7 +151,7 @@ impl Exchange<'_> {
     }
 
     /// A run that stopped for want of a service and is taken up again.
-    fn left(&self, id: &RunId, code: Code) -> Problem {
+    fn left(id: &RunId, code: Code) -> Problem {
         let detail = format!("{}; the run {id} is taken up again by itself, nothing of it is lost", code.title());
         Problem::new(code, detail).about_run(id)
     }
@@ -274,9 +273,7 @@ impl Exchange<'_> {
             concurrency: small("concurrency", MAX_CONCURRENCY, config.migration_concurrency)?,
             item_ids: fields.texts("imageIds", MAX_IDS, ITEM_ID_MAX_BYTES)?,
             check_integrity: fields.flag("checkIntegrity")?,
-            sample_size: fields
-                .whole_number("sampleSize", 1..=MAX_SAMPLE)?
-                .and_then(|size| u32::try_from(size).ok()),
+            sample_size: fields.whole_number("sampleSize", 1..=MAX_SAMPLE)?.and_then(|size| u32::try_from(size).ok()),
             delete_from_r2: fields.flag("deleteFromR2")?,
             force,
             fallback_only: fields.flag("fallbackOnly")?,

@@ -137,7 +137,7 @@ pub struct Problem {
     /// The field that breaks a rule.
     pub field: Option<String>,
     /// The run that the error is about.
-    pub run_id: Option<String>,
+    pub run_id: Option<Box<str>>,
     /// For the log only.
     pub cause: Option<String>,
     /// Headers that belong to the error: `Allow`, `Retry-After`, `Content-Range`, `WWW-Authenticate`.
@@ -196,8 +196,8 @@ impl Problem {
 
     /// Names the run that the error is about.
     #[must_use]
-    pub fn about_run(mut self, run_id: impl ToString) -> Self {
-        self.run_id = Some(run_id.to_string());
+    pub fn about_run(mut self, run_id: &impl ToString) -> Self {
+        self.run_id = Some(run_id.to_string().into());
         self
     }
 

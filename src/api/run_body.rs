@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::migrate::line::{Line, Verdict};
-use crate::migrate::{Action, Operations, Progress, ReceiptInfo, Run, RunId, State};
+use crate::migrate::{Action, Operations, Progress, ReceiptInfo, Requested, Run, RunId, State};
 use crate::prices;
 
 /// A run.
@@ -15,6 +15,9 @@ pub(super) struct RunBody<'run> {
     source: &'run str,
     dry_run: bool,
     state: State,
+    /// What its worker was asked to do and does with its next slice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested: Option<Requested>,
     progress: ProgressBody,
     result: ResultBody<'run>,
     created_at: String,
@@ -150,6 +153,7 @@ impl<'run> RunBody<'run> {
             source: &run.source,
             dry_run: run.parameters.dry_run,
             state: run.state,
+            requested: run.requested,
             progress: ProgressBody {
                 total: progress.total,
                 done: progress.done(),

@@ -45,7 +45,7 @@ impl Exchange<'_> {
         let next_cursor = slices.last().filter(|_| slices.len() == usize::from(SLICES_PER_PAGE));
         let next_cursor = next_cursor.map(|slice| slice.slice.to_string());
         let lines = slices.iter().flat_map(|slice| slice.lines.lines());
-        let items = lines.map(|line| serde_json::from_str(line)).collect::<Result<_, _>>();
+        let items = lines.map(serde_json::from_str).collect::<Result<_, _>>();
         let items = items.map_err(|error| Problem::plain(Code::InternalError).because(&error))?;
         Ok(Response::json(200, &ItemsBody { items, next_cursor }))
     }

@@ -147,6 +147,9 @@ impl Driver {
 impl Shift<'_> {
     async fn work_through(&mut self, budget: Budget) -> Result<(), Interruption> {
         self.settle(true).await?;
+        if let Some(requested) = self.run.requested {
+            return self.stop(requested).await;
+        }
         let batch_size = self.run.parameters.batch_size;
         let mut bounds = Bounds::for_items_of(TYPICAL_BYTES, batch_size);
         let mut found = self.begin(bounds).await?;
@@ -168,8 +171,7 @@ impl Shift<'_> {
             let exhausted = slice.exhausted;
             found = self.write_down(slice, bounds).await?;
             match self.run.requested {
-                Some(Requested::Pause) => return self.end(State::Paused).await,
-                Some(Requested::Cancel) => return self.end(State::Cancelled).await,
+                Some(requested) => return self.stop(requested).await,
                 None if exhausted => return self.end(self.run.progress.final_state()).await,
                 None if self.is_spent(budget) => return self.release().await,
                 None => {}
@@ -359,6 +361,13 @@ impl Shift<'_> {
         self.began_at = now;
         progress.operations = self.earlier + *self.operations.borrow();
         Ok((progress, lines))
+    }
+
+    async fn stop(&mut self, requested: Requested) -> Result<(), Interruption> {
+        match requested {
+            Requested::Pause => self.end(State::Paused).await,
+            Requested::Cancel => self.end(State::Cancelled).await,
+        }
     }
 
     async fn end(&mut self, state: State) -> Result<(), Interruption> {

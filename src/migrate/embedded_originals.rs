@@ -78,7 +78,9 @@ impl EmbeddedOriginals {
         };
         match digest(&*copies.runtime, body, entry.size_bytes).await {
             Ok(sha256) if sha256 == entry.sha256 => Ok(()),
-            Ok(_) => Err(Refusal::failed("original-corrupt", "the original does not have the digest of what was moved")),
+            Ok(_) => {
+                Err(Refusal::failed("original-corrupt", "the original does not have the digest of what was moved"))
+            }
             Err(detail) => Err(Refusal::failed("original-unreadable", detail)),
         }
     }
@@ -159,7 +161,12 @@ impl Originals for EmbeddedOriginals {
         Ok(Ok(Change { statements, original: entry.original.clone(), counted, freed_bytes: 0 }))
     }
 
-    async fn check(&self, entry: &Entry, row: &QueryResult, copies: &Copies) -> Result<Result<(), Refusal>, Interruption> {
+    async fn check(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+    ) -> Result<Result<(), Refusal>, Interruption> {
         let row = match Self::row(entry, row)? {
             Ok(row) => row,
             Err(refusal) => return Ok(Err(refusal)),

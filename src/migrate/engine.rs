@@ -211,9 +211,8 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn totals(&self, source: &str) -> Result<Totals, DatabaseError> {
-        let ledger = self.ledger();
         let stages = journal::read_stages(&self.database.run(journal::stages(source)).await?)?;
-        let latest = ledger.latest_migration(source).await?;
+        let latest = self.latest_migration(source).await?;
         Ok(Totals {
             moved: stages.get(&Stage::Moved).copied().unwrap_or(0),
             cleaned: stages.get(&Stage::Cleaned).copied().unwrap_or(0),
@@ -221,12 +220,26 @@ impl Engine {
         })
     }
 
-    /// Asks for a pause or the end of a run, which takes effect with its next slice; says what the run is then.
+    /// The migration of `source` that began last and was no dry run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_migration(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
+        self.ledger().latest_migration(source).await
+    }
+
+    /// Asks for a pause or the end of a run, which takes effect with its next slice, or now when nobody works on it; says what the
+    /// run is then.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn request(&self, id: &RunId, what: Requested) -> Result<Option<Run>, DatabaseError> {
-        self.ledger().request(id, what, self.runtime.now()).await
+        let asked = self.ledger().request(id, what, self.runtime.now()).await?;
+        let waits = asked.as_ref().is_some_and(|run| run.requested.is_some());
+        if waits && let Ok(stopped) = self.work(id, Patience::Caller).await {
+            return Ok(Some(stopped));
+        }
+        Ok(asked)
     }
 
     /// Lets a paused run go on.
@@ -263,9 +276,7 @@ impl Engine {
                 prompt_in_metadata: self.settings.prompt_in_metadata,
                 fallback_only: run.parameters.fallback_only,
             }),
-            Action::Rollback => {
-                Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Rollback })
-            }
+            Action::Rollback => Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Rollback }),
             Action::Cleanup => {
                 let retention_ms = i64::from(self.settings.retention_days) * MILLIS_PER_DAY;
                 let moved_until = run.created_at.plus_millis(-retention_ms);

@@ -32,7 +32,8 @@ const SELECT_AFTER: &str = concat!(
     " FROM stillstore_moves WHERE source = ?1 AND item_id > ?2 ORDER BY item_id LIMIT ?3"
 );
 
-const SELECT_ONE: &str = concat!("SELECT ", move_columns!(), " FROM stillstore_moves WHERE source = ?1 AND item_id = ?2");
+const SELECT_ONE: &str =
+    concat!("SELECT ", move_columns!(), " FROM stillstore_moves WHERE source = ?1 AND item_id = ?2");
 
 const SET_STAGE: &str = "UPDATE stillstore_moves SET stage = ?4, original = ?5 \
     WHERE source = ?1 AND item_id = ?2 AND stage = ?3 AND storage_key = ?6";

@@ -181,7 +181,12 @@ impl Line {
 
     /// Names the bytes that the verdict is about.
     #[must_use]
-    pub fn with_bytes(mut self, sha256: Sha256Digest, size_bytes: u64, content_type: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_bytes(
+        mut self,
+        sha256: Sha256Digest,
+        size_bytes: u64,
+        content_type: impl Into<Cow<'static, str>>,
+    ) -> Self {
         (self.sha256, self.size_bytes, self.content_type) = (Some(sha256), Some(size_bytes), Some(content_type.into()));
         self
     }

@@ -60,7 +60,12 @@ pub(super) trait Originals {
     ) -> Result<Result<Change, Refusal>, Interruption>;
 
     /// Whether [`Originals::restore`] would succeed, found out without changing anything.
-    async fn check(&self, entry: &Entry, row: &QueryResult, copies: &Copies) -> Result<Result<(), Refusal>, Interruption>;
+    async fn check(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+    ) -> Result<Result<(), Refusal>, Interruption>;
 
     /// Says which statements drop the original; the copy was read back and matched.
     async fn clean(
@@ -130,9 +135,9 @@ impl Copies {
     /// Reads the copy back and compares its digest.
     pub async fn read_back(&self, entry: &Entry) -> Result<(), Refusal> {
         let object = self.open(entry).await?;
-        let sha256 = digest(&*self.runtime, object.body, entry.size_bytes).await.map_err(|detail| {
-            Refusal::failed(BUCKET_UNAVAILABLE, detail)
-        })?;
+        let sha256 = digest(&*self.runtime, object.body, entry.size_bytes)
+            .await
+            .map_err(|detail| Refusal::failed(BUCKET_UNAVAILABLE, detail))?;
         same(entry, sha256)
     }
 

@@ -153,6 +153,7 @@ pub enum Requested {
 /// What the caller wants of a run; does not change while it lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of a request")]
 pub struct Parameters {
     /// Reads and decodes everything, changes nothing.
     #[serde(default)]
@@ -186,6 +187,27 @@ pub struct Parameters {
     /// The backup that a restore reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<ObjectKey>,
+}
+
+impl Parameters {
+    /// Everything, for real, with nothing asked for beyond.
+    #[must_use]
+    pub const fn new(batch_size: u16, concurrency: u16, public_base: PublicBase) -> Self {
+        Self {
+            dry_run: false,
+            batch_size,
+            concurrency,
+            item_ids: None,
+            check_integrity: false,
+            sample_size: None,
+            delete_from_r2: false,
+            force: false,
+            fallback_only: false,
+            moved_by: None,
+            public_base,
+            backup: None,
+        }
+    }
 }
 
 /// What public URLs are made of.
@@ -291,6 +313,12 @@ impl Progress {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.verdicts.iter().filter(|(verdict, _)| verdict.is_failure()).map(|(_, count)| count).sum()
+    }
+
+    /// Items that are as they were.
+    #[must_use]
+    pub fn left_alone(&self) -> u64 {
+        self.failures() + self.of(Verdict::Skipped)
     }
 
     /// Items handled.

@@ -5,6 +5,11 @@ use crate::image::{ImageId, ObjectKey};
 /// The first segment of such a key.
 const ROOT: &str = "tables";
 
+/// What the keys of a source's images start with.
+pub(super) fn prefix(source: &str) -> String {
+    format!("{ROOT}/{source}/")
+}
+
 /// The image that a key `tables/{source}/{id}.{ext}` is for; `None` for any other key.
 pub(super) fn image_id(key: &ObjectKey) -> Option<ImageId> {
     let mut segments = key.as_str().split('/');
