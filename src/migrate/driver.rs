@@ -473,9 +473,11 @@ fn totals(outcomes: &[Outcome]) -> Vec<Statement> {
         }
         for (storage, sign) in [(StorageKind::R2, 1), (StorageKind::D1, -1)] {
             statements.push(
+                // Reads no row, as an UPDATE would; the row is always there.
                 Statement::new(
-                    "UPDATE stillstore_counters SET images = images + ?1, bytes = bytes + ?2 \
-                     WHERE status = 'stored' AND storage = ?3 AND fallback = ?4",
+                    "INSERT INTO stillstore_counters (status, storage, fallback, images, bytes) \
+                     VALUES ('stored', ?3, ?4, ?1, ?2) ON CONFLICT (status, storage, fallback) \
+                     DO UPDATE SET images = images + excluded.images, bytes = bytes + excluded.bytes",
                 )
                 .bind(sign * sum.images)
                 .bind(sign * sum.bytes)
