@@ -10,7 +10,6 @@
 //! then written down item by item, and that item is skipped.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::Deserialize;
@@ -449,11 +448,15 @@ fn uncertain(outcomes: &[Outcome]) -> impl Iterator<Item = InFlight> {
 
 /// The journal counters' change, one statement a stage.
 fn stages(source: &str, outcomes: &[Outcome]) -> Vec<Statement> {
-    let mut changes = BTreeMap::<Stage, i64>::new();
-    for (left, reached) in outcomes.iter().map(|outcome| outcome.staged) {
-        left.into_iter().for_each(|stage| *changes.entry(stage).or_default() -= 1);
-        reached.into_iter().for_each(|stage| *changes.entry(stage).or_default() += 1);
-    }
+    let change = |stage: Stage| {
+        let sum = |stages: &mut dyn Iterator<Item = Option<Stage>>| {
+            i64::try_from(stages.filter(|each| *each == Some(stage)).count()).unwrap_or(i64::MAX)
+        };
+        let reached = sum(&mut outcomes.iter().map(|outcome| outcome.staged.1));
+        let left = sum(&mut outcomes.iter().map(|outcome| outcome.staged.0));
+        (stage, reached - left)
+    };
+    let changes = [Stage::Moved, Stage::Cleaned, Stage::Restored].map(change);
     let changes = changes.into_iter().filter(|(_, items)| *items != 0);
     changes.map(|(stage, items)| journal::count_stage(source, stage, items)).collect()
 }

@@ -233,11 +233,11 @@ impl Engine {
     /// When the database fails.
     pub async fn totals(&self, source: &str) -> Result<Totals, DatabaseError> {
         let ledger = Ledger::new(self.database_of(source));
-        let stages = journal::read_stages(&ledger.database().run(journal::stages(source)).await?)?;
+        let stages = ledger.database().run(journal::stages(source)).await?;
         let latest = self.latest_migration(source).await?;
         Ok(Totals {
-            moved: stages.get(&Stage::Moved).copied().unwrap_or(0),
-            cleaned: stages.get(&Stage::Cleaned).copied().unwrap_or(0),
+            moved: journal::items_in(Stage::Moved, &stages)?,
+            cleaned: journal::items_in(Stage::Cleaned, &stages)?,
             failed: latest.map_or(0, |run| run.progress.failures()),
         })
     }

@@ -1,7 +1,5 @@
 //! The journal of moves: what went where, and what the source's row said before.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use super::item::ItemId;
@@ -170,14 +168,14 @@ pub(super) fn stages(source: &str) -> Statement {
     Statement::new("SELECT stage, items FROM stillstore_move_counters WHERE source = ?1").bind(source)
 }
 
-/// The answer to [`stages`].
-pub(super) fn read_stages(answer: &QueryResult) -> Result<BTreeMap<Stage, u64>, DatabaseError> {
+/// How many entries are in `stage`, from the answer to [`stages`].
+pub(super) fn items_in(stage: Stage, answer: &QueryResult) -> Result<u64, DatabaseError> {
     #[derive(Deserialize)]
     struct Row {
         stage: Stage,
         items: u64,
     }
-    Ok(answer.rows::<Row>()?.into_iter().map(|row| (row.stage, row.items)).collect())
+    Ok(answer.rows::<Row>()?.into_iter().filter(|row| row.stage == stage).map(|row| row.items).sum())
 }
 
 /// Answers with a row, whose column `waits` is 0, when the source names the object.

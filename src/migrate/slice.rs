@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use futures::future::ready;
+use futures::future::{LocalBoxFuture, ready};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
@@ -239,23 +239,36 @@ impl<T> Candidates<T> {
         hand: &Hand<'_>,
         handle: impl AsyncFn(ItemId, Option<T>) -> Result<Outcome, Interruption>,
     ) -> Result<Slice, Interruption> {
-        let cursors: Vec<_> = self.items.iter().map(|candidate| candidate.cursor.clone()).collect();
-        let handle = &handle;
-        let outcomes: Vec<Outcome> = stream::iter(self.items)
-            .take_while(|_| ready(!hand.is_late()))
-            .map(|candidate| handle(candidate.id, candidate.found))
-            .buffered(usize::from(hand.run.parameters.concurrency.max(1)))
-            .try_collect()
-            .await?;
-        if let Some(outcome) = outcomes.first()
-            && hand.run.progress.stalls < MAX_STALLS
-            && outcomes.iter().all(Outcome::is_bucket_failure)
-        {
-            return Err(Interruption::Bucket { detail: outcome.line.detail().unwrap_or_default().to_owned() });
+        let mut cursors = Vec::with_capacity(self.items.len());
+        let mut handled: Vec<Handled<'_>> = Vec::with_capacity(self.items.len());
+        for Candidate { id, found, cursor } in self.items {
+            cursors.push(cursor);
+            handled.push(Box::pin(handle(id, found)));
         }
-        let cursor = outcomes.len().checked_sub(1).and_then(|last| cursors.get(last).cloned());
+        let outcomes = together(handled, hand).await?;
         let exhausted = self.is_last && outcomes.len() == cursors.len();
+        let cursor = outcomes.len().checked_sub(1).and_then(|last| cursors.into_iter().nth(last));
         Ok(Slice { outcomes, cursor, exhausted, largest_bytes: self.largest_bytes, warnings: Vec::new() })
+    }
+}
+
+/// An item being handled. Boxed, so that what runs several of them is compiled once and not for each action.
+type Handled<'item> = LocalBoxFuture<'item, Result<Outcome, Interruption>>;
+
+/// The outcomes of the items that were begun in time, in their order.
+async fn together(handled: Vec<Handled<'_>>, hand: &Hand<'_>) -> Result<Vec<Outcome>, Interruption> {
+    let outcomes: Vec<Outcome> = stream::iter(handled)
+        .take_while(|_| ready(!hand.is_late()))
+        .buffered(usize::from(hand.run.parameters.concurrency.max(1)))
+        .try_collect()
+        .await?;
+    match outcomes.first() {
+        Some(first)
+            if hand.run.progress.stalls < MAX_STALLS && outcomes.iter().all(Outcome::is_bucket_failure) =>
+        {
+            Err(Interruption::Bucket { detail: first.line.detail().unwrap_or_default().to_owned() })
+        }
+        _ => Ok(outcomes),
     }
 }
 

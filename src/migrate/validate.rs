@@ -3,8 +3,6 @@
 //! Three legs, one behind the other: which items (only for a sample), the items, the objects of the bucket. A run over named items or
 //! over a sample leaves the objects out.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -128,17 +126,18 @@ impl Validate {
         let rows = rows.first().map(QueryResult::rows::<ImageRow>).transpose()?.unwrap_or_default();
         let window = Window::of(&page, &rows);
 
-        let named: BTreeSet<_> = rows.iter().map(|row| &row.storage_key).collect();
-        let present: BTreeSet<_> = page.objects.iter().map(|object| object.key.clone()).collect();
+        // Both are in the order of their keys.
+        let is_named = |key: &ObjectKey| rows.binary_search_by(|row| row.storage_key.cmp(key)).is_ok();
+        let is_present = |key: &ObjectKey| page.objects.binary_search_by(|object| object.key.cmp(key)).is_ok();
         let unmatched: Vec<_> = page
             .objects
             .iter()
-            .filter(|object| window.holds(&object.key) && scope.has(&object.key) && !named.contains(&object.key))
+            .filter(|object| window.holds(&object.key) && scope.has(&object.key) && !is_named(&object.key))
             .cloned()
             .collect();
         let questions = unmatched.chunks(KEYS_PER_STATEMENT).map(otherwise_named).collect::<Result<Vec<_>, _>>()?;
         let answers = if questions.is_empty() { Vec::new() } else { hand.read(questions).await? };
-        let mut known = BTreeSet::new();
+        let mut known = Vec::new();
         for answer in &answers {
             known.extend(answer.rows::<KeyRow>()?.into_iter().map(|row| row.storage_key));
         }
@@ -146,7 +145,7 @@ impl Validate {
         for object in unmatched.into_iter().filter(|object| !known.contains(&object.key)) {
             outcomes.push(orphaned(object)?);
         }
-        for row in rows.iter().filter(|row| window.holds(&row.storage_key) && !present.contains(&row.storage_key)) {
+        for row in rows.iter().filter(|row| window.holds(&row.storage_key) && !is_present(&row.storage_key)) {
             if row.was_moved == 0 {
                 outcomes.push(lost(row)?);
             }
@@ -343,12 +342,12 @@ fn orphaned(object: ObjectInfo) -> Result<Outcome, DatabaseError> {
 
 /// What a sample says of the rest, by the rule of three: of n sound items, with 95 % confidence, at most 3/n are not.
 fn proof(checked: usize, total: Option<u64>) -> String {
-    // A percentage for people: the precision of a float is ample.
-    #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
-    let share = (300.0 / checked.max(1) as f64).min(100.0);
+    // In tenths of a percent, rounded up.
+    let share = 3_000_usize.div_ceil(checked.max(1)).min(1_000);
+    let (percent, tenth) = (share / 10, share % 10);
     let of = total.map_or_else(String::new, |total| format!(" of {total}"));
     format!(
-        "{checked} items{of} were chosen evenly at random; if none of them is bad, at most {share:.1} % of all are, with 95 % confidence"
+        "{checked} items{of} were chosen evenly at random; if none of them is bad, at most {percent}.{tenth} % of all are, with 95 % confidence"
     )
 }
 
