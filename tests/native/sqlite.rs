@@ -20,6 +20,7 @@ impl Sqlite {
     pub fn migrated() -> Self {
         let connection = Connection::open_in_memory().expect("open");
         connection.pragma_update(None, "foreign_keys", true).expect("pragma");
+        connection.set_prepared_statement_cache_capacity(200);
         let mut migrations: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
             .expect("migrations")
             .map(|entry| entry.expect("entry").path())
@@ -92,7 +93,7 @@ struct Apart {
 
 /// Runs a statement to its end, also when what it answers is corrupt.
 fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Result<QueryResult, DatabaseError>> {
-    let mut prepared = connection.prepare(&statement.sql)?;
+    let mut prepared = connection.prepare_cached(&statement.sql)?;
     let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
     let column = statement.column_apart;
     let name_apart = column.map(|column| match column {
