@@ -60,16 +60,22 @@ const END: &str = "UPDATE stillstore_runs SET state = ?3, requested = NULL, leas
     in_flight = '[]', receipt = ?4, updated_at_ms = ?5, finished_at_ms = ?6 \
     WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
 
+// Only while it is wanted: somebody may have resumed or cancelled the run since its worker saw the request.
+const PAUSE: &str = "UPDATE stillstore_runs SET state = 'paused', requested = NULL, lease_token = NULL, \
+    lease_expires_at_ms = 0, updated_at_ms = ?3 \
+    WHERE id = ?1 AND lease_token = ?2 AND state = 'running' AND requested = 'pause'";
+
 const RELEASE: &str = "UPDATE stillstore_runs SET lease_token = NULL, lease_expires_at_ms = 0, updated_at_ms = ?3 \
     WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
 
-// A run that nobody has at work changes at once; otherwise its worker finds the request with its next slice.
+// A run that nobody has at work pauses at once; otherwise its worker finds the request with its next slice. The end of a run takes
+// a worker in any case: it settles what is in flight and writes the receipt.
 const REQUEST: &str = "UPDATE stillstore_runs SET \
-    state = CASE WHEN state = 'paused' OR lease_token IS NULL OR lease_expires_at_ms <= ?4 THEN ?3 ELSE state END, \
-    requested = CASE WHEN state = 'paused' OR lease_token IS NULL OR lease_expires_at_ms <= ?4 THEN NULL ELSE ?2 END, \
-    finished_at_ms = CASE WHEN ?3 = 'cancelled' AND (state = 'paused' OR lease_token IS NULL OR lease_expires_at_ms <= ?4) \
-      THEN ?4 END, \
-    updated_at_ms = ?4 WHERE id = ?1 AND state IN ('running', 'paused')";
+    state = CASE WHEN ?2 = 'cancel' THEN 'running' \
+      WHEN lease_token IS NULL OR lease_expires_at_ms <= ?3 THEN 'paused' ELSE state END, \
+    requested = CASE WHEN ?2 = 'pause' AND (state = 'paused' OR lease_token IS NULL OR lease_expires_at_ms <= ?3) THEN NULL \
+      ELSE ?2 END, \
+    updated_at_ms = ?3 WHERE id = ?1 AND state IN ('running', 'paused')";
 
 const RESUME: &str = "UPDATE stillstore_runs SET state = 'running', requested = NULL, updated_at_ms = ?2 \
     WHERE id = ?1 AND state IN ('running', 'paused')";
@@ -203,15 +209,11 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub async fn request(&self, id: &RunId, what: Requested, now: Timestamp) -> Result<Option<Run>, DatabaseError> {
-        let (word, state) = match what {
-            Requested::Pause => ("pause", State::Paused),
-            Requested::Cancel => ("cancel", State::Cancelled),
+        let word = match what {
+            Requested::Pause => "pause",
+            Requested::Cancel => "cancel",
         };
-        let request = Statement::new(REQUEST)
-            .bind(id.as_str())
-            .bind(word)
-            .bind(state.as_str())
-            .bind(now.as_millis());
+        let request = Statement::new(REQUEST).bind(id.as_str()).bind(word).bind(now.as_millis());
         self.change(id, request).await
     }
 
@@ -282,7 +284,7 @@ pub(super) fn intend(
     Ok([intend, require_one_change()])
 }
 
-/// Ends or pauses the run.
+/// Ends the run.
 pub(super) fn end(
     run: &Run,
     token: &str,
@@ -297,6 +299,12 @@ pub(super) fn end(
         .bind(receipt.map(to_json).transpose()?)
         .bind(now.as_millis())
         .bind(state.is_final().then(|| now.as_millis())))
+}
+
+/// Pauses the run if that is still wanted, and answers with its row.
+pub(super) fn pause(id: &RunId, token: &str, now: Timestamp) -> [Statement; 2] {
+    let pause = Statement::new(PAUSE).bind(id.as_str()).bind(token).bind(now.as_millis());
+    [pause, Statement::new(SELECT).bind(id.as_str())]
 }
 
 /// Gives the lease back, for the next worker to go on at once.
