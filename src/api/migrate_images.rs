@@ -188,8 +188,15 @@ impl Exchange<'_> {
             Control::Cancel => engine.request(&run.id, Requested::Cancel).await?,
             Control::Resume => engine.resume(&run.id).await?,
         };
-        let run = changed.unwrap_or(run);
-        if control == Control::Resume {
+        let mut run = changed.unwrap_or(run);
+        // Nobody may be at work on it, so that this request ends it; a worker that is does so itself.
+        if control == Control::Cancel
+            && run.state == State::Running
+            && let Ok(ended) = engine.work(&run.id, Patience::Caller).await
+        {
+            run = ended;
+        }
+        if run.state == State::Running {
             engine.hand_on(&run).await;
         }
         let action = control.as_str();

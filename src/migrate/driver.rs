@@ -14,18 +14,16 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use super::journal::{self, Stage};
 use super::ledger::{self, Advance, Ledger};
 use super::line::Line;
 use super::receipt;
-use super::run::{InFlight, Operations, Progress, Requested, Run, RunId, State};
-use super::slice::{Bounds, Hand, Interruption, MAX_STALLS, Outcome, Slice, Work};
+use super::run::{InFlight, Operations, Progress, Run, RunId, State};
+use super::slice::{Bounds, Hand, Interruption, Outcome, Slice, Work};
+use super::step::{self, FailedCommit, Fence, MAX_STALLS, Named, Next, Recovery, Settlement, Standing};
+use super::tally::{stages, totals, uncertain};
 use crate::runtime::{Runtime, Timestamp};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
-use crate::store::{ImageStore, StorageKind};
-
-/// How often a call to the database is made before the run is left to its next worker.
-const ATTEMPTS: usize = 3;
+use crate::store::ImageStore;
 
 /// The size that items are taken to have before any was seen: a generated image's.
 const TYPICAL_BYTES: u64 = 1024 * 1024;
@@ -55,6 +53,9 @@ pub struct Driver {
     pub lease_ms: i64,
 }
 
+/// A commit that was refused because an item was changed meanwhile; nothing happened.
+struct Refused(DatabaseError);
+
 /// A worker that has the lease.
 struct Shift<'driver> {
     driver: &'driver Driver,
@@ -66,13 +67,6 @@ struct Shift<'driver> {
     /// What its predecessors did.
     earlier: Operations,
     began_at: Timestamp,
-}
-
-/// A change of the image counters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Totals {
-    images: i64,
-    bytes: i64,
 }
 
 impl Driver {
@@ -112,6 +106,7 @@ impl Driver {
         match shift.work_through(budget).await {
             Ok(()) => Ok(shift.run),
             Err(Interruption::Hopeless { reason, detail }) => {
+                shift.settle(false).await?;
                 let Shift { token, run, .. } = shift;
                 self.give_up(run, &token, reason, &detail).await
             }
@@ -149,44 +144,62 @@ impl Driver {
 impl Shift<'_> {
     async fn work_through(&mut self, budget: Budget) -> Result<(), Interruption> {
         self.settle(true).await?;
-        if let Some(requested) = self.run.requested {
-            return self.stop(requested).await;
-        }
         let batch_size = self.run.parameters.batch_size;
         let mut bounds = Bounds::for_items_of(TYPICAL_BYTES, batch_size);
-        let mut found = self.begin(bounds).await?;
+        let mut found = None;
+        let mut exhausted = false;
         loop {
-            let hand = Hand {
-                ledger: &self.driver.ledger,
-                runtime: &self.driver.runtime,
-                run: &self.run,
-                token: &self.token,
-                lease_ms: self.driver.lease_ms,
-                began_at: self.driver.runtime.now(),
-                operations: &self.operations,
-            };
-            let slice = match self.work.perform(&self.run, found, bounds, &hand).await {
-                Err(Interruption::Bucket { detail }) => return self.stall(detail).await,
-                slice => slice?,
-            };
-            bounds = Bounds::for_items_of(slice.largest_bytes, batch_size);
-            let exhausted = slice.exhausted;
-            found = self.write_down(slice, bounds).await?;
-            match self.run.requested {
-                Some(requested) => return self.stop(requested).await,
-                None if exhausted => return self.end(self.run.progress.final_state()).await,
-                None if self.is_spent(budget) => return self.release().await,
-                None => {}
+            let standing = Standing { requested: self.run.requested, exhausted, spent: found.is_some() && self.is_spent(budget) };
+            match step::next(standing) {
+                Next::GoOn => {}
+                Next::Pause => {
+                    if self.pause().await? {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Next::Cancel => return self.end(State::Cancelled).await,
+                Next::End => return self.end(self.run.progress.final_state()).await,
+                Next::HandOver => return self.release().await,
             }
+            let items = match found.take() {
+                Some(items) => items,
+                None => self.begin(bounds).await?,
+            };
+            let slice = self.perform(items, bounds).await?;
+            bounds = Bounds::for_items_of(slice.largest_bytes, batch_size);
+            exhausted = slice.exhausted;
+            found = Some(self.write_down(slice, bounds).await?);
         }
     }
 
-    /// Leaves the slice to the next worker, since the bucket takes nothing.
-    async fn stall(&mut self, detail: String) -> Result<(), Interruption> {
-        let stalls = self.run.progress.stalls + 1;
-        self.run.progress.stalls = stalls;
-        self.commit(&[], None, Vec::new()).await?;
-        Err(Interruption::Bucket { detail })
+    /// Does the outside part of a slice.
+    async fn perform(&mut self, items: Vec<QueryResult>, bounds: Bounds) -> Result<Slice, Interruption> {
+        let hand = Hand {
+            ledger: &self.driver.ledger,
+            runtime: &self.driver.runtime,
+            run: &self.run,
+            token: &self.token,
+            lease_ms: self.driver.lease_ms,
+            began_at: self.driver.runtime.now(),
+            operations: &self.operations,
+            intended: RefCell::default(),
+        };
+        match self.work.perform(&self.run, items, bounds, &hand).await {
+            Err(Interruption::Bucket { detail }) => {
+                let intended = hand.intended.take();
+                self.stall(&intended).await?;
+                Err(Interruption::Bucket { detail })
+            }
+            slice => slice,
+        }
+    }
+
+    /// Leaves the slice to the next worker, since the bucket takes nothing. What it was about to take it may have all the same.
+    async fn stall(&mut self, intended: &[InFlight]) -> Result<(), Interruption> {
+        self.run.progress.stalls += 1;
+        self.run.in_flight = step::together(&self.run.in_flight, intended);
+        self.commit_lines(&[], None, &[], Vec::new()).await.map(drop)
     }
 
     fn is_spent(&self, budget: Budget) -> bool {
@@ -202,10 +215,10 @@ impl Shift<'_> {
             let questions = batch.iter().map(|in_flight| self.work.names(in_flight)).collect();
             let answers = self.batch(questions).await?;
             for (in_flight, answer) in batch.iter().zip(answers) {
-                match named(&answer)? {
-                    Named::Yes => {}
-                    Named::NotYet if run_goes_on => self.run.in_flight.push(in_flight.clone()),
-                    Named::NotYet | Named::Never => self.remove(in_flight).await?,
+                match step::settlement(named(&answer)?, run_goes_on) {
+                    Settlement::Forget => {}
+                    Settlement::Keep => self.run.in_flight.push(in_flight.clone()),
+                    Settlement::Remove => self.remove(in_flight).await?,
                 }
             }
         }
@@ -243,59 +256,75 @@ impl Shift<'_> {
             if exhausted { Ok(Vec::new()) } else { shift.work.select(&run, bounds) }
         };
         let selects = next(self)?;
-        match self.commit(&outcomes, cursor.clone(), selects).await {
-            Ok(found) => Ok(found),
-            Err(Interruption::Database(error)) if error.kind == DatabaseErrorKind::Constraint && !outcomes.is_empty() => {
-                for outcome in outcomes {
-                    self.write_down_one(outcome).await?;
-                }
-                let selects = next(self)?;
-                self.commit(&[], cursor, selects).await
-            }
-            Err(other) => Err(other),
+        if let Ok(found) = self.commit(&outcomes, cursor.clone(), &[], selects).await? {
+            return Ok(found);
         }
+        self.write_down_each(outcomes).await?;
+        let selects = next(self)?;
+        self.commit_lines(&[], cursor, &[], selects).await
     }
 
-    /// Writes one item down; one that was changed meanwhile is skipped, and what was put for it is removed.
-    async fn write_down_one(&mut self, outcome: Outcome) -> Result<(), Interruption> {
-        let outcomes = [outcome];
-        match self.commit(&outcomes, None, Vec::new()).await {
-            Ok(_) => return Ok(()),
-            Err(Interruption::Database(error)) if error.kind == DatabaseErrorKind::Constraint => {}
-            Err(other) => return Err(other),
-        }
-        let [outcome] = outcomes;
-        let id = outcome.line.id().clone();
-        if let Some(key) = outcome.put {
-            let in_flight = InFlight { item: id.clone(), key };
-            let [answer] = &self.batch(vec![self.work.names(&in_flight)]).await?[..] else { return Ok(()) };
-            if named(answer)? != Named::Yes {
-                self.remove(&in_flight).await?;
+    /// Writes the items down one by one. One that was changed meanwhile is skipped, and what was put for it is removed. What was put
+    /// for the items behind it stays written down as in flight.
+    async fn write_down_each(&mut self, outcomes: Vec<Outcome>) -> Result<(), Interruption> {
+        let mut waiting: Vec<_> = outcomes.iter().map(put).collect();
+        waiting.reverse();
+        for outcome in outcomes {
+            let put = waiting.pop().flatten();
+            let still: Vec<_> = waiting.iter().flatten().cloned().collect();
+            let cursor = outcome.cursor.clone();
+            let outcome = [outcome];
+            if self.commit(&outcome, cursor.clone(), &still, Vec::new()).await?.is_ok() {
+                continue;
             }
+            if let Some(put) = put {
+                let answers = self.batch(vec![self.work.names(&put)]).await?;
+                let named = answers.first().map_or(Ok(Named::Never), named)?;
+                if step::settlement(named, false) == Settlement::Remove {
+                    self.remove(&put).await?;
+                }
+            }
+            let [outcome] = outcome;
+            let id = outcome.line.id().clone();
+            let line = Line::skipped(id, "changed-meanwhile", "somebody else changed it after it was read");
+            self.commit_lines(&[Outcome::only(line)], cursor, &still, Vec::new()).await?;
         }
-        let skipped = Outcome::only(Line::skipped(id, "changed-meanwhile", "somebody else changed it after it was read"));
-        self.commit(&[skipped], None, Vec::new()).await.map(drop)
+        Ok(())
+    }
+
+    /// A commit that changes no item's row, so that none can refuse it.
+    async fn commit_lines(
+        &mut self,
+        outcomes: &[Outcome],
+        cursor: Option<serde_json::Value>,
+        waiting: &[InFlight],
+        selects: Vec<Statement>,
+    ) -> Result<Vec<QueryResult>, Interruption> {
+        self.commit(outcomes, cursor, waiting, selects).await?.map_err(|Refused(error)| error.into())
     }
 
     /// One transaction: the outcomes' rows and lines, the cursor, the progress; then reads `selects`.
     ///
-    /// A repetition after a lost answer is told by the number of slices in the run's row.
+    /// A repetition after a lost answer is told by the number of slices in the run's row. `waiting` was put for items that are
+    /// written down later.
     async fn commit(
         &mut self,
         outcomes: &[Outcome],
         cursor: Option<serde_json::Value>,
+        waiting: &[InFlight],
         selects: Vec<Statement>,
-    ) -> Result<Vec<QueryResult>, Interruption> {
+    ) -> Result<Result<Vec<QueryResult>, Refused>, Interruption> {
         let now = self.driver.runtime.now();
         let (progress, lines) = self.progress_with(outcomes, now)?;
         let cursor = cursor.or_else(|| self.run.cursor.clone());
-        let uncertain: Vec<InFlight> = self.run.in_flight.iter().cloned().chain(uncertain(outcomes)).collect();
+        let uncertain = step::together(&self.run.in_flight, &uncertain(outcomes).collect::<Vec<_>>());
+        let in_flight = step::together(&uncertain, waiting);
         let advance = Advance {
             run: &self.run,
             token: &self.token,
             cursor: cursor.as_ref(),
             progress: &progress,
-            uncertain: &uncertain,
+            uncertain: &in_flight,
             lines: &lines,
             lease_expires_at: now.plus_millis(self.driver.lease_ms),
             now,
@@ -316,16 +345,23 @@ impl Shift<'_> {
                 }
                 Err(error) => error,
             };
-            match self.driver.ledger.find(&self.run.id).await? {
-                Some(row) if row.lease_token.as_ref() != Some(&self.token) || row.state != State::Running => {
-                    return Err(Interruption::LeaseLost);
-                }
-                Some(row) if row.slices == self.run.slices + 1 => {
-                    self.run.requested = row.requested;
+            let row = self.driver.ledger.find(&self.run.id).await?;
+            let failed = FailedCommit {
+                error: error.kind,
+                row: row.as_ref().map(|row| self.fence(row)),
+                slices_before: self.run.slices,
+                items: outcomes.iter().filter(|outcome| !outcome.statements.is_empty()).count(),
+                attempt,
+            };
+            match step::recovery(failed) {
+                Recovery::Happened => {
+                    self.run.requested = row.and_then(|row| row.requested);
                     break self.batch(selects).await?;
                 }
-                Some(_) if error.kind == DatabaseErrorKind::Unavailable && attempt < ATTEMPTS => attempt += 1,
-                _ => return Err(error.into()),
+                Recovery::LeaseLost => return Err(Interruption::LeaseLost),
+                Recovery::Retry => attempt += 1,
+                Recovery::ItemByItem | Recovery::Skip => return Ok(Err(Refused(error))),
+                Recovery::GiveUp => return Err(error.into()),
             }
         };
         self.run.progress = progress;
@@ -334,7 +370,12 @@ impl Shift<'_> {
         self.remove_copies(outcomes).await;
         self.run.slices += 1;
         self.run.updated_at = now;
-        Ok(found)
+        Ok(Ok(found))
+    }
+
+    fn fence(&self, row: &Run) -> Fence {
+        let holds = row.lease_token.as_ref() == Some(&self.token) && row.state == State::Running;
+        Fence { holds, slices: row.slices }
     }
 
     /// Removes copies that nothing names any more. What stays for lack of an answer is in flight, and removed at the end.
@@ -365,21 +406,24 @@ impl Shift<'_> {
         Ok((progress, lines))
     }
 
-    async fn stop(&mut self, requested: Requested) -> Result<(), Interruption> {
-        match requested {
-            Requested::Pause => self.end(State::Paused).await,
-            Requested::Cancel => self.end(State::Cancelled).await,
+    /// Pauses, unless that is not wanted any more; says whether the run stands still.
+    async fn pause(&mut self) -> Result<bool, Interruption> {
+        let now = self.driver.runtime.now();
+        let answers = self.batch(Vec::from(ledger::pause(&self.run.id, &self.token, now))).await?;
+        let row = answers.last().map(ledger::first_run).transpose()?.flatten();
+        let Some(row) = row else { return Err(Interruption::LeaseLost) };
+        if row.state == State::Paused {
+            self.run = row;
+            return Ok(true);
         }
+        if !self.fence(&row).holds {
+            return Err(Interruption::LeaseLost);
+        }
+        self.run.requested = row.requested;
+        Ok(false)
     }
 
     async fn end(&mut self, state: State) -> Result<(), Interruption> {
-        if state == State::Paused {
-            let now = self.driver.runtime.now();
-            self.batch(vec![ledger::end(&self.run, &self.token, state, None, now)?, ledger::require_one_change()]).await?;
-            self.run.state = state;
-            self.run.requested = None;
-            return Ok(());
-        }
         self.settle(false).await?;
         let receipt = receipt::write(&self.driver.ledger, &self.driver.bucket, &self.run).await?;
         let now = self.driver.runtime.now();
@@ -413,14 +457,6 @@ struct Count {
     items: Option<u64>,
 }
 
-/// Whether a row names an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Named {
-    Yes,
-    NotYet,
-    Never,
-}
-
 fn named(answer: &QueryResult) -> Result<Named, DatabaseError> {
     #[derive(Deserialize)]
     struct Row {
@@ -433,61 +469,15 @@ fn named(answer: &QueryResult) -> Result<Named, DatabaseError> {
     })
 }
 
+/// The object that was put for an outcome.
+fn put(outcome: &Outcome) -> Option<InFlight> {
+    let key = outcome.put.clone()?;
+    Some(InFlight { item: outcome.line.id().clone(), key })
+}
+
 fn warn(progress: &mut Progress, warning: String) {
     if progress.warnings.len() < MAX_WARNINGS && !progress.warnings.contains(&warning) {
         progress.warnings.push(warning);
     }
 }
 
-fn uncertain(outcomes: &[Outcome]) -> impl Iterator<Item = InFlight> {
-    outcomes.iter().filter_map(|outcome| {
-        let key = outcome.remove.as_ref().or(outcome.put.as_ref().filter(|_| outcome.uncertain))?;
-        Some(InFlight { item: outcome.line.id().clone(), key: key.clone() })
-    })
-}
-
-/// The journal counters' change, one statement a stage.
-fn stages(source: &str, outcomes: &[Outcome]) -> Vec<Statement> {
-    let change = |stage: Stage| {
-        let sum = |stages: &mut dyn Iterator<Item = Option<Stage>>| {
-            i64::try_from(stages.filter(|each| *each == Some(stage)).count()).unwrap_or(i64::MAX)
-        };
-        let reached = sum(&mut outcomes.iter().map(|outcome| outcome.staged.1));
-        let left = sum(&mut outcomes.iter().map(|outcome| outcome.staged.0));
-        (stage, reached - left)
-    };
-    let changes = [Stage::Moved, Stage::Cleaned, Stage::Restored].map(change);
-    let changes = changes.into_iter().filter(|(_, items)| *items != 0);
-    changes.map(|(stage, items)| journal::count_stage(source, stage, items)).collect()
-}
-
-/// The image counters' change, one statement a home.
-fn totals(outcomes: &[Outcome]) -> Vec<Statement> {
-    let mut statements = Vec::new();
-    for fallback in [false, true] {
-        let mut sum = Totals::default();
-        for counted in outcomes.iter().filter_map(|outcome| outcome.counted).filter(|counted| counted.fallback == fallback) {
-            let sign = if counted.to == StorageKind::R2 { 1 } else { -1 };
-            sum.images += sign;
-            sum.bytes += sign * i64::try_from(counted.size_bytes).unwrap_or(i64::MAX);
-        }
-        if sum == Totals::default() {
-            continue;
-        }
-        for (storage, sign) in [(StorageKind::R2, 1), (StorageKind::D1, -1)] {
-            statements.push(
-                // Reads no row, as an UPDATE would; the row is always there.
-                Statement::new(
-                    "INSERT INTO stillstore_counters (status, storage, fallback, images, bytes) \
-                     VALUES ('stored', ?3, ?4, ?1, ?2) ON CONFLICT (status, storage, fallback) \
-                     DO UPDATE SET images = images + excluded.images, bytes = bytes + excluded.bytes",
-                )
-                .bind(sign * sum.images)
-                .bind(sign * sum.bytes)
-                .bind(storage.as_str())
-                .bind(i64::from(fallback)),
-            );
-        }
-    }
-    statements
-}

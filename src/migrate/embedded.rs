@@ -60,6 +60,8 @@ struct Cursor {
 struct Found {
     record: ImageRecord,
     write_id: Option<String>,
+    /// How far an earlier move of it went.
+    stage: Option<Stage>,
     /// Its chunks, when all of the slice's fit in memory together.
     chunks: Vec<Blob>,
 }
@@ -67,6 +69,7 @@ struct Found {
 #[derive(Deserialize)]
 struct WriteRow {
     embedded_write_id: Option<String>,
+    stage: Option<Stage>,
 }
 
 impl MoveEmbedded {
@@ -131,7 +134,7 @@ impl MoveEmbedded {
                         size_bytes,
                         fallback: found.record.fallback_reason.is_some(),
                     }),
-                    staged: (None, Some(Stage::Moved)),
+                    staged: (found.stage, Some(Stage::Moved)),
                     ..Outcome::only(line(Verdict::Moved))
                 }
             }
@@ -193,7 +196,10 @@ impl Work for MoveEmbedded {
         // Images of one chunk come with it.
         let inline_max_bytes = bounds.inline_max_bytes.min(CHUNK_BYTES as u64);
         let select = |rest: &str| {
-            Statement::new(format!("SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images {rest}"))
+            Statement::new(format!(
+                "SELECT {IMAGE_COLUMNS}, embedded_write_id, data, (SELECT stage FROM stillstore_moves \
+                 WHERE source = 'embedded' AND item_id = id) AS stage FROM stillstore_images {rest}"
+            ))
         };
         let join =
             "LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?1";
@@ -309,6 +315,7 @@ fn read(answer: &QueryResult) -> Result<Vec<Found>, DatabaseError> {
         .map(|((record, write), chunk)| Found {
             record,
             write_id: write.embedded_write_id,
+            stage: write.stage,
             chunks: chunk.into_iter().collect(),
         })
         .collect())

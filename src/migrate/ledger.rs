@@ -61,6 +61,11 @@ const END: &str = "UPDATE stillstore_runs SET state = ?3, requested = NULL, leas
     in_flight = '[]', receipt = ?4, updated_at_ms = ?5, finished_at_ms = ?6 \
     WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
 
+// Only while it is wanted: somebody may have resumed or cancelled the run since its worker saw the request.
+const PAUSE: &str = "UPDATE stillstore_runs SET state = 'paused', requested = NULL, lease_token = NULL, \
+    lease_expires_at_ms = 0, updated_at_ms = ?3 \
+    WHERE id = ?1 AND lease_token = ?2 AND state = 'running' AND requested = 'pause'";
+
 const RELEASE: &str = "UPDATE stillstore_runs SET lease_token = NULL, lease_expires_at_ms = 0, updated_at_ms = ?3 \
     WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
 
@@ -281,7 +286,7 @@ pub(super) fn intend(
     Ok([intend, require_one_change()])
 }
 
-/// Ends or pauses the run.
+/// Ends the run.
 pub(super) fn end(
     run: &Run,
     token: &str,
@@ -296,6 +301,12 @@ pub(super) fn end(
         .bind(receipt.map(to_json).transpose()?)
         .bind(now.as_millis())
         .bind(state.is_final().then(|| now.as_millis())))
+}
+
+/// Pauses the run if that is still wanted, and answers with its row.
+pub(super) fn pause(id: &RunId, token: &str, now: Timestamp) -> [Statement; 2] {
+    let pause = Statement::new(PAUSE).bind(id.as_str()).bind(token).bind(now.as_millis());
+    [pause, Statement::new(SELECT).bind(id.as_str())]
 }
 
 /// Gives the lease back, for the next worker to go on at once.

@@ -10,8 +10,9 @@ use super::originals::Refusal;
 use super::part::{PartError, PartHeader, PartWriter, Saving};
 use super::run::{InFlight, Run};
 use super::slice::{
-    Bounds, Candidate, Candidates, Hand, Interruption, MAX_STALLS, Outcome, SLICE_BYTES, Slice, Work,
+    Bounds, Candidate, Candidates, Hand, Interruption, Outcome, SLICE_BYTES, Slice, Work,
 };
+use super::step::MAX_STALLS;
 use crate::image::ObjectKey;
 use crate::sql::{DatabaseError, QueryResult, Statement};
 

@@ -15,6 +15,7 @@ use super::journal::Stage;
 use super::ledger::{self, Ledger};
 use super::line::{Line, Verdict};
 use super::run::{InFlight, Operations, Run};
+use super::step;
 use crate::image::ObjectKey;
 use crate::runtime::{Runtime, Timestamp};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
@@ -31,9 +32,6 @@ pub const SLICE_MS: u64 = 10_000;
 pub(super) const BUCKET_UNAVAILABLE: &str = "bucket-unavailable";
 pub(super) const BUCKET_TIMEOUT: &str = "bucket-timeout";
 const BUCKET_FAILURES: [&str; 2] = [BUCKET_UNAVAILABLE, BUCKET_TIMEOUT];
-
-/// How many times in a row a run waits for the bucket before it lets the items of a slice fail.
-pub const MAX_STALLS: u32 = 5;
 
 /// How much a slice may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +70,8 @@ pub struct Outcome {
     pub freed_bytes: u64,
     /// What the statements change in the journal: the stage that the item leaves, and the one that it reaches.
     pub staged: (Option<Stage>, Option<Stage>),
+    /// Where the next slice begins when this item is the last that was written down; `None` leaves that where it was.
+    pub cursor: Option<serde_json::Value>,
 }
 
 impl Outcome {
@@ -87,6 +87,7 @@ impl Outcome {
             counted: None,
             freed_bytes: 0,
             staged: (None, None),
+            cursor: None,
         }
     }
 }
@@ -239,15 +240,15 @@ impl<T> Candidates<T> {
         hand: &Hand<'_>,
         handle: impl AsyncFn(ItemId, Option<T>) -> Result<Outcome, Interruption>,
     ) -> Result<Slice, Interruption> {
-        let mut cursors = Vec::with_capacity(self.items.len());
         let mut handled: Vec<Handled<'_>> = Vec::with_capacity(self.items.len());
         for Candidate { id, found, cursor } in self.items {
-            cursors.push(cursor);
-            handled.push(Box::pin(handle(id, found)));
+            let handling = handle(id, found);
+            handled.push(Box::pin(async { Ok(Outcome { cursor: Some(cursor), ..handling.await? }) }));
         }
+        let found = handled.len();
         let outcomes = together(handled, hand).await?;
-        let exhausted = self.is_last && outcomes.len() == cursors.len();
-        let cursor = outcomes.len().checked_sub(1).and_then(|last| cursors.into_iter().nth(last));
+        let cursor = outcomes.last().and_then(|outcome| outcome.cursor.clone());
+        let exhausted = self.is_last && outcomes.len() == found;
         Ok(Slice { outcomes, cursor, exhausted, largest_bytes: self.largest_bytes, warnings: Vec::new() })
     }
 }
@@ -257,14 +258,16 @@ type Handled<'item> = LocalBoxFuture<'item, Result<Outcome, Interruption>>;
 
 /// The outcomes of the items that were begun in time, in their order.
 async fn together(handled: Vec<Handled<'_>>, hand: &Hand<'_>) -> Result<Vec<Outcome>, Interruption> {
-    let outcomes: Vec<Outcome> = stream::iter(handled)
-        .take_while(|_| ready(!hand.is_late()))
+    // However late it is, a slice has one item, so that the run moves on.
+    let outcomes: Vec<Outcome> = stream::iter(handled.into_iter().enumerate())
+        .take_while(|(index, _)| ready(*index == 0 || !hand.is_late()))
+        .map(|(_, handling)| handling)
         .buffered(usize::from(hand.run.parameters.concurrency.max(1)))
         .try_collect()
         .await?;
     match outcomes.first() {
         Some(first)
-            if hand.run.progress.stalls < MAX_STALLS && outcomes.iter().all(Outcome::is_bucket_failure) =>
+            if step::is_stalled(outcomes.iter().map(Outcome::is_bucket_failure), hand.run.progress.stalls) =>
         {
             Err(Interruption::Bucket { detail: first.line.detail().unwrap_or_default().to_owned() })
         }
@@ -309,6 +312,8 @@ pub struct Hand<'run> {
     pub(super) lease_ms: i64,
     pub(super) began_at: Timestamp,
     pub(super) operations: &'run RefCell<Operations>,
+    /// Keys that were written down by [`Hand::intend`].
+    pub(super) intended: RefCell<Vec<InFlight>>,
 }
 
 impl Hand<'_> {
@@ -324,7 +329,8 @@ impl Hand<'_> {
     /// [`Interruption::LeaseLost`] when the run is another worker's.
     pub async fn intend(&self, keys: &[InFlight], extra: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
         let now = self.runtime.now();
-        let keys: Vec<_> = self.run.in_flight.iter().chain(keys).cloned().collect();
+        self.intended.borrow_mut().extend_from_slice(keys);
+        let keys = step::together(&self.run.in_flight, &self.intended.borrow());
         let mut statements =
             Vec::from(ledger::intend(self.run, self.token, &keys, now.plus_millis(self.lease_ms), now)?);
         let own = statements.len();

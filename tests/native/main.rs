@@ -43,6 +43,7 @@ mod properties;
 mod reference_sha256;
 mod runtime;
 mod sql_conformance;
+mod simulation;
 mod sqlite;
 mod store_conformance;
 mod store_crash;

@@ -3,12 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::pending;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use futures::task::noop_waker;
+use futures::task::{ArcWake, waker};
 use stillstore::bytes::Blob;
 use stillstore::image::Sha256Digest;
 use stillstore::runtime::{Runtime, Timestamp};
@@ -18,32 +20,37 @@ pub struct TestRuntime {
     drawn: Cell<u128>,
     /// Draws to hand out first.
     planned_draws: RefCell<VecDeque<[u8; 16]>>,
-    /// Whether a sleep is over at once, so that every wait is a timeout, or never.
-    sleeps_end: bool,
+    /// Sleeps of up to so long are over at once, others never.
+    ending_sleeps_ms: Cell<u64>,
 }
 
 impl TestRuntime {
     pub fn new() -> Rc<Self> {
-        Rc::new(Self::starting(false))
+        Rc::new(Self::starting(0))
     }
 
     /// Every wait runs into its deadline.
     pub fn impatient() -> Rc<Self> {
-        Rc::new(Self::starting(true))
+        Rc::new(Self::starting(u64::MAX))
     }
 
-    fn starting(sleeps_end: bool) -> Self {
+    fn starting(ending_sleeps_ms: u64) -> Self {
         Self {
             now_ms: Cell::new(1_800_000_000_000),
             drawn: Cell::default(),
             planned_draws: RefCell::default(),
-            sleeps_end,
+            ending_sleeps_ms: Cell::new(ending_sleeps_ms),
         }
     }
 
     /// The next draws, in order.
     pub fn plan_draws(&self, draws: impl IntoIterator<Item = [u8; 16]>) {
         self.planned_draws.borrow_mut().extend(draws);
+    }
+
+    /// Sleeps of up to `milliseconds` are over at once from here on, others never.
+    pub fn end_sleeps_up_to(&self, milliseconds: u64) {
+        self.ending_sleeps_ms.set(milliseconds);
     }
 
     pub fn advance(&self, milliseconds: i64) {
@@ -65,8 +72,8 @@ impl Runtime for TestRuntime {
         self.drawn.get().to_le_bytes()
     }
 
-    async fn sleep(&self, _duration_ms: u64) {
-        if !self.sleeps_end {
+    async fn sleep(&self, duration_ms: u64) {
+        if duration_ms > self.ending_sleeps_ms.get() {
             pending::<()>().await;
         }
     }
@@ -76,17 +83,33 @@ impl Runtime for TestRuntime {
     }
 }
 
-/// Runs `work` to its end, or drops it where it hangs as a killed process would.
-pub fn run_until_stalled<T>(work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    let waker = noop_waker();
-    // Nothing in these tests waits for the outside: work that is not done after so many polls hangs.
-    for _ in 0..100_000 {
+/// Notices whether anything asked to be polled again.
+#[derive(Default)]
+struct Nudge(AtomicBool);
+
+impl ArcWake for Nudge {
+    fn wake_by_ref(nudge: &Arc<Self>) {
+        nudge.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Polls `work` until it is done, or until it waits and nobody in here will wake it.
+pub fn poll_until_stalled<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    let nudge = Arc::new(Nudge::default());
+    let waker = waker(Arc::clone(&nudge));
+    loop {
         if let Poll::Ready(output) = work.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(output);
         }
+        if !nudge.0.swap(false, Ordering::Relaxed) {
+            return None;
+        }
     }
-    None
+}
+
+/// Runs `work` to its end, or drops it where it hangs as a killed process would.
+pub fn run_until_stalled<T>(work: impl Future<Output = T>) -> Option<T> {
+    poll_until_stalled(pin!(work))
 }
 
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {

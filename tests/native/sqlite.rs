@@ -20,6 +20,7 @@ impl Sqlite {
     pub fn empty() -> Self {
         let connection = Connection::open_in_memory().expect("open");
         connection.pragma_update(None, "foreign_keys", true).expect("pragma");
+        connection.set_prepared_statement_cache_capacity(200);
         Self { connection: RefCell::new(connection), calls: std::cell::Cell::new(0) }
     }
 
@@ -99,7 +100,7 @@ struct Apart {
 
 /// Runs a statement to its end, also when what it answers is corrupt.
 fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Result<QueryResult, DatabaseError>> {
-    let mut prepared = connection.prepare(&statement.sql)?;
+    let mut prepared = connection.prepare_cached(&statement.sql)?;
     let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
     let column = statement.column_apart;
     let name_apart = column.map(|column| match column {

@@ -1,0 +1,240 @@
+//! What a run's worker decides, apart from what it does: plain data in, a decision out.
+
+use super::run::{InFlight, Requested};
+use crate::sql::DatabaseErrorKind;
+
+/// How often a commit is tried before the run is left to its next worker.
+pub(super) const ATTEMPTS: usize = 3;
+
+/// How many times in a row a run waits for the bucket before it lets the items of a slice fail.
+pub(super) const MAX_STALLS: u32 = 5;
+
+/// What a worker does once a slice is written down, or when it has just got the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The next slice.
+    GoOn,
+    /// Stands still until it is resumed.
+    Pause,
+    /// Ends because it was asked to.
+    Cancel,
+    /// Ends because nothing is left.
+    End,
+    /// Leaves the rest to the next worker.
+    HandOver,
+}
+
+/// How a run stands between two slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub requested: Option<Requested>,
+    /// Nothing is left to do.
+    pub exhausted: bool,
+    /// The worker has done its part.
+    pub spent: bool,
+}
+
+/// A request comes before the end, which comes before the budget.
+pub(super) const fn next(standing: Standing) -> Next {
+    match standing {
+        Standing { requested: Some(Requested::Pause), .. } => Next::Pause,
+        Standing { requested: Some(Requested::Cancel), .. } => Next::Cancel,
+        Standing { exhausted: true, .. } => Next::End,
+        Standing { spent: true, .. } => Next::HandOver,
+        _ => Next::GoOn,
+    }
+}
+
+/// What is done about a commit that did not answer with success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// It took effect; only its answer was lost.
+    Happened,
+    /// The run is somebody else's, or not running.
+    LeaseLost,
+    /// It did not take effect and may the next time.
+    Retry,
+    /// An item of it was changed meanwhile: one commit for each.
+    ItemByItem,
+    /// Its one item was changed meanwhile.
+    Skip,
+    /// The run is left to its next worker.
+    GiveUp,
+}
+
+/// A commit that failed, and what the run's row says behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FailedCommit {
+    pub error: DatabaseErrorKind,
+    /// `None` when there is no such run any more.
+    pub row: Option<Fence>,
+    /// Slices that the run had before.
+    pub slices_before: u64,
+    /// Items whose rows it changes.
+    pub items: usize,
+    /// The first one is 1.
+    pub attempt: usize,
+}
+
+/// What a run's row says of its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fence {
+    /// The worker has the lease and the run is running.
+    pub holds: bool,
+    pub slices: u64,
+}
+
+/// The row knows best: whose the run is, then whether the slice was counted, then whether another try makes sense.
+pub(super) const fn recovery(failed: FailedCommit) -> Recovery {
+    let Some(fence) = failed.row else { return Recovery::GiveUp };
+    if !fence.holds {
+        return Recovery::LeaseLost;
+    }
+    if fence.slices == failed.slices_before + 1 {
+        return Recovery::Happened;
+    }
+    match (failed.error, failed.items) {
+        (DatabaseErrorKind::Unavailable, _) if failed.attempt < ATTEMPTS => Recovery::Retry,
+        (DatabaseErrorKind::Constraint, 2..) => Recovery::ItemByItem,
+        (DatabaseErrorKind::Constraint, 1) => Recovery::Skip,
+        _ => Recovery::GiveUp,
+    }
+}
+
+/// Whether a row names an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    Yes,
+    /// Its item is there and may yet come to name it.
+    NotYet,
+    /// Its item is gone, or will never name it.
+    Never,
+}
+
+/// What becomes of a key that was being put, or removed, when nobody knows the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settlement {
+    /// All is well; the key needs no more care.
+    Forget,
+    /// It stays written down.
+    Keep,
+    /// The object is removed.
+    Remove,
+}
+
+/// While the run goes on it may put the object again, so that what a row may yet name stays.
+pub(super) const fn settlement(named: Named, run_goes_on: bool) -> Settlement {
+    match (named, run_goes_on) {
+        (Named::Yes, _) => Settlement::Forget,
+        (Named::NotYet, true) => Settlement::Keep,
+        (Named::NotYet, false) | (Named::Never, _) => Settlement::Remove,
+    }
+}
+
+/// Whether it is the bucket that failed and not the items: it took none of a slice, and has not done so too often.
+pub(super) fn is_stalled(bucket_failures: impl IntoIterator<Item = bool>, stalls: u32) -> bool {
+    let mut failures = bucket_failures.into_iter().peekable();
+    stalls < MAX_STALLS && failures.peek().is_some() && failures.all(|is_bucket_failure| is_bucket_failure)
+}
+
+/// Keys of both, each once.
+pub(super) fn together(some: &[InFlight], others: &[InFlight]) -> Vec<InFlight> {
+    let mut keys: Vec<InFlight> = Vec::with_capacity(some.len() + others.len());
+    for key in some.iter().chain(others) {
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUESTS: [Option<Requested>; 3] = [None, Some(Requested::Pause), Some(Requested::Cancel)];
+    const ERRORS: [DatabaseErrorKind; 4] = [
+        DatabaseErrorKind::Unavailable,
+        DatabaseErrorKind::Constraint,
+        DatabaseErrorKind::Schema,
+        DatabaseErrorKind::Corrupt,
+    ];
+
+    #[test]
+    fn a_request_comes_before_the_end_and_the_end_before_the_budget() {
+        for requested in REQUESTS {
+            for (exhausted, spent) in [(false, false), (false, true), (true, false), (true, true)] {
+                let expected = match (requested, exhausted, spent) {
+                    (Some(Requested::Pause), _, _) => Next::Pause,
+                    (Some(Requested::Cancel), _, _) => Next::Cancel,
+                    (None, true, _) => Next::End,
+                    (None, false, true) => Next::HandOver,
+                    (None, false, false) => Next::GoOn,
+                };
+                assert_eq!(next(Standing { requested, exhausted, spent }), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_commit_is_judged_by_the_runs_row() {
+        for error in ERRORS {
+            for items in [0, 1, 2, 100] {
+                for attempt in 1..=ATTEMPTS + 1 {
+                    let failed = |row| FailedCommit { error, row, slices_before: 7, items, attempt };
+                    assert_eq!(recovery(failed(None)), Recovery::GiveUp);
+                    for slices in [7, 8, 9] {
+                        let lost = Some(Fence { holds: false, slices });
+                        assert_eq!(recovery(failed(lost)), Recovery::LeaseLost, "whatever the row counts");
+                    }
+                    let happened = Some(Fence { holds: true, slices: 8 });
+                    assert_eq!(recovery(failed(happened)), Recovery::Happened, "whatever the error says");
+                    let expected = match error {
+                        DatabaseErrorKind::Unavailable if attempt < ATTEMPTS => Recovery::Retry,
+                        DatabaseErrorKind::Constraint if items > 1 => Recovery::ItemByItem,
+                        DatabaseErrorKind::Constraint if items == 1 => Recovery::Skip,
+                        _ => Recovery::GiveUp,
+                    };
+                    for slices in [7, 9] {
+                        let untouched = Some(Fence { holds: true, slices });
+                        assert_eq!(recovery(failed(untouched)), expected, "{error:?} {items} {attempt}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_row_will_name_is_removed_and_what_one_may_name_waits_for_the_end() {
+        for (named, run_goes_on, expected) in [
+            (Named::Yes, true, Settlement::Forget),
+            (Named::Yes, false, Settlement::Forget),
+            (Named::NotYet, true, Settlement::Keep),
+            (Named::NotYet, false, Settlement::Remove),
+            (Named::Never, true, Settlement::Remove),
+            (Named::Never, false, Settlement::Remove),
+        ] {
+            assert_eq!(settlement(named, run_goes_on), expected, "{named:?} {run_goes_on}");
+        }
+    }
+
+    #[test]
+    fn a_slice_of_bucket_failures_only_is_a_stall_until_there_were_too_many() {
+        for stalls in 0..=MAX_STALLS + 1 {
+            assert!(!is_stalled([], stalls));
+            assert!(!is_stalled([true, false], stalls));
+            assert!(!is_stalled([false], stalls));
+            assert_eq!(is_stalled([true, true], stalls), stalls < MAX_STALLS);
+        }
+    }
+
+    #[test]
+    fn keys_are_written_down_once() {
+        let key = |name: &str| InFlight {
+            item: name.to_owned().try_into().unwrap(),
+            key: format!("stillstore/{name}").try_into().unwrap(),
+        };
+        let keys = together(&[key("a"), key("b")], &[key("b"), key("c"), key("c")]);
+        assert_eq!(keys, [key("a"), key("b"), key("c")]);
+    }
+}

@@ -1,0 +1,210 @@
+//! What happens in a simulated deployment, as data.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use super::gate::{Trouble, When};
+use super::stage::{LEASE_MS, Stage};
+
+const MIB: usize = 1024 * 1024;
+
+#[derive(Debug, Clone)]
+pub struct Image {
+    pub size: usize,
+    pub private: bool,
+    /// It came while R2 was away.
+    pub fell_back: bool,
+}
+
+/// One request or event, without its troubles.
+#[derive(Debug, Clone)]
+pub enum Op {
+    Begin { action: &'static str, flag: bool, batch_size: u16, concurrency: u16, only: Option<Vec<u8>> },
+    CleanupByForce,
+    TakeUp,
+    Control(&'static str),
+    Upload { to_r2: bool },
+    Delete(u8),
+    Advance(i64),
+    Outage(Option<When>),
+}
+
+/// An op, what befalls one of its calls, and what else happens while that call waits.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub op: Op,
+    pub trouble: Option<(usize, Trouble)>,
+    pub meanwhile: Vec<Op>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub images: Vec<Image>,
+    pub bucket_is_public: bool,
+    pub short_invocations: bool,
+    pub steps: Vec<Step>,
+}
+
+pub fn op(op: Op) -> Step {
+    Step { op, trouble: None, meanwhile: Vec::new() }
+}
+
+pub fn troubled(op: Op, nth: usize, trouble: Trouble) -> Step {
+    Step { op, trouble: Some((nth, trouble)), meanwhile: Vec::new() }
+}
+
+/// A run over everything, `flag` being dryRun, deleteFromR2 or checkIntegrity.
+pub fn begin(action: &'static str, flag: bool) -> Op {
+    Op::Begin { action, flag, batch_size: 10, concurrency: 2, only: None }
+}
+
+impl Stage {
+    pub fn of(case: &Case) -> Self {
+        let mut vars = vec![("STORE_TIMEOUT_MS", "20000")];
+        if case.short_invocations {
+            vars.push(("MIGRATION_OPERATIONS", "20"));
+        }
+        if case.bucket_is_public {
+            vars.push(("R2_PUBLIC_URL", "https://bucket.example"));
+        }
+        let stage = Self::new(&vars);
+        for image in &case.images {
+            stage.gate.set_outage(image.fell_back.then_some(When::Before));
+            stage.upload(image.size, image.private, image.fell_back);
+        }
+        stage.gate.set_outage(None);
+        stage
+    }
+
+    pub fn step(&self, step: &Step) {
+        self.carry_out(&step.op, step.trouble, || {
+            self.check();
+            for op in &step.meanwhile {
+                self.carry_out(op, None, || {});
+                self.check();
+            }
+        });
+        self.check();
+    }
+
+    fn nth_image(&self, number: u8) -> Option<String> {
+        let images = self.images.borrow();
+        images.keys().nth(usize::from(number) % images.len().max(1)).cloned()
+    }
+
+    fn carry_out(&self, op: &Op, trouble: Option<(usize, Trouble)>, meanwhile: impl FnOnce()) {
+        match op {
+            Op::Begin { action, flag, batch_size, concurrency, only } => {
+                let mut body = json!({"action": action, "batchSize": batch_size, "concurrency": concurrency});
+                match *action {
+                    "rollback" => body["deleteFromR2"] = json!(flag),
+                    "validate" => body["checkIntegrity"] = json!(flag),
+                    _ => body["dryRun"] = json!(flag),
+                }
+                if let Some(only) = only {
+                    let mut ids: Vec<_> = only.iter().filter_map(|number| self.nth_image(*number)).collect();
+                    ids.sort();
+                    ids.dedup();
+                    body["imageIds"] = json!(ids);
+                }
+                self.begin(&body, trouble, meanwhile);
+            }
+            Op::CleanupByForce => {
+                let runs = self.world.rows("SELECT id FROM stillstore_runs WHERE action = 'migrate' ORDER BY created_at_ms");
+                if let Some(run) = runs.last() {
+                    let body = json!({"action": "cleanup", "force": true, "runId": run["id"], "confirmRunId": run["id"]});
+                    self.begin(&body, trouble, meanwhile);
+                }
+            }
+            Op::TakeUp => self.tick(trouble, meanwhile),
+            Op::Control(action) => {
+                let body = json!({"action": action});
+                let reply = self.ask(("POST", "/api/migrate-images"), Some(&body), trouble, meanwhile);
+                let allowed = [200, 404, 409, 503];
+                assert!(reply.is_none_or(|reply| allowed.contains(&reply.status)), "{action}");
+            }
+            Op::Upload { to_r2 } => {
+                let set_aside = self.gate.set_aside();
+                self.upload(100, false, *to_r2);
+                self.gate.restore(set_aside);
+            }
+            Op::Delete(number) => {
+                if let Some(id) = self.nth_image(*number) {
+                    self.delete(&id, trouble, meanwhile);
+                }
+            }
+            Op::Advance(milliseconds) => self.world.runtime.advance(*milliseconds),
+            Op::Outage(when) => self.gate.set_outage(*when),
+        }
+    }
+
+    fn begin(&self, body: &Value, trouble: Option<(usize, Trouble)>, meanwhile: impl FnOnce()) {
+        self.world.runtime.advance(1);
+        let before = self.world.rows("SELECT id FROM stillstore_runs WHERE exclusive = 1 AND state IN ('running', 'paused')");
+        let Some(reply) = self.ask(("POST", "/api/migrate-images"), Some(body), trouble, meanwhile) else { return };
+        let answer = reply.json();
+        let changes = body["action"] != "validate" && body["dryRun"] != true;
+        if changes && !before.is_empty() && trouble.is_none() {
+            assert_eq!((reply.status, &answer["runId"]), (409, &before[0]["id"]), "two at once: {answer}");
+        }
+        match reply.status {
+            200 | 202 => {
+                let run = self.quietly("GET", &format!("/api/migrate-images/runs/{}", answer["runId"].as_str().unwrap()), None);
+                if answer["done"] == true && answer["success"] == true {
+                    assert_eq!((&run.json()["state"], &run.json()["progress"]["failed"]), (&json!("completed"), &json!(0)));
+                }
+            }
+            409 => assert_eq!(answer["code"], "run-in-progress", "{answer}"),
+            status => assert_eq!(status, 503, "{answer}"),
+        }
+    }
+}
+
+fn image() -> impl Strategy<Value = Image> {
+    let size = prop_oneof![10 => 70..3000_usize, 1 => Just(MIB), 1 => Just(MIB + 1), 1 => Just(2 * MIB + 7)];
+    (size, any::<bool>(), prop::bool::weighted(0.3))
+        .prop_map(|(size, private, fell_back)| Image { size, private, fell_back })
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let action = select(vec!["migrate", "migrate", "migrate", "rollback", "rollback", "cleanup", "validate"]);
+    let begin = (action, any::<bool>(), 1..5_u16, 1..4_u16, option::weighted(0.2, vec(any::<u8>(), 1..4)));
+    prop_oneof![
+        6 => begin.prop_map(|(action, flag, batch_size, concurrency, only)| {
+            // Most migrations are real ones.
+            let flag = flag && (action != "migrate" || batch_size == 1);
+            Op::Begin { action, flag, batch_size, concurrency, only }
+        }),
+        1 => Just(Op::CleanupByForce),
+        5 => Just(Op::TakeUp),
+        3 => select(vec!["pause", "resume", "cancel"]).prop_map(Op::Control),
+        1 => any::<bool>().prop_map(|to_r2| Op::Upload { to_r2 }),
+        2 => any::<u8>().prop_map(Op::Delete),
+        4 => select(vec![1_000, LEASE_MS, LEASE_MS, 31 * 24 * 60 * 60 * 1000]).prop_map(Op::Advance),
+        1 => select(vec![None, None, Some(When::Before), Some(When::After)]).prop_map(Op::Outage),
+    ]
+}
+
+fn trouble() -> impl Strategy<Value = (usize, Trouble)> {
+    let when = || select(vec![When::Before, When::After]);
+    let trouble = prop_oneof![
+        2 => when().prop_map(Trouble::Fails),
+        2 => when().prop_map(Trouble::Hangs),
+        2 => when().prop_map(Trouble::Waits),
+        1 => when().prop_map(Trouble::TimesOut),
+    ];
+    (1..25_usize, trouble)
+}
+
+pub fn case() -> impl Strategy<Value = Case> {
+    // A call lasts no longer than a lease, so that time stands still while one waits.
+    let meanwhile = any_op().prop_filter("time stands still", |op| !matches!(op, Op::Advance(1_001..)));
+    let step = (any_op(), option::weighted(0.5, trouble()), vec(meanwhile, 1..3))
+        .prop_map(|(op, trouble, meanwhile)| Step { op, trouble, meanwhile });
+    (vec(image(), 1..6), prop::bool::weighted(0.2), any::<bool>(), vec(step, 1..14)).prop_map(
+        |(images, bucket_is_public, short_invocations, steps)| Case { images, bucket_is_public, short_invocations, steps },
+    )
+}
