@@ -87,7 +87,12 @@ impl MoveTable {
         run.parameters.public_base.prefix(&table_key::prefix(&self.table.source.name))
     }
 
-    fn candidates(&self, run: &Run, answers: &[QueryResult], bounds: Bounds) -> Result<Candidates<Found>, DatabaseError> {
+    fn candidates(
+        &self,
+        run: &Run,
+        answers: &[QueryResult],
+        bounds: Bounds,
+    ) -> Result<Candidates<Found>, DatabaseError> {
         let listed = listed_candidates(run, answers, |answer| Ok(read(answer)?.pop()))?;
         let mut candidates = if let Some(listed) = listed {
             listed
@@ -95,7 +100,11 @@ impl MoveTable {
             let found = answers.first().map(read).transpose()?.unwrap_or_default();
             let is_last = found.len() < usize::from(bounds.limit);
             let items = found.into_iter().map(|found| {
-                Ok(Candidate { id: item_id(&found.row.item)?, cursor: json!({ "after": found.row.item }), found: Some(found) })
+                Ok(Candidate {
+                    id: item_id(&found.row.item)?,
+                    cursor: json!({ "after": found.row.item }),
+                    found: Some(found),
+                })
             });
             Candidates { items: items.collect::<Result<_, DatabaseError>>()?, is_last, largest_bytes: 0 }
         };
@@ -149,7 +158,11 @@ impl MoveTable {
         };
         let earlier = row.earlier.as_deref().and_then(|earlier| serde_json::from_str::<Earlier>(earlier).ok());
         if row.data_type == "null" && earlier.is_some_and(|earlier| earlier.stage != Stage::Restored) {
-            return Prepared::Done(Outcome::only(Line::skipped(id.clone(), "already-moved", "the row's image is in R2")));
+            return Prepared::Done(Outcome::only(Line::skipped(
+                id.clone(),
+                "already-moved",
+                "the row's image is in R2",
+            )));
         }
         let read = match self.inspect(&row, datum, hand).await {
             Ok(read) => read,
@@ -366,7 +379,9 @@ const fn max_bytes(is_blob: bool) -> u64 {
 
 fn of_rejection(rejection: Rejection) -> Refused {
     match rejection {
-        Rejection::NotAnImage => ("not-an-image", "the bytes start like no image format that Stillstore knows".to_owned()),
+        Rejection::NotAnImage => {
+            ("not-an-image", "the bytes start like no image format that Stillstore knows".to_owned())
+        }
         Rejection::Truncated => ("truncated", "the image's own structure says that bytes are missing".to_owned()),
         Rejection::Malformed => ("malformed", "the bytes start like an image and contradict its format".to_owned()),
     }
