@@ -27,6 +27,7 @@ pub struct Secret(String);
 
 /// The whole configuration, with safe defaults in place of what could not be read.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "a switch is a switch")]
 pub struct Config {
     /// `ENABLE_R2_STORAGE`: new images go to R2 when it is `"true"`, else into D1.
     pub r2_enabled: bool,
@@ -154,7 +155,11 @@ impl Config {
             r2_enabled: reader.text("ENABLE_R2_STORAGE").as_deref() == Some("true"),
             r2_public_url: reader.parsed("R2_PUBLIC_URL", public_url),
             migration_batch_size: reader.small_number("MIGRATION_BATCH_SIZE", DEFAULT_MIGRATION_BATCH_SIZE, 100),
-            rollback_retention_days: reader.small_number("ROLLBACK_RETENTION_DAYS", DEFAULT_ROLLBACK_RETENTION_DAYS, 3_650),
+            rollback_retention_days: reader.small_number(
+                "ROLLBACK_RETENTION_DAYS",
+                DEFAULT_ROLLBACK_RETENTION_DAYS,
+                3_650,
+            ),
             migrate_fallback_images: reader.text("MIGRATE_FALLBACK_IMAGES").as_deref() == Some("true"),
             migration_operations: reader.number("MIGRATION_OPERATIONS", DEFAULT_MIGRATION_OPERATIONS, 20..=9_000),
             migration_concurrency: reader.small_number("MIGRATION_CONCURRENCY", DEFAULT_MIGRATION_CONCURRENCY, 16),

@@ -11,11 +11,10 @@ use crate::migrate::{
 };
 
 /// Every action, as callers write them.
-pub(super) const ACTIONS: [&str; 11] = [
-    "migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup",
-];
+pub(super) const ACTIONS: [&str; 11] =
+    ["migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup"];
 
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 14] = [
     "action",
     "source",
     "batchSize",
@@ -30,7 +29,6 @@ const FIELDS: [&str; 15] = [
     "force",
     "confirmRunId",
     "fallbackOnly",
-    "continue",
 ];
 
 /// Most ids in a request: each is at most 512 bytes, so that they fit in a JSON body and in a row.
@@ -43,6 +41,8 @@ const MAX_CONCURRENCY: u64 = 16;
 /// What a request asks for.
 enum Command {
     Begin { action: Action, source: Option<String>, parameters: Box<Parameters>, background: bool },
+    /// Begin to restore a backup, to the source that it is of unless another is named.
+    Restore { backup: RunId, source: Option<String>, parameters: Box<Parameters>, background: bool },
     Control { control: Control, run_id: Option<RunId> },
     Stats,
 }
@@ -57,6 +57,7 @@ enum Control {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the fields that operators' tools read")]
 struct Answer<'run> {
     success: bool,
     action: &'static str,
@@ -97,6 +98,14 @@ impl Exchange<'_> {
         match self.parse_command(&fields, &request)? {
             Command::Begin { action, source, parameters, background } => {
                 self.begin_run(action, source, *parameters, background).await
+            }
+            Command::Restore { backup, source, mut parameters, background } => {
+                let (saved_source, backup) = self.backup(&backup).await?;
+                if source.is_some_and(|source| source != saved_source) {
+                    return Err(Problem::field("source", format!("must be {saved_source}, which the backup is of")));
+                }
+                parameters.backup = Some(backup);
+                self.begin_run(Action::Restore, Some(saved_source), *parameters, background).await
             }
             Command::Control { control, run_id } => self.control_run(control, run_id).await,
             Command::Stats => self.migration_statistics().await,
@@ -145,10 +154,10 @@ impl Exchange<'_> {
                 let run = engine.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
                 Ok(self.answer_run(&run, !run.state.is_final()))
             }
-            Err(Interruption::Bucket { detail }) => Err(self.left(id, Code::StorageUnavailable).because(&detail)),
+            Err(Interruption::Bucket { detail }) => Err(Self::left(id, Code::StorageUnavailable).because(&detail)),
             Err(Interruption::Database(error)) => {
                 let problem = Problem::from(error);
-                Err(self.left(id, problem.code).because(&problem.cause.unwrap_or_default()))
+                Err(Self::left(id, problem.code).because(&problem.cause.unwrap_or_default()))
             }
             Err(Interruption::Hopeless { reason, detail }) => {
                 Err(Problem::new(Code::InternalError, reason).about_run(id).because(&detail))
@@ -157,7 +166,7 @@ impl Exchange<'_> {
     }
 
     /// A run that stopped for want of a service and is taken up again.
-    fn left(&self, id: &RunId, code: Code) -> Problem {
+    fn left(id: &RunId, code: Code) -> Problem {
         let detail = format!("{}; the run {id} is taken up again by itself, nothing of it is lost", code.title());
         Problem::new(code, detail).about_run(id)
     }
@@ -244,8 +253,16 @@ impl Exchange<'_> {
             _ => Action::Migrate,
         };
         let source = fields.text("source")?.map(str::to_owned);
-        let parameters = Box::new(self.parse_parameters(fields, request, begin, run_id)?);
-        Ok(Command::Begin { action: begin, source, parameters, background: fields.flag("background")? })
+        let background = fields.flag("background")?;
+        let parameters = Box::new(self.parse_parameters(fields, request, begin, run_id.clone())?);
+        if begin == Action::Backup && parameters.dry_run {
+            return Err(Problem::field("dryRun", "is not for backup, which changes no row"));
+        }
+        if begin == Action::Restore {
+            let backup = run_id.ok_or_else(|| Problem::field("runId", "must name the backup to restore"))?;
+            return Ok(Command::Restore { backup, source, parameters, background });
+        }
+        Ok(Command::Begin { action: begin, source, parameters, background })
     }
 
     async fn default_source(&self, engine: &Engine) -> Result<String, Problem> {
@@ -275,9 +292,7 @@ impl Exchange<'_> {
             concurrency: small("concurrency", MAX_CONCURRENCY, config.migration_concurrency)?,
             item_ids: fields.texts("imageIds", MAX_IDS, ITEM_ID_MAX_BYTES)?,
             check_integrity: fields.flag("checkIntegrity")?,
-            sample_size: fields
-                .whole_number("sampleSize", 1..=MAX_SAMPLE)?
-                .and_then(|size| u32::try_from(size).ok()),
+            sample_size: fields.whole_number("sampleSize", 1..=MAX_SAMPLE)?.and_then(|size| u32::try_from(size).ok()),
             delete_from_r2: fields.flag("deleteFromR2")?,
             force,
             fallback_only: fields.flag("fallbackOnly")?,

@@ -34,6 +34,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::Chain;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
+use crate::migrate::{Action, BeginError, EMBEDDED, Engine, Parameters, PublicBase};
 use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::Runtime;
 use crate::sql::Database;
@@ -106,10 +107,40 @@ impl App {
     pub async fn tick(&self) {
         let library = self.library("cron");
         library.sweep().await;
-        if let Some(engine) = self.engine(&library)
-            && let Err(error) = engine.take_up().await
-        {
-            library.recorder.record(&Event::HandOn { run_id: "any".to_owned(), cause: error.to_string() });
+        let Some(engine) = self.engine(&library) else { return };
+        let taken_up = engine.take_up().await.map_err(|error| error.to_string());
+        let moved = if self.config.migrate_fallback_images && self.config.r2_enabled {
+            self.move_fallback_images(&engine).await
+        } else {
+            Ok(())
+        };
+        for cause in [taken_up.err(), moved.err()].into_iter().flatten() {
+            library.recorder.record(&Event::HandOn { run_id: "none".to_owned(), cause });
+        }
+    }
+
+    /// Begins to move images that fell back to the database, unless the last time moved none of those that are left.
+    async fn move_fallback_images(&self, engine: &Engine) -> Result<(), String> {
+        let fallback_images = self.catalog.statistics().await.map_err(|error| error.to_string())?.fallback_images;
+        let latest = engine.latest_migration(EMBEDDED).await.map_err(|error| error.to_string())?;
+        let left = latest.filter(|run| run.parameters.fallback_only).map_or(0, |run| run.progress.left_alone());
+        if fallback_images <= left {
+            return Ok(());
+        }
+        let public_base = PublicBase::Bucket(self.config.r2_public_url.clone().unwrap_or_default());
+        let parameters = Parameters {
+            fallback_only: true,
+            ..Parameters::new(self.config.migration_batch_size, self.config.migration_concurrency, public_base)
+        };
+        match engine.begin(Action::Migrate, EMBEDDED, parameters).await {
+            Ok(run) => {
+                engine.work_on(&run.id).await;
+                Ok(())
+            }
+            // Whatever run has the source: the next event looks again.
+            Err(BeginError::Busy(_)) => Ok(()),
+            Err(BeginError::Source(error)) => Err(error.to_string()),
+            Err(BeginError::Database(error)) => Err(error.to_string()),
         }
     }
 

@@ -74,6 +74,8 @@ codes! {
     ReceiptNotReady = 404 "receipt-not-ready" "The run has no receipt yet" => "Ask again when the run has ended.";
     /// Another run changes the same source.
     RunInProgress = 409 "run-in-progress" "Another run is changing this source" => "Wait until the run named in `runId` has ended, or cancel it.";
+    /// What is to be restored is something else, or not finished.
+    NotABackup = 409 "not-a-backup" "The run is not a backup that has ended" => "Name a backup; wait until it has ended.";
     /// The run has ended.
     RunEnded = 409 "run-ended" "The run has ended" => "Begin a new run.";
     /// A source's configuration and the live schema contradict each other.
@@ -139,7 +141,7 @@ pub struct Problem {
     /// The field that breaks a rule.
     pub field: Option<String>,
     /// The run that the error is about.
-    pub run_id: Option<String>,
+    pub run_id: Option<Box<str>>,
     /// For the log only.
     pub cause: Option<String>,
     /// Headers that belong to the error: `Allow`, `Retry-After`, `Content-Range`, `WWW-Authenticate`.
@@ -198,8 +200,8 @@ impl Problem {
 
     /// Names the run that the error is about.
     #[must_use]
-    pub fn about_run(mut self, run_id: impl ToString) -> Self {
-        self.run_id = Some(run_id.to_string());
+    pub fn about_run(mut self, run_id: &impl ToString) -> Self {
+        self.run_id = Some(run_id.to_string().into());
         self
     }
 

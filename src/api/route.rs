@@ -70,10 +70,14 @@ impl Resource {
             [Some("api"), Some("generate-image"), None, ..] => Self::GenerateImage,
             [Some("api"), Some("migrate-images"), None, ..] => Self::MigrateImages,
             [Some("api"), Some("migrate-images"), Some("runs"), Some(id), None] => Self::Run(id.parse().ok()?),
-            [Some("api"), Some("migrate-images"), Some("runs"), Some(id), Some("items")] if segments.next().is_none() => {
+            [Some("api"), Some("migrate-images"), Some("runs"), Some(id), Some("items")]
+                if segments.next().is_none() =>
+            {
                 Self::RunItems(id.parse().ok()?)
             }
-            [Some("api"), Some("migrate-images"), Some("runs"), Some(id), Some("receipt")] if segments.next().is_none() => {
+            [Some("api"), Some("migrate-images"), Some("runs"), Some(id), Some("receipt")]
+                if segments.next().is_none() =>
+            {
                 Self::RunReceipt(id.parse().ok()?)
             }
             [Some("api"), Some("images"), None, ..] => Self::Images,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::migrate::line::{Line, Verdict};
-use crate::migrate::{Action, Operations, Progress, ReceiptInfo, Run, RunId, State};
+use crate::migrate::{Action, Operations, Progress, ReceiptInfo, Requested, Run, RunId, State};
 use crate::prices;
 
 /// A run.
@@ -15,6 +15,9 @@ pub(super) struct RunBody<'run> {
     source: &'run str,
     dry_run: bool,
     state: State,
+    /// What its worker was asked to do and does with its next slice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested: Option<Requested>,
     progress: ProgressBody,
     result: ResultBody<'run>,
     created_at: String,
@@ -109,12 +112,18 @@ pub(super) struct CleanupBody<'run> {
 pub(super) struct BackupBody<'run> {
     success: bool,
     total: u64,
-    saved: u64,
-    restored: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored: Option<u64>,
     failed: u64,
     skipped: u64,
     errors: Vec<ErrorBody<'run>>,
+    warnings: &'run [String],
     bytes: u64,
+    /// What the keys of the backup's parts start with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_prefix: Option<String>,
     dry_run: bool,
 }
 
@@ -150,6 +159,7 @@ impl<'run> RunBody<'run> {
             source: &run.source,
             dry_run: run.parameters.dry_run,
             state: run.state,
+            requested: run.requested,
             progress: ProgressBody {
                 total: progress.total,
                 done: progress.done(),
@@ -176,6 +186,7 @@ impl<'run> ResultBody<'run> {
         let total = progress.total.unwrap_or_else(|| progress.done());
         let dry_run = run.parameters.dry_run;
         let errors = findings(progress, Verdict::Failed);
+        let is_backup = run.action == Action::Backup;
         match run.action {
             Action::Migrate => {
                 let migrated = progress.of(if dry_run { Verdict::WouldMove } else { Verdict::Moved });
@@ -229,11 +240,16 @@ impl<'run> ResultBody<'run> {
             Action::Backup | Action::Restore => Self::Backup(BackupBody {
                 success,
                 total,
-                saved: progress.of(Verdict::Saved),
-                restored: progress.of(if dry_run { Verdict::WouldRestore } else { Verdict::Restored }),
+                saved: is_backup.then(|| progress.of(Verdict::Saved)),
+                restored: (!is_backup)
+                    .then(|| progress.of(if dry_run { Verdict::WouldRestore } else { Verdict::Restored })),
                 failed,
                 skipped,
                 errors: all_findings(progress),
+                warnings: &progress.warnings,
+                key_prefix: is_backup.then(|| run.id.backup_prefix()).or_else(|| {
+                    run.parameters.backup.as_ref().map(|backup| backup.run_id.backup_prefix())
+                }),
                 bytes: progress.bytes,
                 dry_run,
             }),

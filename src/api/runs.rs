@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::run_body::RunBody;
 use super::{Code, Exchange, Problem, Request, Response};
-use crate::migrate::{Engine, Run, RunId, Settings};
+use crate::migrate::{Action, BackupRef, Engine, Run, RunId, Settings, Verdict};
 use crate::store::StorageKind;
 
 /// Slices in a page of items: 100 items of 300 bytes each are 30 KB.
@@ -45,7 +45,7 @@ impl Exchange<'_> {
         let next_cursor = slices.last().filter(|_| slices.len() == usize::from(SLICES_PER_PAGE));
         let next_cursor = next_cursor.map(|slice| slice.slice.to_string());
         let lines = slices.iter().flat_map(|slice| slice.lines.lines());
-        let items = lines.map(|line| serde_json::from_str(line)).collect::<Result<_, _>>();
+        let items = lines.map(serde_json::from_str).collect::<Result<_, _>>();
         let items = items.map_err(|error| Problem::plain(Code::InternalError).because(&error))?;
         Ok(Response::json(200, &ItemsBody { items, next_cursor }))
     }
@@ -64,6 +64,21 @@ impl Exchange<'_> {
         response.set_header("ETag", format!("\"{}\"", receipt.sha256));
         response.body = Some(object.body);
         Ok(response)
+    }
+
+    /// The backup that the run `id` made, and the source that it is of.
+    pub(super) async fn backup(&self, id: &RunId) -> Result<(String, BackupRef), Problem> {
+        let run = self.run(id).await?;
+        match run.receipt {
+            Some(receipt) if run.action == Action::Backup && run.state.is_final() => {
+                let items = run.progress.of(Verdict::Saved);
+                Ok((run.source, BackupRef { run_id: run.id, receipt, items }))
+            }
+            _ => {
+                let detail = format!("the run {id} is a {} and {}", run.action.as_str(), run.state.as_str());
+                Err(Problem::new(Code::NotABackup, detail).about_run(id))
+            }
+        }
     }
 
     async fn run(&self, id: &RunId) -> Result<Run, Problem> {

@@ -1,8 +1,11 @@
 //! Runs of bytes that are at hand, in order.
 
+use std::any::Any;
 use std::collections::VecDeque;
 
-use super::Blob;
+use async_trait::async_trait;
+
+use super::{Blob, BodyError, ByteSource};
 
 /// What a [`super::ByteSource`] has and has not handed out yet: runs as they came, taken off in runs of any length.
 #[derive(Default)]
@@ -64,6 +67,30 @@ impl RunQueue {
             self.runs.push_front(run.slice(max_bytes..run.size_bytes()));
         }
         Some(taken)
+    }
+}
+
+impl FromIterator<Blob> for RunQueue {
+    fn from_iter<I: IntoIterator<Item = Blob>>(runs: I) -> Self {
+        let mut queue = Self::default();
+        runs.into_iter().for_each(|run| queue.push(run));
+        queue
+    }
+}
+
+/// A body of runs that are all there.
+#[async_trait(?Send)]
+impl ByteSource for RunQueue {
+    async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        Ok(Self::peek(self, max_bytes))
+    }
+
+    async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError> {
+        Ok(self.take(max_bytes))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 

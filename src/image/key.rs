@@ -54,7 +54,7 @@ impl ObjectKey {
 
 impl ObjectKey {
     /// The key of a record that is kept beside the images: `stillstore/{kind}/{name}.ndjson`, which no image has. `name` is one of
-    /// ours: hexadecimal digits.
+    /// ours: hexadecimal digits, and a slash between two groups of them.
     #[must_use]
     pub(crate) fn of_record(kind: &'static str, name: &str) -> Self {
         Self(format!("stillstore/{kind}/{name}.ndjson"))

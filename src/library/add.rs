@@ -12,10 +12,7 @@ use crate::image::{
     Context, Dimensions, Format, ImageId, ImageKey, Labels, ObjectKey, SafeName, Sha256Digest, Visibility,
 };
 use crate::runtime::Timestamp;
-use crate::store::{
-    ImageStore, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind,
-    adopt_statement,
-};
+use crate::store::{ImageStore, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, adopt_statement};
 use crate::telemetry::Event;
 
 /// Ids tried before giving up: a key holds 32 random bits of its id, so that even the second is a coincidence.

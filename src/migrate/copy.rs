@@ -74,7 +74,9 @@ impl Copier {
 impl CopyError {
     fn from_store(error: &StoreError, uncertain: bool) -> Self {
         let (reason, detail) = match &error.kind {
-            StoreErrorKind::ChecksumMismatch => ("original-corrupt", "the bytes do not have the digest that was recorded"),
+            StoreErrorKind::ChecksumMismatch => {
+                ("original-corrupt", "the bytes do not have the digest that was recorded")
+            }
             StoreErrorKind::Body(_) => ("original-unreadable", "the bytes could not be read to their end"),
             StoreErrorKind::KeyTaken => ("key-taken", "other bytes are stored under the key"),
             StoreErrorKind::TooLarge { .. } => ("too-large", "the bucket takes no object of this size"),

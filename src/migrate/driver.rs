@@ -150,6 +150,9 @@ impl Driver {
 impl Shift<'_> {
     async fn work_through(&mut self, budget: Budget) -> Result<(), Interruption> {
         self.settle(true).await?;
+        if let Some(requested) = self.run.requested {
+            return self.stop(requested).await;
+        }
         let batch_size = self.run.parameters.batch_size;
         let mut bounds = Bounds::for_items_of(TYPICAL_BYTES, batch_size);
         let mut found = self.begin(bounds).await?;
@@ -171,8 +174,7 @@ impl Shift<'_> {
             let exhausted = slice.exhausted;
             found = self.write_down(slice, bounds).await?;
             match self.run.requested {
-                Some(Requested::Pause) => return self.end(State::Paused).await,
-                Some(Requested::Cancel) => return self.end(State::Cancelled).await,
+                Some(requested) => return self.stop(requested).await,
                 None if exhausted => return self.end(self.run.progress.final_state()).await,
                 None if self.is_spent(budget) => return self.release().await,
                 None => {}
@@ -364,6 +366,13 @@ impl Shift<'_> {
         Ok((progress, lines))
     }
 
+    async fn stop(&mut self, requested: Requested) -> Result<(), Interruption> {
+        match requested {
+            Requested::Pause => self.end(State::Paused).await,
+            Requested::Cancel => self.end(State::Cancelled).await,
+        }
+    }
+
     async fn end(&mut self, state: State) -> Result<(), Interruption> {
         if state == State::Paused {
             let now = self.driver.runtime.now();
@@ -464,9 +473,11 @@ fn totals(outcomes: &[Outcome]) -> Vec<Statement> {
         }
         for (storage, sign) in [(StorageKind::R2, 1), (StorageKind::D1, -1)] {
             statements.push(
+                // Reads no row, as an UPDATE would; the row is always there.
                 Statement::new(
-                    "UPDATE stillstore_counters SET images = images + ?1, bytes = bytes + ?2 \
-                     WHERE status = 'stored' AND storage = ?3 AND fallback = ?4",
+                    "INSERT INTO stillstore_counters (status, storage, fallback, images, bytes) \
+                     VALUES ('stored', ?3, ?4, ?1, ?2) ON CONFLICT (status, storage, fallback) \
+                     DO UPDATE SET images = images + excluded.images, bytes = bytes + excluded.bytes",
                 )
                 .bind(sign * sum.images)
                 .bind(sign * sum.bytes)

@@ -13,9 +13,10 @@ use super::journal::{self, Entry, Stage};
 use super::line::{Line, Verdict};
 use super::run::{InFlight, Run};
 use super::slice::{
-    Bounds, Candidate, Candidates, Counted, Hand, Interruption, Outcome, Slice, Work, item_id, listed_candidates, listed_ids,
+    Bounds, Candidate, Candidates, Counted, Hand, Interruption, Outcome, Slice, Work, item_id, listed_candidates,
+    listed_ids,
 };
-use crate::bytes::{Blob, Body};
+use crate::bytes::{Blob, Body, RunQueue};
 use crate::catalog::{Description, IMAGE_COLUMNS, ImageRecord, Status, records};
 use crate::image::{Sha256Digest, Visibility};
 use crate::library::object_metadata;
@@ -32,8 +33,7 @@ const SWITCH_TO_R2: &str = "UPDATE stillstore_images SET storage = 'r2', version
 const NAMES: &str =
     "SELECT storage = 'd1' AS waits FROM stillstore_images WHERE storage_key = ?1 AND status IN ('pending', 'stored')";
 
-const COUNT: &str =
-    "SELECT sum(images) AS items FROM stillstore_counters WHERE status = 'stored' AND storage = 'd1' AND fallback IN (0, 1)";
+const COUNT: &str = "SELECT sum(images) AS items FROM stillstore_counters WHERE status = 'stored' AND storage = 'd1' AND fallback IN (0, 1)";
 
 /// Before all images; further back than any clock goes, and exact as a JS number.
 const EARLIEST: Timestamp = Timestamp::from_millis(-(1 << 52));
@@ -60,8 +60,8 @@ struct Cursor {
 struct Found {
     record: ImageRecord,
     write_id: Option<String>,
-    /// All of its bytes, when they are few.
-    inline: Option<Blob>,
+    /// Its chunks, when all of the slice's fit in memory together.
+    chunks: Vec<Blob>,
 }
 
 #[derive(Deserialize)]
@@ -80,8 +80,8 @@ impl MoveEmbedded {
             let items = found.into_iter().map(candidate).collect::<Result<_, _>>()?;
             Candidates { items, is_last, largest_bytes: 0 }
         };
-        let sizes = candidates.items.iter().filter_map(|item| item.found.as_ref()?.record.content.as_ref());
-        candidates.largest_bytes = sizes.map(|content| content.size_bytes).max().unwrap_or(0);
+        let sizes = candidates.items.iter().filter_map(|item| Some(item.found.as_ref()?.size_bytes()));
+        candidates.largest_bytes = sizes.max().unwrap_or(0);
         Ok(candidates)
     }
 
@@ -96,7 +96,11 @@ impl MoveEmbedded {
             return Outcome::only(Line::skipped(id, "already-moved", "the image is in R2"));
         }
         if self.bucket_is_public && found.record.description.visibility == Visibility::Private {
-            return Outcome::only(Line::skipped(id, "private-image-and-public-bucket", "whoever knew its key could read it"));
+            return Outcome::only(Line::skipped(
+                id,
+                "private-image-and-public-bucket",
+                "whoever knew its key could read it",
+            ));
         }
         let (Some(content), Some(write_id)) = (&found.record.content, &found.write_id) else {
             return Outcome::only(Line::failed(id, "original-missing", "the database does not hold the bytes"));
@@ -151,8 +155,13 @@ impl MoveEmbedded {
     }
 
     async fn open(&self, found: &Found) -> Result<Body, CopyError> {
-        if let Some(blob) = &found.inline {
-            return Ok(blob.clone().into());
+        if let [only] = &found.chunks[..] {
+            return Ok(only.clone().into());
+        }
+        if !found.chunks.is_empty() {
+            let size_bytes = found.chunks.iter().map(|chunk| chunk.size_bytes() as u64).sum();
+            let runs = found.chunks.iter().cloned().collect::<RunQueue>();
+            return Ok(Body::from_source(Box::new(runs), Some(size_bytes)));
         }
         let object = self.embedded.get(&found.record.description.key, None).await;
         match object {
@@ -181,14 +190,13 @@ impl MoveEmbedded {
 #[async_trait(?Send)]
 impl Work for MoveEmbedded {
     fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError> {
-        // Images of one chunk come with it. A longer one is read when its turn comes.
+        // Images of one chunk come with it.
         let inline_max_bytes = bounds.inline_max_bytes.min(CHUNK_BYTES as u64);
         let select = |rest: &str| {
-            Statement::new(format!(
-                "SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images {rest}"
-            ))
+            Statement::new(format!("SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images {rest}"))
         };
-        let join = "LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?1";
+        let join =
+            "LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?1";
         if let Some(ids) = listed_ids(run, bounds.limit) {
             let sql = format!("{join} WHERE id = ?2");
             let one = |id| select(&sql).bind(bytes(inline_max_bytes)).bind(id).with_bytes_column("data");
@@ -217,10 +225,22 @@ impl Work for MoveEmbedded {
         bounds: Bounds,
         hand: &Hand<'_>,
     ) -> Result<Slice, Interruption> {
-        let candidates = Self::candidates(run, &found, bounds)?;
+        let mut candidates = Self::candidates(run, &found, bounds)?;
         let keys: Vec<_> = candidates.items.iter().filter_map(in_flight).collect();
-        if !run.parameters.dry_run && !keys.is_empty() {
-            hand.intend(&keys, Vec::new()).await?;
+        let long: Vec<_> = candidates
+            .items
+            .iter_mut()
+            .filter_map(|item| item.found.as_mut().filter(|found| found.wants_chunks(bounds.inline_max_bytes)))
+            .collect();
+        let reads: Vec<_> = long.iter().flat_map(|found| found.chunk_statements()).collect();
+        let answers = match (keys.is_empty(), run.parameters.dry_run) {
+            (true, _) => Vec::new(),
+            (false, true) => hand.read(reads).await?,
+            (false, false) => hand.intend(&keys, reads).await?,
+        };
+        let mut chunks = answers.into_iter().filter_map(|answer| answer.bytes.into_iter().flatten().next());
+        for found in long {
+            found.chunks = chunks.by_ref().take(found.chunk_count()).collect();
         }
         candidates.handle(hand, async |id, found| Ok(self.handle(run, id, found, hand).await)).await
     }
@@ -242,6 +262,31 @@ pub(super) fn names(in_flight: &InFlight) -> Statement {
     Statement::new(NAMES).bind(in_flight.key.as_str())
 }
 
+impl Found {
+    fn size_bytes(&self) -> u64 {
+        self.record.content.as_ref().map_or(0, |content| content.size_bytes)
+    }
+
+    fn chunk_count(&self) -> usize {
+        usize::try_from(self.size_bytes().div_ceil(CHUNK_BYTES as u64)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether its chunks are to be read with those of the slice's other images. A longer image is read chunk by chunk as it is put.
+    fn wants_chunks(&self, max_bytes: u64) -> bool {
+        self.chunks.is_empty() && (CHUNK_BYTES as u64 + 1..=max_bytes).contains(&self.size_bytes())
+    }
+
+    fn chunk_statements(&self) -> impl Iterator<Item = Statement> {
+        let write_id = self.write_id.clone().unwrap_or_default();
+        (0..self.chunk_count()).map(move |index| {
+            Statement::new("SELECT data FROM stillstore_chunks WHERE write_id = ?1 AND chunk_index = ?2")
+                .bind(write_id.as_str())
+                .bind(i64::try_from(index).unwrap_or(i64::MAX))
+                .with_bytes_column("data")
+        })
+    }
+}
+
 fn candidate(found: Found) -> Result<Candidate<Found>, DatabaseError> {
     let Description { id, created_at, .. } = &found.record.description;
     let cursor = json!({ "at": created_at.as_millis(), "id": id });
@@ -261,7 +306,11 @@ fn read(answer: &QueryResult) -> Result<Vec<Found>, DatabaseError> {
     let writes = answer.rows::<WriteRow>()?;
     let found = records(answer)?.into_iter().zip(writes).zip(answer.bytes.iter().cloned());
     Ok(found
-        .map(|((record, write), inline)| Found { record, write_id: write.embedded_write_id, inline })
+        .map(|((record, write), chunk)| Found {
+            record,
+            write_id: write.embedded_write_id,
+            chunks: chunk.into_iter().collect(),
+        })
         .collect())
 }
 

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::embedded::EMBEDDED;
 use super::journal::{Entry, Stage};
 use super::originals::{Change, Copies, Originals, Refusal, digest};
 use super::run::InFlight;
@@ -78,7 +77,9 @@ impl EmbeddedOriginals {
         };
         match digest(&*copies.runtime, body, entry.size_bytes).await {
             Ok(sha256) if sha256 == entry.sha256 => Ok(()),
-            Ok(_) => Err(Refusal::failed("original-corrupt", "the original does not have the digest of what was moved")),
+            Ok(_) => {
+                Err(Refusal::failed("original-corrupt", "the original does not have the digest of what was moved"))
+            }
             Err(detail) => Err(Refusal::failed("original-unreadable", detail)),
         }
     }
@@ -111,10 +112,6 @@ impl EmbeddedOriginals {
 
 #[async_trait(?Send)]
 impl Originals for EmbeddedOriginals {
-    fn source(&self) -> &str {
-        EMBEDDED
-    }
-
     fn load(&self, entry: &Entry) -> Statement {
         Statement::new(format!(
             "SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images \
@@ -159,7 +156,12 @@ impl Originals for EmbeddedOriginals {
         Ok(Ok(Change { statements, original: entry.original.clone(), counted, freed_bytes: 0 }))
     }
 
-    async fn check(&self, entry: &Entry, row: &QueryResult, copies: &Copies) -> Result<Result<(), Refusal>, Interruption> {
+    async fn check(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+    ) -> Result<Result<(), Refusal>, Interruption> {
         let row = match Self::row(entry, row)? {
             Ok(row) => row,
             Err(refusal) => return Ok(Err(refusal)),

@@ -6,10 +6,15 @@ use super::copy::Copier;
 use super::driver::{Budget, Driver};
 use super::embedded::{EMBEDDED, MoveEmbedded};
 use super::embedded_originals::EmbeddedOriginals;
+use super::embedded_return::EmbeddedReturn;
+use super::embedded_rows::EmbeddedRows;
 use super::journal::{self, Stage};
 use super::ledger::{BeginError, Ledger, SliceLines};
 use super::originals::{Copies, Originals};
+use super::part::PartWriter;
+use super::restore::Restore;
 use super::run::{Action, Parameters, Progress, Requested, Run, RunId, State};
+use super::save::Save;
 use super::slice::{Interruption, SLICE_MS, Work};
 use super::sources::ledger_answer;
 use super::table::{MoveTable, TableOriginals, TableSource};
@@ -229,7 +234,7 @@ impl Engine {
     pub async fn totals(&self, source: &str) -> Result<Totals, DatabaseError> {
         let ledger = Ledger::new(self.database_of(source));
         let stages = journal::read_stages(&ledger.database().run(journal::stages(source)).await?)?;
-        let latest = ledger.latest_migration(source).await?;
+        let latest = self.latest_migration(source).await?;
         Ok(Totals {
             moved: stages.get(&Stage::Moved).copied().unwrap_or(0),
             cleaned: stages.get(&Stage::Cleaned).copied().unwrap_or(0),
@@ -237,12 +242,26 @@ impl Engine {
         })
     }
 
-    /// Asks for a pause or the end of a run, which takes effect with its next slice; says what the run is then.
+    /// The migration of `source` that began last and was no dry run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_migration(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
+        Ledger::new(self.database_of(source)).latest_migration(source).await
+    }
+
+    /// Asks for a pause or the end of a run, which takes effect with its next slice, or now when nobody works on it; says what the
+    /// run is then.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn request(&self, id: &RunId, what: Requested) -> Result<Option<Run>, DatabaseError> {
-        self.ledger_with(id).await?.request(id, what, self.runtime.now()).await
+        let asked = self.ledger_with(id).await?.request(id, what, self.runtime.now()).await?;
+        let waits = asked.as_ref().is_some_and(|run| run.requested.is_some());
+        if waits && let Ok(stopped) = self.work(id, Patience::Caller).await {
+            return Ok(Some(stopped));
+        }
+        Ok(asked)
     }
 
     /// Lets a paused run go on.
@@ -292,10 +311,21 @@ impl Engine {
                 let moved_until = run.created_at.plus_millis(-retention_ms);
                 Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Cleanup { moved_until } })
             }
-            (Action::Validate, _) => {
-                Box::new(Validate { copies: self.copies(), elsewhere: self.databases_beside(&run.source) })
+            (Action::Validate, _) => Box::new(Validate { copies: self.copies() }),
+            (Action::Backup, None) => {
+                let database = Rc::clone(&self.database);
+                let rows = EmbeddedRows { database, bucket_is_public: self.settings.bucket_is_public };
+                Box::new(Save { rows: Box::new(rows), writer: self.part_writer() })
             }
-            (Action::Backup | Action::Restore, _) => {
+            (Action::Restore, None) => {
+                let target = EmbeddedReturn {
+                    embedded: Rc::clone(&self.embedded),
+                    runtime: Rc::clone(&self.runtime),
+                    prompt_in_metadata: self.settings.prompt_in_metadata,
+                };
+                Box::new(Restore { target: Box::new(target), bucket: Rc::clone(&self.bucket) })
+            }
+            (Action::Backup | Action::Restore, Some(_)) => {
                 return Err(Interruption::Hopeless { reason: "not-there", detail: String::new() });
             }
         })
@@ -303,6 +333,14 @@ impl Engine {
 
     fn copier(&self) -> Copier {
         Copier {
+            bucket: Rc::clone(&self.bucket),
+            runtime: Rc::clone(&self.runtime),
+            timeout_ms: self.settings.timeout_ms,
+        }
+    }
+
+    fn part_writer(&self) -> PartWriter {
+        PartWriter {
             bucket: Rc::clone(&self.bucket),
             runtime: Rc::clone(&self.runtime),
             timeout_ms: self.settings.timeout_ms,

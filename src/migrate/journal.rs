@@ -43,7 +43,8 @@ const SELECT_AFTER: &str = concat!(
     " FROM stillstore_moves WHERE source = ?1 AND item_id > ?2 ORDER BY item_id LIMIT ?3"
 );
 
-const SELECT_ONE: &str = concat!("SELECT ", move_columns!(), " FROM stillstore_moves WHERE source = ?1 AND item_id = ?2");
+const SELECT_ONE: &str =
+    concat!("SELECT ", move_columns!(), " FROM stillstore_moves WHERE source = ?1 AND item_id = ?2");
 
 const SET_STAGE: &str = "UPDATE stillstore_moves SET stage = ?4, original = ?5 \
     WHERE source = ?1 AND item_id = ?2 AND stage = ?3 AND storage_key = ?6";
@@ -138,6 +139,14 @@ pub(super) fn set_stage(source: &str, entry: &Entry, stage: Stage, original: &se
         .bind(stage.as_str())
         .bind(original.to_string())
         .bind(entry.key.as_str())
+}
+
+/// Notes that the source names the original of `item` again, if the item is in `stage`.
+pub(super) fn mark_restored(source: &str, item: &str, stage: Stage) -> Statement {
+    Statement::new("UPDATE stillstore_moves SET stage = 'restored' WHERE source = ?1 AND item_id = ?2 AND stage = ?3")
+        .bind(source)
+        .bind(item)
+        .bind(stage.as_str())
 }
 
 /// Drops an entry whose copy is gone too.

@@ -64,13 +64,14 @@ const END: &str = "UPDATE stillstore_runs SET state = ?3, requested = NULL, leas
 const RELEASE: &str = "UPDATE stillstore_runs SET lease_token = NULL, lease_expires_at_ms = 0, updated_at_ms = ?3 \
     WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
 
-// A run that nobody has at work changes at once; otherwise its worker finds the request with its next slice.
+// A run that nobody has at work pauses at once; otherwise its worker finds the request with its next slice. The end of a run takes
+// a worker in any case: it settles what is in flight and writes the receipt.
 const REQUEST: &str = "UPDATE stillstore_runs SET \
-    state = CASE WHEN state = 'paused' OR lease_token IS NULL OR lease_expires_at_ms <= ?4 THEN ?3 ELSE state END, \
-    requested = CASE WHEN state = 'paused' OR lease_token IS NULL OR lease_expires_at_ms <= ?4 THEN NULL ELSE ?2 END, \
-    finished_at_ms = CASE WHEN ?3 = 'cancelled' AND (state = 'paused' OR lease_token IS NULL OR lease_expires_at_ms <= ?4) \
-      THEN ?4 END, \
-    updated_at_ms = ?4 WHERE id = ?1 AND state IN ('running', 'paused')";
+    state = CASE WHEN ?2 = 'cancel' THEN 'running' \
+      WHEN lease_token IS NULL OR lease_expires_at_ms <= ?3 THEN 'paused' ELSE state END, \
+    requested = CASE WHEN ?2 = 'pause' AND (state = 'paused' OR lease_token IS NULL OR lease_expires_at_ms <= ?3) THEN NULL \
+      ELSE ?2 END, \
+    updated_at_ms = ?3 WHERE id = ?1 AND state IN ('running', 'paused')";
 
 const RESUME: &str = "UPDATE stillstore_runs SET state = 'running', requested = NULL, updated_at_ms = ?2 \
     WHERE id = ?1 AND state IN ('running', 'paused')";
@@ -205,15 +206,11 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub async fn request(&self, id: &RunId, what: Requested, now: Timestamp) -> Result<Option<Run>, DatabaseError> {
-        let (word, state) = match what {
-            Requested::Pause => ("pause", State::Paused),
-            Requested::Cancel => ("cancel", State::Cancelled),
+        let word = match what {
+            Requested::Pause => "pause",
+            Requested::Cancel => "cancel",
         };
-        let request = Statement::new(REQUEST)
-            .bind(id.as_str())
-            .bind(word)
-            .bind(state.as_str())
-            .bind(now.as_millis());
+        let request = Statement::new(REQUEST).bind(id.as_str()).bind(word).bind(now.as_millis());
         self.change(id, request).await
     }
 

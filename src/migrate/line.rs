@@ -181,7 +181,12 @@ impl Line {
 
     /// Names the bytes that the verdict is about.
     #[must_use]
-    pub fn with_bytes(mut self, sha256: Sha256Digest, size_bytes: u64, content_type: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_bytes(
+        mut self,
+        sha256: Sha256Digest,
+        size_bytes: u64,
+        content_type: impl Into<Cow<'static, str>>,
+    ) -> Self {
         (self.sha256, self.size_bytes, self.content_type) = (Some(sha256), Some(size_bytes), Some(content_type.into()));
         self
     }
@@ -234,6 +239,12 @@ impl Line {
     #[must_use]
     pub const fn size_bytes(&self) -> Option<u64> {
         self.size_bytes
+    }
+
+    /// The object that its bytes are in now, when they are in one.
+    #[must_use]
+    pub fn to_key(&self) -> Option<ObjectKey> {
+        self.to.as_ref()?.strip_prefix("r2:")?.to_owned().try_into().ok()
     }
 
     /// Why, as a kebab-case word.

@@ -13,6 +13,8 @@ mod copy;
 mod driver;
 mod embedded;
 mod embedded_originals;
+mod embedded_return;
+mod embedded_rows;
 mod engine;
 pub mod item;
 mod journal;
@@ -20,9 +22,14 @@ mod json_text;
 mod ledger;
 pub mod line;
 mod originals;
+mod part;
+mod part_reader;
 mod receipt;
+mod receipt_page;
 pub mod record;
+mod restore;
 mod run;
+mod save;
 mod slice;
 mod sources;
 pub mod table;
@@ -38,7 +45,7 @@ pub use item::{InvalidItemId, ItemId};
 pub use ledger::{BeginError, Ledger, SliceLines};
 pub use line::{Line, Verdict};
 pub use run::{
-    Action, InvalidRunId, Operations, Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, State,
+    Action, BackupRef, InvalidRunId, Operations, Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, State,
 };
 pub use slice::{Interruption, SLICE_BYTES, SLICE_MS, Work};
 pub use sources::{SourceError, SourceTotals};

@@ -43,9 +43,6 @@ pub(super) struct Change {
 /// The originals of one source.
 #[async_trait(?Send)]
 pub(super) trait Originals {
-    /// The source's name, as the journal has it.
-    fn source(&self) -> &str;
-
     /// Reads an entry's row, for [`Originals::restore`] and [`Originals::clean`].
     fn load(&self, entry: &Entry) -> Statement;
 
@@ -60,7 +57,12 @@ pub(super) trait Originals {
     ) -> Result<Result<Change, Refusal>, Interruption>;
 
     /// Whether [`Originals::restore`] would succeed, found out without changing anything.
-    async fn check(&self, entry: &Entry, row: &QueryResult, copies: &Copies) -> Result<Result<(), Refusal>, Interruption>;
+    async fn check(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+    ) -> Result<Result<(), Refusal>, Interruption>;
 
     /// Says which statements drop the original; the copy was read back and matched.
     async fn clean(
@@ -130,9 +132,9 @@ impl Copies {
     /// Reads the copy back and compares its digest.
     pub async fn read_back(&self, entry: &Entry) -> Result<(), Refusal> {
         let object = self.open(entry).await?;
-        let sha256 = digest(&*self.runtime, object.body, entry.size_bytes).await.map_err(|detail| {
-            Refusal::failed(BUCKET_UNAVAILABLE, detail)
-        })?;
+        let sha256 = digest(&*self.runtime, object.body, entry.size_bytes)
+            .await
+            .map_err(|detail| Refusal::failed(BUCKET_UNAVAILABLE, detail))?;
         same(entry, sha256)
     }
 

@@ -39,6 +39,18 @@ impl RunId {
     pub fn receipt_key(&self) -> ObjectKey {
         ObjectKey::of_record("receipts", &self.0)
     }
+
+    /// What the keys of the run's backup start with.
+    #[must_use]
+    pub fn backup_prefix(&self) -> String {
+        format!("stillstore/backups/{}/", self.0)
+    }
+
+    /// Where a part of the run's backup goes; parts count from 0.
+    #[must_use]
+    pub fn backup_part_key(&self, part: u64) -> ObjectKey {
+        ObjectKey::of_record("backups", &format!("{}/{part:06}", self.0))
+    }
 }
 
 impl FromStr for RunId {
@@ -153,6 +165,7 @@ pub enum Requested {
 /// What the caller wants of a run; does not change while it lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of a request")]
 pub struct Parameters {
     /// Reads and decodes everything, changes nothing.
     #[serde(default)]
@@ -185,7 +198,39 @@ pub struct Parameters {
     pub public_base: PublicBase,
     /// The backup that a restore reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<ObjectKey>,
+    pub backup: Option<BackupRef>,
+}
+
+/// A backup, by the run that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupRef {
+    pub run_id: RunId,
+    /// Names the part that each item is in.
+    pub receipt: ReceiptInfo,
+    /// Items that were saved.
+    pub items: u64,
+}
+
+impl Parameters {
+    /// Everything, for real, with nothing asked for beyond.
+    #[must_use]
+    pub const fn new(batch_size: u16, concurrency: u16, public_base: PublicBase) -> Self {
+        Self {
+            dry_run: false,
+            batch_size,
+            concurrency,
+            item_ids: None,
+            check_integrity: false,
+            sample_size: None,
+            delete_from_r2: false,
+            force: false,
+            fallback_only: false,
+            moved_by: None,
+            public_base,
+            backup: None,
+        }
+    }
 }
 
 /// What public URLs are made of.
@@ -311,6 +356,12 @@ impl Progress {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.verdicts.iter().filter(|(verdict, _)| verdict.is_failure()).map(|(_, count)| count).sum()
+    }
+
+    /// Items that are as they were.
+    #[must_use]
+    pub fn left_alone(&self) -> u64 {
+        self.failures() + self.of(Verdict::Skipped)
     }
 
     /// Items handled.

@@ -78,7 +78,16 @@ impl Outcome {
     /// An outcome that changes no row.
     #[must_use]
     pub const fn only(line: Line) -> Self {
-        Self { line, statements: Vec::new(), put: None, uncertain: false, remove: None, counted: None, freed_bytes: 0, staged: (None, None) }
+        Self {
+            line,
+            statements: Vec::new(),
+            put: None,
+            uncertain: false,
+            remove: None,
+            counted: None,
+            freed_bytes: 0,
+            staged: (None, None),
+        }
     }
 }
 
@@ -123,9 +132,14 @@ pub enum Interruption {
     LeaseLost,
     Database(DatabaseError),
     /// The bucket took nothing of a whole slice.
-    Bucket { detail: String },
+    Bucket {
+        detail: String,
+    },
     /// Nothing of this run can succeed, for a reason with a stable word.
-    Hopeless { reason: &'static str, detail: String },
+    Hopeless {
+        reason: &'static str,
+        detail: String,
+    },
 }
 
 impl Interruption {
@@ -197,8 +211,7 @@ pub(super) fn listed_ids(run: &Run, limit: u16) -> Option<Vec<&str>> {
 
 /// An id that was checked before it came into a row.
 pub(super) fn item_id(text: &str) -> Result<ItemId, DatabaseError> {
-    ItemId::try_from(text.to_owned())
-        .map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
+    ItemId::try_from(text.to_owned()).map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
 }
 
 /// The candidates of a slice of named items, one answer each.
@@ -250,6 +263,9 @@ impl<T> Candidates<T> {
 #[async_trait(?Send)]
 pub trait Work {
     /// Statements that read the next items; they run in the batch that writes down the slice before.
+    ///
+    /// # Errors
+    /// When the run's cursor is not this action's.
     fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError>;
 
     /// Does with the items found whatever is to be done outside of the run's database.

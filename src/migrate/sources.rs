@@ -84,13 +84,6 @@ impl Engine {
         self.database_at(self.configured(source).as_ref().map_or(OWN_BINDING, |source| &source.binding))
     }
 
-    /// The databases but the one that a source is in.
-    pub(super) fn databases_beside(&self, source: &str) -> Vec<Rc<dyn Database>> {
-        let own = self.database_of(source);
-        let all = std::iter::once(&self.database).chain(self.others.iter().map(|(_, database)| database));
-        all.filter(|database| !Rc::ptr_eq(database, &own)).cloned().collect()
-    }
-
     /// The ledgers of every database, that of the catalogue first and marked as such.
     pub(super) fn ledgers(&self) -> impl Iterator<Item = (bool, Ledger)> {
         let others = self.others.iter().map(|(_, database)| (false, database));

@@ -3,12 +3,13 @@
 //! Three legs, one behind the other: which items (only for a sample), the items, the objects of the bucket. A run over named items or
 //! over a sample leaves the objects out.
 
-use std::rc::Rc;
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::embedded::EMBEDDED;
 use super::item::ItemId;
 use super::journal::{self, Entry, Stage};
 use super::ledger::{from_json, to_json};
@@ -16,11 +17,10 @@ use super::line::{Line, Verdict};
 use super::originals::{Copies, Refusal, missing};
 use super::run::{InFlight, Run};
 use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work, item_id};
-use super::sources::ledger_answer;
-use super::walk;
+use super::{table_key, walk};
 use crate::image::{ObjectKey, ParsedKey, Sha256Digest};
-use crate::sql::{Database, DatabaseError, QueryResult, Statement};
-use crate::store::{LIST_LIMIT, ObjectInfo};
+use crate::sql::{DatabaseError, QueryResult, Statement};
+use crate::store::{LIST_LIMIT, ListPage, ObjectInfo};
 
 /// Items looked at for a sample in one slice: rows only, no bytes.
 const DRAW_LIMIT: u16 = 1_000;
@@ -31,8 +31,6 @@ const KEYS_PER_STATEMENT: usize = 200;
 /// Checks moves and objects; changes nothing.
 pub(super) struct Validate {
     pub copies: Copies,
-    /// The databases whose rows may name objects too.
-    pub elsewhere: Vec<Rc<dyn Database>>,
 }
 
 /// Where the next slice begins.
@@ -66,7 +64,12 @@ impl Validate {
 
     /// Keeps the items whose hash, salted with the run's id, is among the smallest: each set of that many items is as likely as any
     /// other.
-    fn draw(run: &Run, after: String, drawn: Vec<(String, String)>, answer: &QueryResult) -> Result<Slice, Interruption> {
+    fn draw(
+        run: &Run,
+        after: String,
+        drawn: Vec<(String, String)>,
+        answer: &QueryResult,
+    ) -> Result<Slice, Interruption> {
         let size = run.parameters.sample_size.unwrap_or(1) as usize;
         let entries = journal::entries(answer)?;
         let is_last = entries.len() < usize::from(DRAW_LIMIT);
@@ -106,39 +109,102 @@ impl Validate {
             Ok(()) => {
                 let line = Line::new(id, Verdict::Valid);
                 Outcome::only(line.with_bytes(entry.sha256, entry.size_bytes, entry.content_type))
-            },
+            }
             Err(refusal) => refusal.into_outcome(id),
         }
     }
 
-    /// A page of the bucket's objects; those of ours that no row names are orphans.
-    async fn objects(&self, after: Option<ObjectKey>, hand: &Hand<'_>) -> Result<Slice, Interruption> {
+    /// A page of the bucket's objects against the rows: those of ours that no row names are orphans, and images in R2 that were never
+    /// moved there must have theirs.
+    async fn objects(&self, run: &Run, after: Option<ObjectKey>, hand: &Hand<'_>) -> Result<Slice, Interruption> {
+        let scope = Scope::of(run);
         hand.count(|operations| operations.r2_class_a += 1);
-        let page = self.copies.bucket.list("", after.as_ref(), LIST_LIMIT).await;
+        let page = self.copies.bucket.list(&scope.prefix(), after.as_ref(), LIST_LIMIT).await;
         let page = page.map_err(|error| Interruption::Bucket { detail: error.code().to_owned() })?;
-        let last = page.objects.last().map(|object| object.key.clone());
-        let ours: Vec<_> = page.objects.into_iter().filter(|object| is_ours(&object.key)).collect();
-        let questions = ours.chunks(KEYS_PER_STATEMENT).map(named).collect::<Result<Vec<_>, _>>()?;
-        let answers = if questions.is_empty() { Vec::new() } else { hand.intend(&[], questions).await? };
-        let mut known = std::collections::BTreeSet::new();
+        let rows = match scope {
+            Scope::Images => hand.intend(&[], vec![images_in_r2(after.as_ref())]).await?,
+            Scope::Table(_) => Vec::new(),
+        };
+        let rows = rows.first().map(QueryResult::rows::<ImageRow>).transpose()?.unwrap_or_default();
+        let window = Window::of(&page, &rows);
+
+        let named: BTreeSet<_> = rows.iter().map(|row| &row.storage_key).collect();
+        let present: BTreeSet<_> = page.objects.iter().map(|object| object.key.clone()).collect();
+        let unmatched: Vec<_> = page
+            .objects
+            .iter()
+            .filter(|object| window.holds(&object.key) && scope.has(&object.key) && !named.contains(&object.key))
+            .cloned()
+            .collect();
+        let questions = unmatched.chunks(KEYS_PER_STATEMENT).map(otherwise_named).collect::<Result<Vec<_>, _>>()?;
+        let answers = if questions.is_empty() { Vec::new() } else { hand.read(questions).await? };
+        let mut known = BTreeSet::new();
         for answer in &answers {
             known.extend(answer.rows::<KeyRow>()?.into_iter().map(|row| row.storage_key));
         }
-        let mut ours = ours;
-        for database in &self.elsewhere {
-            ours.retain(|object| !known.contains(&object.key));
-            if ours.is_empty() {
-                break;
-            }
-            let questions = ours.chunks(KEYS_PER_STATEMENT).map(named).collect::<Result<Vec<_>, _>>()?;
-            for answer in ledger_answer(false, database.batch(questions).await)? {
-                known.extend(answer.rows::<KeyRow>()?.into_iter().map(|row| row.storage_key));
+        let mut outcomes = Vec::new();
+        for object in unmatched.into_iter().filter(|object| !known.contains(&object.key)) {
+            outcomes.push(orphaned(object)?);
+        }
+        for row in rows.iter().filter(|row| window.holds(&row.storage_key) && !present.contains(&row.storage_key)) {
+            if row.was_moved == 0 {
+                outcomes.push(lost(row)?);
             }
         }
-        let orphans = ours.into_iter().filter(|object| !known.contains(&object.key)).map(orphaned);
-        let orphans = orphans.collect::<Result<_, _>>()?;
-        let cursor = to_value(&Cursor::Objects { after: last })?;
-        Ok(Slice { outcomes: orphans, cursor: Some(cursor), exhausted: !page.truncated, ..Slice::default() })
+        let exhausted = window.until.is_none();
+        let cursor = to_value(&Cursor::Objects { after: window.until.or(after) })?;
+        Ok(Slice { outcomes, cursor: Some(cursor), exhausted, ..Slice::default() })
+    }
+}
+
+/// Which objects of the bucket a run answers for.
+enum Scope<'run> {
+    /// Those of catalogued images.
+    Images,
+    /// Those of a table source.
+    Table(&'run str),
+}
+
+impl<'run> Scope<'run> {
+    fn of(run: &'run Run) -> Self {
+        if run.source == EMBEDDED { Self::Images } else { Self::Table(&run.source) }
+    }
+
+    fn prefix(&self) -> String {
+        match self {
+            Self::Images => String::new(),
+            Self::Table(source) => table_key::prefix(source),
+        }
+    }
+
+    /// Others may share the bucket.
+    fn has(&self, key: &ObjectKey) -> bool {
+        match self {
+            Self::Images => ParsedKey::parse(key).is_some(),
+            Self::Table(_) => table_key::image_id(key).is_some(),
+        }
+    }
+}
+
+/// How far both the objects and the rows of a page reach.
+struct Window {
+    /// The last key that both sides have reached; `None` when both have reached their end.
+    until: Option<ObjectKey>,
+}
+
+impl Window {
+    fn of(page: &ListPage, rows: &[ImageRow]) -> Self {
+        let objects_until = page.objects.last().filter(|_| page.truncated).map(|object| &object.key);
+        let rows_until = rows.last().filter(|_| rows.len() == usize::from(LIST_LIMIT)).map(|row| &row.storage_key);
+        let until = match (objects_until, rows_until) {
+            (Some(objects), Some(rows)) => Some(objects.min(rows)),
+            (one, other) => one.or(other),
+        };
+        Self { until: until.cloned() }
+    }
+
+    fn holds(&self, key: &ObjectKey) -> bool {
+        self.until.as_ref().is_none_or(|until| key <= until)
     }
 }
 
@@ -192,12 +258,12 @@ impl Work for Validate {
                 }
                 Ok(slice)
             }
-            Cursor::Objects { after } => self.objects(after, hand).await,
+            Cursor::Objects { after } => self.objects(run, after, hand).await,
         }
     }
 
     fn count(&self, run: &Run) -> Option<Statement> {
-        walk::count(run)
+        Some(walk::count(run))
     }
 
     fn names(&self, _in_flight: &InFlight) -> Statement {
@@ -206,27 +272,48 @@ impl Work for Validate {
     }
 }
 
-/// Whether Stillstore itself writes such keys for images. Others may share the bucket.
-fn is_ours(key: &ObjectKey) -> bool {
-    ParsedKey::parse(key).is_some() || super::table_key::image_id(key).is_some()
-}
-
 #[derive(Deserialize)]
 struct KeyRow {
     storage_key: ObjectKey,
 }
 
-/// Asks which of the objects a row names: an image, wherever it is now, or a move.
-fn named(objects: &[ObjectInfo]) -> Result<Statement, DatabaseError> {
+#[derive(Deserialize)]
+struct ImageRow {
+    id: String,
+    storage_key: ObjectKey,
+    /// Moved images are checked as items.
+    was_moved: u8,
+}
+
+/// Images whose row says R2, in the order of their keys.
+fn images_in_r2(after: Option<&ObjectKey>) -> Statement {
+    Statement::new(
+        "SELECT id, storage_key, EXISTS (SELECT 1 FROM stillstore_moves WHERE source = 'embedded' AND item_id = id) AS was_moved \
+         FROM stillstore_images WHERE storage_key > ?1 AND +status = 'stored' AND +storage = 'r2' ORDER BY storage_key LIMIT ?2",
+    )
+    .bind(after.map_or("", ObjectKey::as_str))
+    .bind(i64::from(LIST_LIMIT))
+}
+
+/// Asks which of the objects another row names: an image on its way in or out, one that is embedded, or a move of a table's row.
+fn otherwise_named(objects: &[ObjectInfo]) -> Result<Statement, DatabaseError> {
     let keys: Vec<_> = objects.iter().map(|object| &object.key).collect();
-    let images: Vec<_> = keys.iter().filter_map(|key| Some((super::table_key::image_id(key)?, *key))).collect();
+    let images: Vec<_> = keys.iter().filter_map(|key| table_key::image_id(key)).collect();
     Ok(Statement::new(
         "SELECT storage_key FROM stillstore_images WHERE storage_key IN (SELECT value FROM json_each(?1)) UNION ALL \
          SELECT storage_key FROM stillstore_moves WHERE source <> 'embedded' \
-         AND image_id IN (SELECT value ->> 0 FROM json_each(?2))",
+         AND image_id IN (SELECT value FROM json_each(?2))",
     )
     .bind(to_json(&keys)?)
     .bind(to_json(&images)?))
+}
+
+/// An image that its row says is in R2, and is not.
+fn lost(row: &ImageRow) -> Result<Outcome, DatabaseError> {
+    let line = Line::new(item_id(&row.id)?, Verdict::Missing).to_object(&row.storage_key);
+    Ok(Outcome::only(
+        line.because("object-missing", "the row says that the image is in R2, and the bucket does not have it"),
+    ))
 }
 
 fn compare(entry: &Entry, info: &ObjectInfo) -> Result<(), Refusal> {

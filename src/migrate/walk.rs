@@ -44,12 +44,14 @@ pub(super) fn candidates(run: &Run, answers: &[QueryResult], limit: u16) -> Resu
 }
 
 /// How many entries there are to go through, when the caller named them.
-pub(super) fn count(run: &Run) -> Option<Statement> {
-    Some(match &run.parameters.item_ids {
+pub(super) fn count(run: &Run) -> Statement {
+    match &run.parameters.item_ids {
         Some(ids) => Statement::new("SELECT ?1 AS items").bind(i64::try_from(ids.len()).unwrap_or(0)),
         // A scan of the journal's key, once a run.
-        None => Statement::new("SELECT count(*) AS items FROM stillstore_moves WHERE source = ?1").bind(run.source.as_str()),
-    })
+        None => {
+            Statement::new("SELECT count(*) AS items FROM stillstore_moves WHERE source = ?1").bind(run.source.as_str())
+        }
+    }
 }
 
 /// What is to become of the entries.
@@ -121,7 +123,13 @@ impl Walk {
         });
         statements.push(require_one_change());
         let staged = (Some(entry.stage), remove.is_none().then_some(Stage::Restored));
-        Ok(Ok(Outcome { statements, remove, counted: change.counted, staged, ..Outcome::only(line(Verdict::Restored)) }))
+        Ok(Ok(Outcome {
+            statements,
+            remove,
+            counted: change.counted,
+            staged,
+            ..Outcome::only(line(Verdict::Restored))
+        }))
     }
 
     /// An item that was restored before and left its copy.
@@ -145,11 +153,18 @@ impl Walk {
         hand: &Hand<'_>,
     ) -> Result<Result<Outcome, Refusal>, Interruption> {
         if entry.stage != Stage::Moved {
-            return Ok(Err(Refusal::skipped("nothing-to-clean", "the database holds no original that a copy replaces")));
+            return Ok(Err(Refusal::skipped(
+                "nothing-to-clean",
+                "the database holds no original that a copy replaces",
+            )));
         }
         let is_chosen = run.parameters.moved_by.as_ref().is_none_or(|id| *id == entry.run_id);
         if !is_chosen || (entry.moved_at > moved_until && !run.parameters.force) {
-            let refusal = Refusal { verdict: Verdict::Kept, reason: "retention", detail: "its retention period is not over".to_owned() };
+            let refusal = Refusal {
+                verdict: Verdict::Kept,
+                reason: "retention",
+                detail: "its retention period is not over".to_owned(),
+            };
             return Ok(Err(refusal));
         }
         let line = |verdict| {
@@ -191,7 +206,8 @@ impl Work for Walk {
         hand: &Hand<'_>,
     ) -> Result<Slice, Interruption> {
         let Candidates { items, is_last, largest_bytes } = candidates(run, &found, bounds.limit)?;
-        let loads: Vec<_> = items.iter().filter_map(|item| item.found.as_ref()).map(|entry| self.originals.load(entry)).collect();
+        let loads: Vec<_> =
+            items.iter().filter_map(|item| item.found.as_ref()).map(|entry| self.originals.load(entry)).collect();
         let mut rows = if loads.is_empty() { Vec::new() } else { hand.intend(&[], loads).await? }.into_iter();
         let mut loaded = Vec::with_capacity(items.len());
         for Candidate { id, found, cursor } in items {
@@ -204,7 +220,7 @@ impl Work for Walk {
     }
 
     fn count(&self, run: &Run) -> Option<Statement> {
-        count(run)
+        Some(count(run))
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {

@@ -184,7 +184,9 @@ async fn values_other_than_text_are_corrupt(database: Rc<dyn Database>) -> Outco
 }
 
 /// Texts on the edges of every encoding.
-const SAMPLES: [&str; 38] = [
+const SAMPLES: [&str; 40] = [
+    "\u{feff}AAAA",
+    "%EF%BB%BFAAAA",
     "",
     " \t\n\u{c}\r",
     "A",

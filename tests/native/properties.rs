@@ -9,8 +9,8 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use serde_json::{Value, json};
 use stillstore::api::{Code, Method, Route};
-use stillstore::migrate::RunId;
 use stillstore::image::ImageId;
+use stillstore::migrate::RunId;
 
 use crate::api::world::{Answer, PNG, TOKEN, World};
 

@@ -6,7 +6,7 @@ mod join;
 mod split;
 
 pub use join::{Join, JoinError, Joined};
-pub use split::{Split, SplitError, Survey};
+pub use split::{Split, SplitError, Survey, blob_extent};
 
 use std::borrow::Cow;
 
@@ -96,6 +96,15 @@ impl<'line> BackupLine<'line> {
 }
 
 impl Data {
+    /// Length in bytes, zero for NULL.
+    #[must_use]
+    pub const fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Null => 0,
+            Self::Text { bytes, .. } | Self::Blob { bytes, .. } => *bytes,
+        }
+    }
+
     /// Length and digest, unless it is NULL.
     const fn content(&self) -> Option<(u64, Sha256Digest)> {
         match self {

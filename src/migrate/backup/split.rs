@@ -34,6 +34,21 @@ pub struct Survey {
     extent: Extent,
 }
 
+/// The extent of the lines that [`Split::blob`] makes of so many bytes, told without them.
+#[must_use]
+pub fn blob_extent(id: &ItemId, size_bytes: u64) -> Extent {
+    let mut extent = Extent::default();
+    let mut left_bytes = size_bytes;
+    let mut parts = Parts::of(id.clone());
+    while left_bytes > 0 {
+        let part_bytes = left_bytes.min(BLOB_PART_MAX_BYTES as u64);
+        left_bytes -= part_bytes;
+        let around = Extent::of(&parts.line("".into()));
+        extent += around + Extent { lines: 0, bytes: part_bytes.div_ceil(3) * 4 };
+    }
+    extent
+}
+
 impl Split {
     /// The item's own line, its line feed at the end, and what makes the others.
     ///

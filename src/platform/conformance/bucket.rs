@@ -47,7 +47,7 @@ async fn a_late_surplus_stores_nothing(environment: Rc<Environment>) -> Outcome 
     let source = LateSurplus { left_bytes: PROMISED_BYTES };
     let body = Body::from_source(Box::new(source), Some(PROMISED_BYTES as u64));
     let object =
-        PutObject { key: key.clone(), body, format: Format::Png, sha256: None, metadata: ObjectMetadata::new() };
+        PutObject { key: key.clone(), body, media: Format::Png.into(), sha256: None, metadata: ObjectMetadata::new() };
     let error = store.put(object).await.err().ok_or("the put is refused")?;
     let too_long = StoreErrorKind::Body(BodyError::TooLong { limit_bytes: PROMISED_BYTES as u64 });
     expect(error.kind == too_long, format!("too long, not {error}"))?;

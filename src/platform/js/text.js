@@ -18,7 +18,7 @@ export function decode(text, from, encoding) {
     case "percent":
       return percentDecoded(encoded);
     case "percent-base64":
-      return fromBase64(new TextDecoder().decode(percentDecoded(encoded)));
+      return fromBase64(new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(percentDecoded(encoded)));
   }
 }
 

@@ -7,6 +7,8 @@ mod documentation;
 mod generate;
 mod images;
 mod migrate;
+mod migrate_backup_crash;
+mod migrate_backup_run;
 mod serve;
 mod upload;
 pub mod world;

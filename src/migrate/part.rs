@@ -1,0 +1,200 @@
+//! Writing one part of a backup: an object with some items.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use super::backup::{BackupItem, Split, SplitError};
+use super::line::Line;
+use super::originals::Refusal;
+use super::record::{self, Extent, Pages, WriteError};
+use super::run::RunId;
+use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Interruption};
+use crate::image::ObjectKey;
+use crate::runtime::{DeadlineExceeded, Runtime, within};
+use crate::sql::{DatabaseError, DatabaseErrorKind};
+use crate::store::{ImageStore, StoreErrorKind};
+
+/// How often a put is tried that may succeed the next time.
+const ATTEMPTS: usize = 3;
+
+/// Time between attempts: R2 takes one write a second for each key.
+const PAUSE_MS: u64 = 1_000;
+
+/// An item that is to be saved.
+pub(super) struct Saving {
+    pub item: BackupItem,
+    /// What the receipt is to say of it, but for the object that it is in.
+    pub line: Line,
+    /// Length of its data.
+    pub data_bytes: u64,
+    /// Of the lines of its data.
+    pub extent: Extent,
+    pub pieces: Rc<dyn Pieces>,
+    /// Statements that reading the pieces takes.
+    pub reads: u64,
+}
+
+/// The data of an item, readable again from the start.
+#[async_trait(?Send)]
+pub(super) trait Pieces: 'static {
+    /// The lines of the piece `index`, counted from 0; `None` behind the last. Memory: one piece, which is at most 2 MB.
+    async fn lines(&self, index: u32, split: &mut Split) -> Result<Option<String>, PieceError>;
+}
+
+/// Why a piece cannot be read.
+pub(super) enum PieceError {
+    Database(DatabaseError),
+    /// The item cannot be saved.
+    Item(Refusal),
+}
+
+/// Why a part was not written.
+pub(super) enum PartError {
+    /// For the item at `index`; without it, the others can be saved.
+    Item { index: usize, refusal: Refusal },
+    Database(DatabaseError),
+    /// The part may be stored all the same, or may yet come to be.
+    Bucket { reason: &'static str, detail: String },
+}
+
+/// The first line of a part.
+#[derive(Serialize)]
+pub(super) struct PartHeader<'run> {
+    pub run: &'run RunId,
+    pub source: &'run str,
+    pub part: u64,
+}
+
+impl Saving {
+    /// Lines and bytes of the item in its part.
+    fn extent(&self) -> Result<Extent, Refusal> {
+        let (_, line) = Split::begin(&self.item).map_err(refusal)?;
+        Ok(Extent::of(&line) + self.extent)
+    }
+}
+
+/// Writes parts into the bucket.
+pub(super) struct PartWriter {
+    pub bucket: Rc<dyn ImageStore>,
+    pub runtime: Rc<dyn Runtime>,
+    pub timeout_ms: u64,
+}
+
+impl PartWriter {
+    /// Removes a part that no line names.
+    pub async fn remove(&self, key: &ObjectKey) -> Result<(), Interruption> {
+        let detail = match within(&self.runtime, self.timeout_ms, self.bucket.delete(key)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.code().to_owned(),
+            Err(DeadlineExceeded { waited_ms }) => format!("the bucket did not answer within {waited_ms} ms"),
+        };
+        Err(Interruption::Bucket { detail })
+    }
+
+    /// Writes a part. What an earlier attempt wrote under its key from another state of the rows is replaced: no line names it yet.
+    pub async fn write(&self, key: &ObjectKey, header: &PartHeader<'_>, savings: &[Rc<Saving>]) -> Result<(), PartError> {
+        let mut content = Extent::default();
+        for (index, saving) in savings.iter().enumerate() {
+            content += saving.extent().map_err(|refusal| PartError::Item { index, refusal })?;
+        }
+        let mut failure = PartError::Bucket { reason: BUCKET_UNAVAILABLE, detail: String::new() };
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                self.runtime.sleep(PAUSE_MS).await;
+            }
+            let culprit = Rc::new(RefCell::new(None));
+            let pages = PartPages {
+                waiting: savings.iter().cloned().enumerate().collect(),
+                open: None,
+                culprit: Rc::clone(&culprit),
+            };
+            let write = record::write(self.bucket.as_ref(), key.clone(), header, content, pages);
+            let error = match within(&self.runtime, self.timeout_ms, write).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(DeadlineExceeded { waited_ms }) => {
+                    let detail = format!("the bucket did not answer within {waited_ms} ms");
+                    return Err(PartError::Bucket { reason: BUCKET_TIMEOUT, detail });
+                }
+            };
+            if let Some((index, refusal)) = culprit.take() {
+                return Err(PartError::Item { index, refusal });
+            }
+            failure = match error {
+                WriteError::KeyTaken => match self.remove(key).await {
+                    Ok(()) => unavailable("an earlier part was under the key"),
+                    Err(error) => unavailable(error.code()),
+                },
+                WriteError::Store(error) if error.kind != StoreErrorKind::Corrupt => unavailable(error.code()),
+                WriteError::Pages(error) => return Err(PartError::Database(error)),
+                other => {
+                    let error = DatabaseError::new(DatabaseErrorKind::Corrupt, other.to_string());
+                    return Err(PartError::Database(error));
+                }
+            };
+        }
+        Err(failure)
+    }
+}
+
+fn unavailable(detail: &str) -> PartError {
+    PartError::Bucket { reason: BUCKET_UNAVAILABLE, detail: detail.to_owned() }
+}
+
+/// What a [`SplitError`] means for its item.
+pub(super) fn refusal(error: SplitError) -> Refusal {
+    let reason = match error {
+        SplitError::Columns | SplitError::LongLine => "row-too-large",
+        SplitError::Changed => "original-corrupt",
+    };
+    Refusal::failed(reason, error.to_string())
+}
+
+/// The items of a part, line by line.
+struct PartPages {
+    waiting: VecDeque<(usize, Rc<Saving>)>,
+    open: Option<Open>,
+    /// For the writer, to whom a failed write tells no more than a database's error.
+    culprit: Rc<RefCell<Option<(usize, Refusal)>>>,
+}
+
+struct Open {
+    index: usize,
+    saving: Rc<Saving>,
+    split: Split,
+    next_piece: u32,
+}
+
+impl PartPages {
+    fn refuse(&self, index: usize, refusal: Refusal) -> DatabaseError {
+        let words = DatabaseError::new(DatabaseErrorKind::Corrupt, refusal.detail.clone());
+        self.culprit.replace(Some((index, refusal)));
+        words
+    }
+}
+
+#[async_trait(?Send)]
+impl Pages for PartPages {
+    async fn next(&mut self) -> Result<Option<String>, DatabaseError> {
+        if let Some(mut open) = self.open.take() {
+            match open.saving.pieces.lines(open.next_piece, &mut open.split).await {
+                Ok(Some(lines)) => {
+                    open.next_piece += 1;
+                    self.open = Some(open);
+                    return Ok(Some(lines));
+                }
+                Ok(None) => open.split.finish().map_err(|error| self.refuse(open.index, refusal(error)))?,
+                Err(PieceError::Database(error)) => return Err(error),
+                Err(PieceError::Item(refusal)) => return Err(self.refuse(open.index, refusal)),
+            }
+        }
+        let Some((index, saving)) = self.waiting.pop_front() else { return Ok(None) };
+        let (split, line) = Split::begin(&saving.item).map_err(|error| self.refuse(index, refusal(error)))?;
+        self.open = Some(Open { index, saving, split, next_piece: 0 });
+        Ok(Some(line))
+    }
+}

@@ -1,0 +1,223 @@
+//! Restore: what a backup holds and its source has lost goes back, item by item. Nothing that is there is overwritten.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::backup::BackupItem;
+use super::line::{Line, Verdict};
+use super::originals::Refusal;
+use super::part_reader::{PartReadError, SharedReader};
+use super::receipt_page;
+use super::record;
+use super::run::{BackupRef, InFlight, Run};
+use super::slice::{BUCKET_UNAVAILABLE, Bounds, Hand, Interruption, MAX_STALLS, Outcome, Slice, Work, item_id};
+use crate::bytes::Body;
+use crate::image::ObjectKey;
+use crate::sql::{DatabaseError, QueryResult, Statement};
+use crate::store::{ImageStore, StoreError, StoreErrorKind};
+
+/// The reason of items whose part of the backup is not as it was written.
+pub(super) const DAMAGED: &str = "backup-damaged";
+
+/// Where the items of a backup go back to.
+#[async_trait(?Send)]
+pub(super) trait Target {
+    /// Makes sure that the item's data are in the database again, whole, and says which statements make its row name them; an item
+    /// that is there stays as it is. `data` are the bytes that the item describes, a text's in UTF-8, and may be left unread.
+    ///
+    /// # Errors
+    /// [`Interruption::Bucket`] when `data` could not be read to their end.
+    async fn restore(&self, run: &Run, item: BackupItem, data: Body, hand: &Hand<'_>) -> Result<Outcome, Interruption>;
+}
+
+/// Restores items.
+pub(super) struct Restore {
+    pub target: Box<dyn Target>,
+    pub bucket: Rc<dyn ImageStore>,
+}
+
+/// What a slice is to restore: items of one part, in the order in which they are in it.
+#[derive(Default)]
+struct Group {
+    part: Option<ObjectKey>,
+    /// The receipt's lines, each with the offset behind it.
+    items: Vec<(Line, u64)>,
+    /// Where the next slice begins.
+    next: u64,
+    is_last: bool,
+}
+
+impl Restore {
+    /// Makes sure that the receipt is the one that the backup ended with.
+    async fn check_receipt(&self, backup: &BackupRef) -> Result<(), Interruption> {
+        let key = &backup.receipt.key;
+        match record::check(self.bucket.as_ref(), key).await.map_err(|error| interruption(&error))? {
+            Some(record::Verdict::Whole(written)) if written.sha256 == backup.receipt.sha256 => Ok(()),
+            Some(_) => Err(hopeless(format!("{key} is not the receipt that the backup ended with"))),
+            None => Err(hopeless(format!("the bucket has no object {key}"))),
+        }
+    }
+
+    /// The next items that the caller wants, as far as they are in one part.
+    async fn next_group(&self, run: &Run, backup: &BackupRef, from: u64, hand: &Hand<'_>) -> Result<Group, Interruption> {
+        let wanted = wanted(run);
+        let mut group = Group { next: from, ..Group::default() };
+        while group.items.is_empty() && !group.is_last && !hand.is_late() {
+            hand.count(|operations| operations.r2_class_b += 1);
+            let page = receipt_page::read(self.bucket.as_ref(), &backup.receipt, group.next).await;
+            let page = page.map_err(|error| interruption(&error))?;
+            for (line, behind) in page.lines {
+                let is_wanted = wanted.as_ref().is_none_or(|ids| ids.contains(line.id().as_text().as_ref()));
+                if line.verdict() == Verdict::Saved && is_wanted {
+                    let part = line.to_key();
+                    if !group.items.is_empty() && part != group.part {
+                        return Ok(group);
+                    }
+                    group.part = part;
+                    group.items.push((line, behind));
+                }
+                group.next = behind;
+            }
+            group.is_last = page.next.is_none();
+            group.next = page.next.unwrap_or(group.next);
+        }
+        Ok(group)
+    }
+
+    /// The items that the caller named and the backup does not have.
+    async fn unknown(&self, run: &Run, backup: &BackupRef) -> Result<Vec<Outcome>, Interruption> {
+        let Some(mut unknown) = wanted(run) else { return Ok(Vec::new()) };
+        let mut from = Some(0);
+        while let Some(offset) = from.filter(|_| !unknown.is_empty()) {
+            let page = receipt_page::read(self.bucket.as_ref(), &backup.receipt, offset).await;
+            let page = page.map_err(|error| interruption(&error))?;
+            for (line, _) in page.lines.iter().filter(|(line, _)| line.verdict() == Verdict::Saved) {
+                unknown.remove(line.id().as_text().as_ref());
+            }
+            from = page.next;
+        }
+        let failed = |id| Ok(Outcome::only(Line::failed(item_id(id)?, "not-in-backup", "the backup has no such item")));
+        Ok(unknown.into_iter().map(failed).collect::<Result<_, DatabaseError>>()?)
+    }
+
+    /// Reads the part to its end, to believe in what it holds.
+    async fn open(&self, part: Option<&ObjectKey>, hand: &Hand<'_>) -> Result<Result<SharedReader, Refusal>, StoreError> {
+        let damaged = |detail: String| Ok(Err(Refusal::failed(DAMAGED, detail)));
+        let Some(part) = part else { return damaged("the receipt names no part".to_owned()) };
+        hand.count(|operations| operations.r2_class_b += 2);
+        match record::check(self.bucket.as_ref(), part).await? {
+            None => return damaged(format!("the bucket has no object {part}")),
+            Some(record::Verdict::Damaged(_)) => return damaged(format!("{part} is not as it was written")),
+            Some(record::Verdict::Whole(_)) => {}
+        }
+        Ok(match record::read(self.bucket.as_ref(), part).await? {
+            Some(lines) => Ok(SharedReader::new(lines)),
+            None => Err(Refusal::failed(DAMAGED, format!("the bucket has no object {part}"))),
+        })
+    }
+
+    async fn restore(&self, run: &Run, line: &Line, reader: &SharedReader, hand: &Hand<'_>) -> Result<Outcome, Interruption> {
+        let damaged = |detail: &str| Ok(Outcome::only(Line::failed(line.id().clone(), DAMAGED, detail)));
+        match reader.find(line.id()).await {
+            Ok(Some((item, _))) if item.source != run.source => damaged("the part is of another source"),
+            Ok(Some((item, data))) => self.target.restore(run, item, data, hand).await,
+            Ok(None) => damaged("its part does not hold it"),
+            Err(PartReadError::Damaged(error)) => damaged(&error.map(|error| error.to_string()).unwrap_or_default()),
+            Err(PartReadError::Store(error)) => Err(interruption(&error)),
+        }
+    }
+
+    /// Restores the items of a group, as long as there is time.
+    async fn work_on(&self, run: &Run, group: &Group, hand: &Hand<'_>) -> Result<Vec<Outcome>, Interruption> {
+        let is_patient = run.progress.stalls < MAX_STALLS;
+        let refuse_all = |refusal: &Refusal| {
+            let lines = group.items.iter().map(|(line, _)| line.id().clone());
+            lines.map(|id| refusal.clone().into_outcome(id)).collect()
+        };
+        let reader = match self.open(group.part.as_ref(), hand).await {
+            Ok(Ok(reader)) => reader,
+            Ok(Err(refusal)) => return Ok(refuse_all(&refusal)),
+            Err(error) if is_patient => return Err(interruption(&error)),
+            Err(error) => return Ok(refuse_all(&Refusal::failed(BUCKET_UNAVAILABLE, error.code()))),
+        };
+        let mut outcomes = Vec::new();
+        for (line, _) in &group.items {
+            if !outcomes.is_empty() && hand.is_late() {
+                break;
+            }
+            outcomes.push(match self.restore(run, line, &reader, hand).await {
+                Err(Interruption::Bucket { detail }) if !is_patient => {
+                    Outcome::only(Line::failed(line.id().clone(), BUCKET_UNAVAILABLE, &detail))
+                }
+                outcome => outcome?,
+            });
+        }
+        Ok(outcomes)
+    }
+}
+
+#[async_trait(?Send)]
+impl Work for Restore {
+    fn select(&self, _run: &Run, _bounds: Bounds) -> Result<Vec<Statement>, DatabaseError> {
+        // The receipt says what comes next.
+        Ok(Vec::new())
+    }
+
+    async fn perform(
+        &self,
+        run: &Run,
+        _found: Vec<QueryResult>,
+        _bounds: Bounds,
+        hand: &Hand<'_>,
+    ) -> Result<Slice, Interruption> {
+        let Some(backup) = &run.parameters.backup else {
+            return Err(Interruption::Hopeless { reason: "no-backup", detail: "the run names no backup".to_owned() });
+        };
+        let from = run.cursor.as_ref().and_then(|cursor| cursor.get("offset")?.as_u64()).unwrap_or(0);
+        if from == 0 {
+            self.check_receipt(backup).await?;
+        }
+        let group = self.next_group(run, backup, from, hand).await?;
+        let mut outcomes = if group.items.is_empty() { Vec::new() } else { self.work_on(run, &group, hand).await? };
+        let is_whole = outcomes.len() == group.items.len();
+        let last = outcomes.len().checked_sub(1).and_then(|last| group.items.get(last));
+        let next = last.filter(|_| !is_whole).map_or(group.next, |(_, behind)| *behind);
+        let exhausted = is_whole && group.is_last;
+        if exhausted {
+            outcomes.extend(self.unknown(run, backup).await?);
+        }
+        Ok(Slice { outcomes, cursor: Some(json!({ "offset": next })), exhausted, ..Slice::default() })
+    }
+
+    fn count(&self, run: &Run) -> Option<Statement> {
+        let items = match (&run.parameters.item_ids, &run.parameters.backup) {
+            (Some(ids), _) => ids.len() as u64,
+            (None, backup) => backup.as_ref()?.items,
+        };
+        Some(Statement::new("SELECT ?1 AS items").bind(i64::try_from(items).unwrap_or(i64::MAX)))
+    }
+
+    fn names(&self, _in_flight: &InFlight) -> Statement {
+        // Nothing is ever put into the bucket.
+        Statement::new("SELECT 0 AS waits")
+    }
+}
+
+/// The ids that the caller named.
+fn wanted(run: &Run) -> Option<BTreeSet<&str>> {
+    run.parameters.item_ids.as_ref().map(|ids| ids.iter().map(String::as_str).collect())
+}
+
+fn interruption(error: &StoreError) -> Interruption {
+    if error.kind == StoreErrorKind::Corrupt {
+        return hopeless(error.to_string());
+    }
+    Interruption::Bucket { detail: error.code().to_owned() }
+}
+
+fn hopeless(detail: String) -> Interruption {
+    Interruption::Hopeless { reason: DAMAGED, detail }
+}
