@@ -63,7 +63,7 @@ struct Found {
 
 /// A row whose bytes are known.
 enum Prepared {
-    Done(Outcome),
+    Done(Box<Outcome>),
     Ready(Box<Ready>),
 }
 
@@ -81,6 +81,9 @@ struct Ready {
 
 /// A reason for which an item is left, and its words for people.
 type Refused = (&'static str, String);
+
+/// The stage that an item leaves, and the one that it reaches.
+type Staged = (Option<Stage>, Option<Stage>);
 
 impl MoveTable {
     fn own_urls(&self, run: &Run) -> String {
@@ -149,7 +152,9 @@ impl MoveTable {
     }
 
     async fn prepare(&self, id: &ItemId, found: Option<Found>, hand: &Hand<'_>) -> Prepared {
-        let done = |(reason, detail): Refused| Prepared::Done(Outcome::only(Line::failed(id.clone(), reason, &detail)));
+        let done = |(reason, detail): Refused| {
+            Prepared::Done(Box::new(Outcome::only(Line::failed(id.clone(), reason, &detail))))
+        };
         let Some(Found { row, datum }) = found else {
             return done(("not-found", "the table has no such row".to_owned()));
         };
@@ -158,11 +163,8 @@ impl MoveTable {
         };
         let earlier = row.earlier.as_deref().and_then(|earlier| serde_json::from_str::<Earlier>(earlier).ok());
         if row.data_type == "null" && earlier.is_some_and(|earlier| earlier.stage != Stage::Restored) {
-            return Prepared::Done(Outcome::only(Line::skipped(
-                id.clone(),
-                "already-moved",
-                "the row's image is in R2",
-            )));
+            let line = Line::skipped(id.clone(), "already-moved", "the row's image is in R2");
+            return Prepared::Done(Box::new(Outcome::only(line)));
         }
         let read = match self.inspect(&row, datum, hand).await {
             Ok(read) => read,
@@ -232,7 +234,7 @@ impl MoveTable {
         id: &ItemId,
         ready: &Ready,
         now: Timestamp,
-    ) -> Result<(Vec<Statement>, (Option<Stage>, Option<Stage>)), DatabaseError> {
+    ) -> Result<(Vec<Statement>, Staged), DatabaseError> {
         let url = run.parameters.public_base.url(&ready.key, ready.image_id);
         let earlier = ready.row.earlier.as_deref().map(from_json::<Earlier>).transpose()?;
         let mut before = from_json(&ready.before)?;
@@ -327,7 +329,7 @@ impl Work for MoveTable {
         let candidates = Candidates { items: prepared, is_last, largest_bytes };
         let handled = candidates.handle(hand, async |id, found| match found {
             Some(Prepared::Ready(ready)) => self.handle(run, id, *ready, hand).await,
-            Some(Prepared::Done(outcome)) => Ok(outcome),
+            Some(Prepared::Done(outcome)) => Ok(*outcome),
             None => Ok(Outcome::only(Line::failed(id, "not-found", "the table has no such row"))),
         });
         let mut slice = handled.await?;
