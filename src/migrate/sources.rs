@@ -3,11 +3,11 @@
 use std::fmt;
 use std::rc::Rc;
 
+use super::EMBEDDED;
 use super::engine::{Engine, Totals};
 use super::ledger::{BeginError, Ledger};
 use super::run::RunId;
 use super::table::{BUILT_IN, OWN_BINDING, Schema, Table, TableSource, Unusable};
-use super::EMBEDDED;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind};
 
 /// Why a run cannot have a source.
@@ -125,7 +125,9 @@ impl Engine {
 
     /// A table source held against the live schema.
     pub(super) async fn table(&self, name: &str) -> Result<Result<Table, SourceError>, DatabaseError> {
-        let Some(source) = self.configured(name) else { return Ok(Err(SourceError::Unknown { name: name.to_owned() })) };
+        let Some(source) = self.configured(name) else {
+            return Ok(Err(SourceError::Unknown { name: name.to_owned() }));
+        };
         let database = self.database_at(&source.binding);
         Ok(match Schema::read(&*database, &source).await? {
             Ok(schema) => Ok(Table { source, schema }),
@@ -139,7 +141,10 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn source_names(&self) -> Result<Vec<String>, DatabaseError> {
-        let mut names: Vec<_> = std::iter::once(EMBEDDED).chain(self.sources.iter().map(|source| source.name.as_str())).map(str::to_owned).collect();
+        let mut names: Vec<_> = std::iter::once(EMBEDDED)
+            .chain(self.sources.iter().map(|source| source.name.as_str()))
+            .map(str::to_owned)
+            .collect();
         if !self.is_configured(BUILT_IN) && self.table(BUILT_IN).await?.is_ok() {
             names.push(BUILT_IN.to_owned());
         }

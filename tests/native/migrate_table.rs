@@ -12,9 +12,9 @@ use crate::image_fixtures;
 use crate::runtime::block_on;
 use crate::sqlite::Sqlite;
 
-/// The table that the built-in source is for.
+/// The table that the built-in source is for. Its collation is a trap: it takes `QUJD` and `qujd` for equal.
 pub const IMAGES: &str = "CREATE TABLE images (id text PRIMARY KEY NOT NULL, session_id text, participant_id text, \
-    table_id text, persona_id text, persona_title text, image_url text, image_data text, image_mime_type text, prompt text, \
+    table_id text, persona_id text, persona_title text, image_url text COLLATE NOCASE, image_data text COLLATE NOCASE, image_mime_type text, prompt text, \
     provider text, status text, r2_key text, migration_status text, migrated_at text, created_at text, updated_at text)";
 
 pub fn execute(database: &Sqlite, sql: &str, params: Vec<Value>) {

@@ -48,8 +48,12 @@ fn a_problem_names_the_entry_and_the_rule() {
         ("filter", json!({"a": 1.5}), "each value of filter"),
         ("filter", json!({"": 1}), "each column of filter"),
     ] {
-        let found = problem(&json!([source(&[("name", json!("first"))]), source(&[(field, value.clone())])]).to_string());
-        assert!(found.as_ref().is_some_and(|found| found.starts_with(&format!("entry 2: {rule}"))), "{field} {value}: {found:?}");
+        let found =
+            problem(&json!([source(&[("name", json!("first"))]), source(&[(field, value.clone())])]).to_string());
+        assert!(
+            found.as_ref().is_some_and(|found| found.starts_with(&format!("entry 2: {rule}"))),
+            "{field} {value}: {found:?}"
+        );
     }
     assert_eq!(problem("{}").as_deref(), Some("must be a JSON array of objects"));
     assert_eq!(problem("[").as_deref(), Some("must be a JSON array of objects"));
@@ -59,8 +63,13 @@ fn a_problem_names_the_entry_and_the_rule() {
     let many: Vec<_> = (0..17).map(|number| source(&[("name", json!(format!("s{number}")))])).collect();
     assert_eq!(problem(&json!(many).to_string()).as_deref(), Some("must have at most 16 entries"));
     let whole = json!([source(&[
-        ("type", json!("type")), ("key", json!("key")), ("status", json!("status")), ("migratedAt", json!("at")),
-        ("metadata", json!(["persona_id"])), ("filter", json!({"a": "x", "b": -1, "c": null})), ("binding", json!("APP_DB")),
+        ("type", json!("type")),
+        ("key", json!("key")),
+        ("status", json!("status")),
+        ("migratedAt", json!("at")),
+        ("metadata", json!(["persona_id"])),
+        ("filter", json!({"a": "x", "b": -1, "c": null})),
+        ("binding", json!("APP_DB")),
     ])]);
     assert_eq!(problem(&whole.to_string()), None);
 }
@@ -70,10 +79,20 @@ fn the_live_schema_is_checked_before_anything_runs() {
     let good = "CREATE TABLE avatars (id TEXT PRIMARY KEY, data TEXT, url TEXT)";
     for (schema, changes, field, rule) in [
         ("CREATE TABLE other (x)", vec![], "table", "must be a table of the database"),
-        ("CREATE VIEW avatars AS SELECT 1 AS id, 2 AS data, 3 AS url", vec![], "table", "must be a table of the database"),
+        (
+            "CREATE VIEW avatars AS SELECT 1 AS id, 2 AS data, 3 AS url",
+            vec![],
+            "table",
+            "must be a table of the database",
+        ),
         ("CREATE TABLE avatars (id TEXT, data TEXT, url TEXT)", vec![], "id", "primary key"),
         ("CREATE TABLE avatars (id TEXT UNIQUE, data TEXT, url TEXT)", vec![], "id", "primary key"),
-        ("CREATE TABLE avatars (id TEXT NOT NULL, n, data TEXT, url TEXT, UNIQUE (id, n))", vec![], "id", "primary key"),
+        (
+            "CREATE TABLE avatars (id TEXT NOT NULL, n, data TEXT, url TEXT, UNIQUE (id, n))",
+            vec![],
+            "id",
+            "primary key",
+        ),
         ("CREATE TABLE avatars (id TEXT, n, data TEXT, url TEXT, PRIMARY KEY (id, n))", vec![], "id", "primary key"),
         ("CREATE TABLE avatars (id REAL PRIMARY KEY, data TEXT, url TEXT)", vec![], "id", "TEXT or INTEGER"),
         ("CREATE TABLE avatars (id TEXT PRIMARY KEY, url TEXT)", vec![], "data", "must be a column"),

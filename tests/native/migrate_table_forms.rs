@@ -5,9 +5,7 @@ use stillstore::sql::Value;
 
 use crate::api::world::{PNG, World};
 use crate::image_fixtures::{FIXTURES, bytes};
-use crate::migrate_table::{
-    act, base64, clean, execute, fetch, hex, insert, large_jpeg, lines, objects, query, world,
-};
+use crate::migrate_table::{act, base64, clean, execute, fetch, hex, insert, large_jpeg, lines, objects, query, world};
 
 const ROWS: &str = "SELECT *, typeof(image_data) AS data_type FROM images ORDER BY id";
 
@@ -15,7 +13,8 @@ const ROWS: &str = "SELECT *, typeof(image_data) AS data_type FROM images ORDER 
 fn fill(world: &World) -> Vec<(String, Vec<u8>)> {
     let png = bytes("rgb.png");
     let encoded = base64(&png);
-    let in_lines = encoded.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned()).collect::<Vec<_>>();
+    let in_lines =
+        encoded.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned()).collect::<Vec<_>>();
     let large = large_jpeg(1_600_000);
     let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>"#;
     let percent = format!("data:image/svg+xml,{}", svg.replace('<', "%3C").replace('>', "%3E"));
@@ -74,7 +73,8 @@ fn every_form_moves_and_comes_back_before_and_after_cleanup() {
     assert_eq!(moved["result"]["migrated"], total, "{moved}");
     assert_eq!(moved["result"]["total"], total);
     assert_served(&world, &rows);
-    let data = "SELECT id, hex(image_data) AS data, prompt, status, migration_status, migrated_at FROM images ORDER BY id";
+    let data =
+        "SELECT id, hex(image_data) AS data, prompt, status, migration_status, migrated_at FROM images ORDER BY id";
     let while_moved = query(&world.sqlite, data);
     assert!(while_moved.iter().all(|row| row["migration_status"] == "completed" && row["data"] != ""));
     assert_eq!(while_moved[0]["migrated_at"], "2027-01-15T08:00:00.000Z");
@@ -89,7 +89,8 @@ fn every_form_moves_and_comes_back_before_and_after_cleanup() {
 
     act(&world, &json!({"action": "migrate", "source": "images"}));
     let saved_before = world.bucket.inner.contents().len();
-    let bytes: u64 = query(&world.sqlite, "SELECT sum(octet_length(image_data)) AS n FROM images")[0]["n"].as_u64().unwrap();
+    let bytes: u64 =
+        query(&world.sqlite, "SELECT sum(octet_length(image_data)) AS n FROM images")[0]["n"].as_u64().unwrap();
     world.runtime.advance(31 * 24 * 60 * 60 * 1000);
     act(&world, &json!({"action": "cleanup", "source": "images", "dryRun": true}));
     let originals = |world: &World| {
@@ -97,7 +98,11 @@ fn every_form_moves_and_comes_back_before_and_after_cleanup() {
     };
     assert_eq!(originals(&world), 0, "a dry run saves nothing");
     let cleaned = clean(&world, "images");
-    assert_eq!((&cleaned["result"]["cleaned"], &cleaned["result"]["freedBytes"]), (&json!(total), &json!(bytes)), "{cleaned}");
+    assert_eq!(
+        (&cleaned["result"]["cleaned"], &cleaned["result"]["freedBytes"]),
+        (&json!(total), &json!(bytes)),
+        "{cleaned}"
+    );
     assert!(world.bucket.inner.contents().len() > saved_before);
     assert_eq!(originals(&world), 2, "the blank and the percent-encoded one cannot be had from the image");
     assert_eq!(query(&world.sqlite, "SELECT count(*) AS n FROM images WHERE image_data IS NOT NULL")[0]["n"], 0);
@@ -121,7 +126,10 @@ fn named_rows_move_and_come_back() {
         insert(&world.sqlite, id, &base64(&bytes("rgb.png")));
     }
     let moved = act(&world, &json!({"action": "migrate", "source": "images", "imageIds": ["b", "nobody", "c"]}));
-    assert_eq!((&moved["result"]["migrated"], &moved["result"]["errors"][0]["reason"]), (&json!(2), &json!("not-found")));
+    assert_eq!(
+        (&moved["result"]["migrated"], &moved["result"]["errors"][0]["reason"]),
+        (&json!(2), &json!("not-found"))
+    );
     let named = "SELECT id FROM images WHERE image_url IS NOT NULL";
     assert_eq!(query(&world.sqlite, named), [json!({"id": "b"}), json!({"id": "c"})]);
     clean(&world, "images");
@@ -131,6 +139,20 @@ fn named_rows_move_and_come_back() {
     assert_eq!(query(&world.sqlite, named), [json!({"id": "c"})]);
     let url = &query(&world.sqlite, "SELECT image_url FROM images WHERE id = 'c'")[0]["image_url"];
     assert_eq!(fetch(&world, url), bytes("rgb.png"));
+    assert_answers_parts(&world, url.as_str().unwrap(), &bytes("rgb.png"));
+    act(&world, &json!({"action": "rollback", "source": "images"}));
+    let path = url.as_str().unwrap().replace("https://images.example", "");
+    assert_eq!(world.send("GET", &path, &[], None).code(), "image-not-found", "the row names its original again");
+}
+
+fn assert_answers_parts(world: &World, url: &str, bytes: &[u8]) {
+    let path = url.replace("https://images.example", "");
+    let head = world.send("HEAD", &path, &[], None);
+    assert_eq!((head.status, head.header("content-length")), (200, Some(bytes.len().to_string().as_str())));
+    let part = world.send("GET", &path, &[("range", "bytes=1-3")], None);
+    assert_eq!((part.status, part.body.as_slice()), (206, b"PNG".as_slice()));
+    let tag = head.header("etag").expect("a tag");
+    assert_eq!(world.send("GET", &path, &[("if-none-match", tag)], None).status, 304);
 }
 
 #[test]
@@ -148,10 +170,11 @@ fn broken_rows_are_failed_items_with_a_reason_each_and_stay() {
         insert(&world.sqlite, id, &data);
     }
     execute(&world.sqlite, "CREATE TABLE loose (id TEXT PRIMARY KEY, url TEXT, data)", Vec::new());
-    execute(&world.sqlite, "INSERT INTO images (id, image_data, image_url) VALUES ('6-long', ?1, ?2)", vec![
-        base64(&png).into(),
-        "x".repeat(70_000).into(),
-    ]);
+    execute(
+        &world.sqlite,
+        "INSERT INTO images (id, image_data, image_url) VALUES ('6-long', ?1, ?2)",
+        vec![base64(&png).into(), "x".repeat(70_000).into()],
+    );
     let before = query(&world.sqlite, "SELECT * FROM images WHERE id <> '7-good' ORDER BY id");
     for dry_run in [true, false] {
         let run = act(&world, &json!({"action": "migrate", "source": "images", "dryRun": dry_run}));

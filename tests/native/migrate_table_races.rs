@@ -44,7 +44,9 @@ struct Shop {
 fn shop() -> Shop {
     let sqlite = Rc::new(Sqlite::migrated());
     execute(&sqlite, IMAGES, Vec::new());
-    for (id, name) in [("a", "rgb.png"), ("b", "gray16.png"), ("c", "interlaced.png"), ("d", "rgb.png"), ("e", "still.gif")] {
+    for (id, name) in
+        [("a", "rgb.png"), ("b", "gray16.png"), ("c", "interlaced.png"), ("d", "rgb.png"), ("e", "still.gif")]
+    {
         insert(&sqlite, id, &base64(&bytes(name)));
     }
     let meddled = Rc::new(Meddled { inner: Rc::clone(&sqlite), plan: RefCell::default() });
@@ -65,7 +67,10 @@ impl Shop {
 
     /// Each object is named by a row, and each row's URL gives its object.
     fn assert_consistent(&self) {
-        let rows = query(&self.sqlite, "SELECT image_url, r2_key FROM images WHERE migration_status = 'completed' ORDER BY r2_key");
+        let rows = query(
+            &self.sqlite,
+            "SELECT image_url, r2_key FROM images WHERE migration_status = 'completed' ORDER BY r2_key",
+        );
         let named: Vec<_> = rows.iter().map(|row| row["r2_key"].as_str().unwrap().to_owned()).collect();
         let stored: Vec<_> = objects(&self.world).into_iter().map(|(key, _)| key).collect();
         assert_eq!(stored, named);
@@ -83,6 +88,7 @@ fn a_row_that_is_written_to_between_reading_and_switching_is_skipped() {
         "UPDATE images SET image_data = CAST(image_data AS BLOB) WHERE id = 'c'",
         "UPDATE images SET image_data = NULL WHERE id = 'c'",
         "UPDATE images SET image_url = 'https://elsewhere.example/c.png' WHERE id = 'c'",
+        "UPDATE images SET image_url = 'x' WHERE id = 'c'",
         "UPDATE images SET r2_key = '' WHERE id = 'c'",
         "UPDATE images SET migration_status = 'failed' WHERE id = 'c'",
         "DELETE FROM images WHERE id = 'c'",
@@ -90,9 +96,18 @@ fn a_row_that_is_written_to_between_reading_and_switching_is_skipped() {
         let shop = shop();
         shop.meddle(SWITCH, write);
         let run = act(&shop.world, &json!({"action": "migrate"}));
-        assert_eq!((&run["source"], &run["result"]["migrated"], &run["result"]["skipped"]), (&json!("shop"), &json!(4), &json!(1)), "{write}");
-        let skipped: Vec<_> = lines(&shop.world, &run).into_iter().filter(|line| line["verdict"] == "skipped").collect();
-        assert_eq!((skipped.len(), &skipped[0]["id"], &skipped[0]["reason"]), (1, &json!("c"), &json!("changed-meanwhile")), "{write}");
+        assert_eq!(
+            (&run["source"], &run["result"]["migrated"], &run["result"]["skipped"]),
+            (&json!("shop"), &json!(4), &json!(1)),
+            "{write}"
+        );
+        let skipped: Vec<_> =
+            lines(&shop.world, &run).into_iter().filter(|line| line["verdict"] == "skipped").collect();
+        assert_eq!(
+            (skipped.len(), &skipped[0]["id"], &skipped[0]["reason"]),
+            (1, &json!("c"), &json!("changed-meanwhile")),
+            "{write}"
+        );
         assert_ne!(shop.row("c").map(|row| row["migration_status"].clone()), Some(json!("completed")), "{write}");
         shop.assert_consistent();
     }
@@ -106,13 +121,19 @@ fn a_write_to_another_column_is_no_reason_to_skip() {
     assert_eq!(shop.row("c").unwrap()["prompt"], "a dog");
     act(&shop.world, &json!({"action": "rollback"}));
     let row = shop.row("c").unwrap();
-    assert_eq!((&row["prompt"], &row["image_url"], &row["migration_status"]), (&json!("a dog"), &json!(null), &json!(null)));
+    assert_eq!(
+        (&row["prompt"], &row["image_url"], &row["migration_status"]),
+        (&json!("a dog"), &json!(null), &json!(null))
+    );
     shop.assert_consistent_after_rollback();
 }
 
 impl Shop {
     fn assert_consistent_after_rollback(&self) {
-        assert_eq!(query(&self.sqlite, "SELECT id FROM images WHERE image_url IS NOT NULL"), Vec::<serde_json::Value>::new());
+        assert_eq!(
+            query(&self.sqlite, "SELECT id FROM images WHERE image_url IS NOT NULL"),
+            Vec::<serde_json::Value>::new()
+        );
         for (_, bytes) in objects(&self.world) {
             let count = format!("SELECT count(*) AS n FROM images WHERE image_data = '{}'", base64(&bytes));
             assert!(query(&self.sqlite, &count)[0]["n"].as_u64() > Some(0));
@@ -135,7 +156,8 @@ fn an_original_that_changed_since_its_move_is_neither_dropped_nor_undone() {
             .filter(|line| line.get("reason").is_some())
             .map(|line| (line["id"].clone(), line["verdict"].clone(), line["reason"].clone()))
             .collect();
-        let expected = [("b", "failed", "source-changed"), ("c", "skipped", "url-changed"), ("d", "skipped", "deleted")];
+        let expected =
+            [("b", "failed", "source-changed"), ("c", "skipped", "url-changed"), ("d", "skipped", "deleted")];
         assert_eq!(said, expected.map(|(id, verdict, reason)| (json!(id), json!(verdict), json!(reason))));
         assert_eq!((shop.row("b"), shop.row("c")), before);
     }
@@ -154,7 +176,11 @@ fn writes_during_cleanup_and_rollback_win() {
         act(&shop.world, &json!({"action": "migrate"}));
         shop.meddle("SET stage", write);
         let cleaned = clean(&shop.world, "shop");
-        assert_eq!((&cleaned["result"]["cleaned"], &cleaned["result"]["skipped"]), (&json!(4), &json!(1)), "{write}: {cleaned}");
+        assert_eq!(
+            (&cleaned["result"]["cleaned"], &cleaned["result"]["skipped"]),
+            (&json!(4), &json!(1)),
+            "{write}: {cleaned}"
+        );
         let row = shop.row("c");
         assert!(row.is_none_or(|row| !row["image_data"].is_null()), "{write}");
         assert_eq!(objects(&shop.world).len(), 5);
@@ -165,7 +191,11 @@ fn writes_during_cleanup_and_rollback_win() {
         clean(&shop.world, "shop");
         shop.meddle("DELETE FROM stillstore_moves", write);
         let back = act(&shop.world, &json!({"action": "rollback", "deleteFromR2": true}));
-        assert_eq!((&back["result"]["rolledBack"], &back["result"]["skipped"]), (&json!(4), &json!(1)), "{write}: {back}");
+        assert_eq!(
+            (&back["result"]["rolledBack"], &back["result"]["skipped"]),
+            (&json!(4), &json!(1)),
+            "{write}: {back}"
+        );
         assert_eq!(objects(&shop.world).len(), 1, "its copy stays");
     }
 }

@@ -7,7 +7,9 @@ use stillstore::sql::Database;
 
 use crate::api::world::World;
 use crate::image_fixtures::bytes;
-use crate::migrate_table::{IMAGES, act, base64, clean, execute, fetch, insert, lines, objects, query, world, world_with};
+use crate::migrate_table::{
+    IMAGES, act, base64, clean, execute, fetch, insert, large_jpeg, lines, objects, query, world, world_with,
+};
 use crate::sqlite::Sqlite;
 
 const TABLE: &str = "CREATE TABLE \"my \"\"odd\"\" table\" (\"the id\" INTEGER PRIMARY KEY, \"it's\" BLOB, \"select\" TEXT, \
@@ -22,11 +24,17 @@ fn odd_world() -> World {
     let world = world_with(&json!([odd_source()]), Vec::new());
     execute(&world.sqlite, TABLE, Vec::new());
     let png = base64(&bytes("rgb.png"));
-    for (id, kind, note) in [(-5, "photo", None), (9, "photo", None), (10, "photo", None), (11, "icon", None), (12, "photo", Some("x"))] {
+    for (id, kind, note) in
+        [(-5, "photo", None), (9, "photo", None), (10, "photo", None), (11, "icon", None), (12, "photo", Some("x"))]
+    {
         let sql = "INSERT INTO \"my \"\"odd\"\" table\" VALUES (?1, ?2, NULL, NULL, ?3, 7, ?4)";
         execute(&world.sqlite, sql, vec![id.into(), png.as_str().into(), kind.into(), note.into()]);
     }
-    execute(&world.sqlite, "INSERT INTO \"my \"\"odd\"\" table\" VALUES (9007199254740993, 'x', NULL, NULL, 'photo', 1, NULL)", Vec::new());
+    execute(
+        &world.sqlite,
+        "INSERT INTO \"my \"\"odd\"\" table\" VALUES (9007199254740993, 'x', NULL, NULL, 'photo', 1, NULL)",
+        Vec::new(),
+    );
     world
 }
 
@@ -67,7 +75,11 @@ fn two_sources_in_two_databases_keep_apart() {
     execute(&world.sqlite, IMAGES, Vec::new());
     insert(&world.sqlite, "a", &base64(&bytes("rgb.png")));
     insert(&other, "a", &base64(&bytes("rgb.png")));
-    assert_eq!(act(&world, &json!({"action": "migrate", "dryRun": true}))["source"], "embedded", "two tables: neither is the default");
+    assert_eq!(
+        act(&world, &json!({"action": "migrate", "dryRun": true}))["source"],
+        "embedded",
+        "two tables: neither is the default"
+    );
 
     let own = act(&world, &json!({"action": "migrate", "source": "images"}));
     world.runtime.advance(1);
@@ -129,8 +141,16 @@ fn a_move_under_another_base_keeps_the_first_original() {
     insert(&world.sqlite, "a", &base64(&bytes("rgb.png")));
     let before = query(&world.sqlite, "SELECT * FROM images");
     act(&world, &json!({"action": "migrate"}));
-    execute(&world.sqlite, "UPDATE stillstore_moves SET original = replace(original, 'images.example', 'old.example')", Vec::new());
-    execute(&world.sqlite, "UPDATE images SET image_url = replace(image_url, 'images.example', 'old.example')", Vec::new());
+    execute(
+        &world.sqlite,
+        "UPDATE stillstore_moves SET original = replace(original, 'images.example', 'old.example')",
+        Vec::new(),
+    );
+    execute(
+        &world.sqlite,
+        "UPDATE images SET image_url = replace(image_url, 'images.example', 'old.example')",
+        Vec::new(),
+    );
     let again = act(&world, &json!({"action": "migrate", "source": "images"}));
     assert_eq!(again["result"]["migrated"], 1, "{again}");
     assert_eq!(objects(&world).len(), 1);
@@ -153,8 +173,24 @@ fn a_slice_is_three_calls_and_a_search_by_key() {
     // Two calls a slice, the first of 10, and the run's beginning and end.
     assert!(calls <= 12 * 3 + 8, "{calls}");
     let subjects: Vec<_> = world.database.plan.calls().into_iter().map(|call| call.subject).collect();
-    let select = subjects.iter().flat_map(|sql| sql.lines()).find(|sql| sql.contains("AS before") && sql.contains("LIMIT"));
+    let select =
+        subjects.iter().flat_map(|sql| sql.lines()).find(|sql| sql.contains("AS before") && sql.contains("LIMIT"));
     let plan = world.sqlite.plan(select.expect("a SELECT"));
     assert!(plan.contains("SEARCH images USING INDEX sqlite_autoindex_images_1 (id>?)"), "{plan}");
     assert!(plan.contains("SEARCH stillstore_moves USING PRIMARY KEY") && !plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+#[test]
+fn a_slice_holds_no_more_bytes_than_it_may() {
+    let world = world();
+    let text = base64(&large_jpeg(4_000_000));
+    for number in 0..6 {
+        insert(&world.sqlite, &number.to_string(), &text);
+    }
+    let run = act(&world, &json!({"action": "migrate", "source": "images", "batchSize": 100}));
+    assert_eq!(run["result"]["migrated"], 6, "{run}");
+    let calls = world.database.plan.calls();
+    let loads = calls.iter().map(|call| call.subject.matches("SELECT \"images\".\"image_data\" AS data").count());
+    let loads: Vec<_> = loads.filter(|count| *count > 0).collect();
+    assert_eq!(loads, [3], "three fit into 16 MiB, and the next slice takes them with their rows");
 }

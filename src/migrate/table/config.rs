@@ -20,9 +20,8 @@ const MAX_COLUMNS: usize = 8;
 
 const NAME_RULE: &str = "must be 1 to 32 characters of a-z, 0-9 and -";
 
-const FIELDS: [&str; 12] = [
-    "name", "binding", "table", "id", "data", "type", "url", "key", "status", "migratedAt", "metadata", "filter",
-];
+const FIELDS: [&str; 12] =
+    ["name", "binding", "table", "id", "data", "type", "url", "key", "status", "migratedAt", "metadata", "filter"];
 
 /// A table whose rows hold an image each. Its names are checked by form only; [`super::Schema`] checks them against the database.
 #[derive(Debug, Clone)]
@@ -115,12 +114,19 @@ impl TableSource {
             filter: filter(fields)?,
         };
         if source.table.is_reserved() {
-            return Err("table must be the application's own: it may not start with stillstore_, sqlite_ or _cf_".to_owned());
+            return Err(
+                "table must be the application's own: it may not start with stillstore_, sqlite_ or _cf_".to_owned()
+            );
         }
         let written: Vec<_> = source.named_columns().map(|(_, column)| column).collect();
-        let twice = written.iter().enumerate().find(|(index, column)| written.iter().skip(index + 1).any(|other| other.is(column)));
+        let twice = written
+            .iter()
+            .enumerate()
+            .find(|(index, column)| written.iter().skip(index + 1).any(|other| other.is(column)));
         match twice {
-            Some((_, column)) => Err([column.as_str(), " is named twice; each field needs a column of its own"].concat()),
+            Some((_, column)) => {
+                Err([column.as_str(), " is named twice; each field needs a column of its own"].concat())
+            }
             None => Ok(source),
         }
     }
@@ -209,7 +215,9 @@ fn filter(fields: &Map<String, Json>) -> Result<Vec<(Identifier, Value)>, String
         let value = match value {
             Json::Null => Some(Value::Null),
             Json::String(text) => Some(text.as_str().into()),
-            Json::Number(number) => number.as_i64().filter(|number| number.unsigned_abs() < 1 << 53).map(Value::Integer),
+            Json::Number(number) => {
+                number.as_i64().filter(|number| number.unsigned_abs() < 1 << 53).map(Value::Integer)
+            }
             Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
         };
         let rule = "each value of filter must be a text, a whole number that JavaScript can hold, or null";

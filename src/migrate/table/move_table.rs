@@ -63,7 +63,7 @@ struct Found {
 
 /// A row whose bytes are known.
 enum Prepared {
-    Done(Outcome),
+    Done(Box<Outcome>),
     Ready(Box<Ready>),
 }
 
@@ -82,12 +82,20 @@ struct Ready {
 /// A reason for which an item is left, and its words for people.
 type Refused = (&'static str, String);
 
+/// The stage that an item leaves, and the one that it reaches.
+type Staged = (Option<Stage>, Option<Stage>);
+
 impl MoveTable {
     fn own_urls(&self, run: &Run) -> String {
         run.parameters.public_base.prefix(&table_key::prefix(&self.table.source.name))
     }
 
-    fn candidates(&self, run: &Run, answers: &[QueryResult], bounds: Bounds) -> Result<Candidates<Found>, DatabaseError> {
+    fn candidates(
+        &self,
+        run: &Run,
+        answers: &[QueryResult],
+        bounds: Bounds,
+    ) -> Result<Candidates<Found>, DatabaseError> {
         let listed = listed_candidates(run, answers, |answer| Ok(read(answer)?.pop()))?;
         let mut candidates = if let Some(listed) = listed {
             listed
@@ -95,7 +103,11 @@ impl MoveTable {
             let found = answers.first().map(read).transpose()?.unwrap_or_default();
             let is_last = found.len() < usize::from(bounds.limit);
             let items = found.into_iter().map(|found| {
-                Ok(Candidate { id: item_id(&found.row.item)?, cursor: json!({ "after": found.row.item }), found: Some(found) })
+                Ok(Candidate {
+                    id: item_id(&found.row.item)?,
+                    cursor: json!({ "after": found.row.item }),
+                    found: Some(found),
+                })
             });
             Candidates { items: items.collect::<Result<_, DatabaseError>>()?, is_last, largest_bytes: 0 }
         };
@@ -140,7 +152,9 @@ impl MoveTable {
     }
 
     async fn prepare(&self, id: &ItemId, found: Option<Found>, hand: &Hand<'_>) -> Prepared {
-        let done = |(reason, detail): Refused| Prepared::Done(Outcome::only(Line::failed(id.clone(), reason, &detail)));
+        let done = |(reason, detail): Refused| {
+            Prepared::Done(Box::new(Outcome::only(Line::failed(id.clone(), reason, &detail))))
+        };
         let Some(Found { row, datum }) = found else {
             return done(("not-found", "the table has no such row".to_owned()));
         };
@@ -149,7 +163,8 @@ impl MoveTable {
         };
         let earlier = row.earlier.as_deref().and_then(|earlier| serde_json::from_str::<Earlier>(earlier).ok());
         if row.data_type == "null" && earlier.is_some_and(|earlier| earlier.stage != Stage::Restored) {
-            return Prepared::Done(Outcome::only(Line::skipped(id.clone(), "already-moved", "the row's image is in R2")));
+            let line = Line::skipped(id.clone(), "already-moved", "the row's image is in R2");
+            return Prepared::Done(Box::new(Outcome::only(line)));
         }
         let read = match self.inspect(&row, datum, hand).await {
             Ok(read) => read,
@@ -219,7 +234,7 @@ impl MoveTable {
         id: &ItemId,
         ready: &Ready,
         now: Timestamp,
-    ) -> Result<(Vec<Statement>, (Option<Stage>, Option<Stage>)), DatabaseError> {
+    ) -> Result<(Vec<Statement>, Staged), DatabaseError> {
         let url = run.parameters.public_base.url(&ready.key, ready.image_id);
         let earlier = ready.row.earlier.as_deref().map(from_json::<Earlier>).transpose()?;
         let mut before = from_json(&ready.before)?;
@@ -314,7 +329,7 @@ impl Work for MoveTable {
         let candidates = Candidates { items: prepared, is_last, largest_bytes };
         let handled = candidates.handle(hand, async |id, found| match found {
             Some(Prepared::Ready(ready)) => self.handle(run, id, *ready, hand).await,
-            Some(Prepared::Done(outcome)) => Ok(outcome),
+            Some(Prepared::Done(outcome)) => Ok(*outcome),
             None => Ok(Outcome::only(Line::failed(id, "not-found", "the table has no such row"))),
         });
         let mut slice = handled.await?;
@@ -366,7 +381,9 @@ const fn max_bytes(is_blob: bool) -> u64 {
 
 fn of_rejection(rejection: Rejection) -> Refused {
     match rejection {
-        Rejection::NotAnImage => ("not-an-image", "the bytes start like no image format that Stillstore knows".to_owned()),
+        Rejection::NotAnImage => {
+            ("not-an-image", "the bytes start like no image format that Stillstore knows".to_owned())
+        }
         Rejection::Truncated => ("truncated", "the image's own structure says that bytes are missing".to_owned()),
         Rejection::Malformed => ("malformed", "the bytes start like an image and contradict its format".to_owned()),
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::image::{ObjectKey, Sha256Digest};
+use crate::migrate::ledger::{from_json, to_json};
 use crate::migrate::value::Form;
-use crate::sql::{DatabaseError, DatabaseErrorKind};
+use crate::sql::DatabaseError;
 
 /// A row as it was before its move, and what the move wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,15 +32,12 @@ pub(super) struct Saved {
 }
 
 impl Original {
+    // By way of text, for which the code is there already.
     pub fn to_json(&self) -> Result<serde_json::Value, DatabaseError> {
-        serde_json::to_value(self).map_err(|error| corrupt(&error))
+        from_json(&to_json(self)?)
     }
 
     pub fn from_json(json: &serde_json::Value) -> Result<Self, DatabaseError> {
-        Self::deserialize(json).map_err(|error| corrupt(&error))
+        from_json(&json.to_string())
     }
-}
-
-fn corrupt(error: &serde_json::Error) -> DatabaseError {
-    DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string())
 }

@@ -108,8 +108,9 @@ impl TableOriginals {
             return Ok(Datum::Bytes { bytes, is_blob: original.form.is_blob() });
         }
         let bytes = copies.fetch(entry).await?;
-        Datum::rebuild(&original.form, &bytes)
-            .ok_or_else(|| Refusal::failed("original-missing", "the value cannot be had from the image and was not saved"))
+        Datum::rebuild(&original.form, &bytes).ok_or_else(|| {
+            Refusal::failed("original-missing", "the value cannot be had from the image and was not saved")
+        })
     }
 
     /// Writes the value back, reads it back, and compares the image in it with the copy's digest.
@@ -190,7 +191,12 @@ impl Originals for TableOriginals {
         }))
     }
 
-    async fn check(&self, entry: &Entry, row: &QueryResult, copies: &Copies) -> Result<Result<(), Refusal>, Interruption> {
+    async fn check(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+    ) -> Result<Result<(), Refusal>, Interruption> {
         let Row { original, datum, .. } = match self.row(entry, row).await? {
             Ok(row) => row,
             Err(refusal) => return Ok(Err(refusal)),
@@ -209,7 +215,10 @@ impl Originals for TableOriginals {
         _now: Timestamp,
     ) -> Result<Result<Change, Refusal>, Interruption> {
         if self.table.schema.data_is_required {
-            return Ok(Err(Refusal::failed("column-not-null", "the data column is NOT NULL, so that it cannot be emptied")));
+            return Ok(Err(Refusal::failed(
+                "column-not-null",
+                "the data column is NOT NULL, so that it cannot be emptied",
+            )));
         }
         let mut row = match self.row(entry, row).await? {
             Ok(row) => row,

@@ -79,7 +79,13 @@ impl Table {
     }
 
     /// The rows to move behind the item `after`, in the order of their ids.
-    pub(super) fn select_after(&self, after: Option<&str>, limit: u16, inline_max_bytes: u64, own_urls: &str) -> Statement {
+    pub(super) fn select_after(
+        &self,
+        after: Option<&str>,
+        limit: u16,
+        inline_max_bytes: u64,
+        own_urls: &str,
+    ) -> Statement {
         let mut sql = self.select(inline_max_bytes);
         self.push_candidates(&mut sql, own_urls);
         let first = if self.schema.integer_ids { Value::Integer(-ITEM_ID_MAX_INTEGER - 1) } else { "".into() };
@@ -137,8 +143,15 @@ impl Table {
     fn metadata(&self, column: &Identifier) -> String {
         let column = self.column(column);
         [
-            "CASE WHEN typeof(", &column, ") IN ('text', 'integer') AND octet_length(", &column, ") <= ", MAX_METADATA_BYTES,
-            " THEN CAST(", &column, " AS TEXT) END",
+            "CASE WHEN typeof(",
+            &column,
+            ") IN ('text', 'integer') AND octet_length(",
+            &column,
+            ") <= ",
+            MAX_METADATA_BYTES,
+            " THEN CAST(",
+            &column,
+            " AS TEXT) END",
         ]
         .concat()
     }
@@ -179,7 +192,11 @@ impl Table {
                 }
             };
             sql.push(" AS data FROM ").push(&self.table()).push(" WHERE ").push(&self.id()).push(" = ");
-            sql.bind_value(self.id_value(item)).push(" AND octet_length(").push(&data).push(") = ").bind(whole(data_bytes));
+            sql.bind_value(self.id_value(item))
+                .push(" AND octet_length(")
+                .push(&data)
+                .push(") = ")
+                .bind(whole(data_bytes));
             sql.push(" AND typeof(").push(&data).push(") IN ('text', 'blob')");
             sql.into_statement().with_text_column("data")
         };
@@ -191,7 +208,15 @@ impl Table {
     }
 
     /// Makes the row name the copy, if its data and the columns about to be written are as they were read.
-    pub(super) fn switch(&self, item: &str, datum: &Datum, before: &str, url: &str, key: &str, now: Value) -> Statement {
+    pub(super) fn switch(
+        &self,
+        item: &str,
+        datum: &Datum,
+        before: &str,
+        url: &str,
+        key: &str,
+        now: Value,
+    ) -> Statement {
         let mut sql = Sql::default();
         sql.push("UPDATE ").push(&self.table()).push(" SET ").push(&self.source.url.quoted()).push(" = ").bind(url);
         let others = [
@@ -213,9 +238,18 @@ impl Table {
     /// A moved row, for rollback and cleanup: its data, and whether its url is still ours.
     pub(super) fn load_moved(&self, item: &str, url: &str, inline_max_bytes: u64) -> Statement {
         let mut sql = Sql::default();
-        sql.push("SELECT ").push(&self.column(&self.source.url)).push(" IS ").bind(url).push(" COLLATE BINARY AS is_ours, ");
+        sql.push("SELECT ")
+            .push(&self.column(&self.source.url))
+            .push(" IS ")
+            .bind(url)
+            .push(" COLLATE BINARY AS is_ours, ");
         push_data(&mut sql, &self.data(), inline_max_bytes);
-        sql.push(" FROM ").push(&self.table()).push(" WHERE ").push(&self.id()).push(" = ").bind_value(self.id_value(item));
+        sql.push(" FROM ")
+            .push(&self.table())
+            .push(" WHERE ")
+            .push(&self.id())
+            .push(" = ")
+            .bind_value(self.id_value(item));
         sql.into_statement().with_text_column("data")
     }
 
@@ -284,8 +318,17 @@ fn push_data(sql: &mut Sql, data: &str, inline_max_bytes: u64) {
 /// A value as a text that begins with its type, by which it can be told from every other.
 fn tagged(column: &str) -> String {
     [
-        "CASE typeof(", column, ") WHEN 'text' THEN 't' || ", column, " WHEN 'integer' THEN 'i' || ", column,
-        " WHEN 'real' THEN 'r' || printf('%!.17g', ", column, ") WHEN 'blob' THEN 'b' || hex(", column, ") END",
+        "CASE typeof(",
+        column,
+        ") WHEN 'text' THEN 't' || ",
+        column,
+        " WHEN 'integer' THEN 'i' || ",
+        column,
+        " WHEN 'real' THEN 'r' || printf('%!.17g', ",
+        column,
+        ") WHEN 'blob' THEN 'b' || hex(",
+        column,
+        ") END",
     ]
     .concat()
 }
