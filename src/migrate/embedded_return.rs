@@ -21,7 +21,9 @@ use crate::image::Sha256Digest;
 use crate::library::object_metadata;
 use crate::runtime::Runtime;
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
-use crate::store::{CHUNK_BYTES, CHUNKS_PER_CALL, EmbeddedStore, ImageStore, PutObject, StorageKind, StoreErrorKind, adopt_statement};
+use crate::store::{
+    CHUNK_BYTES, CHUNKS_PER_CALL, EmbeddedStore, ImageStore, PutObject, StorageKind, StoreErrorKind, adopt_statement,
+};
 
 const PRESENT: &str = "SELECT image.status, image.storage, image.version, image.sha256 AS image_sha256, \
     image.embedded_write_id, blob.write_id, blob.size_bytes, blob.sha256 AS blob_sha256, moved.stage, \
@@ -95,7 +97,11 @@ impl Wanted {
         let record = records(&QueryResult { rows_json, ..QueryResult::default() }).ok()?.pop()?;
         let content = record.content.as_ref()?;
         let is_same = content.size_bytes == size_bytes && content.sha256 == sha256;
-        (is_same && record.description.id.to_string() == item.id.as_text()).then_some(Self { record, size_bytes, sha256 })
+        (is_same && record.description.id.to_string() == item.id.as_text()).then_some(Self {
+            record,
+            size_bytes,
+            sha256,
+        })
     }
 
     fn id(&self) -> String {
@@ -137,7 +143,9 @@ impl EmbeddedReturn {
         present: &Present,
         hand: &Hand<'_>,
     ) -> Result<Result<Bytes, Refusal>, Interruption> {
-        let (Some(size_bytes), Some(sha256)) = (present.size_bytes, present.blob_sha256) else { return Ok(Ok(Bytes::Missing)) };
+        let (Some(size_bytes), Some(sha256)) = (present.size_bytes, present.blob_sha256) else {
+            return Ok(Ok(Bytes::Missing));
+        };
         if sha256 != wanted.sha256 {
             return Ok(Err(Refusal::failed("key-taken", "other bytes are stored under the key")));
         }
@@ -190,7 +198,9 @@ impl EmbeddedReturn {
             StoreErrorKind::Body(_) => return Err(Interruption::Bucket { detail: error.code().to_owned() }),
             StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => return Err(unavailable(error.code())),
             StoreErrorKind::KeyTaken => Refusal::failed("key-taken", "other bytes are stored under the key"),
-            StoreErrorKind::ChecksumMismatch => Refusal::failed(DAMAGED, "the bytes do not have the digest of the backup"),
+            StoreErrorKind::ChecksumMismatch => {
+                Refusal::failed(DAMAGED, "the bytes do not have the digest of the backup")
+            }
             StoreErrorKind::TooLarge { limit_bytes } => {
                 Refusal::failed("too-large", format!("the database takes images of up to {limit_bytes} bytes"))
             }
@@ -198,7 +208,8 @@ impl EmbeddedReturn {
     }
 
     async fn check(&self, wanted: &Wanted, data: Body) -> Result<Result<(), Refusal>, Interruption> {
-        let actual = digest(&*self.runtime, data, wanted.size_bytes).await.map_err(|detail| Interruption::Bucket { detail })?;
+        let actual =
+            digest(&*self.runtime, data, wanted.size_bytes).await.map_err(|detail| Interruption::Bucket { detail })?;
         let damaged = || Refusal::failed(DAMAGED, "the bytes do not have the digest of the backup");
         Ok(if actual == wanted.sha256 { Ok(()) } else { Err(damaged()) })
     }
@@ -272,7 +283,8 @@ mod tests {
             include_str!("../../migrations/0001_stillstore_images.sql"),
             include_str!("../../migrations/0003_stillstore_migration.sql")
         );
-        let table = schema.split("CREATE TABLE stillstore_images (").nth(1).and_then(|rest| rest.split(") STRICT;").next());
+        let table =
+            schema.split("CREATE TABLE stillstore_images (").nth(1).and_then(|rest| rest.split(") STRICT;").next());
         let columns: Vec<&str> = table
             .unwrap_or_default()
             .lines()

@@ -66,7 +66,13 @@ impl Restore {
     }
 
     /// The next items that the caller wants, as far as they are in one part.
-    async fn next_group(&self, run: &Run, backup: &BackupRef, from: u64, hand: &Hand<'_>) -> Result<Group, Interruption> {
+    async fn next_group(
+        &self,
+        run: &Run,
+        backup: &BackupRef,
+        from: u64,
+        hand: &Hand<'_>,
+    ) -> Result<Group, Interruption> {
         let wanted = wanted(run);
         let mut group = Group { next: from, ..Group::default() };
         while group.items.is_empty() && !group.is_last && !hand.is_late() {
@@ -109,7 +115,11 @@ impl Restore {
     }
 
     /// Reads the part to its end, to believe in what it holds.
-    async fn open(&self, part: Option<&ObjectKey>, hand: &Hand<'_>) -> Result<Result<SharedReader, Refusal>, StoreError> {
+    async fn open(
+        &self,
+        part: Option<&ObjectKey>,
+        hand: &Hand<'_>,
+    ) -> Result<Result<SharedReader, Refusal>, StoreError> {
         let damaged = |detail: String| Ok(Err(Refusal::failed(DAMAGED, detail)));
         let Some(part) = part else { return damaged("the receipt names no part".to_owned()) };
         hand.count(|operations| operations.r2_class_b += 2);
@@ -124,7 +134,13 @@ impl Restore {
         })
     }
 
-    async fn restore(&self, run: &Run, line: &Line, reader: &SharedReader, hand: &Hand<'_>) -> Result<Outcome, Interruption> {
+    async fn restore(
+        &self,
+        run: &Run,
+        line: &Line,
+        reader: &SharedReader,
+        hand: &Hand<'_>,
+    ) -> Result<Outcome, Interruption> {
         let damaged = |detail: &str| Ok(Outcome::only(Line::failed(line.id().clone(), DAMAGED, detail)));
         match reader.find(line.id()).await {
             Ok(Some((item, _))) if item.source != run.source => damaged("the part is of another source"),
