@@ -21,7 +21,9 @@ use crate::image::Sha256Digest;
 use crate::library::object_metadata;
 use crate::runtime::Runtime;
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
-use crate::store::{CHUNK_BYTES, EmbeddedStore, ImageStore, PutObject, StorageKind, StoreErrorKind, adopt_statement};
+use crate::store::{
+    CHUNK_BYTES, CHUNKS_PER_CALL, EmbeddedStore, ImageStore, PutObject, StorageKind, StoreErrorKind, adopt_statement,
+};
 
 const PRESENT: &str = "SELECT image.status, image.storage, image.version, image.sha256 AS image_sha256, \
     image.embedded_write_id, blob.write_id, blob.size_bytes, blob.sha256 AS blob_sha256, moved.stage, \
@@ -44,6 +46,9 @@ const INSERT: &str = "INSERT INTO stillstore_images (id, status, storage, storag
 const NAME_BYTES: &str = "UPDATE stillstore_images SET version = version + 1, updated_at_ms = ?3, \
     embedded_write_id = (SELECT write_id FROM stillstore_blobs WHERE object_key = ?4 AND stored_at_ms IS NOT NULL) \
     WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'd1'";
+
+/// Statements of a put beside one a chunk: it begins, publishes, discards, renews, and looks at what is there.
+const STATEMENTS_PER_PUT: u64 = 5;
 
 /// Restores items of [`EMBEDDED`].
 pub(super) struct EmbeddedReturn {
@@ -92,7 +97,11 @@ impl Wanted {
         let record = records(&QueryResult { rows_json, ..QueryResult::default() }).ok()?.pop()?;
         let content = record.content.as_ref()?;
         let is_same = content.size_bytes == size_bytes && content.sha256 == sha256;
-        (is_same && record.description.id.to_string() == item.id.as_text()).then_some(Self { record, size_bytes, sha256 })
+        (is_same && record.description.id.to_string() == item.id.as_text()).then_some(Self {
+            record,
+            size_bytes,
+            sha256,
+        })
     }
 
     fn id(&self) -> String {
@@ -128,14 +137,25 @@ impl EmbeddedReturn {
     }
 
     /// Reads what is under the item's key.
-    async fn bytes(&self, wanted: &Wanted, present: &Present) -> Result<Result<Bytes, Refusal>, Interruption> {
-        let (Some(size_bytes), Some(sha256)) = (present.size_bytes, present.blob_sha256) else { return Ok(Ok(Bytes::Missing)) };
+    async fn bytes(
+        &self,
+        wanted: &Wanted,
+        present: &Present,
+        hand: &Hand<'_>,
+    ) -> Result<Result<Bytes, Refusal>, Interruption> {
+        let (Some(size_bytes), Some(sha256)) = (present.size_bytes, present.blob_sha256) else {
+            return Ok(Ok(Bytes::Missing));
+        };
         if sha256 != wanted.sha256 {
             return Ok(Err(Refusal::failed("key-taken", "other bytes are stored under the key")));
         }
         if present.chunks != size_bytes.div_ceil(CHUNK_BYTES as u64) {
             return Ok(Ok(Bytes::Broken));
         }
+        hand.count(|operations| {
+            operations.d1_calls += present.chunks;
+            operations.d1_queries += present.chunks;
+        });
         let object = match self.embedded.get(&wanted.record.description.key, None).await {
             Ok(Some(object)) => object,
             Ok(None) => return Ok(Ok(Bytes::Missing)),
@@ -150,8 +170,19 @@ impl EmbeddedReturn {
     }
 
     /// Puts the bytes, which belong to nobody until the row names them.
-    async fn put(&self, wanted: &Wanted, bytes: Bytes, data: Body) -> Result<Result<(), Refusal>, Interruption> {
+    async fn put(
+        &self,
+        wanted: &Wanted,
+        bytes: Bytes,
+        data: Body,
+        hand: &Hand<'_>,
+    ) -> Result<Result<(), Refusal>, Interruption> {
         let description = &wanted.record.description;
+        let chunks = wanted.size_bytes.div_ceil(CHUNK_BYTES as u64);
+        hand.count(|operations| {
+            operations.d1_calls += chunks.div_ceil(CHUNKS_PER_CALL as u64);
+            operations.d1_queries += chunks + STATEMENTS_PER_PUT;
+        });
         if bytes == Bytes::Broken {
             self.embedded.delete(&description.key).await.map_err(|error| unavailable(error.code()))?;
         }
@@ -167,7 +198,9 @@ impl EmbeddedReturn {
             StoreErrorKind::Body(_) => return Err(Interruption::Bucket { detail: error.code().to_owned() }),
             StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => return Err(unavailable(error.code())),
             StoreErrorKind::KeyTaken => Refusal::failed("key-taken", "other bytes are stored under the key"),
-            StoreErrorKind::ChecksumMismatch => Refusal::failed(DAMAGED, "the bytes do not have the digest of the backup"),
+            StoreErrorKind::ChecksumMismatch => {
+                Refusal::failed(DAMAGED, "the bytes do not have the digest of the backup")
+            }
             StoreErrorKind::TooLarge { limit_bytes } => {
                 Refusal::failed("too-large", format!("the database takes images of up to {limit_bytes} bytes"))
             }
@@ -175,7 +208,8 @@ impl EmbeddedReturn {
     }
 
     async fn check(&self, wanted: &Wanted, data: Body) -> Result<Result<(), Refusal>, Interruption> {
-        let actual = digest(&*self.runtime, data, wanted.size_bytes).await.map_err(|detail| Interruption::Bucket { detail })?;
+        let actual =
+            digest(&*self.runtime, data, wanted.size_bytes).await.map_err(|detail| Interruption::Bucket { detail })?;
         let damaged = || Refusal::failed(DAMAGED, "the bytes do not have the digest of the backup");
         Ok(if actual == wanted.sha256 { Ok(()) } else { Err(damaged()) })
     }
@@ -211,7 +245,7 @@ impl Target for EmbeddedReturn {
         if let Some(refusal) = present.refusal(&wanted) {
             return Ok(refusal.into_outcome(id));
         }
-        let bytes = match self.bytes(&wanted, &present).await? {
+        let bytes = match self.bytes(&wanted, &present, hand).await? {
             Ok(Bytes::Whole) if present.is_named() => {
                 return Ok(Refusal::skipped("unchanged", "").into_outcome(id));
             }
@@ -221,7 +255,7 @@ impl Target for EmbeddedReturn {
         let (verdict, done) = if run.parameters.dry_run {
             (Verdict::WouldRestore, self.check(&wanted, data).await?)
         } else {
-            (Verdict::Restored, self.put(&wanted, bytes, data).await?)
+            (Verdict::Restored, self.put(&wanted, bytes, data, hand).await?)
         };
         if let Err(refusal) = done {
             return Ok(refusal.into_outcome(id));
@@ -249,7 +283,8 @@ mod tests {
             include_str!("../../migrations/0001_stillstore_images.sql"),
             include_str!("../../migrations/0003_stillstore_migration.sql")
         );
-        let table = schema.split("CREATE TABLE stillstore_images (").nth(1).and_then(|rest| rest.split(") STRICT;").next());
+        let table =
+            schema.split("CREATE TABLE stillstore_images (").nth(1).and_then(|rest| rest.split(") STRICT;").next());
         let columns: Vec<&str> = table
             .unwrap_or_default()
             .lines()

@@ -24,7 +24,8 @@ use crate::store::{CHUNK_BYTES, StorageKind};
 
 const SELECT: &str = "SELECT stillstore_images.*, data FROM stillstore_images";
 
-const JOIN: &str = "LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?1";
+const JOIN: &str =
+    "LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?1";
 
 // One that moved to R2 counts as long as the database keeps its original.
 const EMBEDDED_IMAGES: &str = "status = 'stored' AND (storage = 'd1' OR embedded_write_id IS NOT NULL)";
@@ -81,17 +82,20 @@ impl EmbeddedRows {
             let detail = "whoever knew the backup's key could read it";
             return Ok(Err(Refusal::skipped("private-image-and-public-bucket", detail)));
         }
-        let (Some(write_id), Some(size_bytes), Some(sha256)) = (row.embedded_write_id, row.size_bytes, row.sha256) else {
+        let (Some(write_id), Some(size_bytes), Some(sha256)) = (row.embedded_write_id, row.size_bytes, row.sha256)
+        else {
             return Ok(Err(missing()));
         };
         let id = item_id(&row.id)?;
         let chunks = u32::try_from(size_bytes.div_ceil(CHUNK_BYTES as u64)).unwrap_or(u32::MAX);
         Ok(Ok(Saving {
-            line: Line::new(id.clone(), Verdict::Saved).with_bytes(sha256, size_bytes, row.content_type).from_place("d1"),
+            line: Line::new(id.clone(), Verdict::Saved)
+                .with_bytes(sha256, size_bytes, row.content_type)
+                .from_place("d1"),
             data_bytes: size_bytes,
             extent: blob_extent(&id, size_bytes),
             reads: if inline.is_some() { 0 } else { u64::from(chunks) },
-            pieces: Rc::new(Chunks { database: Rc::clone(&self.database), write_id, chunks, inline }),
+            pieces: Rc::new(Chunks { database: Rc::clone(&self.database), write_id, count: chunks, inline }),
             item: BackupItem {
                 id,
                 source: EMBEDDED.to_owned(),
@@ -107,7 +111,8 @@ impl Rows for EmbeddedRows {
         // Images of one chunk come with it. The chunks of a longer one are read when they are written.
         let inline_max_bytes = i64::try_from(bounds.inline_max_bytes.min(CHUNK_BYTES as u64)).unwrap_or(i64::MAX);
         if let Some(ids) = listed_ids(run, bounds.limit) {
-            let select = |id: &str| Statement::new(format!("{SELECT} {JOIN} WHERE id = ?2")).bind(inline_max_bytes).bind(id);
+            let select =
+                |id: &str| Statement::new(format!("{SELECT} {JOIN} WHERE id = ?2")).bind(inline_max_bytes).bind(id);
             return Ok(ids.into_iter().map(|id| select(id).with_bytes_column("data")).collect());
         }
         let cursor = run.cursor.as_ref().map(|cursor| super::ledger::from_json(&cursor.to_string())).transpose()?;
@@ -116,7 +121,8 @@ impl Rows for EmbeddedRows {
             "{SELECT} INDEXED BY stillstore_images_by_status {JOIN} WHERE {EMBEDDED_IMAGES} \
              AND (created_at_ms, id) > (?2, ?3) ORDER BY created_at_ms, id LIMIT ?4"
         );
-        let select = Statement::new(sql).bind(inline_max_bytes).bind(at.as_millis()).bind(id).bind(i64::from(bounds.limit));
+        let select =
+            Statement::new(sql).bind(inline_max_bytes).bind(at.as_millis()).bind(id).bind(i64::from(bounds.limit));
         Ok(vec![select.with_bytes_column("data")])
     }
 
@@ -166,7 +172,7 @@ fn missing() -> Refusal {
 struct Chunks {
     database: Rc<dyn Database>,
     write_id: String,
-    chunks: u32,
+    count: u32,
     /// The only one.
     inline: Option<Blob>,
 }
@@ -174,7 +180,7 @@ struct Chunks {
 #[async_trait(?Send)]
 impl Pieces for Chunks {
     async fn lines(&self, index: u32, split: &mut Split) -> Result<Option<String>, PieceError> {
-        if index >= self.chunks {
+        if index >= self.count {
             return Ok(None);
         }
         let chunk = if let Some(inline) = &self.inline {

@@ -55,10 +55,16 @@ pub(super) enum PieceError {
 /// Why a part was not written.
 pub(super) enum PartError {
     /// For the item at `index`; without it, the others can be saved.
-    Item { index: usize, refusal: Refusal },
+    Item {
+        index: usize,
+        refusal: Refusal,
+    },
     Database(DatabaseError),
     /// The part may be stored all the same, or may yet come to be.
-    Bucket { reason: &'static str, detail: String },
+    Bucket {
+        reason: &'static str,
+        detail: String,
+    },
 }
 
 /// The first line of a part.
@@ -96,7 +102,12 @@ impl PartWriter {
     }
 
     /// Writes a part. What an earlier attempt wrote under its key from another state of the rows is replaced: no line names it yet.
-    pub async fn write(&self, key: &ObjectKey, header: &PartHeader<'_>, savings: &[Rc<Saving>]) -> Result<(), PartError> {
+    pub async fn write(
+        &self,
+        key: &ObjectKey,
+        header: &PartHeader<'_>,
+        savings: &[Rc<Saving>],
+    ) -> Result<(), PartError> {
         let mut content = Extent::default();
         for (index, saving) in savings.iter().enumerate() {
             content += saving.extent().map_err(|refusal| PartError::Item { index, refusal })?;

@@ -20,7 +20,11 @@ pub(super) struct ReceiptPage {
 ///
 /// # Errors
 /// When the store fails, or the receipt is not there any more or has other bytes.
-pub(super) async fn read(store: &dyn ImageStore, receipt: &ReceiptInfo, offset: u64) -> Result<ReceiptPage, StoreError> {
+pub(super) async fn read(
+    store: &dyn ImageStore,
+    receipt: &ReceiptInfo,
+    offset: u64,
+) -> Result<ReceiptPage, StoreError> {
     let length_bytes = receipt.bytes.saturating_sub(offset).min(PAGE_BYTES);
     let range = ByteRange { offset_bytes: offset, length_bytes };
     let object = store.get(&receipt.key, Some(range)).await?.ok_or_else(|| corrupt("it is not there any more"))?;

@@ -17,7 +17,8 @@ use crate::image::ObjectKey;
 use crate::sql::{DatabaseError, QueryResult, Statement};
 
 // A part that no line of the run names yet may come to be named as long as the run lasts.
-const NAMES: &str = "SELECT NOT EXISTS (SELECT 1 FROM stillstore_run_lines WHERE run_id = ?1 AND instr(lines, ?2) > 0) AS waits";
+const NAMES: &str =
+    "SELECT NOT EXISTS (SELECT 1 FROM stillstore_run_lines WHERE run_id = ?1 AND instr(lines, ?2) > 0) AS waits";
 
 /// The rows of a source, for a backup.
 pub(super) trait Rows {

@@ -88,16 +88,20 @@ fn a_backup_survives_every_failure() {
         let before = (ids(&images), rows(&world), readings(&world, &ids(&images)));
         (world, before)
     };
-    with_every_fault(prepare, |_| json!({"action": "backup", "batchSize": 2}), |world, (ids, rows_before, before), run, case| {
-        let id = run["id"].as_str().unwrap();
-        assert_eq!((&run["state"], &run["action"]), (&json!("completed"), &json!("backup")), "{case}: {run}");
-        assert_eq!((lines(world, id).len(), &run["result"]["saved"]), (4, &json!(4)), "{case}: {run}");
-        assert_eq!(parts(world), named_parts(world, id), "{case}");
-        wipe(world);
-        let restored = finish(world, &json!({"action": "restore", "runId": id}));
-        assert_eq!(restored["result"]["restored"], 4, "{case}: {restored}");
-        assert!(rows(world) == *rows_before && readings(world, ids) == *before, "{case}");
-    });
+    with_every_fault(
+        prepare,
+        |_| json!({"action": "backup", "batchSize": 2}),
+        |world, (ids, rows_before, before), run, case| {
+            let id = run["id"].as_str().unwrap();
+            assert_eq!((&run["state"], &run["action"]), (&json!("completed"), &json!("backup")), "{case}: {run}");
+            assert_eq!((lines(world, id).len(), &run["result"]["saved"]), (4, &json!(4)), "{case}: {run}");
+            assert_eq!(parts(world), named_parts(world, id), "{case}");
+            wipe(world);
+            let restored = finish(world, &json!({"action": "restore", "runId": id}));
+            assert_eq!(restored["result"]["restored"], 4, "{case}: {restored}");
+            assert!(rows(world) == *rows_before && readings(world, ids) == *before, "{case}");
+        },
+    );
 }
 
 #[test]

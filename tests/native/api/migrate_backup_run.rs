@@ -1,21 +1,12 @@
 //! Embedded images saved in the bucket and restored from there, over HTTP.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
-use async_trait::async_trait;
 use serde_json::{Value, json};
-use stillstore::bytes::{Blob, ByteRange};
-use stillstore::image::ObjectKey;
 use stillstore::migrate::SLICE_BYTES;
-use stillstore::store::{
-    Faulty, ImageStore, ListPage, MemoryStore, ObjectInfo, PutObject, PutReceipt, StorageKind, StoreError, StoredObject,
-};
 
 use super::migrate::{act, embedded_world};
 use super::world::{Answer, PNG, TOKEN, World};
-use crate::sqlite::Sqlite;
 
 const MIB: usize = 1024 * 1024;
 
@@ -153,7 +144,9 @@ fn everything_comes_back_as_it_was() {
 fn what_is_there_is_never_overwritten() {
     let (world, images) = embedded_world(&[200, 300, 400, 500, 600, 700, 2 * MIB, 800, 900]);
     let ids = ids(&images);
-    let [unchanged, deleted, moved, row_lost, blob_lost, altered, chunk_lost, unnamed, unwanted] = &ids[..] else { panic!() };
+    let [unchanged, deleted, moved, row_lost, blob_lost, altered, chunk_lost, unnamed, unwanted] = &ids[..] else {
+        panic!()
+    };
     let before = readings(&world, &ids);
     let run = back_up(&world, &json!({"action": "backup"}));
 
@@ -191,7 +184,13 @@ fn what_is_there_is_never_overwritten() {
     assert_eq!(world.rows("SELECT * FROM stillstore_moves"), journal);
     for (id, (_, bytes)) in ids.iter().zip(&before) {
         let answer = world.call("GET", &format!("/images/{id}"), None);
-        let expected = if id == deleted { 410 } else if id == unwanted { 404 } else { 200 };
+        let expected = if id == deleted {
+            410
+        } else if id == unwanted {
+            404
+        } else {
+            200
+        };
         assert_eq!(answer.status, expected, "{id}");
         assert!(expected != 200 || answer.body == *bytes, "{id}");
     }
@@ -238,12 +237,17 @@ fn of_a_damaged_part_nothing_is_restored() {
         wipe(&world);
         damage(&world, &parts[0]);
         let restored = restore(&world, &run);
-        assert_eq!((&restored["state"], &restored["success"]), (&json!("completed_with_errors"), &json!(false)), "{case}");
+        assert_eq!(
+            (&restored["state"], &restored["success"]),
+            (&json!("completed_with_errors"), &json!(false)),
+            "{case}"
+        );
         let result = &restored["result"];
         assert_eq!((&result["restored"], &result["failed"]), (&json!(2), &json!(2)), "{case}: {restored}");
-        let failed: Vec<_> = result["errors"].as_array().unwrap().iter().map(|error| (&error["id"], &error["reason"])).collect();
-        let damaged = json!("backup-damaged");
-        assert_eq!(failed, [(&json!(ids[0]), &damaged), (&json!(ids[1]), &damaged)], "{case}");
+        let failed: Vec<_> =
+            result["errors"].as_array().unwrap().iter().map(|error| (&error["id"], &error["reason"])).collect();
+        let reason = json!("backup-damaged");
+        assert_eq!(failed, [(&json!(ids[0]), &reason), (&json!(ids[1]), &reason)], "{case}");
         assert_eq!(world.rows("SELECT id FROM stillstore_images").len(), 2, "{case}");
         assert_eq!(world.rows("SELECT write_id FROM stillstore_blobs").len(), 2, "{case}");
     }
@@ -287,7 +291,8 @@ fn an_image_whose_bytes_are_gone_fails_and_the_others_are_saved() {
     world.rows(format!("UPDATE stillstore_chunks SET data = 'AAAA' || substr(data, 5) WHERE {of}").leak());
     let saved = act(&world, &json!({"action": "backup"}));
     let reasons: Vec<_> = [(1, "original-missing"), (2, "original-missing"), (3, "original-corrupt")].into();
-    let failed = reasons.into_iter().map(|(index, reason)| (ids[index].clone(), "failed".to_owned(), reason.to_owned()));
+    let failed =
+        reasons.into_iter().map(|(index, reason)| (ids[index].clone(), "failed".to_owned(), reason.to_owned()));
     let whole = [0, 4].map(|index| (ids[index].clone(), "saved".to_owned(), String::new()));
     assert_eq!(verdicts(&world, &saved), failed.chain(whole).collect());
     wipe(&world);
@@ -304,10 +309,12 @@ fn private_images_stay_out_of_a_public_bucket() {
         let (private, public) = (upload("filename=secret.png&visibility=private"), upload("filename=open.png"));
         let saved = act(&world, &json!({"action": "backup"}));
         let reason = if is_public { ("skipped", "private-image-and-public-bucket") } else { ("saved", "") };
-        let expected = [(private.clone(), reason.0.to_owned(), reason.1.to_owned()), (public, "saved".to_owned(), String::new())];
+        let expected =
+            [(private.clone(), reason.0.to_owned(), reason.1.to_owned()), (public, "saved".to_owned(), String::new())];
         assert_eq!(verdicts(&world, &saved), BTreeSet::from(expected));
         let contents = world.bucket.inner.contents();
-        let text: Vec<_> = parts(&world).iter().map(|part| String::from_utf8(contents[part].clone()).unwrap()).collect();
+        let text: Vec<_> =
+            parts(&world).iter().map(|part| String::from_utf8(contents[part].clone()).unwrap()).collect();
         assert_eq!(text.concat().contains(&private), !is_public);
         assert!(text.concat().contains("open.png"));
     }
@@ -339,67 +346,4 @@ fn what_cannot_be_asked_for_is_refused() {
         assert_eq!(answer, (409, "not-a-backup".to_owned(), String::new()), "{body}");
     }
     assert!(world.rows("SELECT id FROM stillstore_runs WHERE action = 'restore'").is_empty());
-}
-
-/// Reads what is put in runs of 256 KiB, and looks how far ahead of it the database was read.
-struct Watching {
-    inner: Rc<Faulty<MemoryStore>>,
-    sqlite: Rc<Sqlite>,
-    most_ahead: Cell<u64>,
-    longest_run: Cell<usize>,
-    put: RefCell<Vec<String>>,
-}
-
-#[async_trait(?Send)]
-impl ImageStore for Watching {
-    fn kind(&self) -> StorageKind {
-        self.inner.kind()
-    }
-
-    async fn put(&self, mut object: PutObject) -> Result<PutReceipt, StoreError> {
-        let began = self.sqlite.calls.get();
-        let mut whole = Vec::new();
-        while let Some(run) = object.body.next(MIB / 4).await? {
-            self.longest_run.set(self.longest_run.get().max(run.size_bytes()));
-            whole.extend(run.to_vec());
-            // Each call brings a chunk: 4/3 MiB as base64.
-            let passed_chunks = whole.len() as u64 * 3 / 4 / MIB as u64;
-            self.most_ahead.set(self.most_ahead.get().max(self.sqlite.calls.get() - began - passed_chunks));
-        }
-        self.put.borrow_mut().push(object.key.to_string());
-        self.inner.put(PutObject { body: Blob::from(whole).into(), ..object }).await
-    }
-
-    async fn get(&self, key: &ObjectKey, range: Option<ByteRange>) -> Result<Option<StoredObject>, StoreError> {
-        self.inner.get(key, range).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, StoreError> {
-        self.inner.head(key).await
-    }
-
-    async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
-        self.inner.delete(key).await
-    }
-
-    async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError> {
-        self.inner.list(prefix, start_after, limit).await
-    }
-}
-
-#[test]
-fn a_huge_image_passes_chunk_by_chunk() {
-    let (mut world, _) = embedded_world(&[25 * MIB, 9 * MIB, 9 * MIB]);
-    let watching = Rc::new(Watching {
-        inner: Rc::clone(&world.bucket),
-        sqlite: Rc::clone(&world.sqlite),
-        most_ahead: Cell::default(),
-        longest_run: Cell::default(),
-        put: RefCell::default(),
-    });
-    world.app.r2 = Some(Rc::clone(&watching) as Rc<dyn ImageStore>);
-    back_up(&world, &json!({"action": "backup"}));
-    assert_eq!(watching.put.borrow().iter().filter(|key| key.contains("/backups/")).count(), 3);
-    assert!(watching.most_ahead.get() <= 2, "{} chunks are read ahead", watching.most_ahead.get());
-    assert_eq!(watching.longest_run.get(), MIB / 4);
 }

@@ -8,6 +8,7 @@ mod generate;
 mod images;
 mod migrate;
 mod migrate_backup_crash;
+mod migrate_backup_memory;
 mod migrate_backup_run;
 mod serve;
 mod upload;
