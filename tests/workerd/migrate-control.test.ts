@@ -7,7 +7,7 @@ import type { Fault } from "./harness/fault-plan.ts";
 import { startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
 import { assertInvariants, clean, imageKeys } from "./invariants.ts";
-import { act, acted, assertHomes, assertReadable, checkedReceipt, plant, runOf, untilState } from "./migrations.ts";
+import { act, acted, assertHomes, assertReadable, checkedReceipt, plant, runOf, takeUp, untilState } from "./migrations.ts";
 import type { Original } from "./migrations.ts";
 
 const ITEMS = 60;
@@ -120,9 +120,7 @@ describe("a run outlives", () => {
       assert.ok(during.progress.succeeded < ITEMS);
       await assertReadable(worker, originals);
       await worker.faults.clear();
-      // As if the lease of the worker had run out.
-      await worker.db.prepare("UPDATE stillstore_runs SET lease_expires_at_ms = 0").run();
-      await worker.scheduled();
+      await takeUp(worker);
       const run = await untilState(worker, runId);
       assert.deepEqual([run.state, run.progress.succeeded, run.progress.failed], ["completed", ITEMS, 0]);
       await assertMoved(ITEMS);

@@ -15,6 +15,7 @@ const PIXEL = readFileSync(join(projectDir, "tests/fixtures/images/pixel.png"));
 /** A parameter of D1 holds 2,000,000 bytes: 2,000 planted images are 700,000. */
 const PLANTED_AT_ONCE = 2_000;
 const POLL_MS = 20;
+const READERS = 8;
 
 /** An image as it was before any migration. */
 export type Original = { id: string; key: string; bytes: Uint8Array; sha256: string };
@@ -96,6 +97,12 @@ const PLANTING = [
   `INSERT INTO stillstore_chunks (write_id, chunk_index, data) SELECT value ->> 2, 0, value ->> 3`,
 ];
 
+/** Has cron take up whatever runs, as if its worker were long dead. */
+export async function takeUp(worker: RunningWorker): Promise<void> {
+  await worker.db.prepare("UPDATE stillstore_runs SET lease_expires_at_ms = 0 WHERE state = 'running'").run();
+  await worker.scheduled();
+}
+
 /** Uploads images to a Worker that embeds them. */
 export async function embed(worker: RunningWorker, images: Uint8Array<ArrayBuffer>[], query = ""): Promise<Original[]> {
   const embedded: Original[] = [];
@@ -112,11 +119,15 @@ export async function embed(worker: RunningWorker, images: Uint8Array<ArrayBuffe
 
 /** That each image is served as it was before any migration. */
 export async function assertReadable(worker: RunningWorker, originals: Original[]): Promise<void> {
-  for (const { id, sha256 } of originals) {
-    const answer = await serve(worker, id);
-    assert.equal(answer.status, 200, id);
-    assert.equal(digest(answer.body ?? new Uint8Array()), sha256, id);
-  }
+  const waiting = [...originals];
+  const reader = async () => {
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      const answer = await serve(worker, next.id);
+      assert.equal(answer.status, 200, next.id);
+      assert.equal(digest(answer.body ?? new Uint8Array()), next.sha256, next.id);
+    }
+  };
+  await Promise.all(Array.from({ length: READERS }, reader));
 }
 
 /** Where the images are by their rows, by their objects and by the counters, which agree. */
