@@ -169,7 +169,8 @@ impl Shift<'_> {
             };
             bounds = Bounds::for_items_of(slice.largest_bytes, batch_size);
             let exhausted = slice.exhausted;
-            found = self.write_down(slice, bounds).await?;
+            let is_last = exhausted || self.is_spent(budget);
+            found = self.write_down(slice, bounds, is_last).await?;
             match self.run.requested {
                 Some(requested) => return self.stop(requested).await,
                 None if exhausted => return self.end(self.run.progress.final_state()).await,
@@ -229,16 +230,16 @@ impl Shift<'_> {
         Ok(answers)
     }
 
-    /// Writes the slice down and reads the next one.
-    async fn write_down(&mut self, slice: Slice, bounds: Bounds) -> Result<Vec<QueryResult>, Interruption> {
-        let Slice { outcomes, cursor, exhausted, warnings, .. } = slice;
+    /// Writes the slice down and reads the next one, unless it is this worker's last.
+    async fn write_down(&mut self, slice: Slice, bounds: Bounds, is_last: bool) -> Result<Vec<QueryResult>, Interruption> {
+        let Slice { outcomes, cursor, warnings, .. } = slice;
         for warning in warnings {
             warn(&mut self.run.progress, warning);
         }
         let next = |shift: &Self| {
             let mut run = shift.run.clone();
             run.cursor = cursor.clone().or(run.cursor);
-            if exhausted { Ok(Vec::new()) } else { shift.work.select(&run, bounds) }
+            if is_last { Ok(Vec::new()) } else { shift.work.select(&run, bounds) }
         };
         let selects = next(self)?;
         match self.commit(&outcomes, cursor.clone(), selects).await {

@@ -57,7 +57,7 @@ const INTEND: &str = "UPDATE stillstore_runs SET in_flight = ?3, lease_expires_a
     WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
 
 const END: &str = "UPDATE stillstore_runs SET state = ?3, requested = NULL, lease_token = NULL, lease_expires_at_ms = 0, \
-    in_flight = '[]', receipt = ?4, updated_at_ms = ?5, finished_at_ms = ?6 \
+    in_flight = ?7, receipt = ?4, updated_at_ms = ?5, finished_at_ms = ?6 \
     WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
 
 const RELEASE: &str = "UPDATE stillstore_runs SET lease_token = NULL, lease_expires_at_ms = 0, updated_at_ms = ?3 \
@@ -279,7 +279,7 @@ pub(super) fn intend(
     Ok([intend, require_one_change()])
 }
 
-/// Ends or pauses the run.
+/// Ends or pauses the run. A paused one still has to see to what is in flight.
 pub(super) fn end(
     run: &Run,
     token: &str,
@@ -287,13 +287,15 @@ pub(super) fn end(
     receipt: Option<&ReceiptInfo>,
     now: Timestamp,
 ) -> Result<Statement, DatabaseError> {
+    let in_flight: &[InFlight] = if state.is_final() { &[] } else { &run.in_flight };
     Ok(Statement::new(END)
         .bind(run.id.as_str())
         .bind(token)
         .bind(state.as_str())
         .bind(receipt.map(to_json).transpose()?)
         .bind(now.as_millis())
-        .bind(state.is_final().then(|| now.as_millis())))
+        .bind(state.is_final().then(|| now.as_millis()))
+        .bind(to_json(in_flight)?))
 }
 
 /// Gives the lease back, for the next worker to go on at once.

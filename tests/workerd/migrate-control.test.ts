@@ -91,6 +91,22 @@ test("a paused run that is cancelled ends with a receipt", async () => {
   await assertMoved(3 * SLICE);
 });
 
+test("a copy that could not be removed before a pause is removed after it", async () => {
+  await acted(worker, { action: "migrate" });
+  await worker.faults.set(
+    { binding: "R2_IMAGES", method: "delete", call: 2, when: "before" },
+    { binding: "R2_IMAGES", method: "delete", call: 5, when: "hang" },
+  );
+  const { runId } = await acted(worker, { action: "rollback", deleteFromR2: true, background: true });
+  await worker.faults.untilHeld();
+  await acted(worker, { action: "pause", runId });
+  await worker.faults.clear();
+  await untilState(worker, runId, ["paused"]);
+  await acted(worker, { action: "resume", runId });
+  assert.equal((await untilState(worker, runId)).state, "completed");
+  await assertMoved(0);
+});
+
 test("a second run is told of the first; what changes nothing is not", async () => {
   const runId = await heldRun();
   for (const action of ["migrate", "rollback", "cleanup"]) {

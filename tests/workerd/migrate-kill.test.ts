@@ -17,8 +17,8 @@ import { randomNumbers } from "./random.ts";
 const IMAGES = 500;
 const KILLS = Number(process.env.MIGRATION_KILLS ?? 10);
 const READERS = 8;
-/** A run of 500 images takes several of these. */
-const LONGEST_LIFE_MS = 1_500;
+/** From the moment that a run is at work. A run of 500 images takes several of these. */
+const LONGEST_LIFE_MS = 800;
 /** Short invocations: while one is at work, the simulated stores leave the local Worker little time for anybody else. */
 const VARS = { MIGRATION_OPERATIONS: "60" };
 
@@ -35,20 +35,24 @@ test(`${IMAGES} images survive ${KILLS} kills of the runs that move them`, async
   let originals: Original[] = [];
   let turn = 0;
   let reads = 0;
+  const moved: (number | null)[] = [];
   for (let kill = 0; kill < KILLS; kill += 1) {
     const worker = await startWorker({ persist, vars: VARS });
+    moved.push(await worker.db.prepare("SELECT count(*) AS n FROM stillstore_moves WHERE stage = 'moved'").first<number>("n"));
     if (kill === 0) originals = await plant(worker, IMAGES);
     const killed = new AbortController();
     const readers = Array.from({ length: READERS }, async (_, reader) => {
       reads += await read(worker, originals, randomNumbers(seed + kill * READERS + reader), killed.signal);
     });
-    const work = goOn(worker, () => turn++, killed.signal);
+    const atWork = Promise.withResolvers<void>();
+    const work = goOn(worker, () => turn++, atWork.resolve, killed.signal);
+    await Promise.race([atWork.promise, work]);
     await sleep(random() * LONGEST_LIFE_MS);
     const dying = worker.kill();
     killed.abort();
     await Promise.all([dying, work, ...readers]);
   }
-  t.diagnostic(`${reads} reads, ${turn} runs begun`);
+  t.diagnostic(`${reads} reads, ${turn} runs begun; images moved at the starts: ${moved}`);
   assert.ok(reads > KILLS, "the readers got somewhere");
 
   const worker = await startWorker({ persist, vars: VARS });
@@ -68,12 +72,18 @@ test(`${IMAGES} images survive ${KILLS} kills of the runs that move them`, async
 });
 
 /** Has the run under way taken up, or begins the next one, until the Worker is gone. */
-async function goOn(worker: RunningWorker, nextTurn: () => number, killed: AbortSignal): Promise<void> {
+async function goOn(
+  worker: RunningWorker,
+  nextTurn: () => number,
+  atWork: () => void,
+  killed: AbortSignal,
+): Promise<void> {
   try {
     await takeUp(worker);
     while (!killed.aborted) {
       const { run } = (await ask(worker, "GET", "/api/migrate-images")).json();
       if (run?.state === "running") {
+        atWork();
         await sleep(20);
         continue;
       }
