@@ -231,7 +231,12 @@ impl Shift<'_> {
     }
 
     /// Writes the slice down and reads the next one, unless it is this worker's last.
-    async fn write_down(&mut self, slice: Slice, bounds: Bounds, is_last: bool) -> Result<Vec<QueryResult>, Interruption> {
+    async fn write_down(
+        &mut self,
+        slice: Slice,
+        bounds: Bounds,
+        is_last: bool,
+    ) -> Result<Vec<QueryResult>, Interruption> {
         let Slice { outcomes, cursor, warnings, .. } = slice;
         for warning in warnings {
             warn(&mut self.run.progress, warning);
