@@ -308,8 +308,9 @@ pub struct Operations {
 impl Operations {
     /// R2 class A operations for each image that moves: its put.
     pub const R2_CLASS_A_PER_MOVE: u64 = 1;
-    /// D1 rows read for each image that moves, at most: its row, its chunk, its row again.
-    pub const D1_ROWS_READ_PER_MOVE: u64 = 3;
+    /// D1 rows read for each image that moves, at most: its row, its chunk, its row again; a fourth is its share of what a slice
+    /// reads.
+    pub const D1_ROWS_READ_PER_MOVE: u64 = 4;
     /// D1 rows written for each image that moves, at most: its row, an index entry of it, the journal's entry; a fourth is its share
     /// of what a slice writes.
     pub const D1_ROWS_WRITTEN_PER_MOVE: u64 = 4;

@@ -25,7 +25,7 @@ export async function assertInvariants(worker: RunningWorker): Promise<void> {
     assert.equal(sha256(new Uint8Array(await response.arrayBuffer())), expected, `the stored image ${id} is whole`);
   }
   const statusByKey = new Map(rows.map(({ storage_key: key, status }) => [key, status]));
-  for (const key of await objectKeys(worker)) {
+  for (const key of await imageKeys(worker)) {
     const status = statusByKey.get(key);
     assert.ok(status !== undefined && status !== "deleted", `a row names the object ${key}: ${status}`);
   }
@@ -47,7 +47,7 @@ export async function assertSwept(worker: RunningWorker): Promise<void> {
   assert.deepEqual(rows.filter(({ status }) => ["pending", "deleting"].includes(status)), [], "nothing is unfinished");
 
   const stored = rows.filter(({ status }) => status === "stored");
-  const objects = new Set(await objectKeys(worker));
+  const objects = new Set(await imageKeys(worker));
   for (const { storage, storage_key: key } of stored) {
     // An image that fell back to the database may have a twin in the bucket.
     const hasObject = objects.delete(key);
@@ -73,7 +73,8 @@ export async function assertSwept(worker: RunningWorker): Promise<void> {
 /** Empties the database and the bucket. */
 export async function clean(worker: RunningWorker): Promise<void> {
   await worker.faults.clear();
-  const tables = ["chunks", "blobs", "images", "idempotency"];
+  const runs = ["run_lines", "runs", "moves", "move_counters"];
+  const tables = [...runs, "chunks", "blobs", "images", "idempotency"];
   await worker.db.batch(tables.map((table) => worker.db.prepare(`DELETE FROM stillstore_${table}`)));
   const keys = await objectKeys(worker);
   if (keys.length > 0) await worker.bucket.delete(keys);
@@ -88,6 +89,11 @@ export async function objectKeys(worker: RunningWorker): Promise<string[]> {
     cursor = page.truncated ? page.cursor : undefined;
   } while (cursor !== undefined);
   return keys;
+}
+
+/** Without what runs leave beside the images: receipts and backups. */
+export async function imageKeys(worker: RunningWorker): Promise<string[]> {
+  return (await objectKeys(worker)).filter((key) => !key.startsWith("stillstore/"));
 }
 
 async function imageRows(worker: RunningWorker): Promise<ImageRow[]> {

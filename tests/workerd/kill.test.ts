@@ -11,6 +11,7 @@ import type { Answer } from "./flows.ts";
 import { startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
 import { assertInvariants, assertSwept, letTimePassAndSweep, sha256 } from "./invariants.ts";
+import { randomNumbers } from "./random.ts";
 
 const KILLS = 15;
 const CLIENTS = 4;
@@ -122,15 +123,4 @@ async function assertKept(worker: RunningWorker, { stored, deleted }: Acknowledg
 async function countByStatus(worker: RunningWorker): Promise<Record<string, unknown>[]> {
   const sql = "SELECT status, storage, count(*) AS images FROM stillstore_images GROUP BY status, storage";
   return (await worker.db.prepare(sql).all()).results;
-}
-
-/** mulberry32: numbers from 0 to 1 that a seed repeats. */
-function randomNumbers(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

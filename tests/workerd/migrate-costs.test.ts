@@ -1,0 +1,130 @@
+// What a migration costs for each image, its run's own bookkeeping included, and that it does not grow with the table.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+
+import type { Call } from "./harness/fault-plan.ts";
+import { startWorker } from "./harness/worker.ts";
+import type { RunningWorker } from "./harness/worker.ts";
+import { imageKeys } from "./invariants.ts";
+import { acted, digest, plant, runOf, untilLogged, untilState } from "./migrations.ts";
+
+const SMALL_TABLE = 100;
+const LARGE_TABLE = 20_000;
+/** How much of the large table is moved before the run is cancelled. */
+const ENOUGH_ITEMS = 200;
+/** A run of that many images from its start to its end; it takes minutes, so that only a person asks for it. */
+const WHOLE_RUN_ITEMS = Number(process.env.MIGRATION_ITEMS ?? 0);
+
+/** An image's row, its chunk, its row again; a slice's share of the run's row, its lines and the counters; what an invocation repeats. */
+const MAX_ROWS_READ = 3.8;
+const MAX_ROWS_WRITTEN = 4;
+const MAX_D1_CALLS_A_SLICE = 3;
+/** D1 and the Workers platform each allow an invocation so many calls. */
+const MAX_OPERATIONS_AN_INVOCATION = 1_000;
+
+test(`moving ${SMALL_TABLE} images costs what is promised`, async (t) => {
+  const worker = await startWorker({ faults: true });
+  t.after(() => worker.stop());
+  const { calls } = await wholeRun(worker, SMALL_TABLE);
+  assertCosts(t, calls, SMALL_TABLE);
+  assertLimits(t, calls);
+});
+
+test(`moving an image out of ${LARGE_TABLE} costs the same`, async (t) => {
+  const worker = await startWorker({ faults: true });
+  t.after(() => worker.stop());
+  await plant(worker, LARGE_TABLE);
+  await worker.faults.forgetCalls();
+  const { runId } = await acted(worker, { action: "migrate", background: true });
+  while ((await runOf(worker, runId)).progress.done < ENOUGH_ITEMS) continue;
+  await acted(worker, { action: "cancel", runId });
+  const { progress, state } = await untilState(worker, runId);
+  assert.deepEqual([state, progress.total], ["cancelled", LARGE_TABLE]);
+  assertCosts(t, ofRun(await worker.faults.calls()), progress.done);
+});
+
+test(`a run of ${WHOLE_RUN_ITEMS} images`, { skip: WHOLE_RUN_ITEMS === 0, timeout: 3_600_000 }, async (t) => {
+  const worker = await startWorker({ faults: true });
+  t.after(() => worker.stop());
+  const { calls, seconds, runId } = await wholeRun(worker, WHOLE_RUN_ITEMS);
+  t.diagnostic(`${WHOLE_RUN_ITEMS} images in ${seconds} s, wasm memory ${await worker.wasmMemoryBytes()} bytes`);
+  assertCosts(t, calls, WHOLE_RUN_ITEMS);
+  assertLimits(t, calls);
+  const { receipt, progress } = await runOf(worker, runId);
+  assert.deepEqual([progress.succeeded, receipt.lines], [WHOLE_RUN_ITEMS, WHOLE_RUN_ITEMS]);
+  const object = await worker.bucket.get(receipt.key);
+  assert.equal(digest(Buffer.from(await object!.arrayBuffer())), receipt.sha256);
+  t.diagnostic(`its receipt has ${receipt.bytes} bytes`);
+});
+
+async function wholeRun(worker: RunningWorker, items: number): Promise<{ calls: Call[]; seconds: number; runId: string }> {
+  const planted = await plant(worker, items);
+  await worker.faults.forgetCalls();
+  const begin = performance.now();
+  const { runId } = await acted(worker, { action: "migrate", background: true });
+  await untilLogged(worker, runId, ["completed", "completed_with_errors", "failed"]);
+  const seconds = Math.round((performance.now() - begin) / 100) / 10;
+  const calls = ofRun(await worker.faults.calls());
+  assert.deepEqual((await imageKeys(worker)).sort(), planted.map(({ key }) => key).sort());
+  return { calls, seconds, runId };
+}
+
+/** Without what the tests' own questions cost. */
+function ofRun(calls: Call[]): Call[] {
+  assert.deepEqual(calls.filter(({ outcome }) => outcome !== "ok"), []);
+  return calls.filter(({ subject }) => !/^SELECT [^;]* FROM stillstore_runs WHERE id = \?1$/.test(subject));
+}
+
+function assertCosts(t: TestContext, calls: Call[], items: number): void {
+  const [read, written] = [sumOf(calls, "rowsRead") / items, sumOf(calls, "rowsWritten") / items];
+  t.diagnostic(`${items} images: D1 rows read ${read.toFixed(3)}, written ${written.toFixed(3)} each`);
+  assert.ok(read > 1 && read <= MAX_ROWS_READ, `${read} rows read for each image`);
+  assert.ok(written > 1 && written <= MAX_ROWS_WRITTEN, `${written} rows written for each image`);
+
+  const bucket = calls.filter(({ binding }) => binding === "R2_IMAGES");
+  assert.deepEqual(new Set(bucket.map(({ method }) => method)), new Set(["put"]));
+  const puts = Map.groupBy(bucket, ({ subject }) => subject.startsWith("stillstore/receipts/"));
+  assert.deepEqual([puts.get(false)?.length, puts.get(true)?.length], [items, 1], "a put an image, and the receipt");
+
+  const between = invocationsOf(calls).flatMap(callsBetweenPuts);
+  assert.ok(between.length > 0 && Math.max(...between) <= MAX_D1_CALLS_A_SLICE, `D1 calls between slices: ${between}`);
+}
+
+function assertLimits(t: TestContext, calls: Call[]): void {
+  const operations = invocationsOf(calls).map(operationsOf);
+  t.diagnostic(`${operations.length} invocations of at most ${Math.max(...operations)} statements and store operations`);
+  for (const count of operations) assert.ok(count <= MAX_OPERATIONS_AN_INVOCATION, `${count} operations`);
+}
+
+function sumOf(calls: Call[], field: "rowsRead" | "rowsWritten"): number {
+  return calls.reduce((sum, call) => sum + (call[field] ?? 0), 0);
+}
+
+/** The first of them begins with the claim of the run; what came before began the run. */
+function invocationsOf(calls: Call[]): Call[][] {
+  const invocations: Call[][] = [];
+  for (const call of calls) {
+    if (call.subject.startsWith("UPDATE stillstore_runs SET lease_token = ?2")) invocations.push([]);
+    invocations.at(-1)?.push(call);
+  }
+  return invocations;
+}
+
+function operationsOf(calls: Call[]): number {
+  const statements = ({ binding, subject }: Call) => (binding === "DB" ? subject.split("\n").length : 1);
+  return calls.reduce((sum, call) => sum + statements(call), 0);
+}
+
+/** The lengths of the runs of D1 calls that have a put before and behind them. */
+function callsBetweenPuts(calls: Call[]): number[] {
+  const lengths: number[] = [];
+  let length = NaN;
+  for (const { binding, subject } of calls) {
+    if (binding === "DB") length += 1;
+    if (binding !== "R2_IMAGES" || subject.startsWith("stillstore/")) continue;
+    if (length > 0) lengths.push(length);
+    length = 0;
+  }
+  return lengths;
+}

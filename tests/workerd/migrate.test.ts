@@ -1,0 +1,225 @@
+// Embedded images move to R2 and back through a Worker, of every format and of sizes up to the largest.
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, beforeEach, describe, test } from "node:test";
+
+import { headersOf } from "./client.ts";
+import { ask, pngOf } from "./flows.ts";
+import { projectDir } from "./harness/project.ts";
+import { startWorker } from "./harness/worker.ts";
+import type { RunningWorker } from "./harness/worker.ts";
+import { AUTHORIZATION, clean, imageKeys } from "./invariants.ts";
+import {
+  act,
+  acted,
+  assertHomes,
+  assertReadable,
+  checkedReceipt,
+  digest,
+  embed,
+  plant,
+  runOf,
+  untilState,
+} from "./migrations.ts";
+import type { Original } from "./migrations.ts";
+
+const EMBEDDING = { ENABLE_R2_STORAGE: "false" };
+const MIB = 1 << 20;
+const LARGEST = 26_214_400;
+const SIZES = [MIB - 1, MIB, MIB + 1, 3 * MIB, 9 * MIB, LARGEST];
+
+const FIXTURES = join(projectDir, "tests/fixtures/images");
+const EVERY_FORMAT = readdirSync(FIXTURES).map((name) => new Uint8Array(readFileSync(join(FIXTURES, name))));
+
+const keysOf = (originals: Original[]) => originals.map(({ key }) => key).sort();
+const idsOf = (originals: Original[]) => originals.map(({ id }) => id).sort();
+
+let worker: RunningWorker;
+before(async () => {
+  worker = await startWorker({ faults: true, vars: EMBEDDING });
+});
+after(() => worker.stop());
+beforeEach(() => clean(worker));
+
+/** What a client sees of the images. */
+async function seen(originals: Original[]): Promise<unknown[]> {
+  const answers = originals.map(async ({ id }) => {
+    const response = await worker.fetch(`/images/${id}`, { headers: AUTHORIZATION });
+    return { headers: headersOf(response), sha256: digest(new Uint8Array(await response.arrayBuffer())) };
+  });
+  return Promise.all(answers);
+}
+
+test("images of every format and size move there and back, and nobody sees a difference", async () => {
+  const images = [...EVERY_FORMAT, ...SIZES.map((size, filler) => pngOf(size, filler + 1))];
+  const originals = await embed(worker, images, "filename=a");
+  const visible = await seen(originals);
+  const rows = async () => (await worker.db.prepare("SELECT * FROM stillstore_images ORDER BY id").all()).results;
+  const rowsBefore = await rows();
+
+  const dry = await acted(worker, { action: "migrate", dryRun: true });
+  const bytes = images.reduce((sum, image) => sum + image.byteLength, 0);
+  assert.deepEqual(
+    [dry.success, dry.done, dry.result.migrated, dry.result.failed, dry.result.bytes, dry.result.operations.r2ClassA],
+    [true, true, images.length, 0, bytes, images.length],
+  );
+  assert.deepEqual([await rows(), await imageKeys(worker)], [rowsBefore, []]);
+  assert.deepEqual(new Set((await checkedReceipt(worker, dry.runId)).map(({ verdict }) => verdict)), new Set(["would-move"]));
+
+  const moved = await acted(worker, { action: "migrate" });
+  assert.deepEqual([moved.success, moved.state, moved.result.migrated], [true, "completed", images.length], JSON.stringify(moved));
+  assert.deepEqual(await imageKeys(worker), keysOf(originals));
+  await assertHomes(worker, { r2: images.length, d1: 0 });
+  assert.deepEqual(await seen(originals), visible);
+  const lines = await checkedReceipt(worker, moved.runId);
+  assert.deepEqual(idsOf(lines), idsOf(originals));
+  for (const { id, key, sha256, bytes: image } of originals) {
+    const line = lines.find((candidate) => candidate.id === id);
+    assert.deepEqual([line.verdict, line.sha256, line.size, line.from, line.to], ["moved", sha256, image.byteLength, "d1", `r2:${key}`]);
+    const object = await worker.bucket.head(key);
+    assert.equal(object?.checksums.toJSON().sha256, sha256, "R2 has checked the digest");
+  }
+
+  const valid = await acted(worker, { action: "validate", checkIntegrity: true });
+  assert.deepEqual([valid.result.isValid, valid.result.valid, valid.result.orphaned], [true, images.length, []]);
+
+  const back = await acted(worker, { action: "rollback", deleteFromR2: true });
+  assert.deepEqual([back.success, back.result.rolledBack, back.result.failed], [true, images.length, 0], JSON.stringify(back));
+  assert.deepEqual(await imageKeys(worker), []);
+  await assertHomes(worker, { r2: 0, d1: images.length });
+  assert.deepEqual(await seen(originals), visible);
+});
+
+test("a run in the background says how far it is and pages its items", async () => {
+  const originals = await plant(worker, 250);
+  // The end waits, so that the items are still there to be looked at.
+  await worker.faults.set({ binding: "R2_IMAGES", method: "put", matching: "stillstore/receipts/", when: "hang" });
+  const answer = await act(worker, { action: "migrate", background: true });
+  const begun = answer.json();
+  assert.deepEqual([answer.status, begun.done, begun.background, begun.state], [202, false, true, "running"]);
+  assert.match(begun.next, new RegExp(begun.runId));
+  await worker.faults.untilHeld();
+
+  const ids: string[] = [];
+  let pages = 0;
+  for (let cursor: string | undefined = ""; cursor !== undefined; pages += 1) {
+    const query: string = cursor === "" ? "" : `?cursor=${cursor}`;
+    const page = (await ask(worker, "GET", `/api/migrate-images/runs/${begun.runId}/items${query}`)).json();
+    ids.push(...page.items.map(({ id }: { id: string }) => id));
+    cursor = page.nextCursor;
+  }
+  assert.deepEqual(ids.sort(), idsOf(originals));
+  assert.ok(pages > 2, `${pages} pages`);
+  const early = await ask(worker, "GET", `/api/migrate-images/runs/${begun.runId}/receipt`);
+  assert.deepEqual([early.status, early.json().code], [404, "receipt-not-ready"]);
+  const running = await acted(worker, { action: "status", runId: begun.runId });
+  assert.deepEqual([running.state, running.result.progress.done], ["running", 250]);
+
+  await worker.faults.clear();
+  const run = await untilState(worker, begun.runId);
+  assert.deepEqual([run.state, run.progress.succeeded, run.progress.total], ["completed", 250, 250]);
+  assert.equal((await checkedReceipt(worker, begun.runId)).length, 250);
+  assert.deepEqual(await imageKeys(worker), keysOf(originals));
+  const overview = (await ask(worker, "GET", "/api/migrate-images")).json();
+  assert.deepEqual([overview.run.id, overview.migrationStats.migratedImages, overview.migrationStats.base64Images], [begun.runId, 250, 0]);
+});
+
+describe("with images in R2", () => {
+  let originals: Original[];
+  let moving: string;
+  beforeEach(async () => {
+    originals = await plant(worker, 12);
+    moving = (await acted(worker, { action: "migrate" })).runId;
+  });
+
+  test("validation finds what is gone, what is wrong and what nobody names", async () => {
+    const [gone, other, short] = originals;
+    assert.ok(gone !== undefined && other !== undefined && short !== undefined);
+    await worker.bucket.delete(gone.key);
+    const wrong = new Uint8Array(other.bytes);
+    wrong.fill(0, -1);
+    await worker.bucket.put(other.key, wrong, { sha256: digest(wrong), httpMetadata: { contentType: "image/png" } });
+    await worker.bucket.put(short.key, "short");
+    const orphan = "generated/2026/11/6f1d0e6e-5a0c-4f0e-9a51-0f3c2f6d7a10.png";
+    await worker.bucket.put(orphan, "nobody's");
+    await worker.bucket.put("somebody/elses.txt", "not ours");
+
+    for (const checkIntegrity of [false, true]) {
+      const { result, success } = await acted(worker, { action: "validate", checkIntegrity });
+      assert.deepEqual([success, result.isValid, result.totalChecked, result.valid, result.invalid], [false, false, 12, 9, 3]);
+      const named = (kind: string) => result[kind].map(({ id, reason }: any) => [id, reason]).sort();
+      assert.deepEqual(named("missing"), [[gone.id, "copy-missing"]]);
+      assert.deepEqual(named("corrupted"), [[other.id, "digest-differs"], [short.id, "size-differs"]].sort());
+      assert.deepEqual(named("orphaned"), [[orphan, "no-row"]]);
+    }
+    const chosen = await acted(worker, { action: "validate", imageIds: [originals[5]?.id, gone.id, "no-such-image"] });
+    assert.deepEqual([chosen.result.valid, chosen.result.missing.length, chosen.result.errors.length], [1, 1, 1]);
+    const sample = await acted(worker, { action: "validate", sampleSize: 5 });
+    assert.equal(sample.result.totalChecked, 5);
+    assert.equal(sample.result.warnings.length, 1);
+  });
+
+  test("rollback of some leaves the others, and copies stay unless they are to go", async () => {
+    const some = originals.slice(0, 5);
+    const back = await acted(worker, { action: "rollback", imageIds: [...idsOf(some), "no-such-image"] });
+    assert.deepEqual([back.success, back.result.rolledBack, back.result.failed], [false, 5, 1]);
+    await assertHomes(worker, { r2: 7, d1: 5 });
+    assert.deepEqual(await imageKeys(worker), keysOf(originals));
+    await assertReadable(worker, originals);
+    const rest = await acted(worker, { action: "rollback", deleteFromR2: true });
+    assert.deepEqual([rest.success, rest.result.rolledBack], [true, 7], JSON.stringify(rest));
+    await assertHomes(worker, { r2: 0, d1: 12 });
+    assert.deepEqual(await imageKeys(worker), [], "the copies of those that were back before are gone too");
+    await assertReadable(worker, originals);
+  });
+
+  test("cleanup drops originals when it is told twice, and rollback brings them back", async () => {
+    const kept = await acted(worker, { action: "cleanup" });
+    assert.deepEqual([kept.result.cleaned, kept.result.kept], [0, 12]);
+    await worker.bucket.delete(originals[0]?.key ?? "");
+    const cleaned = await acted(worker, { action: "cleanup", force: true, runId: moving, confirmRunId: moving });
+    assert.deepEqual([cleaned.success, cleaned.result.cleaned, cleaned.result.failed], [false, 11, 1], JSON.stringify(cleaned));
+    assert.ok(cleaned.result.freedBytes > 0);
+    const chunks = "SELECT count(*) AS n FROM stillstore_chunks";
+    assert.equal(await worker.db.prepare(chunks).first("n"), 1, "an original without a copy stays");
+    await assertReadable(worker, originals.slice(1));
+    const back = await acted(worker, { action: "rollback" });
+    assert.deepEqual([back.success, back.result.rolledBack], [true, 12], JSON.stringify(back));
+    await assertReadable(worker, originals);
+    await assertHomes(worker, { r2: 0, d1: 12 });
+    assert.equal((await acted(worker, { action: "migrate" })).result.migrated, 12);
+    await assertReadable(worker, originals);
+  });
+});
+
+test("an original that is not what its row says is reported and left alone", async () => {
+  const originals = await plant(worker, 5);
+  const [broken] = originals;
+  assert.ok(broken !== undefined);
+  await worker.db.prepare("UPDATE stillstore_chunks SET data = ?2 WHERE write_id = ?1")
+    .bind(broken.id.replaceAll("-", ""), Buffer.alloc(broken.bytes.byteLength).toString("base64")).run();
+  for (const dryRun of [true, false]) {
+    const { success, state, result, runId } = await acted(worker, { action: "migrate", dryRun });
+    assert.deepEqual([success, state, result.migrated, result.failed], [false, "completed_with_errors", 4, 1]);
+    assert.deepEqual([result.errors[0].id, result.errors[0].reason], [broken.id, "original-corrupt"]);
+    assert.equal((await checkedReceipt(worker, runId)).filter(({ verdict }) => verdict === "failed").length, 1);
+  }
+  await assertHomes(worker, { r2: 4, d1: 1 });
+  assert.deepEqual(await imageKeys(worker), keysOf(originals.slice(1)));
+  assert.equal((await runOf(worker, (await acted(worker, { action: "migrate" })).runId)).progress.failed, 1);
+});
+
+test("private images stay out of a bucket that is public", async (t) => {
+  const publicBucket = await startWorker({ vars: { ...EMBEDDING, R2_PUBLIC_URL: "https://cdn.example.com" } });
+  t.after(() => publicBucket.stop());
+  const hidden = await embed(publicBucket, [pngOf(500, 1), pngOf(500, 2)], "visibility=private");
+  const open = await embed(publicBucket, [pngOf(500, 3)]);
+  const { success, result, runId } = await acted(publicBucket, { action: "migrate" });
+  assert.deepEqual([success, result.migrated, result.skipped], [true, 1, 2]);
+  assert.deepEqual(await imageKeys(publicBucket), keysOf(open));
+  const skipped = (await checkedReceipt(publicBucket, runId)).filter(({ verdict }) => verdict === "skipped");
+  assert.deepEqual(idsOf(skipped), idsOf(hidden));
+  assert.deepEqual(new Set(skipped.map(({ reason }) => reason)), new Set(["private-image-and-public-bucket"]));
+  await assertReadable(publicBucket, [...hidden, ...open]);
+});
