@@ -148,8 +148,9 @@ impl Shift<'_> {
         let mut bounds = Bounds::for_items_of(TYPICAL_BYTES, batch_size);
         let mut found = None;
         let mut exhausted = false;
+        let mut spent = false;
         loop {
-            let standing = Standing { requested: self.run.requested, exhausted, spent: found.is_some() && self.is_spent(budget) };
+            let standing = Standing { requested: self.run.requested, exhausted, spent };
             match step::next(standing) {
                 Next::GoOn => {}
                 Next::Pause => {
@@ -169,7 +170,8 @@ impl Shift<'_> {
             let slice = self.perform(items, bounds).await?;
             bounds = Bounds::for_items_of(slice.largest_bytes, batch_size);
             exhausted = slice.exhausted;
-            found = Some(self.write_down(slice, bounds).await?);
+            spent = self.is_spent(budget);
+            found = Some(self.write_down(slice, bounds, spent).await?);
         }
     }
 
@@ -245,7 +247,12 @@ impl Shift<'_> {
     }
 
     /// Writes the slice down and reads the next one.
-    async fn write_down(&mut self, slice: Slice, bounds: Bounds) -> Result<Vec<QueryResult>, Interruption> {
+    async fn write_down(
+        &mut self,
+        slice: Slice,
+        bounds: Bounds,
+        is_last: bool,
+    ) -> Result<Vec<QueryResult>, Interruption> {
         let Slice { outcomes, cursor, exhausted, warnings, .. } = slice;
         for warning in warnings {
             warn(&mut self.run.progress, warning);
@@ -253,7 +260,7 @@ impl Shift<'_> {
         let next = |shift: &Self| {
             let mut run = shift.run.clone();
             run.cursor = cursor.clone().or(run.cursor);
-            if exhausted { Ok(Vec::new()) } else { shift.work.select(&run, bounds) }
+            if exhausted || is_last { Ok(Vec::new()) } else { shift.work.select(&run, bounds) }
         };
         let selects = next(self)?;
         if let Ok(found) = self.commit(&outcomes, cursor.clone(), &[], selects).await? {

@@ -159,7 +159,7 @@ impl Rows for EmbeddedRows {
 }
 
 fn rows(answer: &QueryResult) -> Result<Vec<Found>, DatabaseError> {
-    let columns = answer.rows::<Box<RawValue>>()?;
+    let columns = answer.raw_rows()?;
     let found = answer.rows::<Row>()?.into_iter().zip(columns).zip(answer.bytes.iter().cloned());
     Ok(found.map(|((row, columns), inline)| Found { row, columns, inline }).collect())
 }

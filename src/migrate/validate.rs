@@ -33,7 +33,7 @@ pub(super) struct Validate {
 
 /// Where the next slice begins.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "leg")]
+#[serde(rename_all = "camelCase")]
 enum Cursor {
     /// Choosing a sample: the items with the smallest hashes so far.
     Draw { after: String, drawn: Vec<(String, String)> },
@@ -48,7 +48,9 @@ enum Cursor {
 impl Validate {
     fn cursor(run: &Run) -> Result<Cursor, DatabaseError> {
         match &run.cursor {
-            Some(cursor) if cursor.get("leg").is_some() => from_json(&cursor.to_string()),
+            Some(cursor) if cursor.get("after").is_none() && cursor.get("index").is_none() => {
+                from_json(&cursor.to_string())
+            }
             Some(cursor) => {
                 let after = cursor.get("after").and_then(|after| after.as_str()).unwrap_or_default();
                 Ok(Cursor::Items { after: after.to_owned() })

@@ -15,6 +15,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::bytes::{Blob, Text};
 
@@ -98,6 +99,18 @@ impl QueryResult {
     /// # Errors
     /// [`DatabaseErrorKind::Corrupt`] when a row does not have the shape of `T`.
     pub fn rows<T: DeserializeOwned>(&self) -> Result<Vec<T>, DatabaseError> {
+        let corrupt = |error: serde_json::Error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string());
+        // By way of maps, so that the JSON parser is compiled once and not for each shape of row.
+        let rows: Vec<serde_json::Map<String, serde_json::Value>> =
+            serde_json::from_str(&self.rows_json).map_err(corrupt)?;
+        rows.into_iter().map(|row| T::deserialize(row).map_err(corrupt)).collect()
+    }
+
+    /// The rows as the JSON that they are, numbers digit by digit.
+    ///
+    /// # Errors
+    /// [`DatabaseErrorKind::Corrupt`] when the answer is not a list.
+    pub fn raw_rows(&self) -> Result<Vec<Box<RawValue>>, DatabaseError> {
         serde_json::from_str(&self.rows_json)
             .map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
     }
