@@ -7,6 +7,7 @@ mod documentation;
 mod generate;
 mod images;
 mod migrate;
+mod migrate_crash;
 mod serve;
 mod upload;
 pub mod world;

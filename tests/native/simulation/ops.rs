@@ -163,7 +163,7 @@ impl Stage {
                 }
             }
             409 => assert_eq!(answer["code"], "run-in-progress", "{answer}"),
-            status => assert_eq!(status, 503, "{answer}"),
+            status => assert_eq!(status, 503, "{answer} {:?}", self.world.log().last()),
         }
     }
 }

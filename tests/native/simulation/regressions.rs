@@ -60,3 +60,12 @@ fn a_crash_between_items_that_are_written_down_one_by_one_repeats_and_forgets_no
         }
     }
 }
+
+#[test]
+fn a_run_may_begin_when_the_one_in_its_way_has_just_ended() {
+    let migrate = Op::Begin { action: "migrate", flag: false, batch_size: 2, concurrency: 1, only: None };
+    // The first call was refused; while the second asks by whom, the cron event ends that run.
+    let waits = troubled(begin("rollback", false), 2, Trouble::Waits(When::Before));
+    let steps = vec![op(migrate), Step { meanwhile: vec![Op::TakeUp], ..waits }];
+    live(&Case { images: vec![SMALL; 4], bucket_is_public: false, short_invocations: true, steps });
+}
