@@ -8,6 +8,7 @@ mod generate;
 mod images;
 mod migrate;
 mod migrate_crash;
+mod migrate_plans;
 mod serve;
 mod upload;
 pub mod world;
