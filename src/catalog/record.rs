@@ -113,5 +113,7 @@ pub struct ImageRecord {
     pub fallback_reason: Option<String>,
     /// The database holds the bytes, be it as the home or as the original of an image that moved to R2.
     pub has_embedded_bytes: bool,
+    /// Whether an image in the database may have a copy in R2, because it was moved there and back.
+    pub has_copy: bool,
     pub updated_at: Timestamp,
 }

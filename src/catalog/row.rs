@@ -15,7 +15,8 @@ macro_rules! image_columns {
         "id, storage_key, content_type, visibility, filename, context, \
          persona_id, session_id, participant_id, table_id, labels, created_at_ms, \
          version, status, storage, size_bytes, sha256, width, height, generation, fallback_reason, \
-         embedded_write_id IS NOT NULL AS has_embedded_bytes, updated_at_ms"
+         embedded_write_id IS NOT NULL AS has_embedded_bytes, updated_at_ms, \
+         storage = 'd1' AND EXISTS (SELECT 1 FROM stillstore_moves WHERE source = 'embedded' AND item_id = id) AS has_copy"
     };
 }
 
@@ -56,6 +57,7 @@ struct ImageRow {
     generation: Option<String>,
     fallback_reason: Option<String>,
     has_embedded_bytes: u8,
+    has_copy: u8,
     updated_at_ms: Timestamp,
 }
 
@@ -93,6 +95,7 @@ impl TryFrom<ImageRow> for ImageRecord {
             generation: row.generation.map(|json| from_json::<GenerationRecord>("generation", &json)).transpose()?,
             fallback_reason: row.fallback_reason,
             has_embedded_bytes: row.has_embedded_bytes == 1,
+            has_copy: row.has_copy == 1,
             updated_at: row.updated_at_ms,
         })
     }

@@ -69,9 +69,10 @@ fn not_bound() -> StoreError {
 }
 
 /// Every home where bytes of the record may be. A put that failed or timed out may have happened all the same, so that an image
-/// which fell back, or never got as far as `stored`, may be in both; an image that moved to R2 keeps its original for a while.
+/// which fell back, or never got as far as `stored`, may be in both; an image that moved to R2 keeps its original for a while, and one that moved back
+/// may have left its copy.
 fn homes(record: &ImageRecord) -> Vec<StorageKind> {
     let moved = record.storage == StorageKind::R2 && record.has_embedded_bytes;
-    let certain = record.content.is_some() && record.fallback_reason.is_none() && !moved;
+    let certain = record.content.is_some() && record.fallback_reason.is_none() && !moved && !record.has_copy;
     if certain { vec![record.storage] } else { vec![StorageKind::R2, StorageKind::D1] }
 }

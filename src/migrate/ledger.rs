@@ -92,6 +92,9 @@ const DELETE_LINES: &str = "DELETE FROM stillstore_run_lines WHERE run_id = ?1";
 const REQUIRE_ONE_CHANGE: &str =
     "INSERT INTO stillstore_run_lines (run_id, slice, lines) SELECT NULL, 0, '' WHERE changes() <> 1";
 
+/// How often a run tries to begin when the one that was in its way has ended meanwhile.
+const BEGIN_ATTEMPTS: usize = 3;
+
 /// The rows of runs in one database. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -157,20 +160,25 @@ impl Ledger {
             .bind(to_json(&run.parameters)?)
             .bind(to_json(&run.progress)?)
             .bind(run.created_at.as_millis());
-        match self.database.run(insert).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind == DatabaseErrorKind::Constraint => {
-                if self.find(&run.id).await?.is_some() {
-                    return Ok(());
+        for attempt in 1.. {
+            match self.database.run(insert.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind == DatabaseErrorKind::Constraint => {
+                    if self.find(&run.id).await?.is_some() {
+                        return Ok(());
+                    }
+                    let holder = self.database.run(Statement::new(SELECT_EXCLUSIVE).bind(run.source.as_str())).await?;
+                    match first_run(&holder)? {
+                        Some(holder) => return Err(BeginError::Busy(Box::new(holder))),
+                        // It has ended since.
+                        None if attempt < BEGIN_ATTEMPTS => {}
+                        None => return Err(error.into()),
+                    }
                 }
-                let holder = self.database.run(Statement::new(SELECT_EXCLUSIVE).bind(run.source.as_str())).await?;
-                match first_run(&holder)? {
-                    Some(holder) => Err(BeginError::Busy(Box::new(holder))),
-                    None => Err(error.into()),
-                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
+        Ok(())
     }
 
     /// A run by its id.

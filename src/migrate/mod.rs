@@ -39,6 +39,7 @@ mod tally;
 mod validate;
 pub mod value;
 mod walk;
+mod write_down;
 
 pub use driver::{Budget, Driver};
 pub use embedded::EMBEDDED;

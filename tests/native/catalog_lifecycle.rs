@@ -24,6 +24,7 @@ fn a_reservation_is_a_pending_row_that_holds_the_whole_description() {
         generation: None,
         fallback_reason: None,
         has_embedded_bytes: false,
+        has_copy: false,
         updated_at: at(5),
     };
     assert_eq!(shelf.find(description.id), Some(expected));
@@ -79,6 +80,7 @@ fn a_commit_stores_everything_with_or_without_a_reservation() {
             generation: Some(generation.clone()),
             fallback_reason: Some("store-unavailable".to_owned()),
             has_embedded_bytes: false,
+            has_copy: false,
             updated_at: at(1),
         };
         assert_eq!(done(shelf.catalog.commit(commit)).unwrap(), Committed::Done(expected.clone()));

@@ -10,6 +10,8 @@ mod migrate;
 mod migrate_backup_crash;
 mod migrate_backup_memory;
 mod migrate_backup_run;
+mod migrate_crash;
+mod migrate_plans;
 mod serve;
 mod upload;
 pub mod world;

@@ -22,7 +22,7 @@ impl Stage {
             }
             self.world.runtime.advance(LEASE_MS);
             self.tick(None, || {});
-            let running = self.world.rows("SELECT id, action, progress FROM stillstore_runs WHERE state = 'running'");
+            let running = self.world.rows("SELECT id, action, progress FROM stillstore_runs WHERE state IN ('running', 'paused')");
             if running.is_empty() {
                 break;
             }

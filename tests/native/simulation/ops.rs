@@ -30,6 +30,8 @@ pub enum Op {
     Delete(u8),
     Advance(i64),
     Outage(Option<When>),
+    /// The request that goes on behind this dies so many calls later.
+    CrashLater(usize),
 }
 
 /// An op, what befalls one of its calls, and what else happens while that call waits.
@@ -108,7 +110,9 @@ impl Stage {
                     let mut ids: Vec<_> = only.iter().filter_map(|number| self.nth_image(*number)).collect();
                     ids.sort();
                     ids.dedup();
-                    body["imageIds"] = json!(ids);
+                    if !ids.is_empty() {
+                        body["imageIds"] = json!(ids);
+                    }
                 }
                 self.begin(&body, trouble, meanwhile);
             }
@@ -137,6 +141,7 @@ impl Stage {
                 }
             }
             Op::Advance(milliseconds) => self.world.runtime.advance(*milliseconds),
+            Op::CrashLater(nth) => self.gate.plan(*nth, Trouble::Hangs(When::Before)),
             Op::Outage(when) => self.gate.set_outage(*when),
         }
     }
@@ -152,13 +157,13 @@ impl Stage {
         }
         match reply.status {
             200 | 202 => {
-                let run = self.quietly("GET", &format!("/api/migrate-images/runs/{}", answer["runId"].as_str().unwrap()), None);
+                let run = self.untroubled(&format!("/api/migrate-images/runs/{}", answer["runId"].as_str().unwrap()));
                 if answer["done"] == true && answer["success"] == true {
                     assert_eq!((&run.json()["state"], &run.json()["progress"]["failed"]), (&json!("completed"), &json!(0)));
                 }
             }
             409 => assert_eq!(answer["code"], "run-in-progress", "{answer}"),
-            status => assert_eq!(status, 503, "{answer}"),
+            status => assert_eq!(status, 503, "{answer} {:?}", self.world.log().last()),
         }
     }
 }
@@ -184,6 +189,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(|to_r2| Op::Upload { to_r2 }),
         2 => any::<u8>().prop_map(Op::Delete),
         4 => select(vec![1_000, LEASE_MS, LEASE_MS, 31 * 24 * 60 * 60 * 1000]).prop_map(Op::Advance),
+        1 => (1..12_usize).prop_map(Op::CrashLater),
         1 => select(vec![None, None, Some(When::Before), Some(When::After)]).prop_map(Op::Outage),
     ]
 }

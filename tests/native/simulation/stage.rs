@@ -98,7 +98,6 @@ impl Stage {
             self.gate.open();
             done = poll_until_stalled(work);
         }
-        self.gate.heal();
         self.world.runtime.end_sleeps_up_to(PAUSES_MS);
         done
     }
@@ -115,7 +114,11 @@ impl Stage {
             self.gate.plan(nth, trouble);
         }
         let body = body.map(|body| body.to_string().into_bytes());
-        self.perform(Self::request(&self.world.app, method, path, body), meanwhile)
+        let reply = self.perform(Self::request(&self.world.app, method, path, body), meanwhile);
+        if trouble.is_some() {
+            self.gate.heal();
+        }
+        reply
     }
 
     /// Sends a request that nothing happens to.
@@ -130,6 +133,9 @@ impl Stage {
             self.gate.plan(nth, trouble);
         }
         self.perform(self.world.app.tick(), meanwhile);
+        if trouble.is_some() {
+            self.gate.heal();
+        }
     }
 
     pub fn upload(&self, size: usize, private: bool, to_r2: bool) {
@@ -194,7 +200,7 @@ impl Stage {
     }
 
     /// Reads past troubles that are planned for others, and past an outage.
-    fn untroubled(&self, path: &str) -> Reply {
+    pub fn untroubled(&self, path: &str) -> Reply {
         let set_aside = self.gate.set_aside();
         let reply = self.quietly("GET", path, None);
         self.gate.restore(set_aside);
