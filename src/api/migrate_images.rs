@@ -7,7 +7,8 @@ use super::run_body::{ResultBody, RunBody};
 use super::{Code, Exchange, Problem, Request, Response};
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
 use crate::migrate::{
-    Action, BeginError, Engine, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId, SourceError, State,
+    Action, BeginError, Engine, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId, SourceError,
+    State,
 };
 
 /// Every action, as callers write them.
@@ -40,10 +41,23 @@ const MAX_CONCURRENCY: u64 = 16;
 
 /// What a request asks for.
 enum Command {
-    Begin { action: Action, source: Option<String>, parameters: Box<Parameters>, background: bool },
+    Begin {
+        action: Action,
+        source: Option<String>,
+        parameters: Box<Parameters>,
+        background: bool,
+    },
     /// Begin to restore a backup, to the source that it is of unless another is named.
-    Restore { backup: RunId, source: Option<String>, parameters: Box<Parameters>, background: bool },
-    Control { control: Control, run_id: Option<RunId> },
+    Restore {
+        backup: RunId,
+        source: Option<String>,
+        parameters: Box<Parameters>,
+        background: bool,
+    },
+    Control {
+        control: Control,
+        run_id: Option<RunId>,
+    },
     Stats,
 }
 

@@ -247,9 +247,9 @@ impl<'run> ResultBody<'run> {
                 skipped,
                 errors: all_findings(progress),
                 warnings: &progress.warnings,
-                key_prefix: is_backup.then(|| run.id.backup_prefix()).or_else(|| {
-                    run.parameters.backup.as_ref().map(|backup| backup.run_id.backup_prefix())
-                }),
+                key_prefix: is_backup
+                    .then(|| run.id.backup_prefix())
+                    .or_else(|| run.parameters.backup.as_ref().map(|backup| backup.run_id.backup_prefix())),
                 bytes: progress.bytes,
                 dry_run,
             }),

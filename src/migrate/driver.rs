@@ -77,7 +77,8 @@ impl Driver {
     ) -> Result<Run, Interruption> {
         let token = hex::encode(self.runtime.random_bytes());
         let now = self.runtime.now();
-        let claimed = self.ledger.database().run(ledger::claim(id, &token, now.plus_millis(self.lease_ms), now)).await?;
+        let claimed =
+            self.ledger.database().run(ledger::claim(id, &token, now.plus_millis(self.lease_ms), now)).await?;
         let Some(run) = ledger::first_run(&claimed)? else { return Err(Interruption::LeaseLost) };
         let work = match work(&run).await {
             Ok(work) => work,
@@ -309,4 +310,3 @@ pub(super) fn warn(progress: &mut Progress, warning: String) {
         progress.warnings.push(warning);
     }
 }
-

@@ -303,9 +303,7 @@ impl Engine {
                 prompt_in_metadata: self.settings.prompt_in_metadata,
                 fallback_only: run.parameters.fallback_only,
             }),
-            (Action::Rollback, _) => {
-                Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Rollback })
-            }
+            (Action::Rollback, _) => Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Rollback }),
             (Action::Cleanup, _) => {
                 let retention_ms = i64::from(self.settings.retention_days) * MILLIS_PER_DAY;
                 let moved_until = run.created_at.plus_millis(-retention_ms);

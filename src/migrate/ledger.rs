@@ -5,8 +5,8 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::sources::SourceError;
 use super::run::{Action, InFlight, Parameters, Progress, ReceiptInfo, Requested, Run, RunId, State};
+use super::sources::SourceError;
 use crate::runtime::Timestamp;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 

@@ -32,8 +32,8 @@ mod run;
 mod save;
 mod slice;
 mod sources;
-pub mod table;
 mod step;
+pub mod table;
 mod table_key;
 mod tally;
 mod validate;
@@ -48,7 +48,8 @@ pub use item::{InvalidItemId, ItemId};
 pub use ledger::{BeginError, Ledger, SliceLines};
 pub use line::{Line, Verdict};
 pub use run::{
-    Action, BackupRef, InvalidRunId, Operations, Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, State,
+    Action, BackupRef, InvalidRunId, Operations, Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId,
+    State,
 };
 pub use slice::{Interruption, SLICE_BYTES, SLICE_MS, Work};
 pub use sources::{SourceError, SourceTotals};

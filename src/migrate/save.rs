@@ -9,9 +9,7 @@ use super::line::Line;
 use super::originals::Refusal;
 use super::part::{PartError, PartHeader, PartWriter, Saving};
 use super::run::{InFlight, Run};
-use super::slice::{
-    Bounds, Candidate, Candidates, Hand, Interruption, Outcome, SLICE_BYTES, Slice, Work,
-};
+use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, Outcome, SLICE_BYTES, Slice, Work};
 use super::step::MAX_STALLS;
 use crate::image::ObjectKey;
 use crate::sql::{DatabaseError, QueryResult, Statement};

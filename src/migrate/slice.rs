@@ -266,9 +266,7 @@ async fn together(handled: Vec<Handled<'_>>, hand: &Hand<'_>) -> Result<Vec<Outc
         .try_collect()
         .await?;
     match outcomes.first() {
-        Some(first)
-            if step::is_stalled(outcomes.iter().map(Outcome::is_bucket_failure), hand.run.progress.stalls) =>
-        {
+        Some(first) if step::is_stalled(outcomes.iter().map(Outcome::is_bucket_failure), hand.run.progress.stalls) => {
             Err(Interruption::Bucket { detail: first.line.detail().unwrap_or_default().to_owned() })
         }
         _ => Ok(outcomes),

@@ -41,7 +41,9 @@ pub(super) fn totals(outcomes: &[Outcome]) -> Vec<Statement> {
     let mut statements = Vec::new();
     for fallback in [false, true] {
         let mut sum = Totals::default();
-        for counted in outcomes.iter().filter_map(|outcome| outcome.counted).filter(|counted| counted.fallback == fallback) {
+        for counted in
+            outcomes.iter().filter_map(|outcome| outcome.counted).filter(|counted| counted.fallback == fallback)
+        {
             let sign = if counted.to == StorageKind::R2 { 1 } else { -1 };
             sum.images += sign;
             sum.bytes += sign * i64::try_from(counted.size_bytes).unwrap_or(i64::MAX);

@@ -179,7 +179,10 @@ fn a_run_without_a_worker_pauses_resumes_and_ends_at_once_and_leaves_its_receipt
     let (world, images) = embedded_world(&[100; 25]);
     let begun = act(&world, &json!({"action": "migrate", "background": true}));
     let id = begun["runId"].as_str().unwrap();
-    assert_eq!((&begun["state"], &begun["done"], &begun["background"]), (&json!("running"), &json!(false), &json!(true)));
+    assert_eq!(
+        (&begun["state"], &begun["done"], &begun["background"]),
+        (&json!("running"), &json!(false), &json!(true))
+    );
     let second = world.post_json("/api/migrate-images", &json!({"action": "rollback"}), &[]);
     assert_eq!((second.status, second.code().as_str()), (409, "run-in-progress"));
     assert_eq!(second.json()["runId"], id);

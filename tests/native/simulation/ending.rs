@@ -22,7 +22,9 @@ impl Stage {
             }
             self.world.runtime.advance(LEASE_MS);
             self.tick(None, || {});
-            let running = self.world.rows("SELECT id, action, progress FROM stillstore_runs WHERE state IN ('running', 'paused')");
+            let running = self
+                .world
+                .rows("SELECT id, action, progress FROM stillstore_runs WHERE state IN ('running', 'paused')");
             if running.is_empty() {
                 break;
             }
@@ -43,7 +45,8 @@ impl Stage {
         let keys = |sql| -> BTreeSet<String> {
             self.world.rows(sql).iter().map(|row| row["k"].as_str().unwrap().to_owned()).collect()
         };
-        let mut reasons = keys("SELECT storage_key AS k FROM stillstore_images WHERE status = 'stored' AND storage = 'r2'");
+        let mut reasons =
+            keys("SELECT storage_key AS k FROM stillstore_images WHERE status = 'stored' AND storage = 'r2'");
         reasons.extend(keys("SELECT storage_key AS k FROM stillstore_moves"));
         reasons.extend(keys("SELECT receipt ->> 'key' AS k FROM stillstore_runs WHERE receipt IS NOT NULL"));
         let objects = self.world.bucket.inner.contents().into_keys().collect::<BTreeSet<_>>();
@@ -62,7 +65,10 @@ impl Stage {
     fn check_receipts(&self) {
         let objects = self.world.bucket.inner.contents();
         let mut last = BTreeMap::<String, (&'static str, Value)>::new();
-        for row in self.world.rows("SELECT id, state, parameters, progress, receipt FROM stillstore_runs ORDER BY created_at_ms") {
+        for row in self
+            .world
+            .rows("SELECT id, state, parameters, progress, receipt FROM stillstore_runs ORDER BY created_at_ms")
+        {
             let json = |column: &str| serde_json::from_str::<Value>(row[column].as_str().unwrap()).unwrap();
             let (progress, receipt, parameters) = (json("progress"), json("receipt"), json("parameters"));
             let object = &objects[receipt["key"].as_str().unwrap()];
@@ -88,7 +94,8 @@ impl Stage {
                 last.insert(line["id"].as_str().unwrap().to_owned(), (stage, line.clone()));
             }
             assert_eq!(progress["verdicts"], json!(verdicts), "the run says what its receipt says");
-            let failures: u64 = ["failed", "missing", "corrupted"].iter().filter_map(|verdict| verdicts.get(*verdict)).sum();
+            let failures: u64 =
+                ["failed", "missing", "corrupted"].iter().filter_map(|verdict| verdicts.get(*verdict)).sum();
             let state = row["state"].as_str().unwrap();
             assert_eq!(state == "completed" || state == "cancelled", failures == 0 || state == "cancelled", "{row}");
         }
