@@ -133,7 +133,7 @@ impl Gate {
             Trouble::Waits(_) => self.wait().await,
             Trouble::TimesOut(_) => {
                 self.runtime.end_sleeps_up_to(u64::MAX);
-                pending().await
+                pending().await;
             }
         }
         Ok(())
