@@ -62,7 +62,7 @@ impl Stage {
     fn check_receipts(&self) {
         let objects = self.world.bucket.inner.contents();
         let mut last = BTreeMap::<String, (&'static str, Value)>::new();
-        for row in self.world.rows("SELECT id, state, parameters, progress, receipt FROM stillstore_runs ORDER BY created_at_ms") {
+        for row in self.world.rows("SELECT id, state, parameters, progress, receipt FROM stillstore_runs ORDER BY finished_at_ms, created_at_ms") {
             let json = |column: &str| serde_json::from_str::<Value>(row[column].as_str().unwrap()).unwrap();
             let (progress, receipt, parameters) = (json("progress"), json("receipt"), json("parameters"));
             let object = &objects[receipt["key"].as_str().unwrap()];

@@ -95,6 +95,7 @@ impl Stage {
         let mut done = poll_until_stalled(work.as_mut());
         if done.is_none() && self.gate.is_shut() {
             meanwhile();
+            self.world.runtime.advance(1);
             self.gate.open();
             done = poll_until_stalled(work);
         }
