@@ -176,11 +176,15 @@ impl World {
     }
 
     pub fn with_vars(vars: &[(&str, &str)]) -> Self {
+        Self::over(Rc::new(Sqlite::migrated()), vars)
+    }
+
+    /// A deployment over a database that may be another's too.
+    pub fn over(sqlite: Rc<Sqlite>, vars: &[(&str, &str)]) -> Self {
         let lookup = |name: &str| vars.iter().find(|(var, _)| *var == name).map(|(_, value)| (*value).to_owned());
         let (config, problems) = Config::parse(lookup);
         let runtime = TestRuntime::impatient();
         let as_runtime = Rc::clone(&runtime) as Rc<dyn Runtime>;
-        let sqlite = Rc::new(Sqlite::migrated());
         let database = Rc::new(FaultyDatabase::new(Rc::clone(&sqlite) as Rc<dyn Database>));
         let as_database = Rc::clone(&database) as Rc<dyn Database>;
         let memory = MemoryStore::new(StorageKind::R2, BUCKET_LIMIT_BYTES, Rc::clone(&as_runtime));
