@@ -109,7 +109,8 @@ impl Driver {
             Err(interruption) => {
                 // Best effort, so that the next worker need not wait for the lease to run out.
                 let _ = self.ledger.database().run(ledger::release(id, &shift.token, self.runtime.now())).await;
-                Err(interruption)
+                // Behind the lease another worker may have done the same, which looks like all kinds of errors.
+                Err(if shift.has_lease() { interruption } else { Interruption::LeaseLost })
             }
         }
     }
@@ -200,6 +201,10 @@ impl Shift<'_> {
         self.commit_lines(&[], None, &[], Vec::new()).await.map(drop)
     }
 
+    pub(super) fn has_lease(&self) -> bool {
+        self.driver.runtime.now() < self.run.lease_expires_at
+    }
+
     fn is_spent(&self, budget: Budget) -> bool {
         let Operations { r2_class_a, r2_class_b, d1_queries, .. } = *self.operations.borrow();
         r2_class_a + r2_class_b + d1_queries >= budget.operations || self.driver.runtime.now() >= budget.until
@@ -223,7 +228,11 @@ impl Shift<'_> {
         Ok(())
     }
 
+    /// Removes an object. Not when the lease ran out while the database answered: the run's next worker may want it.
     pub(super) async fn remove(&self, in_flight: &InFlight) -> Result<(), Interruption> {
+        if !self.has_lease() {
+            return Err(Interruption::LeaseLost);
+        }
         self.driver.bucket.delete(&in_flight.key).await.map_err(|error| {
             Interruption::Database(DatabaseError::new(DatabaseErrorKind::Unavailable, error.to_string()))
         })
@@ -261,7 +270,7 @@ impl Shift<'_> {
 
     async fn end(&mut self, state: State) -> Result<(), Interruption> {
         self.settle(false).await?;
-        let receipt = receipt::write(&self.driver.ledger, &self.driver.bucket, &self.run).await?;
+        let receipt = receipt::write(&self.driver.ledger, &self.driver.bucket, &self.run, || self.has_lease()).await?;
         let now = self.driver.runtime.now();
         let end = ledger::end(&self.run, &self.token, state, Some(&receipt), now)?;
         self.batch(vec![end, ledger::require_one_change(), ledger::delete_lines(&self.run.id)]).await?;

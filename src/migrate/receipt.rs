@@ -42,17 +42,20 @@ impl Pages for RunLines {
     }
 }
 
-/// Writes the receipt. Repeating it is fine; what an earlier attempt wrote before the run went on is replaced.
+/// Writes the receipt. Repeating it is fine; what an earlier attempt wrote before the run went on is replaced,
+/// by whoever has the lease.
 pub(super) async fn write(
     ledger: &Ledger,
     bucket: &Rc<dyn ImageStore>,
     run: &Run,
+    has_lease: impl Fn() -> bool,
 ) -> Result<ReceiptInfo, Interruption> {
     let key = run.id.receipt_key();
     let header = Header { run: &run.id, action: run.action, source: &run.source, dry_run: run.parameters.dry_run };
     let content = Extent { bytes: run.progress.line_bytes, lines: run.progress.lines };
     let lines = || RunLines { ledger: ledger.clone(), id: run.id.clone(), after: -1 };
     let written = match record::write(bucket.as_ref(), key.clone(), &header, content, lines()).await {
+        Err(WriteError::KeyTaken) if !has_lease() => return Err(Interruption::LeaseLost),
         Err(WriteError::KeyTaken) => {
             bucket.delete(&key).await.map_err(|error| Interruption::Bucket { detail: error.code().to_owned() })?;
             record::write(bucket.as_ref(), key, &header, content, lines()).await

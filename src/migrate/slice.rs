@@ -339,6 +339,8 @@ impl Hand<'_> {
             operations.d1_queries += queries;
         });
         match self.ledger.database().batch(statements).await {
+            // Whoever has the run now settles these keys.
+            Ok(_) if self.runtime.now() >= now.plus_millis(self.lease_ms) => Err(Interruption::LeaseLost),
             Ok(mut answers) => Ok(answers.split_off(own.min(answers.len()))),
             Err(error) if error.kind == DatabaseErrorKind::Constraint => Err(Interruption::LeaseLost),
             Err(error) => Err(error.into()),

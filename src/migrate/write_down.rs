@@ -140,6 +140,7 @@ impl Shift<'_> {
             }
         };
         self.run.progress = progress;
+        self.run.lease_expires_at = now.plus_millis(self.driver.lease_ms);
         self.run.cursor = cursor;
         self.run.in_flight = uncertain;
         self.remove_copies(outcomes).await;
@@ -156,7 +157,7 @@ impl Shift<'_> {
     /// Removes copies that nothing names any more. What stays for lack of an answer is in flight, and removed at the end.
     async fn remove_copies(&mut self, outcomes: &[Outcome]) {
         for key in outcomes.iter().filter_map(|outcome| outcome.remove.as_ref()) {
-            if self.driver.bucket.delete(key).await.is_ok() {
+            if self.has_lease() && self.driver.bucket.delete(key).await.is_ok() {
                 self.run.in_flight.retain(|in_flight| in_flight.key != *key);
             }
         }

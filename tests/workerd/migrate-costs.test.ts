@@ -36,7 +36,7 @@ test(`moving an image out of ${LARGE_TABLE} costs the same`, async (t) => {
   t.after(() => worker.stop());
   await plant(worker, LARGE_TABLE);
   await worker.faults.forgetCalls();
-  const { runId } = await acted(worker, { action: "migrate", background: true });
+  const { runId } = await acted(worker, { action: "migrate", source: "embedded", background: true });
   while ((await runOf(worker, runId)).progress.done < ENOUGH_ITEMS) continue;
   await acted(worker, { action: "cancel", runId });
   const { progress, state } = await untilState(worker, runId);
@@ -62,7 +62,7 @@ async function wholeRun(worker: RunningWorker, items: number): Promise<{ calls: 
   const planted = await plant(worker, items);
   await worker.faults.forgetCalls();
   const begin = performance.now();
-  const { runId } = await acted(worker, { action: "migrate", background: true });
+  const { runId } = await acted(worker, { action: "migrate", source: "embedded", background: true });
   await untilLogged(worker, runId, ["completed", "completed_with_errors", "failed"]);
   const seconds = Math.round((performance.now() - begin) / 100) / 10;
   const calls = ofRun(await worker.faults.calls());

@@ -181,11 +181,19 @@ impl World {
 
     /// A deployment with further D1 bindings.
     pub fn with_databases(vars: &[(&str, &str)], databases: Vec<(String, Rc<dyn Database>)>) -> Self {
+        Self::with(Rc::new(Sqlite::migrated()), vars, databases)
+    }
+
+    /// A deployment over a database that may be another's too.
+    pub fn over(sqlite: Rc<Sqlite>, vars: &[(&str, &str)]) -> Self {
+        Self::with(sqlite, vars, Vec::new())
+    }
+
+    fn with(sqlite: Rc<Sqlite>, vars: &[(&str, &str)], databases: Vec<(String, Rc<dyn Database>)>) -> Self {
         let lookup = |name: &str| vars.iter().find(|(var, _)| *var == name).map(|(_, value)| (*value).to_owned());
         let (config, problems) = Config::parse(lookup);
         let runtime = TestRuntime::impatient();
         let as_runtime = Rc::clone(&runtime) as Rc<dyn Runtime>;
-        let sqlite = Rc::new(Sqlite::migrated());
         let database = Rc::new(FaultyDatabase::new(Rc::clone(&sqlite) as Rc<dyn Database>));
         let as_database = Rc::clone(&database) as Rc<dyn Database>;
         let memory = MemoryStore::new(StorageKind::R2, BUCKET_LIMIT_BYTES, Rc::clone(&as_runtime));

@@ -30,6 +30,8 @@ pub enum Trouble {
     Hangs(When),
     /// It answers once the gate is opened again.
     Waits(When),
+    /// As `Waits`, for a call to the database, and for longer than a lease.
+    Lags(When),
     /// It never answers, and deadlines pass.
     TimesOut(When),
 }
@@ -37,7 +39,7 @@ pub enum Trouble {
 impl Trouble {
     const fn when(self) -> When {
         match self {
-            Self::Fails(when) | Self::Hangs(when) | Self::Waits(when) | Self::TimesOut(when) => when,
+            Self::Fails(when) | Self::Hangs(when) | Self::Waits(when) | Self::Lags(when) | Self::TimesOut(when) => when,
         }
     }
 }
@@ -104,11 +106,11 @@ impl Gate {
         }
     }
 
-    fn arrive(&self) -> Option<Trouble> {
+    fn arrive(&self, is_bucket: bool) -> Option<Trouble> {
         self.passed.set(self.passed.get() + 1);
         let (nth, trouble) = self.planned.take()?;
-        if nth > 1 {
-            self.planned.set(Some((nth - 1, trouble)));
+        if nth > 1 || (is_bucket && matches!(trouble, Trouble::Lags(_))) {
+            self.planned.set(Some((nth.saturating_sub(1).max(1), trouble)));
             return None;
         }
         Some(trouble)
@@ -130,10 +132,10 @@ impl Gate {
         match trouble {
             Trouble::Fails(_) => return Err(error("planned")),
             Trouble::Hangs(_) => pending().await,
-            Trouble::Waits(_) => self.wait().await,
+            Trouble::Waits(_) | Trouble::Lags(_) => self.wait().await,
             Trouble::TimesOut(_) => {
                 self.runtime.end_sleeps_up_to(u64::MAX);
-                pending().await;
+                pending::<()>().await;
             }
         }
         Ok(())
@@ -146,7 +148,7 @@ impl Gate {
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let outage = self.outage.get().filter(|_| is_bucket).map(Trouble::Fails);
-        let Some(trouble) = self.arrive().or(outage) else { return call.await };
+        let Some(trouble) = self.arrive(is_bucket).or(outage) else { return call.await };
         if trouble.when() == When::Before {
             self.meet(trouble, error).await?;
             return call.await;

@@ -92,6 +92,9 @@ impl Stage {
     pub fn step(&self, step: &Step) {
         self.carry_out(&step.op, step.trouble, || {
             self.check();
+            if matches!(step.trouble, Some((_, Trouble::Lags(_)))) {
+                self.world.runtime.advance(LEASE_MS);
+            }
             for op in &step.meanwhile {
                 self.carry_out(op, None, || {});
                 self.check();
@@ -217,13 +220,14 @@ fn trouble() -> impl Strategy<Value = (usize, Trouble)> {
         2 => when().prop_map(Trouble::Fails),
         2 => when().prop_map(Trouble::Hangs),
         2 => when().prop_map(Trouble::Waits),
+        2 => when().prop_map(Trouble::Lags),
         1 => when().prop_map(Trouble::TimesOut),
     ];
     (1..25_usize, trouble)
 }
 
 pub fn case() -> impl Strategy<Value = Case> {
-    // A call lasts no longer than a lease, so that time stands still while one waits.
+    // A call to the bucket lasts no longer than a lease: it has a deadline, and a lease is longer.
     let meanwhile = any_op().prop_filter("time stands still", |op| !matches!(op, Op::Advance(1_001..)));
     let step = (any_op(), option::weighted(0.5, trouble()), vec(meanwhile, 1..3))
         .prop_map(|(op, trouble, meanwhile)| Step { op, trouble, meanwhile });

@@ -71,3 +71,17 @@ fn a_run_may_begin_when_the_one_in_its_way_has_just_ended() {
     let steps = vec![op(migrate), Step { meanwhile: vec![Op::TakeUp], ..waits }];
     live(&Case { images: vec![SMALL; 4], bucket_is_public: false, short_invocations: true, steps });
 }
+
+#[test]
+fn what_a_worker_does_after_its_lease_does_no_harm() {
+    for action in [begin("migrate", false), begin("rollback", true), begin("rollback", false)] {
+        for when in [When::Before, When::After] {
+            for nth in 1..12 {
+                let late = troubled(action.clone(), nth, Trouble::Lags(when));
+                let late = Step { meanwhile: vec![Op::TakeUp, Op::Delete(0), begin("migrate", false)], ..late };
+                lives(2, vec![op(begin("migrate", false)), op(begin("rollback", false)), late.clone()]);
+                lives(2, vec![op(begin("migrate", false)), late]);
+            }
+        }
+    }
+}

@@ -52,7 +52,8 @@ pub struct Stage {
 impl Stage {
     pub fn new(vars: &[(&str, &str)]) -> Self {
         let with = |enabled| [vars, &[("ENABLE_R2_STORAGE", enabled), ("API_TOKEN", TOKEN)]].concat();
-        let (mut world, mut r2) = (World::with_vars(&with("false")), World::with_vars(&with("true")));
+        let mut world = World::with_vars(&with("false"));
+        let mut r2 = World::over(Rc::clone(&world.sqlite), &with("true"));
         world.runtime.end_sleeps_up_to(PAUSES_MS);
         let gate = Gate::new(Rc::clone(&world.runtime));
         let database: Rc<dyn Database> = Rc::new(GatedDatabase(Rc::clone(&world.sqlite) as _, Rc::clone(&gate)));
@@ -95,6 +96,7 @@ impl Stage {
         let mut done = poll_until_stalled(work.as_mut());
         if done.is_none() && self.gate.is_shut() {
             meanwhile();
+            self.world.runtime.advance(1);
             self.gate.open();
             done = poll_until_stalled(work);
         }
