@@ -138,6 +138,9 @@ impl Exchange<'_> {
             Some(source) => source,
             None => self.default_source(&engine).await?,
         };
+        if action == Action::Backup && source != EMBEDDED {
+            return Err(Problem::field("source", "must be embedded: rows of a table are not backed up"));
+        }
         let run = match engine.begin(action, &source, parameters).await {
             Ok(run) => run,
             Err(BeginError::Busy(holder)) => {

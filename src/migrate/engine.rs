@@ -324,7 +324,8 @@ impl Engine {
                 Box::new(Restore { target: Box::new(target), bucket: Rc::clone(&self.bucket) })
             }
             (Action::Backup | Action::Restore, Some(_)) => {
-                return Err(Interruption::Hopeless { reason: "not-there", detail: String::new() });
+                let detail = "only embedded images are backed up and restored".to_owned();
+                return Err(Interruption::Hopeless { reason: "source-unsupported", detail });
             }
         })
     }
