@@ -7,8 +7,8 @@ use super::run_body::{ResultBody, RunBody};
 use super::{Code, Exchange, Problem, Request, Response};
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
 use crate::migrate::{
-    Action, BeginError, Engine, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId, SourceError,
-    State,
+    Action, BeginError, EMBEDDED, Engine, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId,
+    SourceError, State,
 };
 
 /// Every action, as callers write them.
