@@ -77,7 +77,8 @@ impl Driver {
     ) -> Result<Run, Interruption> {
         let token = hex::encode(self.runtime.random_bytes());
         let now = self.runtime.now();
-        let claimed = self.ledger.database().run(ledger::claim(id, &token, now.plus_millis(self.lease_ms), now)).await?;
+        let claimed =
+            self.ledger.database().run(ledger::claim(id, &token, now.plus_millis(self.lease_ms), now)).await?;
         let Some(run) = ledger::first_run(&claimed)? else { return Err(Interruption::LeaseLost) };
         let work = match work(&run) {
             Ok(work) => work,
@@ -145,7 +146,8 @@ impl Shift<'_> {
         let mut found = None;
         let mut exhausted = false;
         loop {
-            let standing = Standing { requested: self.run.requested, exhausted, spent: found.is_some() && self.is_spent(budget) };
+            let standing =
+                Standing { requested: self.run.requested, exhausted, spent: found.is_some() && self.is_spent(budget) };
             match step::next(standing) {
                 Next::GoOn => {}
                 Next::Pause => {
@@ -316,4 +318,3 @@ pub(super) fn warn(progress: &mut Progress, warning: String) {
         progress.warnings.push(warning);
     }
 }
-

@@ -27,8 +27,9 @@ pub(super) fn uncertain(outcomes: &[Outcome]) -> impl Iterator<Item = InFlight> 
 pub(super) fn stages(source: &str, outcomes: &[Outcome]) -> Vec<Statement> {
     let mut changes = BTreeMap::<Stage, i64>::new();
     for (left, reached) in outcomes.iter().map(|outcome| outcome.staged) {
-        left.into_iter().for_each(|stage| *changes.entry(stage).or_default() -= 1);
-        reached.into_iter().for_each(|stage| *changes.entry(stage).or_default() += 1);
+        for (stage, change) in left.map(|stage| (stage, -1)).into_iter().chain(reached.map(|stage| (stage, 1))) {
+            *changes.entry(stage).or_default() += change;
+        }
     }
     let changes = changes.into_iter().filter(|(_, items)| *items != 0);
     changes.map(|(stage, items)| journal::count_stage(source, stage, items)).collect()
@@ -39,7 +40,9 @@ pub(super) fn totals(outcomes: &[Outcome]) -> Vec<Statement> {
     let mut statements = Vec::new();
     for fallback in [false, true] {
         let mut sum = Totals::default();
-        for counted in outcomes.iter().filter_map(|outcome| outcome.counted).filter(|counted| counted.fallback == fallback) {
+        for counted in
+            outcomes.iter().filter_map(|outcome| outcome.counted).filter(|counted| counted.fallback == fallback)
+        {
             let sign = if counted.to == StorageKind::R2 { 1 } else { -1 };
             sum.images += sign;
             sum.bytes += sign * i64::try_from(counted.size_bytes).unwrap_or(i64::MAX);

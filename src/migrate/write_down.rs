@@ -85,7 +85,7 @@ impl Shift<'_> {
         selects: Vec<Statement>,
     ) -> Result<Result<Vec<QueryResult>, Refused>, Interruption> {
         let now = self.driver.runtime.now();
-        let (progress, lines) = self.progress_with(outcomes, now)?;
+        let (progress, lines) = self.progress_with(outcomes, now);
         let cursor = cursor.or_else(|| self.run.cursor.clone());
         let uncertain = step::together(&self.run.in_flight, &uncertain(outcomes).collect::<Vec<_>>());
         let in_flight = step::together(&uncertain, waiting);
@@ -159,7 +159,7 @@ impl Shift<'_> {
     }
 
     /// The progress after `outcomes`, and their lines.
-    fn progress_with(&mut self, outcomes: &[Outcome], now: Timestamp) -> Result<(Progress, String), DatabaseError> {
+    fn progress_with(&mut self, outcomes: &[Outcome], now: Timestamp) -> (Progress, String) {
         let mut progress = self.run.progress.clone();
         let mut lines = String::new();
         for outcome in outcomes {
@@ -174,7 +174,7 @@ impl Shift<'_> {
         progress.active_ms += now.millis_since(self.began_at);
         self.began_at = now;
         progress.operations = self.earlier + *self.operations.borrow();
-        Ok((progress, lines))
+        (progress, lines)
     }
 }
 

@@ -116,7 +116,11 @@ fn assert_ended(world: &World, flow: Flow, run: &Value, case: &str) {
     let failed = lines.iter().filter(|line| line["verdict"] == "failed").count();
     let well = lines.iter().filter(|line| line["verdict"] == verdict).count();
     assert_eq!(well + failed, SIZES.len(), "{case}: {text}");
-    assert_eq!((&run["progress"]["failed"], &run["progress"]["done"]), (&json!(failed), &json!(SIZES.len())), "{case}: {run}");
+    assert_eq!(
+        (&run["progress"]["failed"], &run["progress"]["done"]),
+        (&json!(failed), &json!(SIZES.len())),
+        "{case}: {run}"
+    );
     assert_eq!(run["state"], if failed == 0 { "completed" } else { "completed_with_errors" }, "{case}");
 
     let homes = column(world, "SELECT storage AS v FROM stillstore_images");
@@ -150,7 +154,8 @@ fn assert_ended(world: &World, flow: Flow, run: &Value, case: &str) {
 }
 
 fn assert_counted(world: &World, case: &str) {
-    let counted = "SELECT status, storage, images, bytes FROM stillstore_counters WHERE images <> 0 OR bytes <> 0 ORDER BY 1, 2";
+    let counted =
+        "SELECT status, storage, images, bytes FROM stillstore_counters WHERE images <> 0 OR bytes <> 0 ORDER BY 1, 2";
     let actual = "SELECT status, storage, count(*) AS images, sum(size_bytes) AS bytes FROM stillstore_images GROUP BY 1, 2 ORDER BY 1, 2";
     assert_eq!(world.rows(counted), world.rows(actual), "{case}");
     let counted = "SELECT stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1";
@@ -176,7 +181,11 @@ fn check(flow: Flow, seam: Seam, nth: usize, fault: Fault) -> bool {
     assert_counted(&world, &case);
     if let Some(Answer { status: 200, body, .. }) = &answer {
         let said: Value = serde_json::from_slice(body).unwrap();
-        assert_eq!(said["success"] == true, ["failed", "invalid"].iter().all(|count| said["result"].get(*count).is_none_or(|failed| *failed == 0)), "{case}: {said}");
+        assert_eq!(
+            said["success"] == true,
+            ["failed", "invalid"].iter().all(|count| said["result"].get(*count).is_none_or(|failed| *failed == 0)),
+            "{case}: {said}"
+        );
     } else if let Some(answer) = &answer {
         assert_eq!(answer.status, 503, "{case}: {answer:?}");
     }

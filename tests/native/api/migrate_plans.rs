@@ -64,7 +64,10 @@ fn no_statement_scans_or_sorts_a_table() {
     assert!(about("stillstore_runs") > 8 && about("stillstore_moves") > 8, "{statements:#?}");
     assert!(statements.contains(COUNT));
     for sql in &statements {
-        if !["stillstore_runs", "stillstore_run_lines", "stillstore_move", "stillstore_images"].iter().any(|table| sql.contains(table)) {
+        if !["stillstore_runs", "stillstore_run_lines", "stillstore_move", "stillstore_images"]
+            .iter()
+            .any(|table| sql.contains(table))
+        {
             continue;
         }
         for step in world.sqlite.plan(sql).lines() {

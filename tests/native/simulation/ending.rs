@@ -33,7 +33,9 @@ impl Stage {
             }
             self.world.runtime.advance(LEASE_MS);
             self.tick(None, || {});
-            let running = self.world.rows("SELECT id, action, progress FROM stillstore_runs WHERE state IN ('running', 'paused')");
+            let running = self
+                .world
+                .rows("SELECT id, action, progress FROM stillstore_runs WHERE state IN ('running', 'paused')");
             if running.is_empty() {
                 break;
             }
@@ -47,7 +49,8 @@ impl Stage {
         let keys = |sql| -> BTreeSet<String> {
             self.world.rows(sql).iter().map(|row| row["k"].as_str().unwrap().to_owned()).collect()
         };
-        let mut reasons = keys("SELECT storage_key AS k FROM stillstore_images WHERE status = 'stored' AND storage = 'r2'");
+        let mut reasons =
+            keys("SELECT storage_key AS k FROM stillstore_images WHERE status = 'stored' AND storage = 'r2'");
         reasons.extend(keys("SELECT storage_key AS k FROM stillstore_moves"));
         reasons.extend(keys("SELECT receipt ->> 'key' AS k FROM stillstore_runs WHERE receipt IS NOT NULL"));
         let objects = self.world.bucket.inner.contents().into_keys().collect::<BTreeSet<_>>();

@@ -135,7 +135,7 @@ impl Gate {
             Trouble::Waits(_) | Trouble::Lags(_) => self.wait().await,
             Trouble::TimesOut(_) => {
                 self.runtime.end_sleeps_up_to(u64::MAX);
-                pending().await
+                pending::<()>().await;
             }
         }
         Ok(())

@@ -22,11 +22,19 @@ pub struct Image {
 /// One request or event, without its troubles.
 #[derive(Debug, Clone)]
 pub enum Op {
-    Begin { action: &'static str, flag: bool, batch_size: u16, concurrency: u16, only: Option<Vec<u8>> },
+    Begin {
+        action: &'static str,
+        flag: bool,
+        batch_size: u16,
+        concurrency: u16,
+        only: Option<Vec<u8>>,
+    },
     CleanupByForce,
     TakeUp,
     Control(&'static str),
-    Upload { to_r2: bool },
+    Upload {
+        to_r2: bool,
+    },
     Delete(u8),
     Advance(i64),
     Outage(Option<When>),
@@ -120,9 +128,11 @@ impl Stage {
                 self.begin(&body, trouble, meanwhile);
             }
             Op::CleanupByForce => {
-                let runs = self.world.rows("SELECT id FROM stillstore_runs WHERE action = 'migrate' ORDER BY created_at_ms");
+                let runs =
+                    self.world.rows("SELECT id FROM stillstore_runs WHERE action = 'migrate' ORDER BY created_at_ms");
                 if let Some(run) = runs.last() {
-                    let body = json!({"action": "cleanup", "force": true, "runId": run["id"], "confirmRunId": run["id"]});
+                    let body =
+                        json!({"action": "cleanup", "force": true, "runId": run["id"], "confirmRunId": run["id"]});
                     self.begin(&body, trouble, meanwhile);
                 }
             }
@@ -151,7 +161,8 @@ impl Stage {
 
     fn begin(&self, body: &Value, trouble: Option<(usize, Trouble)>, meanwhile: impl FnOnce()) {
         self.world.runtime.advance(1);
-        let before = self.world.rows("SELECT id FROM stillstore_runs WHERE exclusive = 1 AND state IN ('running', 'paused')");
+        let before =
+            self.world.rows("SELECT id FROM stillstore_runs WHERE exclusive = 1 AND state IN ('running', 'paused')");
         let Some(reply) = self.ask(("POST", "/api/migrate-images"), Some(body), trouble, meanwhile) else { return };
         let answer = reply.json();
         let changes = body["action"] != "validate" && body["dryRun"] != true;
@@ -162,7 +173,10 @@ impl Stage {
             200 | 202 => {
                 let run = self.untroubled(&format!("/api/migrate-images/runs/{}", answer["runId"].as_str().unwrap()));
                 if answer["done"] == true && answer["success"] == true {
-                    assert_eq!((&run.json()["state"], &run.json()["progress"]["failed"]), (&json!("completed"), &json!(0)));
+                    assert_eq!(
+                        (&run.json()["state"], &run.json()["progress"]["failed"]),
+                        (&json!("completed"), &json!(0))
+                    );
                 }
             }
             409 => assert_eq!(answer["code"], "run-in-progress", "{answer}"),
@@ -173,8 +187,11 @@ impl Stage {
 
 fn image() -> impl Strategy<Value = Image> {
     let size = prop_oneof![10 => 70..3000_usize, 1 => Just(MIB), 1 => Just(MIB + 1), 1 => Just(2 * MIB + 7)];
-    (size, any::<bool>(), prop::bool::weighted(0.3))
-        .prop_map(|(size, private, fell_back)| Image { size, private, fell_back })
+    (size, any::<bool>(), prop::bool::weighted(0.3)).prop_map(|(size, private, fell_back)| Image {
+        size,
+        private,
+        fell_back,
+    })
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
@@ -215,6 +232,11 @@ pub fn case() -> impl Strategy<Value = Case> {
     let step = (any_op(), option::weighted(0.5, trouble()), vec(meanwhile, 1..3))
         .prop_map(|(op, trouble, meanwhile)| Step { op, trouble, meanwhile });
     (vec(image(), 1..6), prop::bool::weighted(0.2), any::<bool>(), vec(step, 1..14)).prop_map(
-        |(images, bucket_is_public, short_invocations, steps)| Case { images, bucket_is_public, short_invocations, steps },
+        |(images, bucket_is_public, short_invocations, steps)| Case {
+            images,
+            bucket_is_public,
+            short_invocations,
+            steps,
+        },
     )
 }

@@ -31,7 +31,8 @@ fn cancelling_a_run_whose_worker_died_removes_what_it_was_putting() {
 #[test]
 fn a_pause_forgets_nothing_that_is_in_flight() {
     for nth in 1..12 {
-        let pause = Step { meanwhile: vec![Op::Control("pause")], ..troubled(Op::TakeUp, nth, Trouble::Waits(When::Before)) };
+        let pause =
+            Step { meanwhile: vec![Op::Control("pause")], ..troubled(Op::TakeUp, nth, Trouble::Waits(When::Before)) };
         for crash in 1..12 {
             let crash = troubled(begin("rollback", true), crash, Trouble::Hangs(When::Before));
             let wait = op(Op::Advance(super::stage::LEASE_MS));
@@ -50,7 +51,8 @@ fn a_stalled_slice_forgets_nothing_that_the_bucket_may_have_taken() {
 fn a_crash_between_items_that_are_written_down_one_by_one_repeats_and_forgets_none() {
     // A deletion makes the slice's commit fail; then each call from there on is the last of its worker.
     for nth in 1..14 {
-        let all = Op::Begin { action: "migrate", flag: false, batch_size: 3, concurrency: 1, only: Some(vec![0, 1, 2]) };
+        let all =
+            Op::Begin { action: "migrate", flag: false, batch_size: 3, concurrency: 1, only: Some(vec![0, 1, 2]) };
         for held in 4..7 {
             let delete = Step {
                 meanwhile: vec![Op::Delete(1), Op::CrashLater(nth)],
