@@ -113,7 +113,8 @@ pub struct ImageRecord {
     pub fallback_reason: Option<String>,
     /// The database holds the bytes, be it as the home or as the original of an image that moved to R2.
     pub has_embedded_bytes: bool,
-    /// Whether an image in the database may have a copy in R2, because it was moved there and back.
+    /// Whether an image in the database may have a copy in R2, because it was moved there and back. Only known of an
+    /// image that was looked up by itself, or is to be swept; false in a listing.
     pub has_copy: bool,
     pub updated_at: Timestamp,
 }

@@ -15,8 +15,14 @@ macro_rules! image_columns {
         "id, storage_key, content_type, visibility, filename, context, \
          persona_id, session_id, participant_id, table_id, labels, created_at_ms, \
          version, status, storage, size_bytes, sha256, width, height, generation, fallback_reason, \
-         embedded_write_id IS NOT NULL AS has_embedded_bytes, updated_at_ms, \
-         storage = 'd1' AND EXISTS (SELECT 1 FROM stillstore_moves WHERE source = 'embedded' AND item_id = id) AS has_copy"
+         embedded_write_id IS NOT NULL AS has_embedded_bytes, updated_at_ms"
+    };
+}
+
+/// The further column of [`ImageRow`] for whoever removes an image: a look into the journal, which a listing does without.
+macro_rules! has_copy_column {
+    () => {
+        "storage = 'd1' AND EXISTS (SELECT 1 FROM stillstore_moves WHERE source = 'embedded' AND item_id = id) AS has_copy"
     };
 }
 
@@ -28,9 +34,10 @@ macro_rules! description_columns {
     };
 }
 
-pub(super) use {description_columns, image_columns};
+pub(super) use {description_columns, has_copy_column, image_columns};
 
-const SELECT_IMAGE: &str = concat!("SELECT ", image_columns!(), " FROM stillstore_images WHERE id = ?1");
+const SELECT_IMAGE: &str =
+    concat!("SELECT ", image_columns!(), ", ", has_copy_column!(), " FROM stillstore_images WHERE id = ?1");
 
 /// One row of `stillstore_images`.
 #[derive(Deserialize)]
@@ -57,6 +64,7 @@ struct ImageRow {
     generation: Option<String>,
     fallback_reason: Option<String>,
     has_embedded_bytes: u8,
+    #[serde(default)]
     has_copy: u8,
     updated_at_ms: Timestamp,
 }

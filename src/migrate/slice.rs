@@ -235,6 +235,9 @@ pub(super) fn listed_candidates<T>(
 impl<T> Candidates<T> {
     /// Handles the items, several at once, as long as there is time. When the bucket took none of them, it is the bucket and not
     /// the items.
+    ///
+    /// # Errors
+    /// As `handle`; [`Interruption::Bucket`] when it is the bucket.
     pub async fn handle(
         self,
         hand: &Hand<'_>,

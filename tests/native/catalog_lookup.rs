@@ -106,7 +106,7 @@ fn a_malformed_row_is_an_error_and_not_a_panic() {
 fn each_malformed_column_of_a_real_row_is_noticed() {
     let shelf = Shelf::new();
     let image = shelf.image_in(1, Status::Stored);
-    let columns = "*, embedded_write_id IS NOT NULL AS has_embedded_bytes, 0 AS has_copy";
+    let columns = "*, embedded_write_id IS NOT NULL AS has_embedded_bytes";
     let row = shelf.sql(&format!("SELECT {columns} FROM stillstore_images")).unwrap().remove(0);
     let find = |row: &serde_json::Value| {
         let catalog = Catalog::new(Rc::new(Canned(serde_json::json!([row]).to_string())));

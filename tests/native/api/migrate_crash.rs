@@ -14,8 +14,8 @@ const MOST_CALLS: usize = 40;
 const LEASE_MS: i64 = 10 * 60 * 1000;
 const HOURS_2_MS: i64 = 2 * 60 * 60 * 1000;
 const DAYS_31_MS: i64 = 31 * 24 * 60 * 60 * 1000;
-/// One chunk, one chunk exactly, two chunks.
-const SIZES: [usize; 3] = [70, 1024 * 1024, 1024 * 1024 + 1];
+/// One chunk, one chunk, two chunks.
+const SIZES: [usize; 3] = [70, 3_000, 1024 * 1024 + 1];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {

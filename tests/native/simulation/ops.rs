@@ -186,7 +186,7 @@ impl Stage {
 }
 
 fn image() -> impl Strategy<Value = Image> {
-    let size = prop_oneof![10 => 70..3000_usize, 1 => Just(MIB), 1 => Just(MIB + 1), 1 => Just(2 * MIB + 7)];
+    let size = prop_oneof![20 => 70..3000_usize, 1 => Just(MIB), 1 => Just(MIB + 1), 1 => Just(2 * MIB + 7)];
     (size, any::<bool>(), prop::bool::weighted(0.3)).prop_map(|(size, private, fell_back)| Image {
         size,
         private,
