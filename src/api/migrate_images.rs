@@ -141,6 +141,9 @@ impl Exchange<'_> {
         if action == Action::Backup && source != EMBEDDED {
             return Err(Problem::field("source", "must be embedded: rows of a table are not backed up"));
         }
+        if let Some(moved_by) = &parameters.moved_by {
+            self.run(moved_by).await?;
+        }
         let run = match engine.begin(action, &source, parameters).await {
             Ok(run) => run,
             Err(BeginError::Busy(holder)) => {
@@ -205,15 +208,8 @@ impl Exchange<'_> {
             Control::Cancel => engine.request(&run.id, Requested::Cancel).await?,
             Control::Resume => engine.resume(&run.id).await?,
         };
-        let mut run = changed.unwrap_or(run);
-        // Nobody may be at work on it, so that this request ends it; a worker that is does so itself.
-        if control == Control::Cancel
-            && run.state == State::Running
-            && let Ok(ended) = engine.work(&run.id, Patience::Caller).await
-        {
-            run = ended;
-        }
-        if run.state == State::Running {
+        let run = changed.unwrap_or(run);
+        if matches!(control, Control::Resume | Control::Cancel) && run.state == State::Running {
             engine.hand_on(&run).await;
         }
         let action = control.as_str();

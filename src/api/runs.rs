@@ -81,7 +81,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn run(&self, id: &RunId) -> Result<Run, Problem> {
+    pub(super) async fn run(&self, id: &RunId) -> Result<Run, Problem> {
         self.engine()?.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))
     }
 }

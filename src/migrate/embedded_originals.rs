@@ -60,9 +60,7 @@ impl EmbeddedOriginals {
             return Ok(Err(Refusal::skipped("already-restored", "the image is in the database")));
         }
         let write_id = answer.first::<WriteRow>()?.and_then(|row| row.embedded_write_id);
-        let chunk = answer.bytes.iter().flatten().next().cloned();
-        let only_chunk = chunk.filter(|chunk| chunk.size_bytes() as u64 == entry.size_bytes).map(Body::from);
-        Ok(Ok(Row { record, write_id, only_chunk }))
+        Ok(Ok(Row { record, write_id, only_chunk: only_chunk(entry, answer) }))
     }
 
     /// Reads the original and compares its digest.
@@ -172,6 +170,20 @@ impl Originals for EmbeddedOriginals {
         })
     }
 
+    async fn holds(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+    ) -> Result<Result<(), Refusal>, Interruption> {
+        Ok(match records(row)?.first() {
+            Some(record) if record.status == Status::Stored && record.storage == StorageKind::D1 => {
+                self.verify(entry, only_chunk(entry, row), copies).await
+            }
+            _ => Err(Refusal::skipped("changed-meanwhile", "the row names no original")),
+        })
+    }
+
     async fn clean(
         &self,
         entry: &Entry,
@@ -201,4 +213,10 @@ impl Originals for EmbeddedOriginals {
     fn names(&self, in_flight: &InFlight) -> Statement {
         super::embedded::names(in_flight)
     }
+}
+
+/// The chunk that came with the row, when it is all of the original.
+fn only_chunk(entry: &Entry, answer: &QueryResult) -> Option<Body> {
+    let chunk = answer.bytes.iter().flatten().next().cloned();
+    chunk.filter(|chunk| chunk.size_bytes() as u64 == entry.size_bytes).map(Body::from)
 }

@@ -250,18 +250,19 @@ impl Engine {
         Ledger::new(self.database_of(source)).latest_migration(source).await
     }
 
-    /// Asks for a pause or the end of a run, which takes effect with its next slice, or now when nobody works on it; says what the
-    /// run is then.
+    /// Asks for a pause or the end of a run, which its worker sees to with the next slice. Without a worker it takes effect now: a
+    /// run that is to end is ended here. Says what the run is then.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn request(&self, id: &RunId, what: Requested) -> Result<Option<Run>, DatabaseError> {
         let asked = self.ledger_with(id).await?.request(id, what, self.runtime.now()).await?;
-        let waits = asked.as_ref().is_some_and(|run| run.requested.is_some());
-        if waits && let Ok(stopped) = self.work(id, Patience::Caller).await {
-            return Ok(Some(stopped));
-        }
-        Ok(asked)
+        let now = self.runtime.now();
+        let is_idle = |run: &Run| run.lease_token.is_none() || run.lease_expires_at <= now;
+        let waits = asked.as_ref().is_some_and(|run| run.requested.is_some() && is_idle(run));
+        // When somebody else has begun to work on it, or a store is down, it ends later.
+        let ended = if waits { self.work(id, Patience::Caller).await.ok() } else { None };
+        Ok(ended.or(asked))
     }
 
     /// Lets a paused run go on.

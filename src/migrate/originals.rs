@@ -64,6 +64,14 @@ pub(super) trait Originals {
         copies: &Copies,
     ) -> Result<Result<(), Refusal>, Interruption>;
 
+    /// Whether the row of an item that was restored still names its original, and that reads back as what was moved.
+    async fn holds(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+    ) -> Result<Result<(), Refusal>, Interruption>;
+
     /// Says which statements drop the original; the copy was read back and matched.
     async fn clean(
         &self,

@@ -97,7 +97,7 @@ impl Walk {
         hand: &Hand<'_>,
     ) -> Result<Result<Outcome, Refusal>, Interruption> {
         if entry.stage == Stage::Restored {
-            return Ok(Self::remove_leftover(run, id, entry));
+            return self.remove_leftover(run, id, entry, row).await;
         }
         let line = |verdict| {
             Line::new(id.clone(), verdict)
@@ -132,15 +132,24 @@ impl Walk {
         }))
     }
 
-    /// An item that was restored before and left its copy.
-    fn remove_leftover(run: &Run, id: ItemId, entry: &Entry) -> Result<Outcome, Refusal> {
+    /// An item that was restored before and left its copy, which goes only when the original still reads back.
+    async fn remove_leftover(
+        &self,
+        run: &Run,
+        id: ItemId,
+        entry: &Entry,
+        row: &QueryResult,
+    ) -> Result<Result<Outcome, Refusal>, Interruption> {
         if !run.parameters.delete_from_r2 || run.parameters.dry_run {
-            return Err(Refusal::skipped("already-restored", "the row names its original"));
+            return Ok(Err(Refusal::skipped("already-restored", "the row names its original")));
+        }
+        if let Err(refusal) = self.originals.holds(entry, row, &self.copies).await? {
+            return Ok(Err(refusal));
         }
         let line = Line::skipped(id, "copy-removed", "it was restored before; its copy is removed now");
         let statements = vec![journal::forget(&run.source, entry), require_one_change()];
         let staged = (Some(entry.stage), None);
-        Ok(Outcome { statements, remove: Some(entry.key.clone()), staged, ..Outcome::only(line) })
+        Ok(Ok(Outcome { statements, remove: Some(entry.key.clone()), staged, ..Outcome::only(line) }))
     }
 
     async fn clean(

@@ -70,17 +70,28 @@ impl TableOriginals {
             return Ok(Err(Refusal::failed("source-reconfigured", detail)));
         }
         let (is_blob, data_bytes) = (shape.data_type == "blob", shape.data_bytes.unwrap_or(0));
+        let datum = self.datum(entry, &shape, answer).await?;
+        Ok(datum.map(|datum| Row { original, datum, data_bytes, is_blob }))
+    }
+
+    /// The value of a row, `None` when it is NULL.
+    async fn datum(
+        &self,
+        entry: &Entry,
+        shape: &RowShape,
+        answer: &QueryResult,
+    ) -> Result<Result<Option<Datum>, Refusal>, Interruption> {
+        let (is_blob, data_bytes) = (shape.data_type == "blob", shape.data_bytes.unwrap_or(0));
         let inline = answer.texts.first().cloned().flatten();
-        let datum = match (shape.data_type.as_str(), inline) {
-            ("null", _) => None,
-            (_, Some(text)) => Some(Datum::from_inline(is_blob, text)?),
+        Ok(match (shape.data_type.as_str(), inline) {
+            ("null", _) => Ok(None),
+            (_, Some(text)) => Ok(Some(Datum::from_inline(is_blob, text)?)),
             ("text" | "blob", None) => match self.load_datum(entry, data_bytes, is_blob).await? {
-                Some(datum) => Some(datum),
-                None => return Ok(Err(Refusal::skipped("changed-meanwhile", "somebody else changed the row"))),
+                Some(datum) => Ok(Some(datum)),
+                None => Err(Refusal::skipped("changed-meanwhile", "somebody else changed the row")),
             },
-            _ => return Ok(Err(source_changed())),
-        };
-        Ok(Ok(Row { original, datum, data_bytes, is_blob }))
+            _ => Err(source_changed()),
+        })
     }
 
     async fn load_datum(&self, entry: &Entry, data_bytes: u64, is_blob: bool) -> Result<Option<Datum>, DatabaseError> {
@@ -204,6 +215,25 @@ impl Originals for TableOriginals {
         Ok(match datum {
             Some(datum) => self.prove(entry, datum, copies).await.map(drop),
             None => self.rebuild(entry, &original, copies).await.map(drop),
+        })
+    }
+
+    async fn holds(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        copies: &Copies,
+    ) -> Result<Result<(), Refusal>, Interruption> {
+        let Some(shape) = row.first::<RowShape>()? else {
+            return Ok(Err(Refusal::skipped("deleted", "the row was deleted")));
+        };
+        if shape.is_ours == 1 {
+            return Ok(Err(Refusal::skipped("changed-meanwhile", "the row names the copy")));
+        }
+        Ok(match self.datum(entry, &shape, row).await? {
+            Ok(Some(datum)) => self.prove(entry, datum, copies).await.map(drop),
+            Ok(None) => Err(Refusal::failed("original-missing", "the data column is NULL")),
+            Err(refusal) => Err(refusal),
         })
     }
 
