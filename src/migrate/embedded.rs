@@ -27,8 +27,11 @@ use crate::store::{CHUNK_BYTES, EmbeddedStore, ImageStore, StorageKind};
 /// The source's name.
 pub const EMBEDDED: &str = "embedded";
 
-const SWITCH_TO_R2: &str = "UPDATE stillstore_images SET storage = 'r2', version = version + 1, updated_at_ms = ?3 \
-    WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'd1'";
+// An upsert, because one that finds its row counts as no row read. Without the row, the schema refuses what it would insert.
+const SWITCH_TO_R2: &str = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, \
+    version, created_at_ms, updated_at_ms) VALUES (?1, 'pending', 'd1', '', '', 'public', '{}', 1, ?3, ?3) \
+    ON CONFLICT (id) DO UPDATE SET storage = 'r2', version = version + 1, updated_at_ms = excluded.updated_at_ms \
+    WHERE version = ?2 AND status = 'stored' AND storage = 'd1'";
 
 const NAMES: &str =
     "SELECT storage = 'd1' AS waits FROM stillstore_images WHERE storage_key = ?1 AND status IN ('pending', 'stored')";

@@ -1,13 +1,18 @@
 //! What the schema itself guarantees, and that the tests would notice a query that it has no index for.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use stillstore::catalog::Status;
 use stillstore::sql::{Database, DatabaseErrorKind, Statement};
 
 use crate::catalog_database::{Shelf, done};
+use crate::sqlite::Sqlite;
 
 const MIGRATIONS: &str = concat!(
     include_str!("../../migrations/0001_stillstore_images.sql"),
     include_str!("../../migrations/0003_stillstore_migration.sql"),
+    include_str!("../../migrations/0004_stillstore_images_in_key.sql"),
 );
 
 #[test]
@@ -28,7 +33,7 @@ fn a_query_that_sorts_fails_the_tests() {
 #[test]
 fn triggers_keep_to_the_form_that_the_remote_parser_takes() {
     let triggers: Vec<_> = MIGRATIONS.lines().filter(|line| line.starts_with("CREATE TRIGGER")).collect();
-    assert_eq!(triggers.len(), 6);
+    assert_eq!(triggers.len(), 11);
     for trigger in triggers {
         assert!(trigger.contains(" BEGIN ") && trigger.ends_with("; END;"), "{trigger}");
         assert_eq!(trigger.matches(';').count(), 2, "{trigger}");
@@ -76,4 +81,40 @@ fn the_schema_refuses_rows_that_no_operation_writes() {
         assert_ne!(error.kind, DatabaseErrorKind::Schema, "{update}: {error}");
     }
     assert_eq!(shelf.sql("SELECT * FROM stillstore_images").unwrap(), before);
+}
+
+#[test]
+fn an_upsert_that_is_to_change_a_row_makes_none() {
+    let shelf = Shelf::new();
+    let before = shelf.sql("SELECT * FROM stillstore_counters").unwrap();
+    let upsert = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, version, \
+        created_at_ms, updated_at_ms) VALUES ('gone', 'pending', 'd1', '', '', 'public', '{}', 1, 0, 0) \
+        ON CONFLICT (id) DO UPDATE SET storage = 'r2'";
+    assert_eq!(shelf.sql(upsert).unwrap_err().kind, DatabaseErrorKind::Constraint);
+    assert!(shelf.sql("SELECT id FROM stillstore_images").unwrap().is_empty());
+    assert_eq!(shelf.sql("SELECT * FROM stillstore_counters").unwrap(), before);
+}
+
+#[test]
+fn moving_the_rows_into_their_key_keeps_each_of_them_and_the_counters() {
+    let database = Sqlite::empty();
+    database.migrate(|number| number < 4);
+    let insert = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, filename, context, \
+        persona_id, session_id, participant_id, table_id, labels, generation, size_bytes, sha256, width, height, fallback_reason, \
+        version, created_at_ms, updated_at_ms, embedded_write_id) \
+        SELECT 'id' || value, 'stored', 'd1', 'key' || value, 'image/png', 'private', 'f', 'c', 'p', 's', 'q', 't', '{\"a\":\"b\"}', \
+        '{}', value, printf('%064d', value), 3, 4, 'r2-unavailable', 2, 5, 6, 'w' || value FROM json_each('[1,2,3]')";
+    done(database.run(Statement::new(insert))).unwrap();
+    let all = |table: &str| {
+        let select = Statement::new(format!("SELECT * FROM {table}"));
+        let mut rows = done(database.run(select)).unwrap().rows::<BTreeMap<String, Value>>().unwrap();
+        rows.sort_by_key(|row| row.values().map(Value::to_string).collect::<Vec<_>>());
+        rows
+    };
+    let before = (all("stillstore_images"), all("stillstore_counters"));
+    assert_eq!((before.0.len(), before.0[0].len()), (3, 23));
+    database.migrate(|number| number >= 4);
+    assert_eq!((all("stillstore_images"), all("stillstore_counters")), before);
+    done(database.run(Statement::new("DELETE FROM stillstore_images WHERE id = 'id2'"))).unwrap();
+    assert_ne!(all("stillstore_counters"), before.1);
 }

@@ -1,6 +1,7 @@
 //! The database seam over a real in-memory SQLite with the real migrations applied.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use async_trait::async_trait;
 use base64_simd::STANDARD;
@@ -26,17 +27,22 @@ impl Sqlite {
 
     /// An empty database with every migration applied.
     pub fn migrated() -> Self {
-        let Self { connection, calls } = Self::empty();
-        let connection = connection.into_inner();
-        let mut migrations: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
-            .expect("migrations")
-            .map(|entry| entry.expect("entry").path())
-            .collect();
-        migrations.sort();
-        for migration in migrations {
-            connection.execute_batch(&std::fs::read_to_string(migration).expect("read")).expect("migrate");
+        let database = Self::empty();
+        database.migrate(|_| true);
+        database
+    }
+
+    /// Applies the migrations whose number is wanted.
+    pub fn migrate(&self, wanted: impl Fn(u32) -> bool) {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let mut paths: Vec<_> =
+            std::fs::read_dir(directory).expect("migrations").map(|entry| entry.expect("entry").path()).collect();
+        paths.sort();
+        let number_of = |path: &Path| path.file_name()?.to_str()?.split('_').next()?.parse().ok();
+        for path in paths.iter().filter(|path| number_of(path).is_some_and(&wanted)) {
+            let sql = std::fs::read_to_string(path).expect("read");
+            self.connection.borrow().execute_batch(&sql).expect("migrate");
         }
-        Self { connection: RefCell::new(connection), calls }
     }
 
     /// The query plan of `sql`, one line a step.

@@ -8,7 +8,7 @@ import { picture } from "./harness/picture-variations.ts";
 import type { Picture } from "./harness/picture-variations.ts";
 import { pathOf } from "./client.ts";
 import { imageKeys } from "./invariants.ts";
-import { acted, untilState } from "./migrations.ts";
+import { APPLICATION_TABLE, acted, untilState } from "./migrations.ts";
 
 /** What CI has time for; 1,000 by hand. */
 const PICTURES = Number(process.env.LEGACY_PICTURES ?? 300);
@@ -16,11 +16,6 @@ const PICTURES = Number(process.env.LEGACY_PICTURES ?? 300);
 const LARGE_BYTES = 2_100_000;
 const LARGE_EVERY = 50;
 const ROWS_AT_ONCE = 20;
-
-const TABLE = `CREATE TABLE images (
-  id TEXT PRIMARY KEY NOT NULL, session_id TEXT, participant_id TEXT, table_id TEXT, persona_id TEXT, persona_title TEXT,
-  image_url TEXT, image_data TEXT, image_mime_type TEXT, prompt TEXT, provider TEXT, status TEXT, r2_key TEXT,
-  migration_status TEXT, migrated_at INTEGER, created_at INTEGER, updated_at INTEGER)`;
 
 /** How applications have written an image into a column. */
 const FORMS: ((picture: Picture) => string | ArrayBuffer)[] = [
@@ -47,7 +42,7 @@ const pictures = new Map<string, Picture>();
 
 before(async () => {
   worker = await startWorker({});
-  await worker.db.prepare(TABLE).run();
+  await worker.db.prepare(APPLICATION_TABLE).run();
   const insert = worker.db.prepare(
     `INSERT INTO images (id, session_id, persona_id, image_url, image_data, image_mime_type, prompt, status, created_at, updated_at,
        migration_status) VALUES (?1, ?2, 'p', ?3, ?4, ?5, ?6, 'completed', 1700000000, 1700000001, ?7)`,

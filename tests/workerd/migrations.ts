@@ -97,6 +97,24 @@ const PLANTING = [
   `INSERT INTO stillstore_chunks (write_id, chunk_index, data) SELECT value ->> 2, 0, value ->> 3`,
 ];
 
+/** The table that needs no configuration. */
+export const APPLICATION_TABLE = `CREATE TABLE images (
+  id TEXT PRIMARY KEY NOT NULL, session_id TEXT, participant_id TEXT, table_id TEXT, persona_id TEXT, persona_title TEXT,
+  image_url TEXT, image_data TEXT, image_mime_type TEXT, prompt TEXT, provider TEXT, status TEXT, r2_key TEXT,
+  migration_status TEXT, migrated_at INTEGER, created_at INTEGER, updated_at INTEGER)`;
+
+/** An application's table of `count` small images. */
+export async function plantTable(worker: RunningWorker, count: number): Promise<void> {
+  await worker.db.prepare(APPLICATION_TABLE).run();
+  await worker.db
+    .prepare(
+      `WITH RECURSIVE row(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM row WHERE n < ?1)
+       INSERT INTO images (id, image_data, image_mime_type) SELECT printf('image-%06d', n), ?2, 'image/png' FROM row`,
+    )
+    .bind(count, PIXEL.toString("base64"))
+    .run();
+}
+
 /** Has cron take up whatever runs, as if its worker were long dead. */
 export async function takeUp(worker: RunningWorker): Promise<void> {
   await worker.db.prepare("UPDATE stillstore_runs SET lease_expires_at_ms = 0 WHERE state = 'running'").run();
