@@ -14,13 +14,21 @@ CREATE TRIGGER stillstore_images_recounted_out AFTER UPDATE OF status, size_byte
 
 CREATE TABLE stillstore_runs (
   id TEXT PRIMARY KEY NOT NULL,
-  action TEXT NOT NULL CHECK (action IN ('migrate', 'validate', 'rollback', 'cleanup', 'backup', 'restore')),
+  -- Not IN: SQLite makes a table of more than two values, and D1 counts a row read for each look into it.
+  action TEXT NOT NULL
+    CHECK (
+      action = 'migrate' OR action = 'validate' OR action = 'rollback' OR action = 'cleanup' OR action = 'backup'
+      OR action = 'restore'
+    ),
   source TEXT NOT NULL,
   -- 1 where the run changes its source or the bucket: one such run a source at a time.
   exclusive INTEGER NOT NULL CHECK (exclusive IN (0, 1)),
   parameters TEXT NOT NULL CHECK (json_valid(parameters)),
   state TEXT NOT NULL
-    CHECK (state IN ('running', 'paused', 'cancelled', 'completed', 'completed_with_errors', 'failed')),
+    CHECK (
+      state = 'running' OR state = 'paused' OR state = 'cancelled' OR state = 'completed'
+      OR state = 'completed_with_errors' OR state = 'failed'
+    ),
   -- What its worker was asked to do at the next slice.
   requested TEXT CHECK (requested IN ('pause', 'cancel')),
   progress TEXT NOT NULL CHECK (json_valid(progress)),
@@ -57,7 +65,6 @@ CREATE TABLE stillstore_moves (
   source TEXT NOT NULL,
   item_id TEXT NOT NULL,
   -- moved: the original is still in the database; cleaned: it is not; restored: the source names the original again.
-  -- Not IN: SQLite makes a table of more than two values, and D1 counts a row read for each look into it.
   stage TEXT NOT NULL CHECK (stage = 'moved' OR stage = 'cleaned' OR stage = 'restored'),
   image_id TEXT NOT NULL,
   storage_key TEXT NOT NULL,

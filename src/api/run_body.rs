@@ -161,7 +161,7 @@ impl<'run> RunBody<'run> {
             state: run.state,
             requested: run.requested,
             progress: ProgressBody {
-                total: progress.total,
+                total: run.total(),
                 done: progress.done(),
                 succeeded: progress.done() - failed - skipped,
                 failed,
@@ -183,7 +183,7 @@ impl<'run> ResultBody<'run> {
         let progress = &run.progress;
         let (failed, skipped) = (progress.failures(), progress.of(Verdict::Skipped));
         let success = failed == 0 && !matches!(run.state, State::Failed | State::Cancelled);
-        let total = progress.total.unwrap_or_else(|| progress.done());
+        let total = run.total().unwrap_or_else(|| progress.done());
         let dry_run = run.parameters.dry_run;
         let errors = findings(progress, Verdict::Failed);
         let is_backup = run.action == Action::Backup;

@@ -15,8 +15,10 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use super::ledger::{self, Advance, Ledger};
+use super::progress::{Operations, Progress};
 use super::receipt;
-use super::run::{InFlight, Operations, Progress, Run, RunId, State};
+use super::run::{InFlight, Run, RunId, State};
+use super::run_row::first_run;
 use super::slice::{Bounds, Hand, Interruption, Slice, Work};
 use super::step::{self, Named, Next, Settlement, Standing};
 use crate::runtime::{Runtime, Timestamp};
@@ -79,7 +81,7 @@ impl Driver {
         let now = self.runtime.now();
         let claimed =
             self.ledger.database().run(ledger::claim(id, &token, now.plus_millis(self.lease_ms), now)).await?;
-        let Some(run) = ledger::first_run(&claimed)? else { return Err(Interruption::LeaseLost) };
+        let Some(run) = first_run(&claimed)? else { return Err(Interruption::LeaseLost) };
         let work = match work(&run).await {
             Ok(work) => work,
             Err(Interruption::Hopeless { reason, detail }) => {
@@ -255,7 +257,7 @@ impl Shift<'_> {
     async fn pause(&mut self) -> Result<bool, Interruption> {
         let now = self.driver.runtime.now();
         let answers = self.batch(Vec::from(ledger::pause(&self.run.id, &self.token, now))).await?;
-        let row = answers.last().map(ledger::first_run).transpose()?.flatten();
+        let row = answers.last().map(first_run).transpose()?.flatten();
         let Some(row) = row else { return Err(Interruption::LeaseLost) };
         if row.state == State::Paused {
             self.run = row;

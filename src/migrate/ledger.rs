@@ -5,7 +5,9 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::run::{Action, InFlight, Parameters, Progress, ReceiptInfo, Requested, Run, RunId, State};
+use super::progress::Progress;
+use super::run::{InFlight, ReceiptInfo, Requested, Run, RunId, State};
+use super::run_row::{first_run, runs};
 use super::sources::SourceError;
 use crate::runtime::Timestamp;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
@@ -50,12 +52,26 @@ const CLAIM: &str = concat!(
     run_columns!()
 );
 
-const ADVANCE: &str = "UPDATE stillstore_runs SET cursor = ?4, progress = ?5, in_flight = ?6, slices = slices + 1, \
-    lease_expires_at_ms = ?7, updated_at_ms = ?8 \
-    WHERE id = ?1 AND lease_token = ?2 AND slices = ?3 AND state = 'running' RETURNING requested";
+// An upsert, because one that finds its row counts as no row read. Without the row, the schema refuses what it would insert.
+macro_rules! change_run {
+    ($change:literal) => {
+        concat!(
+            "INSERT INTO stillstore_runs (id, action, source, exclusive, parameters, state, progress, in_flight, slices, \
+             lease_expires_at_ms, created_at_ms, updated_at_ms) \
+             VALUES (?1, 'migrate', '', 0, '{}', 'failed', '{}', '[]', 0, 0, 0, 0) ON CONFLICT (id) DO UPDATE SET ",
+            $change
+        )
+    };
+}
 
-const INTEND: &str = "UPDATE stillstore_runs SET in_flight = ?3, lease_expires_at_ms = ?4, updated_at_ms = ?5 \
-    WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
+const ADVANCE: &str = change_run!(
+    "cursor = ?4, progress = ?5, in_flight = ?6, slices = slices + 1, lease_expires_at_ms = ?7, updated_at_ms = ?8 \
+     WHERE lease_token = ?2 AND slices = ?3 AND state = 'running' RETURNING requested"
+);
+
+const INTEND: &str = change_run!(
+    "in_flight = ?3, lease_expires_at_ms = ?4, updated_at_ms = ?5 WHERE lease_token = ?2 AND state = 'running'"
+);
 
 const END: &str = "UPDATE stillstore_runs SET state = ?3, requested = NULL, lease_token = NULL, lease_expires_at_ms = 0, \
     in_flight = '[]', receipt = ?4, updated_at_ms = ?5, finished_at_ms = ?6 \
@@ -339,61 +355,6 @@ pub(super) fn requested(answer: &QueryResult) -> Result<Option<Requested>, Datab
         requested: Option<Requested>,
     }
     Ok(answer.first::<Row>()?.and_then(|row| row.requested))
-}
-
-#[derive(Deserialize)]
-struct RunRow {
-    id: RunId,
-    action: Action,
-    source: String,
-    parameters: String,
-    state: State,
-    requested: Option<Requested>,
-    progress: String,
-    cursor: Option<String>,
-    in_flight: String,
-    slices: u64,
-    lease_token: Option<String>,
-    lease_expires_at_ms: Timestamp,
-    receipt: Option<String>,
-    created_at_ms: Timestamp,
-    updated_at_ms: Timestamp,
-    finished_at_ms: Option<Timestamp>,
-}
-
-impl TryFrom<RunRow> for Run {
-    type Error = DatabaseError;
-
-    fn try_from(row: RunRow) -> Result<Self, DatabaseError> {
-        Ok(Self {
-            id: row.id,
-            action: row.action,
-            source: row.source,
-            parameters: from_json::<Parameters>(&row.parameters)?,
-            state: row.state,
-            requested: row.requested,
-            progress: from_json(&row.progress)?,
-            cursor: row.cursor.as_deref().map(from_json).transpose()?,
-            in_flight: from_json(&row.in_flight)?,
-            slices: row.slices,
-            lease_token: row.lease_token,
-            lease_expires_at: row.lease_expires_at_ms,
-            receipt: row.receipt.as_deref().map(from_json).transpose()?,
-            created_at: row.created_at_ms,
-            updated_at: row.updated_at_ms,
-            finished_at: row.finished_at_ms,
-        })
-    }
-}
-
-/// The runs in an answer that has the columns of a run.
-pub(super) fn runs(result: &QueryResult) -> Result<Vec<Run>, DatabaseError> {
-    result.rows::<RunRow>()?.into_iter().map(Run::try_from).collect()
-}
-
-/// The first run in an answer that has the columns of a run.
-pub(super) fn first_run(result: &QueryResult) -> Result<Option<Run>, DatabaseError> {
-    result.first::<RunRow>()?.map(Run::try_from).transpose()
 }
 
 /// A value as JSON text, for a column that holds JSON.

@@ -24,11 +24,13 @@ pub mod line;
 mod originals;
 mod part;
 mod part_reader;
+mod progress;
 mod receipt;
 mod receipt_page;
 pub mod record;
 mod restore;
 mod run;
+mod run_row;
 mod save;
 mod slice;
 mod sources;
@@ -47,10 +49,8 @@ pub use engine::{Engine, Patience, Settings, Totals};
 pub use item::{InvalidItemId, ItemId};
 pub use ledger::{BeginError, Ledger, SliceLines};
 pub use line::{Line, Verdict};
-pub use run::{
-    Action, BackupRef, InvalidRunId, Operations, Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId,
-    State,
-};
+pub use progress::{Operations, Progress};
+pub use run::{Action, BackupRef, InvalidRunId, Parameters, PublicBase, ReceiptInfo, Requested, Run, RunId, State};
 pub use slice::{Interruption, SLICE_BYTES, SLICE_MS, Work};
 pub use sources::{SourceError, SourceTotals};
 pub use table::TableSource;

@@ -3,7 +3,8 @@
 use super::driver::{Shift, named, warn};
 use super::ledger::{self, Advance};
 use super::line::Line;
-use super::run::{InFlight, Progress, Run, State};
+use super::progress::Progress;
+use super::run::{InFlight, Run, State};
 use super::slice::{Bounds, Interruption, Outcome, Slice};
 use super::step::{self, FailedCommit, Fence, MAX_STALLS, Named, Recovery, Settlement};
 use super::tally::{stages, totals, uncertain};

@@ -33,7 +33,7 @@ fn a_query_that_sorts_fails_the_tests() {
 #[test]
 fn triggers_keep_to_the_form_that_the_remote_parser_takes() {
     let triggers: Vec<_> = MIGRATIONS.lines().filter(|line| line.starts_with("CREATE TRIGGER")).collect();
-    assert_eq!(triggers.len(), 11);
+    assert_eq!(triggers.len(), 12);
     for trigger in triggers {
         assert!(trigger.contains(" BEGIN ") && trigger.ends_with("; END;"), "{trigger}");
         assert_eq!(trigger.matches(';').count(), 2, "{trigger}");
@@ -87,11 +87,18 @@ fn the_schema_refuses_rows_that_no_operation_writes() {
 fn an_upsert_that_is_to_change_a_row_makes_none() {
     let shelf = Shelf::new();
     let before = shelf.sql("SELECT * FROM stillstore_counters").unwrap();
-    let upsert = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, version, \
-        created_at_ms, updated_at_ms) VALUES ('gone', 'pending', 'd1', '', '', 'public', '{}', 1, 0, 0) \
-        ON CONFLICT (id) DO UPDATE SET storage = 'r2'";
-    assert_eq!(shelf.sql(upsert).unwrap_err().kind, DatabaseErrorKind::Constraint);
-    assert!(shelf.sql("SELECT id FROM stillstore_images").unwrap().is_empty());
+    let upserts = [
+        "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, version, \
+         created_at_ms, updated_at_ms) VALUES ('gone', 'pending', 'd1', '', '', 'public', '{}', 1, 0, 0) \
+         ON CONFLICT (id) DO UPDATE SET storage = 'r2'",
+        "INSERT INTO stillstore_runs (id, action, source, exclusive, parameters, state, progress, in_flight, slices, \
+         lease_expires_at_ms, created_at_ms, updated_at_ms) \
+         VALUES ('gone', 'migrate', '', 0, '{}', 'failed', '{}', '[]', 0, 0, 0, 0) ON CONFLICT (id) DO UPDATE SET slices = 1",
+    ];
+    for upsert in upserts {
+        assert_eq!(shelf.sql(upsert).unwrap_err().kind, DatabaseErrorKind::Constraint, "{upsert}");
+    }
+    assert!(shelf.sql("SELECT id FROM stillstore_images UNION ALL SELECT id FROM stillstore_runs").unwrap().is_empty());
     assert_eq!(shelf.sql("SELECT * FROM stillstore_counters").unwrap(), before);
 }
 

@@ -194,3 +194,30 @@ fn a_slice_holds_no_more_bytes_than_it_may() {
     let loads: Vec<_> = loads.filter(|count| *count > 0).collect();
     assert_eq!(loads, [3], "three fit into 16 MiB, and the next slice takes them with their rows");
 }
+
+#[test]
+fn a_run_begins_with_an_estimate_and_ends_with_the_number_of_its_rows() {
+    let without_rowid = IMAGES.replace("updated_at text)", "updated_at text) WITHOUT ROWID");
+    let with_own_rowid = IMAGES.replace("updated_at text)", "updated_at text, RowId text)");
+    // Five rows: one is gone, one has no data. Where numbers say nothing, rows are counted.
+    for (table, estimate) in [(IMAGES, 5), (&without_rowid, 3), (&with_own_rowid, 3)] {
+        let world = World::new(true);
+        execute(&world.sqlite, table, Vec::new());
+        for id in ["a", "b", "c", "d", "e"] {
+            insert(&world.sqlite, id, &base64(&bytes("rgb.png")));
+        }
+        execute(&world.sqlite, "DELETE FROM images WHERE id = 'c'", Vec::new());
+        execute(&world.sqlite, "UPDATE images SET image_data = NULL WHERE id = 'b'", Vec::new());
+        let begun_with = |run: &serde_json::Value| {
+            let id = run["runId"].as_str().unwrap();
+            let sql = format!("SELECT progress ->> 'total' AS total FROM stillstore_runs WHERE id = '{id}'");
+            query(&world.sqlite, &sql)[0]["total"].clone()
+        };
+        let dry = act(&world, &json!({"action": "migrate", "source": "images", "dryRun": true}));
+        assert_eq!((&dry["result"]["total"], begun_with(&dry)), (&json!(3), json!(3)), "{table}");
+        let run = act(&world, &json!({"action": "migrate", "source": "images"}));
+        assert_eq!((&run["result"]["total"], begun_with(&run)), (&json!(3), json!(estimate)), "{table}");
+        let again = act(&world, &json!({"action": "migrate", "source": "images"}));
+        assert_eq!((&again["result"]["total"], begun_with(&again)), (&json!(0), json!(estimate - 3)), "{table}");
+    }
+}

@@ -340,7 +340,9 @@ impl Work for MoveTable {
     fn count(&self, run: &Run) -> Option<Statement> {
         Some(match &run.parameters.item_ids {
             Some(ids) => Statement::new("SELECT ?1 AS items").bind(whole(ids.len() as u64)),
-            None => self.table.count(&self.own_urls(run)),
+            // A dry run reads every row in any case.
+            None if run.parameters.dry_run => self.table.count(&self.own_urls(run)),
+            None => self.table.estimate(&self.own_urls(run)),
         })
     }
 

@@ -12,7 +12,8 @@ const UNIQUE: &str = "SELECT list.name AS index_name, info.name AS column_name \
     FROM pragma_index_list(?1) AS list, pragma_index_info(list.name) AS info \
     WHERE list.\"unique\" = 1 AND list.partial = 0";
 
-const IS_TABLE: &str = "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+// Reads one row, and sqlite_master would be read whole.
+const TABLE: &str = "SELECT wr AS is_without_rowid FROM pragma_table_list(?1) WHERE schema = 'main' AND type = 'table'";
 
 /// What the schema says of a source that can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,15 @@ pub struct Schema {
     pub integer_times: bool,
     /// Whether the data column is NOT NULL, so that originals cannot be dropped.
     pub data_is_required: bool,
+    pub numbering: Numbering,
+}
+
+/// Whether rows have numbers that rise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbering {
+    /// SQLite's own, in `rowid`.
+    Rowid,
+    Unnumbered,
 }
 
 /// Why a source cannot be used.
@@ -43,6 +53,11 @@ struct Column {
 }
 
 #[derive(Deserialize)]
+struct Table {
+    is_without_rowid: u8,
+}
+
+#[derive(Deserialize)]
 struct IndexColumn {
     index_name: String,
     column_name: Option<String>,
@@ -55,15 +70,15 @@ impl Schema {
     /// When the database fails; inside, when the source cannot be used.
     pub async fn read(database: &dyn Database, source: &TableSource) -> Result<Result<Self, Unusable>, DatabaseError> {
         let about = |sql| Statement::new(sql).bind(source.table.as_str());
-        let answers = database.batch(vec![about(IS_TABLE), about(COLUMNS), about(UNIQUE)]).await?;
+        let answers = database.batch(vec![about(TABLE), about(COLUMNS), about(UNIQUE)]).await?;
         let [table, columns, unique] = &answers[..] else { return Ok(Err(unusable("table", "did not answer"))) };
-        if table.rows_json == "[]" {
+        let Some(table) = table.first::<Table>()? else {
             return Ok(Err(unusable("table", "must be a table of the database")));
-        }
-        Ok(Self::check(source, &columns.rows()?, unique))
+        };
+        Ok(Self::check(source, &table, &columns.rows()?, unique))
     }
 
-    fn check(source: &TableSource, columns: &[Column], unique: &QueryResult) -> Result<Self, Unusable> {
+    fn check(source: &TableSource, table: &Table, columns: &[Column], unique: &QueryResult) -> Result<Self, Unusable> {
         let find = |field, wanted: &Identifier| {
             let found = columns.iter().find(|column| column.name.eq_ignore_ascii_case(wanted.as_str()));
             found.ok_or_else(|| unusable(field, "must be a column of the table that can be written"))
@@ -91,7 +106,9 @@ impl Schema {
             None => false,
         };
         let data_is_required = find("data", &source.data)?.required == 1;
-        Ok(Self { integer_ids, integer_times, data_is_required })
+        let is_taken = columns.iter().any(|column| column.name.eq_ignore_ascii_case("rowid"));
+        let numbering = if table.is_without_rowid == 0 && !is_taken { Numbering::Rowid } else { Numbering::Unnumbered };
+        Ok(Self { integer_ids, integer_times, data_is_required, numbering })
     }
 }
 

@@ -6,6 +6,7 @@ use super::Table;
 use super::datum::{Datum, PIECE_BYTES, whole};
 use super::identifier::Identifier;
 use super::original::Original;
+use super::schema::Numbering;
 use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, ItemId};
 use crate::migrate::journal::Entry;
 use crate::migrate::run::InFlight;
@@ -107,6 +108,21 @@ impl Table {
         let mut sql = Sql::default();
         sql.push("SELECT count(*) AS items FROM ").push(&self.table());
         self.push_candidates(&mut sql, own_urls);
+        sql.into_statement()
+    }
+
+    /// About how many rows there are to move: the range of their numbers, as if none had been deleted from it, less those that moved.
+    /// Reads three rows where a count would read each; counts where that would say nothing.
+    pub(super) fn estimate(&self, own_urls: &str) -> Statement {
+        if self.schema.numbering == Numbering::Unnumbered || !self.source.filter.is_empty() {
+            return self.count(own_urls);
+        }
+        let table = self.table();
+        let mut sql = Sql::default();
+        sql.push("SELECT max(0, ifnull((SELECT max(rowid) FROM ").push(&table).push(") - (SELECT min(rowid) FROM ");
+        sql.push(&table)
+            .push(") + 1, 0) - (SELECT ifnull(sum(items), 0) FROM stillstore_move_counters WHERE source = ");
+        sql.bind(self.source.name.as_str()).push(" AND stage <> 'restored')) AS items");
         sql.into_statement()
     }
 
