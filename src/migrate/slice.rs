@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::item::ItemId;
+use super::item::{IdType, ItemId};
 use super::journal::Stage;
 use super::ledger::{self, Ledger};
 use super::line::{Line, Verdict};
@@ -211,24 +211,25 @@ pub(super) fn listed_ids(run: &Run, limit: u16) -> Option<Vec<&str>> {
 }
 
 /// An id that was checked before it came into a row.
-pub(super) fn item_id(text: &str) -> Result<ItemId, DatabaseError> {
-    ItemId::try_from(text.to_owned()).map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
+pub(super) fn item_id(ids: IdType, text: &str) -> Result<ItemId, DatabaseError> {
+    ids.id_of(text).map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
 }
 
 /// The candidates of a slice of named items, one answer each.
 pub(super) fn listed_candidates<T>(
     run: &Run,
+    ids: IdType,
     answers: &[QueryResult],
     read: impl Fn(&QueryResult) -> Result<Option<T>, DatabaseError>,
 ) -> Result<Option<Candidates<T>>, DatabaseError> {
-    let Some(ids) = &run.parameters.item_ids else { return Ok(None) };
+    let Some(named) = &run.parameters.item_ids else { return Ok(None) };
     let from = listed_from(run);
     let mut items = Vec::new();
-    for (offset, (id, answer)) in ids.iter().skip(from).zip(answers).enumerate() {
+    for (offset, (id, answer)) in named.iter().skip(from).zip(answers).enumerate() {
         let cursor = json!({ "index": from + offset + 1 });
-        items.push(Candidate { id: item_id(id)?, found: read(answer)?, cursor });
+        items.push(Candidate { id: item_id(ids, id)?, found: read(answer)?, cursor });
     }
-    let is_last = from + items.len() >= ids.len();
+    let is_last = from + items.len() >= named.len();
     Ok(Some(Candidates { items, is_last, largest_bytes: 0 }))
 }
 
