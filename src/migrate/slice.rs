@@ -318,6 +318,9 @@ pub struct Hand<'run> {
     pub(super) intended: RefCell<Vec<InFlight>>,
 }
 
+/// What a call to the database answers. Boxed, so that its code is there once and not wherever it is awaited.
+type Answers<'call> = LocalBoxFuture<'call, Result<Vec<QueryResult>, Interruption>>;
+
 impl Hand<'_> {
     /// Whether there is no time left to begin another item.
     #[must_use]
@@ -329,7 +332,11 @@ impl Hand<'_> {
     ///
     /// # Errors
     /// [`Interruption::LeaseLost`] when the run is another worker's.
-    pub async fn intend(&self, keys: &[InFlight], extra: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
+    pub fn intend<'call>(&'call self, keys: &'call [InFlight], extra: Vec<Statement>) -> Answers<'call> {
+        Box::pin(self.intend_now(keys, extra))
+    }
+
+    async fn intend_now(&self, keys: &[InFlight], extra: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
         let now = self.runtime.now();
         self.intended.borrow_mut().extend_from_slice(keys);
         let keys = step::together(&self.run.in_flight, &self.intended.borrow());
@@ -355,7 +362,11 @@ impl Hand<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn read(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
+    pub fn read(&self, statements: Vec<Statement>) -> Answers<'_> {
+        Box::pin(self.read_now(statements))
+    }
+
+    async fn read_now(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
         let queries = statements.len() as u64;
         self.count(|operations| {
             operations.d1_calls += 1;

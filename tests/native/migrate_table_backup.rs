@@ -146,7 +146,7 @@ fn columns_of_every_type_come_back_and_ids_are_numbers() {
     insert("-1", "'AAAA ', char(1, 31, 127, 0, 65), -9223372036854775808, 1e300, '{\"blob\":\"00\"}', 'null', 'x'");
     insert("0", "x'', '', 9007199254740993, 5e-324, x'00ff', 1.0, ''");
     insert("7", "'x', '0123', 'text', 1.7976931348623157e308, 0.30000000000000004, -0.0, '1e5'");
-    insert("8", "'x', '[1]', 1.5, 9e999, 12345678901234567.0, 123456789.123456789, 'true'");
+    insert("8", "'x', '[1]', 1.5, -2.2250738585072014e-308, 12345678901234567.0, 123456789.123456789, 'true'");
     insert("9007199254740992", "'an id that is no item', NULL, NULL, NULL, NULL, NULL, NULL");
     let order = "\"the 'id'\"";
     let before = literals(&world.sqlite, "odd \" 'table'", order);
@@ -178,9 +178,9 @@ fn columns_of_every_type_come_back_and_ids_are_numbers() {
 fn what_cannot_be_kept_exactly_fails_and_says_why() {
     let world = world();
     let update = |id: &str, change: &str| {
-        execute(&world.sqlite, &format!("UPDATE images SET {change} WHERE id = '{id}'"), Vec::new())
+        execute(&world.sqlite, &format!("UPDATE images SET {change} WHERE id = '{id}'"), Vec::new());
     };
-    for id in ["data-not-utf8", "not-utf8", "number", "wide", "wide-enough", "whole"] {
+    for id in ["data-not-utf8", "endless", "not-utf8", "number", "wide", "wide-enough", "whole"] {
         insert(&world.sqlite, id, "AAAA");
     }
     update("data-not-utf8", "image_data = CAST(x'41ff41' AS TEXT)");
@@ -191,12 +191,14 @@ fn what_cannot_be_kept_exactly_fails_and_says_why() {
     execute(&world.sqlite, "ALTER TABLE images ADD COLUMN image_data", Vec::new());
     execute(&world.sqlite, "UPDATE images SET image_data = other, other = NULL", Vec::new());
     update("number", "image_data = 5");
+    update("endless", "loose = -9e999");
     update("wide", "loose = printf('%.*c', 299900, 'x')");
     update("wide-enough", "loose = printf('%.*c', 250000, char(1))");
     let before = literals(&world.sqlite, "images", "id");
     let saved = back_up(&world, "images");
     let outcomes = [
         ("data-not-utf8", "failed", "not-utf8"),
+        ("endless", "failed", "column-inexact"),
         ("not-utf8", "failed", "column-inexact"),
         ("number", "failed", "not-text"),
         ("wide", "saved", ""),
@@ -227,7 +229,7 @@ fn what_is_there_is_never_overwritten() {
     world.runtime.advance(31 * 24 * 60 * 60 * 1000);
     act(&world, &json!({"action": "cleanup", "source": "images", "imageIds": ["cleaned", "url-changed"]}));
     let update = |id: &str, change: &str| {
-        execute(&world.sqlite, &format!("UPDATE images SET {change} WHERE id = '{id}'"), Vec::new())
+        execute(&world.sqlite, &format!("UPDATE images SET {change} WHERE id = '{id}'"), Vec::new());
     };
     update("changed", "image_data = replace(image_data, 'A', 'B')");
     update("emptied", "image_data = '', prompt = 'another'");
@@ -367,4 +369,51 @@ fn of_a_damaged_part_no_row_is_restored() {
     let restored = restore(&world, &saved);
     let outcomes = [("a", "failed", "backup-damaged"), ("b", "restored", "")];
     assert_eq!(verdicts(&world, &restored), expected(&outcomes), "{restored}");
+}
+
+#[test]
+fn a_backup_and_a_restore_search_by_key_and_cost_the_same_for_each_row() {
+    let source = json!({"name": "images", "table": "images", "id": "id", "data": "image_data", "url": "image_url", "filter": {"status": "done"}});
+    let calls_for = |rows: usize| {
+        let world = world_with(&json!([source]), Vec::new());
+        execute(&world.sqlite, IMAGES, Vec::new());
+        for number in 0..rows {
+            insert(&world.sqlite, &format!("row-{number:04}"), "AAAA");
+        }
+        let calls = || world.sqlite.calls.get();
+        let began = calls();
+        let saved = act(&world, &json!({"action": "backup", "source": "images", "batchSize": 10}));
+        let saving = calls() - began;
+        assert_eq!(saved["result"]["saved"], rows, "{saved}");
+        execute(&world.sqlite, "DELETE FROM images", Vec::new());
+        let began = calls();
+        let restored = act(&world, &json!({"action": "restore", "runId": saved["runId"], "batchSize": 10}));
+        assert_eq!(restored["result"]["restored"], rows, "{restored}");
+        let restoring = calls() - began;
+        (world, saving, restoring)
+    };
+    let (world, saving, restoring) = calls_for(40);
+    let (_, saving_twice, restoring_twice) = calls_for(80);
+    // A slice of a backup: the keys it is about to put, and what it did. A row that is restored: looked at, and its value staged.
+    assert_eq!((saving_twice - saving, restoring_twice - restoring), (4 * 2, 4 + 40 * 2));
+
+    act(&world, &json!({"action": "backup", "source": "images", "imageIds": ["row-0007"]}));
+    let calls = world.database.plan.calls();
+    let statements: BTreeSet<_> = calls.iter().flat_map(|call| call.subject.lines()).collect();
+    let about = ["AS replacements", "AS stillstore_item", "INSERT INTO \"images\"", "total(length(data))"];
+    for wanted in about {
+        let mut found = statements.iter().filter(|sql| sql.contains(wanted)).peekable();
+        assert!(found.peek().is_some(), "{wanted}");
+        for sql in found {
+            for step in world.sqlite.plan(sql).lines() {
+                let reads_one = ["SCAN CONSTANT ROW", "SCAN json_each", "SCAN (subquery", "SCAN stillstore_item"]
+                    .iter()
+                    .any(|one| step.starts_with(one));
+                assert!(reads_one || !(step.starts_with("SCAN") || step.contains("TEMP B-TREE")), "{sql}\n{step}");
+            }
+        }
+    }
+    let select =
+        statements.iter().find(|sql| sql.contains("AS replacements") && sql.contains("LIMIT")).expect("a SELECT");
+    assert!(world.sqlite.plan(select).contains("SEARCH images USING INDEX sqlite_autoindex_images_1 (id>?)"));
 }

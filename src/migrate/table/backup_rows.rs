@@ -46,31 +46,31 @@ impl Table {
     /// The row of one item, if it is one of the source's.
     fn select_saved_one(&self, item: &str, max_columns_bytes: u64, inline_max_bytes: u64) -> Statement {
         let mut sql = self.saved_row(max_columns_bytes, inline_max_bytes);
-        sql.push(" WHERE ").push(&self.id()).push(" = ").bind_value(self.id_value(item));
+        sql.push(&self.fill(" WHERE {id} = ")).bind_value(self.id_value(item));
         self.push_source_rule(&mut sql);
         sql.push(")");
         sql.into_statement().with_text_column("data")
     }
 
     fn saved_row(&self, max_columns_bytes: u64, inline_max_bytes: u64) -> Sql {
-        let (id, data) = (self.id(), self.data());
         let mut sql = Sql::default();
         // Text that is not UTF-8 reaches us with U+FFFD in the place of what is not.
-        sql.push("SELECT *, (octet_length(columns) - octet_length(replace(columns, char(65533), ''))) / 3 AS replacements FROM (");
-        sql.push("SELECT CAST(").push(&id).push(" AS TEXT) AS item, typeof(").push(&data).push(") AS data_type, ");
-        sql.push("octet_length(").push(&data).push(") AS data_bytes, CASE WHEN ").push(&data).push(" IS NULL THEN (");
-        sql.push("SELECT stage FROM stillstore_moves WHERE source = ").bind(self.source.name.as_str());
-        sql.push(" AND item_id = CAST(").push(&id).push(" AS TEXT)) END AS stage, ");
+        sql.push(&self.fill(
+            "SELECT *, (octet_length(columns) - octet_length(replace(columns, char(65533), ''))) / 3 AS replacements \
+             FROM (SELECT CAST({id} AS TEXT) AS item, typeof({data}) AS data_type, octet_length({data}) AS data_bytes, \
+             CASE WHEN {data} IS NULL THEN (SELECT stage FROM stillstore_moves WHERE item_id = CAST({id} AS TEXT) AND source = ",
+        ));
+        sql.bind(self.source.name.as_str()).push(") END AS stage, ");
         self.push_columns(&mut sql, max_columns_bytes);
-        sql.push(", CASE WHEN octet_length(").push(&data).push(") <= ").bind(whole(inline_max_bytes.min(PIECE_BYTES)));
-        sql.push(" AND typeof(").push(&data).push(") IN ('text', 'blob') THEN hex(CAST(").push(&data);
-        sql.push(" AS BLOB)) END AS data FROM ").push(&self.table());
+        sql.push(&self.fill(", CASE WHEN typeof({data}) IN ('text', 'blob') AND octet_length({data}) <= "));
+        sql.bind(whole(inline_max_bytes.min(PIECE_BYTES)));
+        sql.push(&self.fill(" THEN hex(CAST({data} AS BLOB)) END AS data FROM {table}"));
         sql
     }
 
     /// Adds the condition that a row is to be saved.
     fn push_saved(&self, sql: &mut Sql) {
-        sql.push(" WHERE ").push(&self.data()).push(" IS NOT NULL AND ");
+        sql.push(&self.fill(" WHERE {data} IS NOT NULL AND "));
         self.push_id_rule(sql);
         self.push_source_rule(sql);
     }
@@ -82,8 +82,8 @@ impl Table {
         }
         sql.push(" AND ((1");
         self.push_filter(sql);
-        sql.push(") OR EXISTS (SELECT 1 FROM stillstore_moves WHERE source = ").bind(self.source.name.as_str());
-        sql.push(" AND item_id = CAST(").push(&self.id()).push(" AS TEXT) AND stage <> 'restored'))");
+        let moved = ") OR EXISTS (SELECT 1 FROM stillstore_moves WHERE item_id = CAST({id} AS TEXT) AND stage <> 'restored' AND source = ";
+        sql.push(&self.fill(moved)).bind(self.source.name.as_str()).push("))");
     }
 }
 
@@ -147,7 +147,7 @@ impl Rows for TableRows {
     fn count(&self, _run: &Run) -> Statement {
         // Looks at every row, once a run.
         let mut sql = Sql::default();
-        sql.push("SELECT count(*) AS items FROM ").push(&self.table.table());
+        sql.push(&self.table.fill("SELECT count(*) AS items FROM {table}"));
         self.table.push_saved(&mut sql);
         sql.into_statement()
     }

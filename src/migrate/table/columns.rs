@@ -3,15 +3,13 @@
 //! A JSON object with a member a column. A BLOB is `{"blob":"00FF"}`, its bytes in hexadecimal digits. D1 allows functions 32 arguments
 //! and expressions a depth of 100, so that the object is put together from its members, in groups.
 
-use std::collections::BTreeMap;
-
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::Table;
 use super::identifier::Identifier;
 use super::statements::Sql;
 use crate::migrate::backup::BackupItem;
-use crate::migrate::ledger::{from_json, to_json};
+use crate::migrate::ledger::from_json;
 use crate::migrate::originals::Refusal;
 use crate::sql::DatabaseError;
 
@@ -25,9 +23,16 @@ pub(super) const INLINE_COLUMNS_BYTES: u64 = 16_384;
 /// Operands side by side; more are put into groups.
 const GROUP: usize = 10;
 
-/// A row's columns as a backup has them.
+/// A row's columns as a backup has them, in SQL.
 pub(super) struct SavedColumns {
-    columns: Vec<(Identifier, Box<RawValue>)>,
+    /// As the backup wrote them, for `?4`.
+    pub json: String,
+    /// The columns' names, each with a comma behind it.
+    pub names: String,
+    /// The columns' values, each with a comma behind it.
+    pub values: String,
+    /// The value of the url column, if it is a text.
+    pub url: Option<String>,
 }
 
 impl Table {
@@ -53,7 +58,10 @@ impl Table {
         for (name, column) in columns {
             let json = json_of(&column);
             sql.push(" WHEN typeof(").push(&column).push(") IN ('text', 'real') AND ('[' || ").push(&json);
-            sql.push(" || ']') ->> 0 IS NOT ").push(&column).push(" COLLATE BINARY THEN ").push(&name.literal());
+            sql.push(" || ']') ->> 0 IS NOT ").push(&column).push(" COLLATE BINARY OR typeof(").push(&column);
+            // JSON has no infinite numbers, which their doubles are equal to.
+            sql.push(") = 'real' AND ").push(&column).push(" = 2 * ").push(&column).push(" AND ").push(&column);
+            sql.push(" <> 0 THEN ").push(&name.literal());
         }
         sql.push(" END AS inexact");
     }
@@ -61,57 +69,39 @@ impl Table {
     /// The columns of an item, which the table still has.
     pub(super) fn saved_columns(&self, item: &BackupItem) -> Result<Result<SavedColumns, Refusal>, DatabaseError> {
         let reconfigured = |detail: &str| Ok(Err(Refusal::failed("source-reconfigured", detail)));
-        let saved: BTreeMap<String, Box<RawValue>> = from_json(item.columns.get())?;
-        let mut columns = Vec::with_capacity(saved.len());
-        for (name, value) in saved {
-            let name = Identifier::of_schema(&name);
-            let Some(column) = self.schema.columns.iter().find(|column| column.is(&name)) else {
+        let saved: Map<String, Value> = from_json(item.columns.get())?;
+        let mut columns = SavedColumns {
+            json: item.columns.get().to_owned(),
+            names: String::new(),
+            values: String::new(),
+            url: None,
+        };
+        let mut has_id = false;
+        for (name, value) in &saved {
+            let name = Identifier::of_schema(name);
+            if !self.schema.columns.iter().any(|column| column.is(&name)) {
                 let detail = ["the table has no column ", name.as_str(), " any more"].concat();
                 return Ok(Err(Refusal::failed("column-missing", detail)));
-            };
-            if column.is(&self.source.data) {
+            }
+            if name.is(&self.source.data) {
                 return reconfigured("the data were in another column when the backup was made");
             }
-            columns.push((column.clone(), value));
+            if name.is(&self.source.id) {
+                let id = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                has_id = id == item.id.as_text() && self.schema.ids.id_of(&id).as_ref() == Ok(&item.id);
+            }
+            if name.is(&self.source.url) {
+                columns.url = value.as_str().map(str::to_owned);
+            }
+            columns.names += &[&name.quoted(), ", "].concat();
+            // By name and not by path, in which a name cannot have every character.
+            let value = if value.is_object() { "unhex(value ->> 'blob')" } else { "value" };
+            columns.values += &["(SELECT ", value, " FROM json_each(?4) WHERE key = ", &name.literal(), "), "].concat();
         }
-        let is_id = |(column, value): &(Identifier, Box<RawValue>)| {
-            column.is(&self.source.id) && to_json(&item.id).is_ok_and(|id| id == value.get())
-        };
-        if !columns.iter().any(is_id) || self.schema.ids.id_of(&item.id.as_text()).as_ref() != Ok(&item.id) {
+        if !has_id {
             return reconfigured("the ids were in another column, or of another type, when the backup was made");
         }
-        Ok(Ok(SavedColumns { columns }))
-    }
-}
-
-impl SavedColumns {
-    /// The JSON of a column's value.
-    pub fn get(&self, column: &Identifier) -> Option<&str> {
-        self.columns.iter().find(|(name, _)| name.is(column)).map(|(_, value)| value.get())
-    }
-
-    /// The columns' names, each with a comma behind it.
-    pub fn push_names(&self, sql: &mut Sql) {
-        for (name, _) in &self.columns {
-            sql.push(&name.quoted()).push(", ");
-        }
-    }
-
-    /// The columns' values, each with a comma behind it.
-    pub fn push_values(&self, sql: &mut Sql) {
-        let values: Vec<_> = self.columns.iter().map(|(_, value)| value.get()).collect();
-        let values = ["[", &values.join(","), "]"].concat();
-        let mut json = Some(values);
-        for (index, (_, value)) in self.columns.iter().enumerate() {
-            let is_blob = value.get().starts_with('{');
-            sql.push(if is_blob { "unhex(" } else { "" });
-            match json.take() {
-                // One parameter, whose number is the same in all.
-                Some(values) => sql.bind(values),
-                None => sql.again(),
-            };
-            sql.push(" ->> ").push(&index.to_string()).push(if is_blob { " ->> 'blob'), " } else { ", " });
-        }
+        Ok(Ok(columns))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use futures::future::LocalBoxFuture;
 
 use super::Table;
 use super::datum::{Datum, PIECE_BYTES};
@@ -52,16 +53,24 @@ impl RowData {
     }
 
     /// Says what the value is, and the extent of its lines, by reading all of it; with `keep` it is held if it fits into a slice.
-    pub async fn survey(&mut self, id: &ItemId, keep: bool) -> Result<(Data, Extent), PieceError> {
+    pub fn survey<'call>(
+        &'call mut self,
+        id: &'call ItemId,
+        keep: bool,
+    ) -> LocalBoxFuture<'call, Result<(Data, Extent), PieceError>> {
+        Box::pin(self.survey_now(id, keep))
+    }
+
+    async fn survey_now(&mut self, id: &ItemId, keep: bool) -> Result<(Data, Extent), PieceError> {
         let mut survey = Survey::of(id.clone());
         for index in 0.. {
             let Some(piece) = self.piece(index).await? else { break };
             let bytes = piece.to_vec();
             let own = self.own_part(&bytes, index);
             if self.is_text {
-                survey.text(text(own)?)
+                survey.text(text(own)?);
             } else {
-                survey.blob(own)
+                survey.blob(own);
             }
             if keep && self.size_bytes <= SLICE_BYTES && self.kept.len() as u64 == index {
                 self.kept.push(piece);
@@ -71,7 +80,11 @@ impl RowData {
     }
 
     /// The piece `index`, with the bytes that [`RowData::own_part`] wants behind it; `None` behind the last.
-    async fn piece(&self, index: u64) -> Result<Option<Blob>, PieceError> {
+    fn piece(&self, index: u64) -> LocalBoxFuture<'_, Result<Option<Blob>, PieceError>> {
+        Box::pin(self.piece_now(index))
+    }
+
+    async fn piece_now(&self, index: u64) -> Result<Option<Blob>, PieceError> {
         let offset = index * PIECE_BYTES;
         if offset >= self.size_bytes {
             return Ok(None);

@@ -23,7 +23,9 @@ pub(super) struct Sql {
     params: Vec<Value>,
 }
 
+// Not inlined: statements are made of hundreds of these calls.
 impl Sql {
+    #[inline(never)]
     pub fn push(&mut self, sql: &str) -> &mut Self {
         self.text.push_str(sql);
         self
@@ -34,24 +36,39 @@ impl Sql {
         self.bind_value(value.into())
     }
 
+    #[inline(never)]
     pub fn bind_value(&mut self, value: Value) -> &mut Self {
         self.params.push(value);
-        self.again()
-    }
-
-    /// Adds the last parameter again.
-    pub fn again(&mut self) -> &mut Self {
         self.text.push('?');
         self.text.push_str(&self.params.len().to_string());
         self
     }
 
+    #[inline(never)]
     pub fn into_statement(self) -> Statement {
         Statement { params: self.params, ..Statement::new(self.text) }
     }
 }
 
 impl Table {
+    /// `template` with `{table}`, `{id}`, `{data}` and `{url}` replaced by their names in SQL.
+    pub(super) fn fill(&self, template: &str) -> String {
+        let mut sql = String::new();
+        let mut rest = template;
+        while let Some((before, name)) = rest.split_once('{') {
+            let (name, behind) = name.split_once('}').unwrap_or((name, ""));
+            sql.push_str(before);
+            sql.push_str(&match name {
+                "table" => self.table(),
+                "id" => self.id(),
+                "data" => self.data(),
+                _ => self.column(&self.source.url),
+            });
+            rest = behind;
+        }
+        sql + rest
+    }
+
     /// The table's name in quotes.
     pub(super) fn table(&self) -> String {
         self.source.table.quoted()
@@ -192,26 +209,21 @@ impl Table {
             let offsets = (0..data_bytes.div_ceil(PIECE_BYTES).max(1)).map(|index| index * PIECE_BYTES);
             offsets.map(|offset| self.load_piece(item, data_bytes, offset, PIECE_BYTES)).collect()
         } else {
-            let mut sql = Sql::default();
-            sql.push("SELECT ").push(&self.data());
-            vec![self.of_unchanged(sql, item, data_bytes)]
+            vec![self.of_unchanged("SELECT {data}", item, data_bytes)]
         }
     }
 
     /// Reads `length` bytes of a BLOB, or of a text's UTF-8, from `offset` on. A row whose value has another length is not found.
     pub(super) fn load_piece(&self, item: &str, data_bytes: u64, offset: u64, length: u64) -> Statement {
-        let mut sql = Sql::default();
-        sql.push("SELECT hex(substr(CAST(").push(&self.data()).push(" AS BLOB), ").bind(whole(offset + 1));
-        sql.push(", ").bind(whole(length)).push("))");
-        self.of_unchanged(sql, item, data_bytes)
+        let select = self.of_unchanged("SELECT hex(substr(CAST({data} AS BLOB), ?3, ?4))", item, data_bytes);
+        select.bind(whole(offset + 1)).bind(whole(length))
     }
 
-    fn of_unchanged(&self, mut sql: Sql, item: &str, data_bytes: u64) -> Statement {
-        let data = self.data();
-        sql.push(" AS data FROM ").push(&self.table()).push(" WHERE ").push(&self.id()).push(" = ");
-        sql.bind_value(self.id_value(item)).push(" AND octet_length(").push(&data).push(") = ").bind(whole(data_bytes));
-        sql.push(" AND typeof(").push(&data).push(") IN ('text', 'blob')");
-        sql.into_statement().with_text_column("data")
+    fn of_unchanged(&self, select: &str, item: &str, data_bytes: u64) -> Statement {
+        let rest = " AS data FROM {table} WHERE {id} = ?1 AND octet_length({data}) = ?2 AND typeof({data}) IN ('text', 'blob')";
+        let select =
+            Statement::new(self.fill(&[select, rest].concat())).bind(self.id_value(item)).bind(whole(data_bytes));
+        select.with_text_column("data")
     }
 
     /// Makes the row name the copy, if its data and the columns about to be written are as they were read.
