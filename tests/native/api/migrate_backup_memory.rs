@@ -27,6 +27,8 @@ struct Watching {
     /// Bytes of the part that a call to the database brings.
     call_bytes: u64,
     most_ahead: Cell<u64>,
+    /// Calls to the database while something is put.
+    calls: Cell<u64>,
     longest_run: Cell<usize>,
     put: RefCell<Vec<String>>,
 }
@@ -46,6 +48,7 @@ impl ImageStore for Watching {
             let passed = whole.len() as u64 / self.call_bytes;
             self.most_ahead.set(self.most_ahead.get().max((self.sqlite.calls.get() - began).saturating_sub(passed)));
         }
+        self.calls.set(self.calls.get() + self.sqlite.calls.get() - began);
         self.put.borrow_mut().push(object.key.to_string());
         self.inner.put(PutObject { body: Blob::from(whole).into(), ..object }).await
     }
@@ -73,6 +76,7 @@ fn watch(world: &mut World, call_bytes: u64) -> Rc<Watching> {
         sqlite: Rc::clone(&world.sqlite),
         call_bytes,
         most_ahead: Cell::default(),
+        calls: Cell::default(),
         longest_run: Cell::default(),
         put: RefCell::default(),
     });
@@ -104,6 +108,7 @@ fn a_huge_value_of_a_table_passes_piece_by_piece() {
     assert_eq!((&saved["result"]["saved"], &saved["success"]), (&json!(3), &json!(true)), "{saved}");
     assert_eq!(watching.put.borrow().iter().filter(|key| key.contains("/backups/")).count(), 3);
     assert!(watching.most_ahead.get() <= 2, "{} pieces are read ahead", watching.most_ahead.get());
+    assert_eq!(watching.calls.get(), 2 * value.len().div_ceil(500_000) as u64, "all are read while they are put");
 
     migrate_table::execute(&world.sqlite, "DELETE FROM images", Vec::new());
     assert_eq!(restore(&world, &saved)["result"]["restored"], 3);
