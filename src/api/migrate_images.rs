@@ -7,8 +7,8 @@ use super::run_body::{ResultBody, RunBody};
 use super::{Code, Exchange, Problem, Request, Response};
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
 use crate::migrate::{
-    Action, BeginError, EMBEDDED, Engine, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId,
-    SourceError, State,
+    Action, BeginError, Engine, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId, SourceError,
+    State,
 };
 
 /// Every action, as callers write them.
@@ -138,9 +138,6 @@ impl Exchange<'_> {
             Some(source) => source,
             None => self.default_source(&engine).await?,
         };
-        if action == Action::Backup && source != EMBEDDED {
-            return Err(Problem::field("source", "must be embedded: rows of a table are not backed up"));
-        }
         if let Some(moved_by) = &parameters.moved_by {
             self.run(moved_by).await?;
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::copy::{Copier, Copy, CopyError};
-use super::item::ItemId;
+use super::item::{IdType, ItemId};
 use super::journal::{self, Entry, Stage};
 use super::line::{Line, Verdict};
 use super::run::{InFlight, Run};
@@ -77,7 +77,7 @@ struct WriteRow {
 
 impl MoveEmbedded {
     fn candidates(run: &Run, answers: &[QueryResult], bounds: Bounds) -> Result<Candidates<Found>, DatabaseError> {
-        let listed = listed_candidates(run, answers, |answer| Ok(read(answer)?.pop()))?;
+        let listed = listed_candidates(run, IdType::Text, answers, |answer| Ok(read(answer)?.pop()))?;
         let mut candidates = if let Some(listed) = listed {
             listed
         } else {
@@ -299,7 +299,7 @@ impl Found {
 fn candidate(found: Found) -> Result<Candidate<Found>, DatabaseError> {
     let Description { id, created_at, .. } = &found.record.description;
     let cursor = json!({ "at": created_at.as_millis(), "id": id });
-    Ok(Candidate { id: item_id(&id.to_string())?, found: Some(found), cursor })
+    Ok(Candidate { id: item_id(IdType::Text, &id.to_string())?, found: Some(found), cursor })
 }
 
 fn in_flight(candidate: &Candidate<Found>) -> Option<InFlight> {

@@ -225,7 +225,7 @@ impl EmbeddedReturn {
             statements.push(Statement::new(INSERT).bind(item.columns.get()));
             let stage = present.stage.filter(|stage| *stage != Stage::Restored);
             if let Some(stage) = stage {
-                statements.push(journal::mark_restored(EMBEDDED, &wanted.id(), stage));
+                statements.push(journal::mark(EMBEDDED, &wanted.id(), stage, Stage::Restored));
                 staged = (Some(stage), Some(Stage::Restored));
             }
         }

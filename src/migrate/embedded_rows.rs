@@ -9,12 +9,13 @@ use serde_json::value::RawValue;
 
 use super::backup::{BackupItem, Data, Split, blob_extent};
 use super::embedded::EMBEDDED;
+use super::item::IdType;
 use super::line::{Line, Verdict};
 use super::originals::Refusal;
 use super::part::{PieceError, Pieces, Saving, refusal};
 use super::run::Run;
 use super::save::Rows;
-use super::slice::{Bounds, Candidate, Candidates, item_id, listed_candidates, listed_ids};
+use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, item_id, listed_candidates, listed_ids};
 use crate::bytes::Blob;
 use crate::catalog::Status;
 use crate::image::{Sha256Digest, Visibility};
@@ -86,7 +87,7 @@ impl EmbeddedRows {
         else {
             return Ok(Err(missing()));
         };
-        let id = item_id(&row.id)?;
+        let id = item_id(IdType::Text, &row.id)?;
         let chunks = u32::try_from(size_bytes.div_ceil(CHUNK_BYTES as u64)).unwrap_or(u32::MAX);
         Ok(Ok(Saving {
             line: Line::new(id.clone(), Verdict::Saved)
@@ -106,6 +107,7 @@ impl EmbeddedRows {
     }
 }
 
+#[async_trait(?Send)]
 impl Rows for EmbeddedRows {
     fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError> {
         // Images of one chunk come with it. The chunks of a longer one are read when they are written.
@@ -131,21 +133,22 @@ impl Rows for EmbeddedRows {
         Statement::new(format!("SELECT count(*) AS items FROM stillstore_images WHERE {EMBEDDED_IMAGES}"))
     }
 
-    fn read(
+    async fn read(
         &self,
         run: &Run,
-        found: &[QueryResult],
+        found: Vec<QueryResult>,
         bounds: Bounds,
-    ) -> Result<Candidates<Result<Saving, Refusal>>, DatabaseError> {
+        _hand: &Hand<'_>,
+    ) -> Result<Candidates<Result<Saving, Refusal>>, Interruption> {
         let one = |answer: &QueryResult| rows(answer)?.pop().map(|found| self.saving(found)).transpose();
-        let mut candidates = if let Some(listed) = listed_candidates(run, found, one)? {
+        let mut candidates = if let Some(listed) = listed_candidates(run, IdType::Text, &found, one)? {
             listed
         } else {
             let found = found.first().map(rows).transpose()?.unwrap_or_default();
             let is_last = found.len() < usize::from(bounds.limit);
             let candidate = |found: Found| {
                 let cursor = json!({ "at": found.row.created_at_ms.as_millis(), "id": found.row.id });
-                Ok(Candidate { id: item_id(&found.row.id)?, cursor, found: Some(self.saving(found)?) })
+                Ok(Candidate { id: item_id(IdType::Text, &found.row.id)?, cursor, found: Some(self.saving(found)?) })
             };
             let items = found.into_iter().map(candidate).collect::<Result<_, DatabaseError>>()?;
             Candidates { items, is_last, largest_bytes: 0 }

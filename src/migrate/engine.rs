@@ -8,17 +8,18 @@ use super::embedded::{EMBEDDED, MoveEmbedded};
 use super::embedded_originals::EmbeddedOriginals;
 use super::embedded_return::EmbeddedReturn;
 use super::embedded_rows::EmbeddedRows;
+use super::item::IdType;
 use super::journal::{self, Stage};
 use super::ledger::{BeginError, Ledger, SliceLines};
 use super::originals::{Copies, Originals};
 use super::part::PartWriter;
 use super::progress::Progress;
-use super::restore::Restore;
+use super::restore::{Restore, Target};
 use super::run::{Action, Parameters, Requested, Run, RunId, State};
-use super::save::Save;
+use super::save::{Rows, Save};
 use super::slice::{Interruption, SLICE_MS, Work};
-use super::sources::ledger_answer;
-use super::table::{MoveTable, TableOriginals, TableSource};
+use super::sources::{SourceError, ledger_answer};
+use super::table::{MoveTable, Table, TableOriginals, TableReturn, TableRows, TableSource};
 use super::validate::Validate;
 use super::walk::{Purpose, Walk};
 use crate::queue::{RunMessage, RunQueue};
@@ -284,18 +285,9 @@ impl Engine {
 
     /// What a run is to do with its items.
     async fn work_of(&self, run: &Run) -> Result<Box<dyn Work>, Interruption> {
-        let (originals, table): (Box<dyn Originals>, _) = if run.source == EMBEDDED {
-            let embedded = Rc::clone(&self.embedded);
-            (Box::new(EmbeddedOriginals { embedded, prompt_in_metadata: self.settings.prompt_in_metadata }), None)
-        } else {
-            let table = match self.table(&run.source).await? {
-                Ok(table) => table,
-                Err(error) => return Err(Interruption::Hopeless { reason: error.code(), detail: error.to_string() }),
-            };
-            let database = self.database_of(&run.source);
-            let dry_run = run.parameters.dry_run;
-            (Box::new(TableOriginals { table: table.clone(), database, dry_run }), Some(table))
-        };
+        let table = if run.source == EMBEDDED { None } else { Some(self.usable_table(&run.source).await?) };
+        let ids = table.as_ref().map_or(IdType::Text, |table| table.schema.ids);
+        let database = self.database_of(&run.source);
         Ok(match (run.action, table) {
             (Action::Migrate, Some(table)) => Box::new(MoveTable { table, copier: self.copier() }),
             (Action::Migrate, None) => Box::new(MoveEmbedded {
@@ -305,31 +297,48 @@ impl Engine {
                 prompt_in_metadata: self.settings.prompt_in_metadata,
                 fallback_only: run.parameters.fallback_only,
             }),
-            (Action::Rollback, _) => Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Rollback }),
-            (Action::Cleanup, _) => {
+            (Action::Rollback | Action::Cleanup, table) => {
                 let retention_ms = i64::from(self.settings.retention_days) * MILLIS_PER_DAY;
-                let moved_until = run.created_at.plus_millis(-retention_ms);
-                Box::new(Walk { originals, copies: self.copies(), purpose: Purpose::Cleanup { moved_until } })
-            }
-            (Action::Validate, _) => Box::new(Validate { copies: self.copies() }),
-            (Action::Backup, None) => {
-                let database = Rc::clone(&self.database);
-                let rows = EmbeddedRows { database, bucket_is_public: self.settings.bucket_is_public };
-                Box::new(Save { rows: Box::new(rows), writer: self.part_writer() })
-            }
-            (Action::Restore, None) => {
-                let target = EmbeddedReturn {
-                    embedded: Rc::clone(&self.embedded),
-                    runtime: Rc::clone(&self.runtime),
-                    prompt_in_metadata: self.settings.prompt_in_metadata,
+                let purpose = match run.action {
+                    Action::Rollback => Purpose::Rollback,
+                    _ => Purpose::Cleanup { moved_until: run.created_at.plus_millis(-retention_ms) },
                 };
-                Box::new(Restore { target: Box::new(target), bucket: Rc::clone(&self.bucket) })
+                let originals: Box<dyn Originals> = match table {
+                    Some(table) => Box::new(TableOriginals { table, database, dry_run: run.parameters.dry_run }),
+                    None => Box::new(EmbeddedOriginals {
+                        embedded: Rc::clone(&self.embedded),
+                        prompt_in_metadata: self.settings.prompt_in_metadata,
+                    }),
+                };
+                Box::new(Walk { originals, copies: self.copies(), purpose, ids })
             }
-            (Action::Backup | Action::Restore, Some(_)) => {
-                let detail = "only embedded images are backed up and restored".to_owned();
-                return Err(Interruption::Hopeless { reason: "source-unsupported", detail });
+            (Action::Validate, _) => Box::new(Validate { copies: self.copies(), ids }),
+            (Action::Backup, table) => {
+                let rows: Box<dyn Rows> = match table {
+                    Some(table) => Box::new(TableRows { table: Rc::new(table), database }),
+                    None => Box::new(EmbeddedRows { database, bucket_is_public: self.settings.bucket_is_public }),
+                };
+                Box::new(Save { rows, writer: self.part_writer() })
+            }
+            (Action::Restore, table) => {
+                let runtime = Rc::clone(&self.runtime);
+                let target: Box<dyn Target> = match table {
+                    Some(table) => Box::new(TableReturn { table: Rc::new(table), database, runtime }),
+                    None => Box::new(EmbeddedReturn {
+                        embedded: Rc::clone(&self.embedded),
+                        runtime,
+                        prompt_in_metadata: self.settings.prompt_in_metadata,
+                    }),
+                };
+                Box::new(Restore { target, bucket: Rc::clone(&self.bucket), ids })
             }
         })
+    }
+
+    /// The table of a source, without which nothing of its run can succeed.
+    async fn usable_table(&self, source: &str) -> Result<Table, Interruption> {
+        let hopeless = |error: SourceError| Interruption::Hopeless { reason: error.code(), detail: error.to_string() };
+        self.table(source).await?.map_err(hopeless)
     }
 
     fn copier(&self) -> Copier {

@@ -27,6 +27,26 @@ enum Repr {
     Text(String),
 }
 
+/// What the ids of a source are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdType {
+    #[default]
+    Text,
+    Integer,
+}
+
+impl IdType {
+    /// The id that people write as `text`. One that no row of the source can have is a text.
+    ///
+    /// # Errors
+    /// [`InvalidItemId`].
+    pub fn id_of(self, text: &str) -> Result<ItemId, InvalidItemId> {
+        let number = text.parse::<i64>().ok().filter(|_| self == Self::Integer);
+        let id = number.and_then(|number| ItemId::try_from(number).ok());
+        id.map_or_else(|| text.to_owned().try_into(), Ok)
+    }
+}
+
 /// The value cannot be an id: a text over [`ITEM_ID_MAX_BYTES`] or an integer beyond [`ITEM_ID_MAX_INTEGER`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidItemId;

@@ -139,12 +139,13 @@ pub(super) fn set_stage(source: &str, entry: &Entry, stage: Stage, original: &se
         .bind(entry.key.as_str())
 }
 
-/// Notes that the source names the original of `item` again, if the item is in `stage`.
-pub(super) fn mark_restored(source: &str, item: &str, stage: Stage) -> Statement {
-    Statement::new("UPDATE stillstore_moves SET stage = 'restored' WHERE source = ?1 AND item_id = ?2 AND stage = ?3")
+/// Notes that `item`, if it is in `stage`, is in another.
+pub(super) fn mark(source: &str, item: &str, stage: Stage, reached: Stage) -> Statement {
+    Statement::new("UPDATE stillstore_moves SET stage = ?4 WHERE source = ?1 AND item_id = ?2 AND stage = ?3")
         .bind(source)
         .bind(item)
         .bind(stage.as_str())
+        .bind(reached.as_str())
 }
 
 /// Drops an entry whose copy is gone too.

@@ -359,10 +359,10 @@ pub(super) fn requested(answer: &QueryResult) -> Result<Option<Requested>, Datab
 
 /// A value as JSON text, for a column that holds JSON.
 pub(super) fn to_json(value: &(impl serde::Serialize + ?Sized)) -> Result<String, DatabaseError> {
-    serde_json::to_string(value).map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
+    Ok(serde_json::to_string(value)?)
 }
 
 /// The value of a column that holds JSON.
 pub(super) fn from_json<T: DeserializeOwned>(json: &str) -> Result<T, DatabaseError> {
-    serde_json::from_str(json).map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
+    Ok(serde_json::from_str(json)?)
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::backup::BackupItem;
+use super::item::IdType;
 use super::line::{Line, Verdict};
 use super::originals::Refusal;
 use super::part_reader::{PartReadError, SharedReader};
@@ -42,6 +43,7 @@ pub(super) trait Target {
 pub(super) struct Restore {
     pub target: Box<dyn Target>,
     pub bucket: Rc<dyn ImageStore>,
+    pub ids: IdType,
 }
 
 /// What a slice is to restore: items of one part, in the order in which they are in it.
@@ -111,7 +113,10 @@ impl Restore {
             }
             from = page.next;
         }
-        let failed = |id| Ok(Outcome::only(Line::failed(item_id(id)?, "not-in-backup", "the backup has no such item")));
+        let failed = |id| {
+            let id = item_id(self.ids, id)?;
+            Ok(Outcome::only(Line::failed(id, "not-in-backup", "the backup has no such item")))
+        };
         Ok(unknown.into_iter().map(failed).collect::<Result<_, DatabaseError>>()?)
     }
 

@@ -19,6 +19,7 @@ const NAMES: &str =
     "SELECT NOT EXISTS (SELECT 1 FROM stillstore_run_lines WHERE run_id = ?1 AND instr(lines, ?2) > 0) AS waits";
 
 /// The rows of a source, for a backup.
+#[async_trait(?Send)]
 pub(super) trait Rows {
     /// As [`Work::select`]; reads short data together with their rows, [`SLICE_BYTES`] of them at most.
     fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError>;
@@ -26,13 +27,14 @@ pub(super) trait Rows {
     /// Counts the items that [`Rows::select`] finds; its column is `items`.
     fn count(&self, run: &Run) -> Statement;
 
-    /// What [`Rows::select`] found.
-    fn read(
+    /// What [`Rows::select`] found, or the first of it when the rest would take too much memory.
+    async fn read(
         &self,
         run: &Run,
-        found: &[QueryResult],
+        found: Vec<QueryResult>,
         bounds: Bounds,
-    ) -> Result<Candidates<Result<Saving, Refusal>>, DatabaseError>;
+        hand: &Hand<'_>,
+    ) -> Result<Candidates<Result<Saving, Refusal>>, Interruption>;
 }
 
 /// Saves rows.
@@ -145,8 +147,7 @@ impl Work for Save {
         // Counted in the cursor, so that a slice that is repeated writes the same part.
         let part = run.cursor.as_ref().and_then(|cursor| cursor.get("part")?.as_u64()).unwrap_or(0);
         let key = run.id.backup_part_key(part);
-        let mut plan = Plan::new(self.rows.read(run, &found, bounds)?, &key);
-        drop(found);
+        let mut plan = Plan::new(self.rows.read(run, found, bounds, hand).await?, &key);
         if let Some((_, first)) = plan.savings.first() {
             let in_flight = InFlight { item: first.item.id.clone(), key };
             if !run.in_flight.iter().any(|held| held.key == in_flight.key) {

@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::item::ItemId;
+use super::item::{IdType, ItemId};
 use super::journal::Stage;
 use super::ledger::{self, Ledger};
 use super::line::{Line, Verdict};
@@ -212,24 +212,25 @@ pub(super) fn listed_ids(run: &Run, limit: u16) -> Option<Vec<&str>> {
 }
 
 /// An id that was checked before it came into a row.
-pub(super) fn item_id(text: &str) -> Result<ItemId, DatabaseError> {
-    ItemId::try_from(text.to_owned()).map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
+pub(super) fn item_id(ids: IdType, text: &str) -> Result<ItemId, DatabaseError> {
+    ids.id_of(text).map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
 }
 
 /// The candidates of a slice of named items, one answer each.
 pub(super) fn listed_candidates<T>(
     run: &Run,
+    ids: IdType,
     answers: &[QueryResult],
     read: impl Fn(&QueryResult) -> Result<Option<T>, DatabaseError>,
 ) -> Result<Option<Candidates<T>>, DatabaseError> {
-    let Some(ids) = &run.parameters.item_ids else { return Ok(None) };
+    let Some(named) = &run.parameters.item_ids else { return Ok(None) };
     let from = listed_from(run);
     let mut items = Vec::new();
-    for (offset, (id, answer)) in ids.iter().skip(from).zip(answers).enumerate() {
+    for (offset, (id, answer)) in named.iter().skip(from).zip(answers).enumerate() {
         let cursor = json!({ "index": from + offset + 1 });
-        items.push(Candidate { id: item_id(id)?, found: read(answer)?, cursor });
+        items.push(Candidate { id: item_id(ids, id)?, found: read(answer)?, cursor });
     }
-    let is_last = from + items.len() >= ids.len();
+    let is_last = from + items.len() >= named.len();
     Ok(Some(Candidates { items, is_last, largest_bytes: 0 }))
 }
 
@@ -318,6 +319,9 @@ pub struct Hand<'run> {
     pub(super) intended: RefCell<Vec<InFlight>>,
 }
 
+/// What a call to the database answers. Boxed, so that its code is there once and not wherever it is awaited.
+type Answers<'call> = LocalBoxFuture<'call, Result<Vec<QueryResult>, Interruption>>;
+
 impl Hand<'_> {
     /// Whether there is no time left to begin another item.
     #[must_use]
@@ -329,7 +333,11 @@ impl Hand<'_> {
     ///
     /// # Errors
     /// [`Interruption::LeaseLost`] when the run is another worker's.
-    pub async fn intend(&self, keys: &[InFlight], extra: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
+    pub fn intend<'call>(&'call self, keys: &'call [InFlight], extra: Vec<Statement>) -> Answers<'call> {
+        Box::pin(self.intend_now(keys, extra))
+    }
+
+    async fn intend_now(&self, keys: &[InFlight], extra: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
         let now = self.runtime.now();
         self.intended.borrow_mut().extend_from_slice(keys);
         let keys = step::together(&self.run.in_flight, &self.intended.borrow());
@@ -355,7 +363,11 @@ impl Hand<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn read(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
+    pub fn read(&self, statements: Vec<Statement>) -> Answers<'_> {
+        Box::pin(self.read_now(statements))
+    }
+
+    async fn read_now(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
         let queries = statements.len() as u64;
         self.count(|operations| {
             operations.d1_calls += 1;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::embedded::EMBEDDED;
-use super::item::ItemId;
+use super::item::{IdType, ItemId};
 use super::journal::{self, Entry, Stage};
 use super::ledger::{from_json, to_json};
 use super::line::{Line, Verdict};
@@ -29,6 +29,7 @@ const KEYS_PER_STATEMENT: usize = 200;
 /// Checks moves and objects; changes nothing.
 pub(super) struct Validate {
     pub copies: Copies,
+    pub ids: IdType,
 }
 
 /// Where the next slice begins.
@@ -241,7 +242,7 @@ impl Work for Validate {
                 for (offset, (item, answer)) in drawn.iter().skip(index).zip(&found).enumerate() {
                     let cursor = to_value(&Cursor::Sample { drawn: drawn.clone(), index: index + offset + 1 })?;
                     let found = journal::entries(answer)?.pop();
-                    items.push(Candidate { id: item_id(item)?, found, cursor });
+                    items.push(Candidate { id: item_id(self.ids, item)?, found, cursor });
                 }
                 let is_last = index + items.len() >= drawn.len();
                 let mut slice = Candidates { items, is_last, largest_bytes: 0 }.handle(hand, check).await?;
@@ -251,7 +252,7 @@ impl Work for Validate {
                 Ok(slice)
             }
             Cursor::Items { .. } => {
-                let candidates = walk::candidates(run, &found, bounds.limit)?;
+                let candidates = walk::candidates(run, self.ids, &found, bounds.limit)?;
                 let mut slice = candidates.handle(hand, check).await?;
                 if slice.exhausted && run.parameters.item_ids.is_none() {
                     slice.exhausted = false;
@@ -311,7 +312,7 @@ fn otherwise_named(objects: &[ObjectInfo]) -> Result<Statement, DatabaseError> {
 
 /// An image that its row says is in R2, and is not.
 fn lost(row: &ImageRow) -> Result<Outcome, DatabaseError> {
-    let line = Line::new(item_id(&row.id)?, Verdict::Missing).to_object(&row.storage_key);
+    let line = Line::new(item_id(IdType::Text, &row.id)?, Verdict::Missing).to_object(&row.storage_key);
     Ok(Outcome::only(
         line.because("object-missing", "the row says that the image is in R2, and the bucket does not have it"),
     ))
@@ -334,7 +335,7 @@ fn compare(entry: &Entry, info: &ObjectInfo) -> Result<(), Refusal> {
 }
 
 fn orphaned(object: ObjectInfo) -> Result<Outcome, DatabaseError> {
-    let line = Line::new(item_id(object.key.as_str())?, Verdict::Orphaned);
+    let line = Line::new(item_id(IdType::Text, object.key.as_str())?, Verdict::Orphaned);
     let line = match object.sha256 {
         Some(sha256) => line.with_bytes(sha256, object.size_bytes, object.content_type),
         None => line,

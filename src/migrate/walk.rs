@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::item::ItemId;
+use super::item::{IdType, ItemId};
 use super::journal::{self, Entry, Stage};
 use super::ledger::require_one_change;
 use super::line::{Line, Verdict};
@@ -24,16 +24,21 @@ pub(super) fn select(run: &Run, limit: u16) -> Vec<Statement> {
 }
 
 /// The entries that [`select`] found.
-pub(super) fn candidates(run: &Run, answers: &[QueryResult], limit: u16) -> Result<Candidates<Entry>, DatabaseError> {
+pub(super) fn candidates(
+    run: &Run,
+    ids: IdType,
+    answers: &[QueryResult],
+    limit: u16,
+) -> Result<Candidates<Entry>, DatabaseError> {
     let read = |answer: &QueryResult| Ok(journal::entries(answer)?.pop());
-    let mut candidates = if let Some(listed) = listed_candidates(run, answers, read)? {
+    let mut candidates = if let Some(listed) = listed_candidates(run, ids, answers, read)? {
         listed
     } else {
         let entries = answers.first().map(journal::entries).transpose()?.unwrap_or_default();
         let is_last = entries.len() < usize::from(limit);
         let candidate = |entry: Entry| {
             let cursor = serde_json::json!({ "after": entry.item });
-            Ok(Candidate { id: item_id(&entry.item)?, cursor, found: Some(entry) })
+            Ok(Candidate { id: item_id(ids, &entry.item)?, cursor, found: Some(entry) })
         };
         let items = entries.into_iter().map(candidate).collect::<Result<_, DatabaseError>>()?;
         Candidates { items, is_last, largest_bytes: 0 }
@@ -67,6 +72,7 @@ pub(super) struct Walk {
     pub originals: Box<dyn Originals>,
     pub copies: Copies,
     pub purpose: Purpose,
+    pub ids: IdType,
 }
 
 impl Walk {
@@ -214,7 +220,7 @@ impl Work for Walk {
         bounds: Bounds,
         hand: &Hand<'_>,
     ) -> Result<Slice, Interruption> {
-        let Candidates { items, is_last, largest_bytes } = candidates(run, &found, bounds.limit)?;
+        let Candidates { items, is_last, largest_bytes } = candidates(run, self.ids, &found, bounds.limit)?;
         let loads: Vec<_> =
             items.iter().filter_map(|item| item.found.as_ref()).map(|entry| self.originals.load(entry)).collect();
         let mut rows = if loads.is_empty() { Vec::new() } else { hand.intend(&[], loads).await? }.into_iter();

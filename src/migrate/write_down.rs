@@ -50,9 +50,9 @@ impl Shift<'_> {
             let still: Vec<_> = waiting.iter().flatten().cloned().collect();
             let cursor = outcome.cursor.clone();
             let outcome = [outcome];
-            if self.commit(&outcome, cursor.clone(), &still, Vec::new()).await?.is_ok() {
+            let Err(Refused(error)) = self.commit(&outcome, cursor.clone(), &still, Vec::new()).await? else {
                 continue;
-            }
+            };
             if let Some(put) = put {
                 let answers = self.batch(vec![self.work.names(&put)]).await?;
                 let named = answers.first().map_or(Ok(Named::Never), named)?;
@@ -62,7 +62,15 @@ impl Shift<'_> {
             }
             let [outcome] = outcome;
             let id = outcome.line.id().clone();
-            let line = Line::skipped(id, "changed-meanwhile", "somebody else changed it after it was read");
+            let line = if is_ours(&error) {
+                Line::skipped(id, "changed-meanwhile", "somebody else changed it after it was read")
+            } else {
+                Line::failed(
+                    id,
+                    "row-refused",
+                    "a rule of the table itself, such as UNIQUE or FOREIGN KEY, refuses the row",
+                )
+            };
             self.commit_lines(&[Outcome::only(line)], cursor, &still, Vec::new()).await?;
         }
         Ok(())
@@ -182,6 +190,11 @@ impl Shift<'_> {
         progress.operations = self.earlier + *self.operations.borrow();
         (progress, lines)
     }
+}
+
+/// Whether the rule that refused a transaction is one of ours, which say that a row is not as it was read.
+fn is_ours(error: &DatabaseError) -> bool {
+    error.detail.contains("stillstore_")
 }
 
 /// The object that was put for an outcome.

@@ -99,11 +99,9 @@ impl QueryResult {
     /// # Errors
     /// [`DatabaseErrorKind::Corrupt`] when a row does not have the shape of `T`.
     pub fn rows<T: DeserializeOwned>(&self) -> Result<Vec<T>, DatabaseError> {
-        let corrupt = |error: serde_json::Error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string());
         // By way of maps, so that the JSON parser is compiled once and not for each shape of row.
-        let rows: Vec<serde_json::Map<String, serde_json::Value>> =
-            serde_json::from_str(&self.rows_json).map_err(corrupt)?;
-        rows.into_iter().map(|row| T::deserialize(row).map_err(corrupt)).collect()
+        let rows: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(&self.rows_json)?;
+        rows.into_iter().map(|row| T::deserialize(row).map_err(DatabaseError::from)).collect()
     }
 
     /// The rows as the JSON that they are, numbers digit by digit.
@@ -111,8 +109,7 @@ impl QueryResult {
     /// # Errors
     /// [`DatabaseErrorKind::Corrupt`] when the answer is not a list.
     pub fn raw_rows(&self) -> Result<Vec<Box<RawValue>>, DatabaseError> {
-        serde_json::from_str(&self.rows_json)
-            .map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
+        Ok(serde_json::from_str(&self.rows_json)?)
     }
 
     /// The first row, if there is one.
@@ -186,6 +183,15 @@ impl DatabaseError {
             DatabaseErrorKind::Unavailable
         };
         Self { kind, detail }
+    }
+}
+
+/// JSON in the database, or a row, is of an unexpected shape.
+impl From<serde_json::Error> for DatabaseError {
+    // Not inlined: each kind of row has its own call.
+    #[inline(never)]
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(DatabaseErrorKind::Corrupt, error.to_string())
     }
 }
 

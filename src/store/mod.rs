@@ -12,6 +12,7 @@ mod media;
 mod memory;
 mod observed;
 
+pub(crate) use embedded::sweep_statement;
 pub use embedded::{CHUNK_BYTES, CHUNKS_PER_CALL, EMBEDDED_MAX_BYTES, EmbeddedStore, SWEEP_LIMIT, adopt_statement};
 pub use error::{StoreError, StoreErrorKind};
 pub use fallback::Fallback;

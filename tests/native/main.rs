@@ -34,6 +34,7 @@ mod migrate_line;
 mod migrate_record;
 mod migrate_record_faults;
 mod migrate_table;
+mod migrate_table_backup;
 mod migrate_table_config;
 mod migrate_table_forms;
 mod migrate_table_races;

@@ -1,5 +1,6 @@
 //! Several sources, names and ids of every kind, and what a move costs.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde_json::json;
@@ -60,8 +61,14 @@ fn integer_ids_quoted_names_and_filters() {
     assert_eq!((&back["result"]["rolledBack"], &back["result"]["failed"]), (&json!(1), &json!(2)), "{back}");
     let again = act(&world, &json!({"action": "migrate", "imageIds": ["9", "x", "11"]}));
     assert_eq!((&again["result"]["migrated"], &again["result"]["failed"]), (&json!(1), &json!(2)), "{again}");
-    clean(&world, "odd-1");
-    act(&world, &json!({"action": "rollback", "deleteFromR2": true}));
+    let valid = act(&world, &json!({"action": "validate", "source": "odd-1"}));
+    let sampled = act(&world, &json!({"action": "validate", "source": "odd-1", "sampleSize": 3}));
+    let cleaned = clean(&world, "odd-1");
+    let back = act(&world, &json!({"action": "rollback", "deleteFromR2": true}));
+    for run in [&valid, &sampled, &cleaned, &back] {
+        let ids: BTreeSet<_> = lines(&world, run).iter().map(|line| line["id"].as_i64()).collect();
+        assert_eq!(ids, [-5, 9, 10].map(Some).into(), "numbers, as in the table: {run}");
+    }
     assert_eq!(query(&world.sqlite, ODD_ROWS), before);
     assert!(objects(&world).is_empty());
 }

@@ -76,6 +76,22 @@ async function rows(): Promise<Row[]> {
   }
 }
 
+/** Every value of every column, with its type, as SQLite writes it. */
+async function literals(): Promise<Row[]> {
+  const columns = (await worker.db.prepare("SELECT name FROM pragma_table_info('images')").all<{ name: string }>()).results;
+  const exact = (name: string) => `CASE typeof(${name}) WHEN 'blob' THEN hex(${name}) WHEN 'real' THEN printf('%!.26g', ${name}) ELSE ${name} END`;
+  const values = columns.map(({ name }) => `typeof(${name}) || ':' || ${exact(name)} AS ${name}`);
+  const all: Row[] = [];
+  for (;;) {
+    const { results } = await worker.db
+      .prepare(`SELECT id AS at, ${values.join(", ")} FROM images WHERE id > ?1 ORDER BY id LIMIT 20`)
+      .bind(String(all.at(-1)?.at ?? ""))
+      .all<Row>();
+    if (results.length === 0) return all;
+    all.push(...results);
+  }
+}
+
 async function run(body: object): Promise<any> {
   const { runId } = await acted(worker, { source: "images", background: true, ...body });
   return untilState(worker, runId);
@@ -134,4 +150,29 @@ test("rows whose data was dropped get it back character by character", async () 
   const back = await run({ action: "rollback", deleteFromR2: true });
   assert.equal(back.result.rolledBack, PICTURES, JSON.stringify(back.result));
   assert.deepEqual(await rows(), snapshot);
+});
+
+test("rows that are lost come back from a backup, whatever they hold", async () => {
+  await worker.db
+    .prepare(
+      `INSERT INTO images (id, image_data, prompt, created_at, updated_at, persona_title, provider) VALUES
+         ('typed-1', x'', 'caf\u00e9 \u{1f9c0} "\\ \r\n', 9223372036854775807, 0.1, x'00ff', ''),
+         ('typed-2', 'no picture', char(65533, 0, 31), -9007199254740993, 5e-324, NULL, 1.7976931348623157e308)`,
+    )
+    .run();
+  const snapshot = await literals();
+  const saved = await run({ action: "backup" });
+  const total = PICTURES + Object.keys(BROKEN).length + 2;
+  assert.deepEqual([saved.state, saved.result.saved, saved.result.total], ["completed", total, total], JSON.stringify(saved.result));
+
+  await worker.db.prepare("DELETE FROM images WHERE image_data IS NOT NULL AND id <> 'image-00001'").run();
+  await worker.db.prepare("UPDATE images SET image_data = NULL WHERE id = 'image-00001'").run();
+  const restored = await run({ action: "restore", runId: saved.id });
+  assert.deepEqual([restored.state, restored.result.restored], ["completed", total], JSON.stringify(restored.result));
+  assert.deepEqual(await literals(), snapshot);
+
+  const again = await run({ action: "restore", runId: saved.id });
+  assert.deepEqual([again.state, again.result.skipped], ["completed", total], JSON.stringify(again.result));
+  const staged = await worker.db.prepare("SELECT count(*) AS n FROM stillstore_blobs").first<number>("n");
+  assert.equal(staged, 0, "nothing waits in the database");
 });

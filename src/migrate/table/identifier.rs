@@ -22,6 +22,11 @@ impl Identifier {
         Self(name.to_owned())
     }
 
+    /// A name that the database's own schema has, however long.
+    pub(super) fn of_schema(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The name as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

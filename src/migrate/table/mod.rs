@@ -6,19 +6,26 @@
 //! - cleaned: the data column is NULL, and the copy has proved that it gives the value back;
 //! - restored: every column is as it was before.
 
+mod backup_rows;
+mod columns;
 mod config;
 mod datum;
+mod found;
 mod identifier;
 mod move_table;
 mod original;
 mod originals;
+mod returned;
+mod row_data;
 mod schema;
 mod statements;
 
+pub(super) use backup_rows::TableRows;
 pub use config::{BUILT_IN, OWN_BINDING, TableSource};
 pub use identifier::Identifier;
 pub(super) use move_table::MoveTable;
 pub(super) use originals::TableOriginals;
+pub(super) use returned::TableReturn;
 pub use schema::{Schema, Unusable};
 
 /// A source whose columns the live schema has.

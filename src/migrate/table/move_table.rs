@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Table;
 use super::datum::{Datum, MAX_DATA_BYTES, whole};
+use super::found::{Found, Row};
 use super::original::Original;
 use crate::bytes::Blob;
 use crate::image::{Format, ImageId, ObjectKey, Rejection, Sha256Digest};
@@ -16,8 +17,7 @@ use crate::migrate::ledger::from_json;
 use crate::migrate::line::{Line, Verdict};
 use crate::migrate::run::{InFlight, Run};
 use crate::migrate::slice::{
-    Bounds, Candidate, Candidates, Hand, Interruption, Outcome, SLICE_BYTES, Slice, Work, item_id, listed_candidates,
-    listed_ids,
+    Bounds, Candidate, Candidates, Hand, Interruption, Outcome, SLICE_BYTES, Slice, Work, listed_ids,
 };
 use crate::migrate::table_key;
 use crate::migrate::value::{Form, ValueProblem};
@@ -34,18 +34,6 @@ pub(in crate::migrate) struct MoveTable {
     pub copier: Copier,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    item: String,
-    data_type: String,
-    data_bytes: Option<u64>,
-    before: Option<String>,
-    #[serde(default)]
-    media_type: Option<String>,
-    metadata: String,
-    earlier: Option<String>,
-}
-
 /// What the journal says of a row that was moved before.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,12 +41,6 @@ struct Earlier {
     stage: Stage,
     image_id: ImageId,
     original: serde_json::Value,
-}
-
-/// A row as it was read.
-struct Found {
-    row: Row,
-    datum: Option<Datum>,
 }
 
 /// A row whose bytes are known.
@@ -88,38 +70,6 @@ type Staged = (Option<Stage>, Option<Stage>);
 impl MoveTable {
     fn own_urls(&self, run: &Run) -> String {
         run.parameters.public_base.prefix(&table_key::prefix(&self.table.source.name))
-    }
-
-    fn candidates(
-        &self,
-        run: &Run,
-        answers: &[QueryResult],
-        bounds: Bounds,
-    ) -> Result<Candidates<Found>, DatabaseError> {
-        let listed = listed_candidates(run, answers, |answer| Ok(read(answer)?.pop()))?;
-        let mut candidates = if let Some(listed) = listed {
-            listed
-        } else {
-            let found = answers.first().map(read).transpose()?.unwrap_or_default();
-            let is_last = found.len() < usize::from(bounds.limit);
-            let items = found.into_iter().map(|found| {
-                Ok(Candidate {
-                    id: item_id(&found.row.item)?,
-                    cursor: json!({ "after": found.row.item }),
-                    found: Some(found),
-                })
-            });
-            Candidates { items: items.collect::<Result<_, DatabaseError>>()?, is_last, largest_bytes: 0 }
-        };
-        for item in &mut candidates.items {
-            if let Some(id) = self.table.item_id(&item.id.as_text()) {
-                item.id = id;
-            }
-        }
-        let sizes = candidates.items.iter().filter_map(|item| item.found.as_ref()?.row.data_bytes);
-        candidates.largest_bytes = sizes.filter(|bytes| *bytes <= MAX_DATA_BYTES).max().unwrap_or(0);
-        cut_to_size(&mut candidates);
-        Ok(candidates)
     }
 
     /// Reads the values that did not come with their rows, all in one round trip.
@@ -277,7 +227,8 @@ impl MoveTable {
     /// Whose the object is, for those who read the bucket without the database.
     fn metadata(&self, ready: &Ready) -> ObjectMetadata {
         let mut metadata = ObjectMetadata::new();
-        let values: Vec<Option<String>> = serde_json::from_str(&ready.row.metadata).unwrap_or_default();
+        let values: Vec<Option<String>> =
+            serde_json::from_str(ready.row.metadata.as_deref().unwrap_or_default()).unwrap_or_default();
         for (column, value) in self.table.source.metadata.iter().zip(values) {
             if let Some(value) = value.filter(|value| !value.chars().any(char::is_control)) {
                 metadata.insert(["meta-", &column.as_str().to_ascii_lowercase()].concat(), value);
@@ -310,8 +261,11 @@ impl Work for MoveTable {
         bounds: Bounds,
         hand: &Hand<'_>,
     ) -> Result<Slice, Interruption> {
-        let mut candidates = self.candidates(run, &found, bounds)?;
+        let mut candidates = self.table.candidates(run, &found, bounds, false)?;
         drop(found);
+        let sizes = candidates.items.iter().filter_map(|item| item.found.as_ref()?.row.data_bytes);
+        candidates.largest_bytes = sizes.filter(|bytes| *bytes <= MAX_DATA_BYTES).max().unwrap_or(0);
+        cut_to_size(&mut candidates);
         self.load(&mut candidates, hand).await?;
         let Candidates { items, is_last, largest_bytes } = candidates;
         let (mut prepared, mut keys, mut warnings) = (Vec::with_capacity(items.len()), Vec::new(), Vec::new());
@@ -365,16 +319,6 @@ fn cut_to_size(candidates: &mut Candidates<Found>) {
         candidates.items.truncate(fitting);
         candidates.is_last = false;
     }
-}
-
-fn read(answer: &QueryResult) -> Result<Vec<Found>, DatabaseError> {
-    let found = answer.rows::<Row>()?.into_iter().zip(answer.texts.iter().cloned());
-    found
-        .map(|(row, text)| {
-            let datum = text.map(|text| Datum::from_inline(row.data_type == "blob", text)).transpose()?;
-            Ok(Found { row, datum })
-        })
-        .collect()
 }
 
 const fn max_bytes(is_blob: bool) -> u64 {

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use serde::Deserialize;
 
 use super::Table;
 use super::datum::Datum;
+use super::found;
 use super::original::{Original, Saved};
 use crate::bytes::Blob;
 use crate::migrate::journal::{self, Entry};
@@ -31,13 +31,6 @@ pub(in crate::migrate) struct TableOriginals {
     pub dry_run: bool,
 }
 
-#[derive(Deserialize)]
-struct RowShape {
-    is_ours: u8,
-    data_type: String,
-    data_bytes: Option<u64>,
-}
-
 /// A moved row that still names the copy.
 struct Row {
     original: Original,
@@ -56,10 +49,10 @@ struct Proved {
 
 impl TableOriginals {
     async fn row(&self, entry: &Entry, answer: &QueryResult) -> Result<Result<Row, Refusal>, Interruption> {
-        let Some(shape) = answer.first::<RowShape>()? else {
+        let Some(shape) = answer.first::<found::Row>()? else {
             return Ok(Err(Refusal::skipped("deleted", "the row was deleted")));
         };
-        if shape.is_ours != 1 {
+        if shape.is_ours != Some(1) {
             return Ok(Err(Refusal::skipped("url-changed", "the row names another image than the one that was moved")));
         }
         let original = Original::from_json(&entry.original)?;
@@ -78,7 +71,7 @@ impl TableOriginals {
     async fn datum(
         &self,
         entry: &Entry,
-        shape: &RowShape,
+        shape: &found::Row,
         answer: &QueryResult,
     ) -> Result<Result<Option<Datum>, Refusal>, Interruption> {
         let (is_blob, data_bytes) = (shape.data_type == "blob", shape.data_bytes.unwrap_or(0));
@@ -224,10 +217,10 @@ impl Originals for TableOriginals {
         row: &QueryResult,
         copies: &Copies,
     ) -> Result<Result<(), Refusal>, Interruption> {
-        let Some(shape) = row.first::<RowShape>()? else {
+        let Some(shape) = row.first::<found::Row>()? else {
             return Ok(Err(Refusal::skipped("deleted", "the row was deleted")));
         };
-        if shape.is_ours == 1 {
+        if shape.is_ours == Some(1) {
             return Ok(Err(Refusal::skipped("changed-meanwhile", "the row names the copy")));
         }
         Ok(match self.datum(entry, &shape, row).await? {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::config::TableSource;
 use super::identifier::Identifier;
+use crate::migrate::item::IdType;
 use crate::sql::{Database, DatabaseError, QueryResult, Statement};
 
 const COLUMNS: &str = "SELECT name, type, \"notnull\" AS required, pk FROM pragma_table_info(?1)";
@@ -16,15 +17,16 @@ const UNIQUE: &str = "SELECT list.name AS index_name, info.name AS column_name \
 const TABLE: &str = "SELECT wr AS is_without_rowid FROM pragma_table_list(?1) WHERE schema = 'main' AND type = 'table'";
 
 /// What the schema says of a source that can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema {
-    /// Whether ids are integers; otherwise they are texts.
-    pub integer_ids: bool,
+    pub ids: IdType,
     /// Whether `migratedAt` holds Unix seconds; otherwise it holds ISO 8601.
     pub integer_times: bool,
     /// Whether the data column is NOT NULL, so that originals cannot be dropped.
     pub data_is_required: bool,
     pub numbering: Numbering,
+    /// The columns that can be written, in the table's order.
+    pub columns: Vec<Identifier>,
 }
 
 /// Whether rows have numbers that rise.
@@ -96,9 +98,9 @@ impl Schema {
         if !is_unique(id, columns, unique) {
             return Err(unusable("id", "must be the table's primary key, or UNIQUE and NOT NULL"));
         }
-        let integer_ids = match affinity(&id.r#type) {
-            Affinity::Integer => true,
-            Affinity::Text => false,
+        let ids = match affinity(&id.r#type) {
+            Affinity::Integer => IdType::Integer,
+            Affinity::Text => IdType::Text,
             Affinity::Other => return Err(unusable("id", "must be declared as TEXT or INTEGER")),
         };
         let integer_times = match &source.migrated_at {
@@ -108,7 +110,8 @@ impl Schema {
         let data_is_required = find("data", &source.data)?.required == 1;
         let is_taken = columns.iter().any(|column| column.name.eq_ignore_ascii_case("rowid"));
         let numbering = if table.is_without_rowid == 0 && !is_taken { Numbering::Rowid } else { Numbering::Unnumbered };
-        Ok(Self { integer_ids, integer_times, data_is_required, numbering })
+        let columns = columns.iter().map(|column| Identifier::of_schema(&column.name)).collect();
+        Ok(Self { ids, integer_times, data_is_required, numbering, columns })
     }
 }
 

@@ -7,7 +7,7 @@ use super::datum::{Datum, PIECE_BYTES, whole};
 use super::identifier::Identifier;
 use super::original::Original;
 use super::schema::Numbering;
-use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, ItemId};
+use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, IdType};
 use crate::migrate::journal::Entry;
 use crate::migrate::run::InFlight;
 use crate::sql::{Statement, Value};
@@ -24,7 +24,9 @@ pub(super) struct Sql {
     params: Vec<Value>,
 }
 
+// Not inlined: statements are made of hundreds of these calls.
 impl Sql {
+    #[inline(never)]
     pub fn push(&mut self, sql: &str) -> &mut Self {
         self.text.push_str(sql);
         self
@@ -35,48 +37,59 @@ impl Sql {
         self.bind_value(value.into())
     }
 
-    fn bind_value(&mut self, value: Value) -> &mut Self {
+    #[inline(never)]
+    pub fn bind_value(&mut self, value: Value) -> &mut Self {
         self.params.push(value);
         self.text.push('?');
         self.text.push_str(&self.params.len().to_string());
         self
     }
 
-    fn into_statement(self) -> Statement {
+    #[inline(never)]
+    pub fn into_statement(self) -> Statement {
         Statement { params: self.params, ..Statement::new(self.text) }
     }
 }
 
 impl Table {
+    /// `template` with `{table}`, `{id}`, `{data}` and `{url}` replaced by their names in SQL.
+    pub(super) fn fill(&self, template: &str) -> String {
+        let mut sql = String::new();
+        let mut rest = template;
+        while let Some((before, name)) = rest.split_once('{') {
+            let (name, behind) = name.split_once('}').unwrap_or((name, ""));
+            sql.push_str(before);
+            sql.push_str(&match name {
+                "table" => self.table(),
+                "id" => self.id(),
+                "data" => self.data(),
+                _ => self.column(&self.source.url),
+            });
+            rest = behind;
+        }
+        sql + rest
+    }
+
     /// The table's name in quotes.
-    fn table(&self) -> String {
+    pub(super) fn table(&self) -> String {
         self.source.table.quoted()
     }
 
-    fn column(&self, column: &Identifier) -> String {
+    pub(super) fn column(&self, column: &Identifier) -> String {
         [&self.table(), ".", &column.quoted()].concat()
     }
 
-    fn id(&self) -> String {
+    pub(super) fn id(&self) -> String {
         self.column(&self.source.id)
     }
 
-    fn data(&self) -> String {
+    pub(super) fn data(&self) -> String {
         self.column(&self.source.data)
     }
 
     /// The value of the id column that an item's text stands for; NULL, which equals nothing, when it can be none.
-    fn id_value(&self, item: &str) -> Value {
-        if self.schema.integer_ids { item.parse().map_or(Value::Null, Value::Integer) } else { item.into() }
-    }
-
-    /// The item of a row, typed as its column is; `None` when no row can have it.
-    pub(super) fn item_id(&self, item: &str) -> Option<ItemId> {
-        if self.schema.integer_ids {
-            item.parse::<i64>().ok()?.try_into().ok()
-        } else {
-            item.to_owned().try_into().ok()
-        }
+    pub(super) fn id_value(&self, item: &str) -> Value {
+        if self.schema.ids == IdType::Integer { item.parse().map_or(Value::Null, Value::Integer) } else { item.into() }
     }
 
     /// The rows to move behind the item `after`, in the order of their ids.
@@ -89,10 +102,16 @@ impl Table {
     ) -> Statement {
         let mut sql = self.select(inline_max_bytes);
         self.push_candidates(&mut sql, own_urls);
-        let first = if self.schema.integer_ids { Value::Integer(-ITEM_ID_MAX_INTEGER - 1) } else { "".into() };
+        self.push_after(&mut sql, after, limit);
+        sql.into_statement().with_text_column("data")
+    }
+
+    /// Adds the condition that a row is behind the item `after`, and the order of ids.
+    pub(super) fn push_after(&self, sql: &mut Sql, after: Option<&str>, limit: u16) {
+        let first =
+            if self.schema.ids == IdType::Integer { Value::Integer(-ITEM_ID_MAX_INTEGER - 1) } else { "".into() };
         sql.push(" AND ").push(&self.id()).push(" > ").bind_value(after.map_or(first, |after| self.id_value(after)));
         sql.push(" ORDER BY ").push(&self.id()).push(" LIMIT ").bind(i64::from(limit));
-        sql.into_statement().with_text_column("data")
     }
 
     /// The row of one item, whatever it holds.
@@ -173,22 +192,27 @@ impl Table {
     }
 
     fn push_candidates(&self, sql: &mut Sql, own_urls: &str) {
-        let id = self.id();
         sql.push(" WHERE ").push(&self.data()).push(" IS NOT NULL AND ");
         // A row that names a copy of ours is moved already.
         sql.push("substr(").push(&self.column(&self.source.url)).push(", 1, ").bind(whole(own_urls.len() as u64));
         sql.push(") COLLATE BINARY IS NOT ").bind(own_urls).push(" AND ");
-        if self.schema.integer_ids {
+        self.push_id_rule(sql);
+        self.push_filter(sql);
+    }
+
+    /// Adds the condition that a row's id can be an item's.
+    pub(super) fn push_id_rule(&self, sql: &mut Sql) {
+        let id = self.id();
+        if self.schema.ids == IdType::Integer {
             sql.push("typeof(").push(&id).push(") = 'integer' AND ").push(&id).push(" BETWEEN ");
             sql.bind(-ITEM_ID_MAX_INTEGER).push(" AND ").bind(ITEM_ID_MAX_INTEGER);
         } else {
             sql.push("typeof(").push(&id).push(") = 'text' AND octet_length(").push(&id).push(") <= ");
             sql.bind(whole(ITEM_ID_MAX_BYTES as u64));
         }
-        self.push_filter(sql);
     }
 
-    fn push_filter(&self, sql: &mut Sql) {
+    pub(super) fn push_filter(&self, sql: &mut Sql) {
         for (column, value) in &self.source.filter {
             sql.push(" AND ").push(&self.column(column)).push(" IS ").bind_value(value.clone());
         }
@@ -197,30 +221,25 @@ impl Table {
     /// Reads a value that did not come with its row: a text whole, a BLOB or the UTF-8 of a text (`raw`) in pieces. A row whose
     /// value has another length by now is not found.
     pub(super) fn load_pieces(&self, item: &str, data_bytes: u64, raw: bool) -> Vec<Statement> {
-        let data = self.data();
-        let one = |offset: Option<u64>| {
-            let mut sql = Sql::default();
-            match offset {
-                None => sql.push("SELECT ").push(&data),
-                Some(offset) => {
-                    sql.push("SELECT hex(substr(CAST(").push(&data).push(" AS BLOB), ").bind(whole(offset + 1));
-                    sql.push(", ").bind(whole(PIECE_BYTES)).push("))")
-                }
-            };
-            sql.push(" AS data FROM ").push(&self.table()).push(" WHERE ").push(&self.id()).push(" = ");
-            sql.bind_value(self.id_value(item))
-                .push(" AND octet_length(")
-                .push(&data)
-                .push(") = ")
-                .bind(whole(data_bytes));
-            sql.push(" AND typeof(").push(&data).push(") IN ('text', 'blob')");
-            sql.into_statement().with_text_column("data")
-        };
         if raw {
-            (0..data_bytes.div_ceil(PIECE_BYTES).max(1)).map(|index| one(Some(index * PIECE_BYTES))).collect()
+            let offsets = (0..data_bytes.div_ceil(PIECE_BYTES).max(1)).map(|index| index * PIECE_BYTES);
+            offsets.map(|offset| self.load_piece(item, data_bytes, offset, PIECE_BYTES)).collect()
         } else {
-            vec![one(None)]
+            vec![self.of_unchanged("SELECT {data}", item, data_bytes)]
         }
+    }
+
+    /// Reads `length` bytes of a BLOB, or of a text's UTF-8, from `offset` on. A row whose value has another length is not found.
+    pub(super) fn load_piece(&self, item: &str, data_bytes: u64, offset: u64, length: u64) -> Statement {
+        let select = self.of_unchanged("SELECT hex(substr(CAST({data} AS BLOB), ?3, ?4))", item, data_bytes);
+        select.bind(whole(offset + 1)).bind(whole(length))
+    }
+
+    fn of_unchanged(&self, select: &str, item: &str, data_bytes: u64) -> Statement {
+        let rest = " AS data FROM {table} WHERE {id} = ?1 AND octet_length({data}) = ?2 AND typeof({data}) IN ('text', 'blob')";
+        let select =
+            Statement::new(self.fill(&[select, rest].concat())).bind(self.id_value(item)).bind(whole(data_bytes));
+        select.with_text_column("data")
     }
 
     /// Makes the row name the copy, if its data and the columns about to be written are as they were read.

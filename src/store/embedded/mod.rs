@@ -5,6 +5,7 @@ mod statements;
 mod write;
 
 pub use statements::adopt_statement;
+pub(crate) use statements::sweep_statement;
 
 use std::rc::Rc;
 
@@ -72,7 +73,7 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] when the database fails; some may have been removed.
     pub async fn sweep(&self, older_than: Timestamp, limit: u16) -> Result<u64, StoreError> {
-        let swept = self.database.run(statements::sweep(older_than, limit)).await?;
+        let swept = self.database.run(statements::sweep_statement(older_than, limit)).await?;
         // Counted by rows: `changes` counts the chunks too on some databases.
         Ok(swept.rows::<serde_json::Value>()?.len() as u64)
     }

@@ -154,7 +154,7 @@ pub(super) fn list(prefix: &str, start_after: Option<&ObjectKey>, max_rows: u16)
 }
 
 /// Removes up to `limit` writes begun before `older_than` that no image owns, the oldest first; a row for each.
-pub(super) fn sweep(older_than: Timestamp, limit: u16) -> Statement {
+pub(crate) fn sweep_statement(older_than: Timestamp, limit: u16) -> Statement {
     Statement::new(
         "DELETE FROM stillstore_blobs WHERE write_id IN (SELECT write_id FROM stillstore_blobs \
          WHERE owner_id IS NULL AND created_at_ms < ?1 ORDER BY created_at_ms LIMIT ?2) RETURNING write_id",

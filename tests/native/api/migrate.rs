@@ -202,14 +202,3 @@ fn a_run_without_a_worker_pauses_resumes_and_ends_at_once_and_leaves_its_receipt
     assert_readable(&world, &images);
     assert_eq!(act(&world, &json!({"action": "migrate"}))["result"]["migrated"], 25);
 }
-
-#[test]
-fn rows_of_a_table_are_refused_at_the_door() {
-    let (world, _) = embedded_world(&[100]);
-    let answer = world.post_json("/api/migrate-images", &json!({"action": "backup", "source": "images"}), &[]);
-    assert_eq!(
-        (answer.status, answer.code().as_str(), &answer.json()["field"]),
-        (400, "invalid-field", &json!("source"))
-    );
-    assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_runs"), 0);
-}

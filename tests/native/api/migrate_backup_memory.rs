@@ -13,6 +13,9 @@ use stillstore::store::{
 
 use super::migrate::embedded_world;
 use super::migrate_backup_run::back_up;
+use super::world::World;
+use crate::migrate_table;
+use crate::migrate_table_backup::{literals, restore};
 use crate::sqlite::Sqlite;
 
 const MIB: usize = 1024 * 1024;
@@ -21,7 +24,11 @@ const MIB: usize = 1024 * 1024;
 struct Watching {
     inner: Rc<Faulty<MemoryStore>>,
     sqlite: Rc<Sqlite>,
+    /// Bytes of the part that a call to the database brings.
+    call_bytes: u64,
     most_ahead: Cell<u64>,
+    /// Calls to the database while something is put.
+    calls: Cell<u64>,
     longest_run: Cell<usize>,
     put: RefCell<Vec<String>>,
 }
@@ -38,10 +45,10 @@ impl ImageStore for Watching {
         while let Some(run) = object.body.next(MIB / 4).await? {
             self.longest_run.set(self.longest_run.get().max(run.size_bytes()));
             whole.extend(run.to_vec());
-            // Each call brings a chunk: 4/3 MiB as base64.
-            let passed_chunks = whole.len() as u64 * 3 / 4 / MIB as u64;
-            self.most_ahead.set(self.most_ahead.get().max(self.sqlite.calls.get() - began - passed_chunks));
+            let passed = whole.len() as u64 / self.call_bytes;
+            self.most_ahead.set(self.most_ahead.get().max((self.sqlite.calls.get() - began).saturating_sub(passed)));
         }
+        self.calls.set(self.calls.get() + self.sqlite.calls.get() - began);
         self.put.borrow_mut().push(object.key.to_string());
         self.inner.put(PutObject { body: Blob::from(whole).into(), ..object }).await
     }
@@ -63,19 +70,47 @@ impl ImageStore for Watching {
     }
 }
 
-#[test]
-fn a_huge_image_passes_chunk_by_chunk() {
-    let (mut world, _) = embedded_world(&[25 * MIB, 9 * MIB, 9 * MIB]);
+fn watch(world: &mut World, call_bytes: u64) -> Rc<Watching> {
     let watching = Rc::new(Watching {
         inner: Rc::clone(&world.bucket),
         sqlite: Rc::clone(&world.sqlite),
+        call_bytes,
         most_ahead: Cell::default(),
+        calls: Cell::default(),
         longest_run: Cell::default(),
         put: RefCell::default(),
     });
     world.app.r2 = Some(Rc::clone(&watching) as Rc<dyn ImageStore>);
+    watching
+}
+
+#[test]
+fn a_huge_image_passes_chunk_by_chunk() {
+    let (mut world, _) = embedded_world(&[25 * MIB, 9 * MIB, 9 * MIB]);
+    // A chunk is 4/3 MiB as base64.
+    let watching = watch(&mut world, MIB as u64 * 4 / 3);
     back_up(&world, &json!({"action": "backup"}));
     assert_eq!(watching.put.borrow().iter().filter(|key| key.contains("/backups/")).count(), 3);
     assert!(watching.most_ahead.get() <= 2, "{} chunks are read ahead", watching.most_ahead.get());
     assert_eq!(watching.longest_run.get(), MIB / 4);
+}
+
+#[test]
+fn a_huge_value_of_a_table_passes_piece_by_piece() {
+    let mut world = migrate_table::world();
+    let value = "data:image/png;base64,".to_owned() + &"A".repeat(17 * MIB);
+    for (id, data) in [("a", value.as_str()), ("b", "AAAA"), ("c", value.as_str())] {
+        migrate_table::insert(&world.sqlite, id, data);
+    }
+    let before = literals(&world.sqlite, "images", "id");
+    let watching = watch(&mut world, 500_000);
+    let saved = migrate_table::act(&world, &json!({"action": "backup", "source": "images"}));
+    assert_eq!((&saved["result"]["saved"], &saved["success"]), (&json!(3), &json!(true)), "{saved}");
+    assert_eq!(watching.put.borrow().iter().filter(|key| key.contains("/backups/")).count(), 3);
+    assert!(watching.most_ahead.get() <= 2, "{} pieces are read ahead", watching.most_ahead.get());
+    assert_eq!(watching.calls.get(), 2 * value.len().div_ceil(500_000) as u64, "all are read while they are put");
+
+    migrate_table::execute(&world.sqlite, "DELETE FROM images", Vec::new());
+    assert_eq!(restore(&world, &saved)["result"]["restored"], 3);
+    assert!(literals(&world.sqlite, "images", "id") == before);
 }
