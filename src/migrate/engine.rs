@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use futures::lock::Mutex;
+
 use super::copy::Copier;
 use super::driver::{Budget, Driver};
 use super::embedded::{EMBEDDED, MoveEmbedded};
@@ -291,9 +293,8 @@ impl Engine {
                 Ok(table) => table,
                 Err(error) => return Err(Interruption::Hopeless { reason: error.code(), detail: error.to_string() }),
             };
-            let database = self.database_of(&run.source);
             let dry_run = run.parameters.dry_run;
-            (Box::new(TableOriginals { table: table.clone(), database, dry_run }), Some(table))
+            (Box::new(TableOriginals { table: table.clone(), dry_run, writing_down: Mutex::default() }), Some(table))
         };
         Ok(match (run.action, table) {
             (Action::Migrate, Some(table)) => Box::new(MoveTable { table, copier: self.copier() }),
