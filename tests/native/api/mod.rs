@@ -14,6 +14,7 @@ mod migrate_crash;
 mod migrate_operations;
 mod migrate_plans;
 mod migrate_refusals;
+mod migrate_table_crash;
 mod serve;
 mod upload;
 pub mod world;
