@@ -93,20 +93,27 @@ impl Validate {
         found: Option<Entry>,
         hand: &Hand<'_>,
     ) -> Result<Outcome, Interruption> {
-        let Some(entry) = found else {
+        let Some(mut entry) = found else {
             return Ok(Refusal::failed("not-moved", "the journal has no such item").into_outcome(id));
         };
-        let mut judged = self.judge(&id, entry, hand).await;
-        if judged.as_ref().is_err_and(|refusal| matches!(refusal.verdict, Verdict::Missing | Verdict::Corrupted)) {
+        let mut is_first = true;
+        loop {
+            let refusal = match self.judge(&id, entry, hand).await {
+                Ok(line) => return Ok(Outcome::only(line)),
+                Err(refusal) => refusal,
+            };
+            if !is_first || !matches!(refusal.verdict, Verdict::Missing | Verdict::Corrupted) {
+                return Ok(refusal.into_outcome(id));
+            }
             // A rollback or a deletion may have come between reading the entry and looking at its copy.
             let answers = hand.read(vec![journal::one(&run.source, &id.as_text())]).await?;
-            let entry = answers.first().map(journal::entries).transpose()?.and_then(|mut entries| entries.pop());
-            judged = match entry {
-                Some(entry) => self.judge(&id, entry, hand).await,
-                None => Err(Refusal::skipped("changed-meanwhile", "the item was rolled back or deleted meanwhile")),
+            let Some(again) = answers.first().map(journal::entries).transpose()?.and_then(|mut entries| entries.pop())
+            else {
+                let detail = "the item was rolled back or deleted meanwhile";
+                return Ok(Refusal::skipped("changed-meanwhile", detail).into_outcome(id));
             };
+            (entry, is_first) = (again, false);
         }
-        Ok(judged.map_or_else(|refusal| refusal.into_outcome(id), Outcome::only))
     }
 
     async fn judge(&self, id: &ItemId, entry: Entry, hand: &Hand<'_>) -> Result<Line, Refusal> {

@@ -40,10 +40,16 @@ pub(super) async fn check(
     after: Option<&ObjectKey>,
     hand: &Hand<'_>,
 ) -> Result<Checked, Interruption> {
-    let mut look = Look::at(bucket, run, after, hand).await?;
-    if !look.unnamed.is_empty() || !look.bereft.is_empty() {
-        look = look.confirmed_by(Look::at(bucket, run, after, hand).await?);
-    }
+    let mut first: Option<Look> = None;
+    // A loop of two, so that the look is compiled once.
+    let look = loop {
+        let look = Look::at(bucket, run, after, hand).await?;
+        match first.take() {
+            Some(first) => break first.confirmed_by(look),
+            None if look.unnamed.is_empty() && look.bereft.is_empty() => break look,
+            None => first = Some(look),
+        }
+    };
     let mut outcomes = look.unnamed.into_iter().map(orphaned).collect::<Result<Vec<_>, _>>()?;
     for row in &look.bereft {
         outcomes.push(lost(row)?);

@@ -190,3 +190,21 @@ fn what_an_outage_in_the_middle_of_a_slice_failed_is_tried_again() {
         }
     }
 }
+
+#[test]
+fn a_value_that_was_saved_for_an_item_left_to_the_next_slice_is_kept() {
+    for nth in 1..CALLS {
+        let fails = troubled(Op::CleanupByForce(SHOP), nth, Trouble::Fails(When::Before));
+        lives(&[Form::Spaced, Form::Spaced], vec![run("migrate", false), fails]);
+    }
+}
+
+#[test]
+fn what_was_put_for_an_item_left_to_the_next_slice_goes_with_its_row() {
+    for nth in 1..CALLS {
+        let cleanup = troubled(Op::CleanupByForce(SHOP), nth, Trouble::Waits(When::Before));
+        let cleanup = Step { meanwhile: vec![Op::Outage(Some(When::Before))], ..cleanup };
+        let delete = op(Op::Write(1, Write::Delete));
+        ends(&case(&[Form::Spaced, Form::Spaced], vec![run("migrate", false), cleanup, delete]));
+    }
+}
