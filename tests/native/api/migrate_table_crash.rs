@@ -119,7 +119,7 @@ impl Shop {
             assert_eq!(entry, stage.map(Value::from), "{case}");
             match flow {
                 Flow::Migrate => {
-                    assert!(row["data"] == before["data"] && row["migration_status"] == "completed", "{case}")
+                    assert!(row["data"] == before["data"] && row["migration_status"] == "completed", "{case}");
                 }
                 Flow::Cleanup => assert!(row["image_data"].is_null(), "{case}"),
                 Flow::Rollback { .. } => assert_eq!(row, *before, "{case}: every value is back"),
