@@ -76,5 +76,5 @@ CREATE TRIGGER stillstore_images_recounted_in AFTER UPDATE OF status, size_bytes
 CREATE TRIGGER stillstore_images_recounted_out AFTER UPDATE OF status, size_bytes, fallback_reason ON stillstore_images BEGIN UPDATE stillstore_counters SET images = images - 1, bytes = bytes - ifnull(OLD.size_bytes, 0) WHERE status = OLD.status AND storage = OLD.storage AND fallback = (OLD.fallback_reason IS NOT NULL); END;
 
 -- An upsert that is to change a row offers one without a key or a source, which is refused when there is no row to change.
-CREATE TRIGGER stillstore_images_found AFTER INSERT ON stillstore_images WHEN NEW.storage_key = '' BEGIN SELECT RAISE(ABORT, 'constraint failed: there is no such image'); END;
-CREATE TRIGGER stillstore_runs_found AFTER INSERT ON stillstore_runs WHEN NEW.source = '' BEGIN SELECT RAISE(ABORT, 'constraint failed: there is no such run'); END;
+CREATE TRIGGER stillstore_images_found AFTER INSERT ON stillstore_images WHEN NEW.storage_key = '' BEGIN SELECT RAISE(ABORT, 'constraint failed: stillstore_images has no such row'); END;
+CREATE TRIGGER stillstore_runs_found AFTER INSERT ON stillstore_runs WHEN NEW.source = '' BEGIN SELECT RAISE(ABORT, 'constraint failed: stillstore_runs has no such row'); END;

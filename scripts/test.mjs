@@ -7,7 +7,7 @@ import { setup } from "./setup.mjs";
 import { node22, projectDir, toolEnvironment } from "./toolchain.mjs";
 
 /** The project's own limit, a fifth of what Cloudflare accepts: every cold start loads and compiles the bundle. */
-const MAX_GZIP_KB = 600;
+const MAX_GZIP_KB = 650;
 const TEST_FILES = "tests/workerd/**/*.test.ts";
 /** Ends a test file that hangs; far more than one takes on a slow and busy machine. */
 const TEST_TIMEOUT_MS = 600_000;

@@ -144,7 +144,7 @@ impl Shift<'_> {
     async fn work_through(&mut self, budget: Budget) -> Result<(), Interruption> {
         self.settle(true).await?;
         let batch_size = self.run.parameters.batch_size;
-        let mut bounds = Bounds::for_items_of(TYPICAL_BYTES, batch_size);
+        let mut bounds = self.affordable(Bounds::for_items_of(TYPICAL_BYTES, batch_size), budget.operations);
         let mut found = None;
         let mut exhausted = false;
         let mut spent = false;
@@ -167,9 +167,12 @@ impl Shift<'_> {
                 None => self.begin(bounds).await?,
             };
             let slice = self.perform(items, bounds).await?;
-            bounds = Bounds::for_items_of(slice.largest_bytes, batch_size);
+            let wanted = Bounds::for_items_of(slice.largest_bytes, batch_size);
+            let left = self.operations_left(budget, &slice);
+            bounds = self.affordable(wanted, left);
             exhausted = slice.exhausted;
-            spent = self.is_spent(budget);
+            // Slices of less than half the size would spend the rest on themselves.
+            spent = bounds.limit < wanted.limit.div_ceil(2) || left == 0 || self.driver.runtime.now() >= budget.until;
             found = Some(self.write_down(slice, bounds, spent).await?);
         }
     }
@@ -207,9 +210,17 @@ impl Shift<'_> {
         self.driver.runtime.now() < self.run.lease_expires_at
     }
 
-    fn is_spent(&self, budget: Budget) -> bool {
+    /// What the budget has left once `slice` is written down.
+    fn operations_left(&self, budget: Budget, slice: &Slice) -> u64 {
         let Operations { r2_class_a, r2_class_b, d1_queries, .. } = *self.operations.borrow();
-        r2_class_a + r2_class_b + d1_queries >= budget.operations || self.driver.runtime.now() >= budget.until
+        let own = slice.outcomes.iter().map(|outcome| outcome.statements.len() + outcome.remove.len()).sum::<usize>();
+        budget.operations.saturating_sub(r2_class_a + r2_class_b + d1_queries + own as u64)
+    }
+
+    /// Bounds for no more items than there are operations left for.
+    fn affordable(&self, bounds: Bounds, operations_left: u64) -> Bounds {
+        let limit = step::affordable(bounds.limit, operations_left, self.work.operations_per_item());
+        Bounds { limit, ..bounds }
     }
 
     /// Goes over the objects that were being put when a worker died, or whose put did not answer, and removes those that no row

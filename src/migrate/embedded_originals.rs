@@ -9,11 +9,10 @@ use serde_json::json;
 use super::journal::{Entry, Stage};
 use super::originals::{Change, Copies, Originals, Refusal, digest};
 use super::run::InFlight;
-use super::slice::{Counted, Interruption};
+use super::slice::{Counted, Hand, Interruption};
 use crate::bytes::Body;
 use crate::catalog::{IMAGE_COLUMNS, ImageRecord, Status, records};
 use crate::library::object_metadata;
-use crate::runtime::Timestamp;
 use crate::sql::{QueryResult, Statement};
 use crate::store::{CHUNK_BYTES, EmbeddedStore, ImageStore, PutObject, StorageKind, StoreErrorKind, adopt_statement};
 
@@ -29,6 +28,9 @@ const FORGET_ORIGINAL: &str = "UPDATE stillstore_images SET embedded_write_id = 
 /// What a chunk takes in the database: 4 characters for each 3 bytes begun.
 const BASE64_CHARACTERS: u64 = 4;
 const BASE64_BYTES: u64 = 3;
+
+/// Statements of a put beside one a chunk: it begins, publishes, discards, renews, and looks at what is there.
+pub(super) const STATEMENTS_PER_PUT: u64 = 5;
 
 /// The originals of [`EMBEDDED`].
 pub(super) struct EmbeddedOriginals {
@@ -64,14 +66,23 @@ impl EmbeddedOriginals {
     }
 
     /// Reads the original and compares its digest.
-    async fn verify(&self, entry: &Entry, chunk: Option<Body>, copies: &Copies) -> Result<(), Refusal> {
-        let body = match chunk {
-            Some(chunk) => chunk,
-            None => match self.embedded.get(&entry.key, None).await {
+    async fn verify(
+        &self,
+        entry: &Entry,
+        chunk: Option<Body>,
+        copies: &Copies,
+        hand: &Hand<'_>,
+    ) -> Result<(), Refusal> {
+        let body = if let Some(chunk) = chunk {
+            chunk
+        } else {
+            // What is there, and each chunk.
+            count_statements(hand, 1 + chunks(entry));
+            match self.embedded.get(&entry.key, None).await {
                 Ok(Some(object)) => object.body,
                 Ok(None) => return Err(Refusal::failed("original-missing", "the database does not hold the bytes")),
                 Err(error) => return Err(Refusal::failed("original-unreadable", error.code())),
-            },
+            }
         };
         match digest(&*copies.runtime, body, entry.size_bytes).await {
             Ok(sha256) if sha256 == entry.sha256 => Ok(()),
@@ -83,8 +94,15 @@ impl EmbeddedOriginals {
     }
 
     /// Copies the bytes back into the database, where they belong to nobody until the row names them.
-    async fn bring_back(&self, entry: &Entry, record: &ImageRecord, copies: &Copies) -> Result<(), Refusal> {
-        let object = copies.open(entry).await?;
+    async fn bring_back(
+        &self,
+        entry: &Entry,
+        record: &ImageRecord,
+        copies: &Copies,
+        hand: &Hand<'_>,
+    ) -> Result<(), Refusal> {
+        let object = copies.open(entry, hand).await?;
+        count_statements(hand, STATEMENTS_PER_PUT + chunks(entry));
         let description = &record.description;
         let put = self.embedded.put(PutObject {
             key: entry.key.clone(),
@@ -94,7 +112,7 @@ impl EmbeddedOriginals {
             metadata: object_metadata(description, record.generation.as_ref(), self.prompt_in_metadata),
         });
         match put.await {
-            Ok(_) => self.verify(entry, None, copies).await,
+            Ok(_) => self.verify(entry, None, copies, hand).await,
             Err(error) => Err(match error.kind {
                 StoreErrorKind::ChecksumMismatch => {
                     Refusal::failed("digest-differs", "the copy does not have the digest of what was moved")
@@ -125,7 +143,7 @@ impl Originals for EmbeddedOriginals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
-        now: Timestamp,
+        hand: &Hand<'_>,
     ) -> Result<Result<Change, Refusal>, Interruption> {
         let row = match Self::row(entry, row)? {
             Ok(row) => row,
@@ -134,10 +152,10 @@ impl Originals for EmbeddedOriginals {
         let id = row.record.description.id;
         let mut statements = Vec::new();
         let whole = if row.write_id.is_some() {
-            self.verify(entry, row.only_chunk, copies).await
+            self.verify(entry, row.only_chunk, copies, hand).await
         } else {
             statements.push(adopt_statement(&entry.key, &id));
-            self.bring_back(entry, &row.record, copies).await
+            self.bring_back(entry, &row.record, copies, hand).await
         };
         if let Err(refusal) = whole {
             return Ok(Err(refusal));
@@ -146,12 +164,12 @@ impl Originals for EmbeddedOriginals {
             Statement::new(SWITCH_TO_D1)
                 .bind(id.to_string())
                 .bind(row.record.version)
-                .bind(now.as_millis())
+                .bind(hand.runtime.now().as_millis())
                 .bind(entry.key.as_str()),
         );
         let fallback = row.record.fallback_reason.is_some();
         let counted = Some(Counted { to: StorageKind::D1, size_bytes: entry.size_bytes, fallback });
-        Ok(Ok(Change { statements, original: entry.original.clone(), counted, freed_bytes: 0 }))
+        Ok(Ok(Change { statements, original: entry.original.clone(), counted, ..Change::default() }))
     }
 
     async fn check(
@@ -159,14 +177,15 @@ impl Originals for EmbeddedOriginals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
+        hand: &Hand<'_>,
     ) -> Result<Result<(), Refusal>, Interruption> {
         let row = match Self::row(entry, row)? {
             Ok(row) => row,
             Err(refusal) => return Ok(Err(refusal)),
         };
         Ok(match row.write_id {
-            Some(_) => self.verify(entry, row.only_chunk, copies).await,
-            None => copies.read_back(entry).await,
+            Some(_) => self.verify(entry, row.only_chunk, copies, hand).await,
+            None => copies.read_back(entry, hand).await,
         })
     }
 
@@ -175,10 +194,11 @@ impl Originals for EmbeddedOriginals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
+        hand: &Hand<'_>,
     ) -> Result<Result<(), Refusal>, Interruption> {
         Ok(match records(row)?.first() {
             Some(record) if record.status == Status::Stored && record.storage == StorageKind::D1 => {
-                self.verify(entry, only_chunk(entry, row), copies).await
+                self.verify(entry, only_chunk(entry, row), copies, hand).await
             }
             _ => Err(Refusal::skipped("changed-meanwhile", "the row names no original")),
         })
@@ -189,7 +209,7 @@ impl Originals for EmbeddedOriginals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
-        now: Timestamp,
+        hand: &Hand<'_>,
     ) -> Result<Result<Change, Refusal>, Interruption> {
         let row = match Self::row(entry, row)? {
             Ok(row) => row,
@@ -198,21 +218,33 @@ impl Originals for EmbeddedOriginals {
         let Some(write_id) = row.write_id else {
             return Ok(Err(Refusal::skipped("already-cleaned", "the database does not hold the original")));
         };
-        if let Err(refusal) = copies.read_back(entry).await {
+        if let Err(refusal) = copies.read_back(entry, hand).await {
             return Ok(Err(refusal));
         }
         let id = entry.image_id.to_string();
         let statements = vec![
             Statement::new(DROP_ORIGINAL).bind(write_id).bind(id.as_str()),
-            Statement::new(FORGET_ORIGINAL).bind(id).bind(row.record.version).bind(now.as_millis()),
+            Statement::new(FORGET_ORIGINAL).bind(id).bind(row.record.version).bind(hand.runtime.now().as_millis()),
         ];
         let freed_bytes = entry.size_bytes.div_ceil(BASE64_BYTES) * BASE64_CHARACTERS;
-        Ok(Ok(Change { statements, original: json!({}), counted: None, freed_bytes }))
+        Ok(Ok(Change { statements, original: json!({}), freed_bytes, ..Change::default() }))
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {
         super::embedded::names(in_flight)
     }
+}
+
+fn chunks(entry: &Entry) -> u64 {
+    entry.size_bytes.div_ceil(CHUNK_BYTES as u64)
+}
+
+/// Counts what the embedded store asks, at most.
+fn count_statements(hand: &Hand<'_>, statements: u64) {
+    hand.count(|operations| {
+        operations.d1_calls += statements;
+        operations.d1_queries += statements;
+    });
 }
 
 /// The chunk that came with the row, when it is all of the original.

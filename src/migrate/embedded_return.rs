@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::backup::{BackupItem, Data};
 use super::embedded::EMBEDDED;
+use super::embedded_originals::STATEMENTS_PER_PUT;
 use super::journal::{self, Stage};
 use super::ledger::require_one_change;
 use super::line::{Line, Verdict};
@@ -46,9 +47,6 @@ const INSERT: &str = "INSERT INTO stillstore_images (id, status, storage, storag
 const NAME_BYTES: &str = "UPDATE stillstore_images SET version = version + 1, updated_at_ms = ?3, \
     embedded_write_id = (SELECT write_id FROM stillstore_blobs WHERE object_key = ?4 AND stored_at_ms IS NOT NULL) \
     WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'd1'";
-
-/// Statements of a put beside one a chunk: it begins, publishes, discards, renews, and looks at what is there.
-const STATEMENTS_PER_PUT: u64 = 5;
 
 /// Restores items of [`EMBEDDED`].
 pub(super) struct EmbeddedReturn {

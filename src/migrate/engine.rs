@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use futures::lock::Mutex;
+
 use super::copy::Copier;
 use super::driver::{Budget, Driver};
 use super::embedded::{EMBEDDED, MoveEmbedded};
@@ -304,7 +306,11 @@ impl Engine {
                     _ => Purpose::Cleanup { moved_until: run.created_at.plus_millis(-retention_ms) },
                 };
                 let originals: Box<dyn Originals> = match table {
-                    Some(table) => Box::new(TableOriginals { table, database, dry_run: run.parameters.dry_run }),
+                    Some(table) => Box::new(TableOriginals {
+                        table,
+                        dry_run: run.parameters.dry_run,
+                        writing_down: Mutex::default(),
+                    }),
                     None => Box::new(EmbeddedOriginals {
                         embedded: Rc::clone(&self.embedded),
                         prompt_in_metadata: self.settings.prompt_in_metadata,

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::item::ItemId;
 use super::run::RunId;
 use crate::image::{ImageId, ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;
@@ -48,9 +47,6 @@ const SET_STAGE: &str = "UPDATE stillstore_moves SET stage = ?4, original = ?5 \
     WHERE source = ?1 AND item_id = ?2 AND stage = ?3 AND storage_key = ?6";
 
 const FORGET: &str = "DELETE FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3";
-
-const NAMES: &str = "SELECT 0 AS waits FROM stillstore_moves \
-    WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3 AND stage <> 'restored'";
 
 /// How far a move has gone. The text forms are part of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -177,11 +173,6 @@ pub(super) fn items_in(stage: Stage, answer: &QueryResult) -> Result<u64, Databa
         items: u64,
     }
     Ok(answer.rows::<Row>()?.into_iter().filter(|row| row.stage == stage).map(|row| row.items).sum())
-}
-
-/// Answers with a row, whose column `waits` is 0, when the source names the object.
-pub(super) fn names(source: &str, item: &ItemId, key: &ObjectKey) -> Statement {
-    Statement::new(NAMES).bind(source).bind(item.to_string()).bind(key.as_str())
 }
 
 #[derive(Deserialize)]

@@ -39,6 +39,7 @@ pub mod table;
 mod table_key;
 mod tally;
 mod validate;
+mod validate_objects;
 pub mod value;
 mod walk;
 mod write_down;

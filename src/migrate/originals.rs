@@ -9,10 +9,10 @@ use super::item::ItemId;
 use super::journal::Entry;
 use super::line::{Line, Verdict};
 use super::run::InFlight;
-use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Counted, Interruption, Outcome};
+use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Counted, Hand, Interruption, Outcome};
 use crate::bytes::{Blob, Body, BodyParts};
-use crate::image::Sha256Digest;
-use crate::runtime::{DeadlineExceeded, Runtime, Timestamp, within};
+use crate::image::{ObjectKey, Sha256Digest};
+use crate::runtime::{DeadlineExceeded, Runtime, within};
 use crate::sql::{QueryResult, Statement};
 use crate::store::{ImageStore, ObjectInfo, StoredObject};
 
@@ -38,6 +38,8 @@ pub(super) struct Change {
     pub counted: Option<Counted>,
     /// Bytes of database that become free.
     pub freed_bytes: u64,
+    /// Objects that nothing names once the statements have taken effect.
+    pub remove: Vec<ObjectKey>,
 }
 
 /// The originals of one source.
@@ -53,7 +55,7 @@ pub(super) trait Originals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
-        now: Timestamp,
+        hand: &Hand<'_>,
     ) -> Result<Result<Change, Refusal>, Interruption>;
 
     /// Whether [`Originals::restore`] would succeed, found out without changing anything.
@@ -62,6 +64,7 @@ pub(super) trait Originals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
+        hand: &Hand<'_>,
     ) -> Result<Result<(), Refusal>, Interruption>;
 
     /// Whether the row of an item that was restored still names its original, and that reads back as what was moved.
@@ -70,6 +73,7 @@ pub(super) trait Originals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
+        hand: &Hand<'_>,
     ) -> Result<Result<(), Refusal>, Interruption>;
 
     /// Says which statements drop the original; the copy was read back and matched.
@@ -78,7 +82,7 @@ pub(super) trait Originals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
-        now: Timestamp,
+        hand: &Hand<'_>,
     ) -> Result<Result<Change, Refusal>, Interruption>;
 
     /// As [`super::slice::Work::names`].
@@ -111,7 +115,8 @@ impl Refusal {
 
 impl Copies {
     /// What the bucket says of the copy.
-    pub async fn head(&self, entry: &Entry) -> Result<Option<ObjectInfo>, Refusal> {
+    pub async fn head(&self, entry: &Entry, hand: &Hand<'_>) -> Result<Option<ObjectInfo>, Refusal> {
+        hand.count(|operations| operations.r2_class_b += 1);
         match within(&self.runtime, self.timeout_ms, self.bucket.head(&entry.key)).await {
             Ok(Ok(info)) => Ok(info),
             Ok(Err(error)) => Err(Refusal::failed(BUCKET_UNAVAILABLE, error.code())),
@@ -120,7 +125,8 @@ impl Copies {
     }
 
     /// Opens the copy. Reading it has the caller's patience.
-    pub async fn open(&self, entry: &Entry) -> Result<StoredObject, Refusal> {
+    pub async fn open(&self, entry: &Entry, hand: &Hand<'_>) -> Result<StoredObject, Refusal> {
+        hand.count(|operations| operations.r2_class_b += 1);
         let found = match within(&self.runtime, self.timeout_ms, self.bucket.get(&entry.key, None)).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => return Err(Refusal::failed(BUCKET_UNAVAILABLE, error.code())),
@@ -138,8 +144,8 @@ impl Copies {
     }
 
     /// Reads the copy back and compares its digest.
-    pub async fn read_back(&self, entry: &Entry) -> Result<(), Refusal> {
-        let object = self.open(entry).await?;
+    pub async fn read_back(&self, entry: &Entry, hand: &Hand<'_>) -> Result<(), Refusal> {
+        let object = self.open(entry, hand).await?;
         let sha256 = digest(&*self.runtime, object.body, entry.size_bytes)
             .await
             .map_err(|detail| Refusal::failed(BUCKET_UNAVAILABLE, detail))?;
@@ -147,8 +153,8 @@ impl Copies {
     }
 
     /// The copy's bytes, compared with their digest. Memory: their size, outside wasm.
-    pub async fn fetch(&self, entry: &Entry) -> Result<Blob, Refusal> {
-        let object = self.open(entry).await?;
+    pub async fn fetch(&self, entry: &Entry, hand: &Hand<'_>) -> Result<Blob, Refusal> {
+        let object = self.open(entry, hand).await?;
         let blob = object.body.collect(entry.size_bytes).await;
         let blob = blob.map_err(|error| Refusal::failed(BUCKET_UNAVAILABLE, error.to_string()))?;
         same(entry, self.runtime.sha256(&blob).await)?;

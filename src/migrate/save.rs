@@ -164,7 +164,7 @@ impl Work for Save {
             let next_part = if savings.is_empty() { part } else { part + 1 };
             cursor.insert("part".to_owned(), json!(next_part));
         }
-        Ok(Slice { outcomes, cursor, exhausted, largest_bytes, warnings: Vec::new() })
+        Ok(Slice { outcomes, cursor, exhausted, largest_bytes, ..Slice::default() })
     }
 
     fn count(&self, run: &Run) -> Option<Statement> {

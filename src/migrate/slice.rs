@@ -63,8 +63,8 @@ pub struct Outcome {
     pub put: Option<ObjectKey>,
     /// Whether `put` may still take effect after an error.
     pub uncertain: bool,
-    /// An object to remove once the statements have taken effect.
-    pub remove: Option<ObjectKey>,
+    /// Objects to remove once the statements have taken effect.
+    pub remove: Vec<ObjectKey>,
     /// What the statements change in the image counters.
     pub counted: Option<Counted>,
     /// Bytes of database that become free.
@@ -84,7 +84,7 @@ impl Outcome {
             statements: Vec::new(),
             put: None,
             uncertain: false,
-            remove: None,
+            remove: Vec::new(),
             counted: None,
             freed_bytes: 0,
             staged: (None, None),
@@ -97,6 +97,12 @@ impl Outcome {
     /// Whether the item did not fail.
     pub(super) fn went_well(&self) -> bool {
         self.line.verdict() != Verdict::Failed
+    }
+
+    /// The object that was put for the item.
+    pub(super) fn in_flight(&self) -> Option<InFlight> {
+        let key = self.put.clone()?;
+        Some(InFlight { item: self.line.id().clone(), key })
     }
 
     fn is_bucket_failure(&self) -> bool {
@@ -116,6 +122,10 @@ pub struct Slice {
     /// The largest item seen, for the bounds of the next slice.
     pub largest_bytes: u64,
     pub warnings: Vec<String>,
+    /// What was put for items that are left to the next slice.
+    pub left: Vec<InFlight>,
+    /// Whether the bucket took other items of the slice but not its first, which is tried again.
+    pub stalled: bool,
 }
 
 /// A catalogued image that changes its home, for the image counters.
@@ -236,7 +246,7 @@ pub(super) fn listed_candidates<T>(
 
 impl<T> Candidates<T> {
     /// Handles the items, several at once, as long as there is time. When the bucket took none of them, it is the bucket and not
-    /// the items.
+    /// the items; when it failed some, those in front of the first are written down and the others are handled again.
     ///
     /// # Errors
     /// As `handle`; [`Interruption::Bucket`] when it is the bucket.
@@ -251,10 +261,14 @@ impl<T> Candidates<T> {
             handled.push(Box::pin(async { Ok(Outcome { cursor: Some(cursor), ..handling.await? }) }));
         }
         let found = handled.len();
-        let outcomes = together(handled, hand).await?;
+        let mut outcomes = together(handled, hand).await?;
+        let kept = step::kept(outcomes.iter().map(Outcome::is_bucket_failure), hand.run.progress.stalls);
+        let stalled = kept == 0 && found > 0;
+        let left = outcomes.split_off(kept).iter().filter_map(Outcome::in_flight).collect();
         let cursor = outcomes.last().and_then(|outcome| outcome.cursor.clone());
         let exhausted = self.is_last && outcomes.len() == found;
-        Ok(Slice { outcomes, cursor, exhausted, largest_bytes: self.largest_bytes, warnings: Vec::new() })
+        let largest_bytes = self.largest_bytes;
+        Ok(Slice { outcomes, cursor, exhausted, largest_bytes, left, stalled, warnings: Vec::new() })
     }
 }
 
@@ -295,6 +309,12 @@ pub trait Work {
         bounds: Bounds,
         hand: &Hand<'_>,
     ) -> Result<Slice, Interruption>;
+
+    /// Statements and store operations that an item takes at most, as long as its bytes come in one piece: a move reads the row,
+    /// puts the object, switches the row and writes the journal.
+    fn operations_per_item(&self) -> u64 {
+        4
+    }
 
     /// How many items there are to go through, when that can be told at once.
     fn count(&self, _run: &Run) -> Option<Statement> {

@@ -137,6 +137,19 @@ pub(super) fn is_stalled(bucket_failures: impl IntoIterator<Item = bool>, stalls
     stalls < MAX_STALLS && failures.peek().is_some() && failures.all(|is_bucket_failure| is_bucket_failure)
 }
 
+/// How many items of a slice are written down, those in front of the first that the bucket failed: the others are handled again, until
+/// it did not take the first one too often.
+pub(super) fn kept(bucket_failures: impl ExactSizeIterator<Item = bool>, stalls: u32) -> usize {
+    let items = bucket_failures.len();
+    if stalls < MAX_STALLS { bucket_failures.take_while(|is_bucket_failure| !is_bucket_failure).count() } else { items }
+}
+
+/// How many items a slice may have when an invocation has so many operations left: as many as surely fit, and at least one.
+pub(super) fn affordable(items: u16, operations_left: u64, operations_per_item: u64) -> u16 {
+    let fitting = u16::try_from(operations_left / operations_per_item.max(1)).unwrap_or(u16::MAX);
+    items.min(fitting).max(1)
+}
+
 /// Keys of both, each once.
 pub(super) fn together(some: &[InFlight], others: &[InFlight]) -> Vec<InFlight> {
     let mut keys: Vec<InFlight> = Vec::with_capacity(some.len() + others.len());
@@ -225,6 +238,30 @@ mod tests {
             assert!(!is_stalled([true, false], stalls));
             assert!(!is_stalled([false], stalls));
             assert_eq!(is_stalled([true, true], stalls), stalls < MAX_STALLS);
+        }
+    }
+
+    #[test]
+    fn what_the_bucket_failed_is_tried_again_until_it_was_too_often() {
+        for (failures, expected) in [
+            (&[][..], 0),
+            (&[false], 1),
+            (&[false, false], 2),
+            (&[false, true, false], 1),
+            (&[true, false], 0),
+            (&[false, true, true], 1),
+        ] {
+            for stalls in 0..MAX_STALLS {
+                assert_eq!(kept(failures.iter().copied(), stalls), expected, "{failures:?}");
+            }
+            assert_eq!(kept(failures.iter().copied(), MAX_STALLS), failures.len(), "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn a_slice_takes_no_more_items_than_its_invocation_has_operations_for() {
+        for (items, left, expected) in [(100, 1_100, 100), (100, 1_099, 99), (7, 1_000, 7), (100, 11, 1), (100, 0, 1)] {
+            assert_eq!(affordable(items, left, 11), expected, "{items} {left}");
         }
     }
 

@@ -15,9 +15,9 @@ struct Totals {
 
 /// Keys of the outcomes that may be in the bucket although nothing will name them.
 pub(super) fn uncertain(outcomes: &[Outcome]) -> impl Iterator<Item = InFlight> {
-    outcomes.iter().filter_map(|outcome| {
-        let key = outcome.remove.as_ref().or(outcome.put.as_ref().filter(|_| outcome.uncertain))?;
-        Some(InFlight { item: outcome.line.id().clone(), key: key.clone() })
+    outcomes.iter().flat_map(|outcome| {
+        let keys = outcome.remove.iter().chain(outcome.put.iter().filter(|_| outcome.uncertain));
+        keys.map(|key| InFlight { item: outcome.line.id().clone(), key: key.clone() })
     })
 }
 

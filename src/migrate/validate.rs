@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::embedded::EMBEDDED;
 use super::item::{IdType, ItemId};
 use super::journal::{self, Entry, Stage};
 use super::ledger::{from_json, to_json};
@@ -15,16 +14,14 @@ use super::line::{Line, Verdict};
 use super::originals::{Copies, Refusal, missing};
 use super::run::{InFlight, Run};
 use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work, item_id};
-use super::{table_key, walk};
-use crate::image::{ObjectKey, ParsedKey, Sha256Digest};
+use super::validate_objects::{self, Checked};
+use super::walk;
+use crate::image::{ObjectKey, Sha256Digest};
 use crate::sql::{DatabaseError, QueryResult, Statement};
-use crate::store::{LIST_LIMIT, ListPage, ObjectInfo};
+use crate::store::ObjectInfo;
 
 /// Items looked at for a sample in one slice: rows only, no bytes.
 const DRAW_LIMIT: u16 = 1_000;
-
-/// Objects asked about in one statement; their keys, at most 151 bytes each, are one parameter.
-const KEYS_PER_STATEMENT: usize = 200;
 
 /// Checks moves and objects; changes nothing.
 pub(super) struct Validate {
@@ -90,123 +87,48 @@ impl Validate {
         Ok(Slice { cursor: Some(to_value(&cursor)?), ..Slice::default() })
     }
 
-    async fn check(&self, run: &Run, id: ItemId, found: Option<Entry>, hand: &Hand<'_>) -> Outcome {
-        let Some(entry) = found else {
-            return Refusal::failed("not-moved", "the journal has no such item").into_outcome(id);
+    async fn check(
+        &self,
+        run: &Run,
+        id: ItemId,
+        found: Option<Entry>,
+        hand: &Hand<'_>,
+    ) -> Result<Outcome, Interruption> {
+        let Some(mut entry) = found else {
+            return Ok(Refusal::failed("not-moved", "the journal has no such item").into_outcome(id));
         };
+        let mut is_first = true;
+        loop {
+            let refusal = match self.judge(&id, entry, hand).await {
+                Ok(line) => return Ok(Outcome::only(line)),
+                Err(refusal) => refusal,
+            };
+            if !is_first || !matches!(refusal.verdict, Verdict::Missing | Verdict::Corrupted) {
+                return Ok(refusal.into_outcome(id));
+            }
+            // A rollback or a deletion may have come between reading the entry and looking at its copy.
+            let answers = hand.read(vec![journal::one(&run.source, &id.as_text())]).await?;
+            let Some(again) = answers.first().map(journal::entries).transpose()?.and_then(|mut entries| entries.pop())
+            else {
+                let detail = "the item was rolled back or deleted meanwhile";
+                return Ok(Refusal::skipped("changed-meanwhile", detail).into_outcome(id));
+            };
+            (entry, is_first) = (again, false);
+        }
+    }
+
+    async fn judge(&self, id: &ItemId, entry: Entry, hand: &Hand<'_>) -> Result<Line, Refusal> {
         if entry.stage == Stage::Restored {
-            return Refusal::skipped("restored", "the row names its original").into_outcome(id);
+            return Err(Refusal::skipped("restored", "the row names its original"));
         }
-        hand.count(|operations| operations.r2_class_b += 1);
-        let checked = if run.parameters.check_integrity {
-            self.copies.read_back(&entry).await
+        if hand.run.parameters.check_integrity {
+            self.copies.read_back(&entry, hand).await?;
         } else {
-            self.copies.head(&entry).await.and_then(|info| match info {
-                None => Err(Refusal { verdict: Verdict::Missing, reason: "copy-missing", detail: missing(&entry) }),
-                Some(info) => compare(&entry, &info),
-            })
-        };
-        match checked {
-            Ok(()) => {
-                let line = Line::new(id, Verdict::Valid);
-                Outcome::only(line.with_bytes(entry.sha256, entry.size_bytes, entry.content_type))
-            }
-            Err(refusal) => refusal.into_outcome(id),
+            let info = self.copies.head(&entry, hand).await?;
+            let absent = || Refusal { verdict: Verdict::Missing, reason: "copy-missing", detail: missing(&entry) };
+            compare(&entry, &info.ok_or_else(absent)?)?;
         }
-    }
-
-    /// A page of the bucket's objects against the rows: those of ours that no row names are orphans, and images in R2 that were never
-    /// moved there must have theirs.
-    async fn objects(&self, run: &Run, after: Option<ObjectKey>, hand: &Hand<'_>) -> Result<Slice, Interruption> {
-        let scope = Scope::of(run);
-        hand.count(|operations| operations.r2_class_a += 1);
-        let page = self.copies.bucket.list(&scope.prefix(), after.as_ref(), LIST_LIMIT).await;
-        let page = page.map_err(|error| Interruption::Bucket { detail: error.code().to_owned() })?;
-        let rows = match scope {
-            Scope::Images => hand.intend(&[], vec![images_in_r2(after.as_ref())]).await?,
-            Scope::Table(_) => Vec::new(),
-        };
-        let rows = rows.first().map(QueryResult::rows::<ImageRow>).transpose()?.unwrap_or_default();
-        let window = Window::of(&page, &rows);
-
-        // Both are in the order of their keys.
-        let is_named = |key: &ObjectKey| rows.binary_search_by(|row| row.storage_key.cmp(key)).is_ok();
-        let is_present = |key: &ObjectKey| page.objects.binary_search_by(|object| object.key.cmp(key)).is_ok();
-        let unmatched: Vec<_> = page
-            .objects
-            .iter()
-            .filter(|object| window.holds(&object.key) && scope.has(&object.key) && !is_named(&object.key))
-            .cloned()
-            .collect();
-        let questions = unmatched.chunks(KEYS_PER_STATEMENT).map(otherwise_named).collect::<Result<Vec<_>, _>>()?;
-        let answers = if questions.is_empty() { Vec::new() } else { hand.read(questions).await? };
-        let mut known = Vec::new();
-        for answer in &answers {
-            known.extend(answer.rows::<KeyRow>()?.into_iter().map(|row| row.storage_key));
-        }
-        let mut outcomes = Vec::new();
-        for object in unmatched.into_iter().filter(|object| !known.contains(&object.key)) {
-            outcomes.push(orphaned(object)?);
-        }
-        for row in rows.iter().filter(|row| window.holds(&row.storage_key) && !is_present(&row.storage_key)) {
-            if row.was_moved == 0 {
-                outcomes.push(lost(row)?);
-            }
-        }
-        let exhausted = window.until.is_none();
-        let cursor = to_value(&Cursor::Objects { after: window.until.or(after) })?;
-        Ok(Slice { outcomes, cursor: Some(cursor), exhausted, ..Slice::default() })
-    }
-}
-
-/// Which objects of the bucket a run answers for.
-enum Scope<'run> {
-    /// Those of catalogued images.
-    Images,
-    /// Those of a table source.
-    Table(&'run str),
-}
-
-impl<'run> Scope<'run> {
-    fn of(run: &'run Run) -> Self {
-        if run.source == EMBEDDED { Self::Images } else { Self::Table(&run.source) }
-    }
-
-    fn prefix(&self) -> String {
-        match self {
-            Self::Images => String::new(),
-            Self::Table(source) => table_key::prefix(source),
-        }
-    }
-
-    /// Others may share the bucket.
-    fn has(&self, key: &ObjectKey) -> bool {
-        match self {
-            Self::Images => ParsedKey::parse(key).is_some(),
-            Self::Table(_) => table_key::image_id(key).is_some(),
-        }
-    }
-}
-
-/// How far both the objects and the rows of a page reach.
-struct Window {
-    /// The last key that both sides have reached; `None` when both have reached their end.
-    until: Option<ObjectKey>,
-}
-
-impl Window {
-    fn of(page: &ListPage, rows: &[ImageRow]) -> Self {
-        let objects_until = page.objects.last().filter(|_| page.truncated).map(|object| &object.key);
-        let rows_until = rows.last().filter(|_| rows.len() == usize::from(LIST_LIMIT)).map(|row| &row.storage_key);
-        let until = match (objects_until, rows_until) {
-            (Some(objects), Some(rows)) => Some(objects.min(rows)),
-            (one, other) => one.or(other),
-        };
-        Self { until: until.cloned() }
-    }
-
-    fn holds(&self, key: &ObjectKey) -> bool {
-        self.until.as_ref().is_none_or(|until| key <= until)
+        Ok(Line::new(id.clone(), Verdict::Valid).with_bytes(entry.sha256, entry.size_bytes, entry.content_type))
     }
 }
 
@@ -231,7 +153,7 @@ impl Work for Validate {
         bounds: Bounds,
         hand: &Hand<'_>,
     ) -> Result<Slice, Interruption> {
-        let check = async |id, entry| Ok(self.check(run, id, entry, hand).await);
+        let check = async |id, entry| self.check(run, id, entry, hand).await;
         match Self::cursor(run)? {
             Cursor::Draw { after, drawn } => match found.first() {
                 Some(answer) => Self::draw(run, after, drawn, answer),
@@ -260,7 +182,13 @@ impl Work for Validate {
                 }
                 Ok(slice)
             }
-            Cursor::Objects { after } => self.objects(run, after, hand).await,
+            Cursor::Objects { after } => {
+                let Checked { outcomes, until } =
+                    validate_objects::check(&*self.copies.bucket, run, after.as_ref(), hand).await?;
+                let exhausted = until.is_none();
+                let cursor = Some(to_value(&Cursor::Objects { after: until.or(after) })?);
+                Ok(Slice { outcomes, cursor, exhausted, ..Slice::default() })
+            }
         }
     }
 
@@ -272,50 +200,6 @@ impl Work for Validate {
         // Nothing is ever put.
         Statement::new("SELECT 0 AS waits")
     }
-}
-
-#[derive(Deserialize)]
-struct KeyRow {
-    storage_key: ObjectKey,
-}
-
-#[derive(Deserialize)]
-struct ImageRow {
-    id: String,
-    storage_key: ObjectKey,
-    /// Moved images are checked as items.
-    was_moved: u8,
-}
-
-/// Images whose row says R2, in the order of their keys.
-fn images_in_r2(after: Option<&ObjectKey>) -> Statement {
-    Statement::new(
-        "SELECT id, storage_key, EXISTS (SELECT 1 FROM stillstore_moves WHERE source = 'embedded' AND item_id = id) AS was_moved \
-         FROM stillstore_images WHERE storage_key > ?1 AND +status = 'stored' AND +storage = 'r2' ORDER BY storage_key LIMIT ?2",
-    )
-    .bind(after.map_or("", ObjectKey::as_str))
-    .bind(i64::from(LIST_LIMIT))
-}
-
-/// Asks which of the objects another row names: an image on its way in or out, one that is embedded, or a move of a table's row.
-fn otherwise_named(objects: &[ObjectInfo]) -> Result<Statement, DatabaseError> {
-    let keys: Vec<_> = objects.iter().map(|object| &object.key).collect();
-    let images: Vec<_> = keys.iter().filter_map(|key| table_key::image_id(key)).collect();
-    Ok(Statement::new(
-        "SELECT storage_key FROM stillstore_images WHERE storage_key IN (SELECT value FROM json_each(?1)) UNION ALL \
-         SELECT storage_key FROM stillstore_moves WHERE source <> 'embedded' \
-         AND image_id IN (SELECT value FROM json_each(?2))",
-    )
-    .bind(to_json(&keys)?)
-    .bind(to_json(&images)?))
-}
-
-/// An image that its row says is in R2, and is not.
-fn lost(row: &ImageRow) -> Result<Outcome, DatabaseError> {
-    let line = Line::new(item_id(IdType::Text, &row.id)?, Verdict::Missing).to_object(&row.storage_key);
-    Ok(Outcome::only(
-        line.because("object-missing", "the row says that the image is in R2, and the bucket does not have it"),
-    ))
 }
 
 fn compare(entry: &Entry, info: &ObjectInfo) -> Result<(), Refusal> {
@@ -332,15 +216,6 @@ fn compare(entry: &Entry, info: &ObjectInfo) -> Result<(), Refusal> {
         return differs("type-differs", format!("{} instead of {}", info.content_type, entry.content_type));
     }
     Ok(())
-}
-
-fn orphaned(object: ObjectInfo) -> Result<Outcome, DatabaseError> {
-    let line = Line::new(item_id(IdType::Text, object.key.as_str())?, Verdict::Orphaned);
-    let line = match object.sha256 {
-        Some(sha256) => line.with_bytes(sha256, object.size_bytes, object.content_type),
-        None => line,
-    };
-    Ok(Outcome::only(line.because("no-row", "no row names the object")))
 }
 
 /// What a sample says of the rest, by the rule of three: of n sound items, with 95 % confidence, at most 3/n are not.

@@ -87,11 +87,16 @@ impl Walk {
             let refusal = Refusal::failed("not-moved", "the journal has no such item");
             return Ok(refusal.into_outcome(id));
         };
+        let own = id.clone();
         let handled = match self.purpose {
             Purpose::Rollback => self.roll_back(run, id.clone(), &entry, &row, hand).await?,
             Purpose::Cleanup { moved_until } => self.clean(run, id.clone(), &entry, &row, moved_until, hand).await?,
         };
-        Ok(handled.unwrap_or_else(|refusal| refusal.into_outcome(id)))
+        let put = hand.intended.borrow().iter().find(|in_flight| in_flight.item == own).map(|own| own.key.clone());
+        Ok(match handled {
+            Ok(outcome) => Outcome { put, ..outcome },
+            Err(refusal) => Outcome { put, uncertain: true, ..refusal.into_outcome(id) },
+        })
     }
 
     async fn roll_back(
@@ -103,7 +108,7 @@ impl Walk {
         hand: &Hand<'_>,
     ) -> Result<Result<Outcome, Refusal>, Interruption> {
         if entry.stage == Stage::Restored {
-            return self.remove_leftover(run, id, entry, row).await;
+            return self.remove_leftover(run, id, entry, row, hand).await;
         }
         let line = |verdict| {
             Line::new(id.clone(), verdict)
@@ -112,23 +117,25 @@ impl Walk {
                 .to_place("d1")
         };
         if run.parameters.dry_run {
-            let checked = self.originals.check(entry, row, &self.copies).await?;
+            let checked = self.originals.check(entry, row, &self.copies, hand).await?;
             return Ok(checked.map(|()| Outcome::only(line(Verdict::WouldRestore))));
         }
-        let now = hand.runtime.now();
-        let change = match self.originals.restore(entry, row, &self.copies, now).await? {
+        let change = match self.originals.restore(entry, row, &self.copies, hand).await? {
             Ok(change) => change,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let mut statements = change.statements;
         statements.push(require_one_change());
-        let remove = run.parameters.delete_from_r2.then(|| entry.key.clone());
-        statements.push(match remove {
-            Some(_) => journal::forget(&run.source, entry),
-            None => journal::set_stage(&run.source, entry, Stage::Restored, &change.original),
+        let delete = run.parameters.delete_from_r2;
+        statements.push(if delete {
+            journal::forget(&run.source, entry)
+        } else {
+            journal::set_stage(&run.source, entry, Stage::Restored, &change.original)
         });
         statements.push(require_one_change());
-        let staged = (Some(entry.stage), remove.is_none().then_some(Stage::Restored));
+        let mut remove = change.remove;
+        remove.extend(delete.then(|| entry.key.clone()));
+        let staged = (Some(entry.stage), (!delete).then_some(Stage::Restored));
         Ok(Ok(Outcome {
             statements,
             remove,
@@ -145,17 +152,18 @@ impl Walk {
         id: ItemId,
         entry: &Entry,
         row: &QueryResult,
+        hand: &Hand<'_>,
     ) -> Result<Result<Outcome, Refusal>, Interruption> {
         if !run.parameters.delete_from_r2 || run.parameters.dry_run {
             return Ok(Err(Refusal::skipped("already-restored", "the row names its original")));
         }
-        if let Err(refusal) = self.originals.holds(entry, row, &self.copies).await? {
+        if let Err(refusal) = self.originals.holds(entry, row, &self.copies, hand).await? {
             return Ok(Err(refusal));
         }
         let line = Line::skipped(id, "copy-removed", "it was restored before; its copy is removed now");
         let statements = vec![journal::forget(&run.source, entry), require_one_change()];
         let staged = (Some(entry.stage), None);
-        Ok(Ok(Outcome { statements, remove: Some(entry.key.clone()), staged, ..Outcome::only(line) }))
+        Ok(Ok(Outcome { statements, remove: vec![entry.key.clone()], staged, ..Outcome::only(line) }))
     }
 
     async fn clean(
@@ -188,9 +196,7 @@ impl Walk {
                 .from_place("d1")
                 .to_object(&entry.key)
         };
-        let now = hand.runtime.now();
-        hand.count(|operations| operations.r2_class_b += 1);
-        let change = match self.originals.clean(entry, row, &self.copies, now).await? {
+        let change = match self.originals.clean(entry, row, &self.copies, hand).await? {
             Ok(change) => change,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -232,6 +238,12 @@ impl Work for Walk {
         Candidates { items: loaded, is_last, largest_bytes }
             .handle(hand, async |id, found| self.handle(run, id, found, hand).await)
             .await
+    }
+
+    /// A rollback of a cleaned row reads the entry, the row and the copy, writes the value and reads it back, then switches the row and
+    /// the journal with a guard behind each, and removes the copy and the value that was saved beside it.
+    fn operations_per_item(&self) -> u64 {
+        11
     }
 
     fn count(&self, run: &Run) -> Option<Statement> {

@@ -22,7 +22,9 @@ impl Shift<'_> {
         bounds: Bounds,
         is_last: bool,
     ) -> Result<Vec<QueryResult>, Interruption> {
-        let Slice { outcomes, cursor, exhausted, warnings, .. } = slice;
+        let Slice { outcomes, cursor, exhausted, warnings, left, stalled, .. } = slice;
+        self.run.in_flight = step::together(&self.run.in_flight, &left);
+        self.run.progress.stalls += u32::from(stalled);
         for warning in warnings {
             warn(&mut self.run.progress, warning);
         }
@@ -43,7 +45,7 @@ impl Shift<'_> {
     /// Writes the items down one by one. One that was changed meanwhile is skipped, and what was put for it is removed. What was put
     /// for the items behind it stays written down as in flight.
     async fn write_down_each(&mut self, outcomes: Vec<Outcome>) -> Result<(), Interruption> {
-        let mut waiting: Vec<_> = outcomes.iter().map(put).collect();
+        let mut waiting: Vec<_> = outcomes.iter().map(Outcome::in_flight).collect();
         waiting.reverse();
         for outcome in outcomes {
             let put = waiting.pop().flatten();
@@ -165,7 +167,7 @@ impl Shift<'_> {
 
     /// Removes copies that nothing names any more. What stays for lack of an answer is in flight, and removed at the end.
     async fn remove_copies(&mut self, outcomes: &[Outcome]) {
-        for key in outcomes.iter().filter_map(|outcome| outcome.remove.as_ref()) {
+        for key in outcomes.iter().flat_map(|outcome| &outcome.remove) {
             if self.has_lease() && self.driver.bucket.delete(key).await.is_ok() {
                 self.run.in_flight.retain(|in_flight| in_flight.key != *key);
             }
@@ -195,10 +197,4 @@ impl Shift<'_> {
 /// Whether the rule that refused a transaction is one of ours, which say that a row is not as it was read.
 fn is_ours(error: &DatabaseError) -> bool {
     error.detail.contains("stillstore_")
-}
-
-/// The object that was put for an outcome.
-fn put(outcome: &Outcome) -> Option<InFlight> {
-    let key = outcome.put.clone()?;
-    Some(InFlight { item: outcome.line.id().clone(), key })
 }

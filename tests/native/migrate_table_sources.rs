@@ -228,3 +228,29 @@ fn a_run_begins_with_an_estimate_and_ends_with_the_number_of_its_rows() {
         assert_eq!((&again["result"]["total"], begun_with(&again)), (&json!(0), json!(estimate - 3)), "{table}");
     }
 }
+
+#[test]
+fn ids_that_are_neither_texts_nor_integers_are_left_as_they_are() {
+    let png = base64(&bytes("rgb.png"));
+    for (declared, good, odd) in [
+        ("TEXT NOT NULL UNIQUE", "'a'", vec!["x'61'".to_owned(), format!("'{}'", "x".repeat(513))]),
+        ("INTEGER NOT NULL UNIQUE", "7", vec!["'seven'".to_owned(), "7.5".to_owned(), "x'07'".to_owned()]),
+    ] {
+        let source = json!([{"name": "odd", "table": "odd", "id": "id", "data": "data", "url": "url"}]);
+        let world = world_with(&source, Vec::new());
+        execute(&world.sqlite, &format!("CREATE TABLE odd (id {declared}, data TEXT, url TEXT)"), Vec::new());
+        for id in odd.iter().map(String::as_str).chain([good]) {
+            let sql = format!("INSERT INTO odd (id, data) VALUES ({id}, ?1)");
+            execute(&world.sqlite, &sql, vec![png.as_str().into()]);
+        }
+        let left = format!("SELECT hex(id) AS id, data, url FROM odd WHERE id IS NOT {good} ORDER BY 1");
+        let before = query(&world.sqlite, &left);
+        for action in ["migrate", "rollback"] {
+            let run = act(&world, &json!({"action": action, "source": "odd"}));
+            assert_eq!((&run["result"]["total"], &run["result"]["failed"]), (&json!(1), &json!(0)), "{run}");
+            assert_eq!(query(&world.sqlite, &left), before);
+        }
+        clean(&world, "odd");
+        assert_eq!(objects(&world).len(), 1);
+    }
+}

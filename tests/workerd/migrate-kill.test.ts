@@ -4,8 +4,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { ApplicationTable } from "./application-table.ts";
 import { ask } from "./flows.ts";
 import { startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
@@ -14,38 +16,106 @@ import { acted, assertHomes, assertReadable, checkedReceipt, digest, plant, take
 import type { Original } from "./migrations.ts";
 import { randomNumbers } from "./random.ts";
 
-const IMAGES = 500;
-const KILLS = Number(process.env.MIGRATION_KILLS ?? 10);
 const READERS = 8;
 /** From the moment that a run is at work. A run of 500 images takes several of these. */
 const LONGEST_LIFE_MS = 800;
 /** Short invocations: while one is at work, the simulated stores leave the local Worker little time for anybody else. */
 const VARS = { MIGRATION_OPERATIONS: "60" };
 
-/** What is asked for whenever the run before has ended. */
-const TURNS = [{ action: "migrate" }, { action: "rollback", deleteFromR2: true }];
+/** What is moved there and back. */
+type Subject = {
+  source: string;
+  images: number;
+  kills: number;
+  plant(worker: RunningWorker): Promise<void>;
+  /** Reads one of the images, which must be what it was. */
+  readOne(worker: RunningWorker, random: () => number): Promise<void>;
+  assertReadable(worker: RunningWorker): Promise<void>;
+  /** That all are in the bucket, once. */
+  assertMoved(worker: RunningWorker): Promise<void>;
+};
 
-test(`${IMAGES} images survive ${KILLS} kills of the runs that move them`, async (t) => {
+let originals: Original[] = [];
+let table: ApplicationTable | undefined;
+
+const SUBJECTS: Subject[] = [
+  {
+    source: "embedded",
+    images: 500,
+    kills: Number(process.env.MIGRATION_KILLS ?? 10),
+    plant: async (worker) => {
+      originals = await plant(worker, 500);
+    },
+    readOne: async (worker, random) => {
+      const original = originals[Math.floor(random() * originals.length)];
+      assert.ok(original !== undefined);
+      const answer = await ask(worker, "GET", `/images/${original.id}`);
+      if (answer.body === undefined) throw new Error("the connection broke");
+      assert.equal(answer.status, 200, `${original.id}: ${new TextDecoder().decode(answer.body)}`);
+      assert.equal(digest(answer.body), original.sha256, original.id);
+    },
+    assertReadable: (worker) => assertReadable(worker, originals),
+    assertMoved: async (worker) => {
+      await assertHomes(worker, { r2: originals.length, d1: 0 });
+      assert.deepEqual((await imageKeys(worker)).sort(), originals.map(({ key }) => key).sort(), "an object an image, no orphan");
+    },
+  },
+  {
+    source: "images",
+    images: 200,
+    // What CI has time for.
+    kills: Number(process.env.MIGRATION_KILLS ?? 2),
+    plant: async (worker) => {
+      table = await ApplicationTable.create(worker);
+      await table.fill(200);
+    },
+    readOne: async (worker, random) => {
+      const own = tableBehind(worker);
+      const id = own.ids[Math.floor(random() * own.ids.length)];
+      assert.ok(id !== undefined);
+      await own.assertShown(id);
+    },
+    assertReadable: (worker) => tableBehind(worker).assertReadable(),
+    assertMoved: async (worker) => {
+      await tableBehind(worker).assertMoved({ originals: true });
+      await tableBehind(worker).assertCounted();
+      const { results } = await worker.db.prepare("SELECT r2_key FROM images ORDER BY 1").all<{ r2_key: string }>();
+      assert.deepEqual((await imageKeys(worker)).sort(), results.map((row) => row.r2_key), "an object a row, no orphan");
+    },
+  },
+];
+
+function tableBehind(worker: RunningWorker): ApplicationTable {
+  assert.ok(table !== undefined);
+  return table.behind(worker);
+}
+
+for (const subject of SUBJECTS) {
+  const { source, images, kills } = subject;
+  test(`${images} images of ${source} survive ${kills} kills of the runs that move them`, (t) => survive(subject, t));
+}
+
+async function survive(subject: Subject, t: TestContext): Promise<void> {
+  const { source, images, kills } = subject;
   const seed = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 32));
   t.diagnostic(`KILL_SEED=${seed} repeats the choices`);
   const random = randomNumbers(seed);
   const persist = await mkdtemp(join(tmpdir(), "stillstore-migrate-kill-"));
   t.after(() => rm(persist, { recursive: true, force: true }));
 
-  let originals: Original[] = [];
   let turn = 0;
   let reads = 0;
   const moved: (number | null)[] = [];
-  for (let kill = 0; kill < KILLS; kill += 1) {
+  for (let kill = 0; kill < kills; kill += 1) {
     const worker = await startWorker({ persist, vars: VARS });
     moved.push(await worker.db.prepare("SELECT count(*) AS n FROM stillstore_moves WHERE stage = 'moved'").first<number>("n"));
-    if (kill === 0) originals = await plant(worker, IMAGES);
+    if (kill === 0) await subject.plant(worker);
     const killed = new AbortController();
     const readers = Array.from({ length: READERS }, async (_, reader) => {
-      reads += await read(worker, originals, randomNumbers(seed + kill * READERS + reader), killed.signal);
+      reads += await read(worker, subject, randomNumbers(seed + kill * READERS + reader), killed.signal);
     });
     const atWork = Promise.withResolvers<void>();
-    const work = goOn(worker, () => turn++, atWork.resolve, killed.signal);
+    const work = goOn(worker, source, () => turn++, atWork.resolve, killed.signal);
     await Promise.race([atWork.promise, work]);
     await sleep(random() * LONGEST_LIFE_MS);
     const dying = worker.kill();
@@ -53,27 +123,27 @@ test(`${IMAGES} images survive ${KILLS} kills of the runs that move them`, async
     await Promise.all([dying, work, ...readers]);
   }
   t.diagnostic(`${reads} reads, ${turn} runs begun; images moved at the starts: ${moved}`);
-  assert.ok(reads > KILLS, "the readers got somewhere");
+  assert.ok(reads > kills, "the readers got somewhere");
 
   const worker = await startWorker({ persist, vars: VARS });
   t.after(() => worker.stop());
   await takeUp(worker);
   const { run } = (await ask(worker, "GET", "/api/migrate-images")).json();
   if (run !== null) await assertSound(worker, (await untilState(worker, run.id)).id);
-  await assertReadable(worker, originals);
-  const { runId } = await acted(worker, { action: "migrate", background: true });
+  await subject.assertReadable(worker);
+  const { runId } = await acted(worker, { source, action: "migrate", background: true });
   await untilState(worker, runId);
   await assertSound(worker, runId);
-  await assertHomes(worker, { r2: IMAGES, d1: 0 });
-  assert.deepEqual((await imageKeys(worker)).sort(), originals.map(({ key }) => key).sort(), "an object an image, no orphan");
+  await subject.assertMoved(worker);
   const moves = "SELECT count(*) AS entries, count(DISTINCT image_id) AS images FROM stillstore_moves WHERE stage = 'moved'";
-  assert.deepEqual(await worker.db.prepare(moves).first(), { entries: IMAGES, images: IMAGES });
-  await assertReadable(worker, originals);
-});
+  assert.deepEqual(await worker.db.prepare(moves).first(), { entries: images, images });
+  await subject.assertReadable(worker);
+}
 
 /** Has the run under way taken up, or begins the next one, until the Worker is gone. */
 async function goOn(
   worker: RunningWorker,
+  source: string,
   nextTurn: () => number,
   atWork: () => void,
   killed: AbortSignal,
@@ -87,8 +157,9 @@ async function goOn(
         await sleep(20);
         continue;
       }
-      const body = run?.action === "migrate" ? TURNS[1] : TURNS[0];
-      await acted(worker, { ...body, background: true });
+      const back = run?.action === "migrate";
+      const body = back ? { action: "rollback", deleteFromR2: true } : { action: "migrate" };
+      await acted(worker, { ...body, source, background: true });
       nextTurn();
     }
   } catch (error) {
@@ -97,20 +168,14 @@ async function goOn(
 }
 
 /** Reads images until the Worker is gone; every answer that arrives is the image. */
-async function read(worker: RunningWorker, originals: Original[], random: () => number, killed: AbortSignal): Promise<number> {
+async function read(worker: RunningWorker, subject: Subject, random: () => number, killed: AbortSignal): Promise<number> {
   for (let reads = 0; ; ) {
-    const original = originals[Math.floor(random() * originals.length)];
-    assert.ok(original !== undefined);
-    let answer;
     try {
-      answer = await ask(worker, "GET", `/images/${original.id}`);
+      await subject.readOne(worker, random);
     } catch (error) {
-      if (killed.aborted) return reads;
+      if (killed.aborted && !(error instanceof assert.AssertionError)) return reads;
       throw error;
     }
-    if (answer.body === undefined && killed.aborted) return reads;
-    assert.equal(answer.status, 200, `${original.id}: ${new TextDecoder().decode(answer.body)}`);
-    assert.equal(digest(answer.body ?? new Uint8Array()), original.sha256, original.id);
     reads += 1;
     if (killed.aborted) return reads;
   }

@@ -36,11 +36,10 @@ pub(in crate::migrate) struct MoveTable {
 
 /// What the journal says of a row that was moved before.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Earlier {
     stage: Stage,
-    image_id: ImageId,
-    original: serde_json::Value,
+    key: ObjectKey,
+    original: Original,
 }
 
 /// A row whose bytes are known.
@@ -63,9 +62,6 @@ struct Ready {
 
 /// A reason for which an item is left, and its words for people.
 type Refused = (&'static str, String);
-
-/// The stage that an item leaves, and the one that it reaches.
-type Staged = (Option<Stage>, Option<Stage>);
 
 impl MoveTable {
     fn own_urls(&self, run: &Run) -> String {
@@ -174,8 +170,18 @@ impl MoveTable {
                 ..Outcome::only(Line::failed(id.clone(), error.reason, &error.detail))
             });
         }
-        let (statements, staged) = self.switch(run, &id, &ready, hand.runtime.now())?;
-        Ok(Outcome { statements, put: Some(ready.key.clone()), staged, ..Outcome::only(line(Verdict::Moved)) })
+        let earlier = ready.row.earlier.as_deref().map(from_json::<Earlier>).transpose()?;
+        let mut line = line(Verdict::Moved);
+        if let Some(former) = earlier.as_ref().map(|earlier| &earlier.key).filter(|former| **former != ready.key) {
+            let detail = ["r2:", former.as_str(), " holds the picture before this one, and no row names it any more"];
+            line = line.because("replaces-copy", &detail.concat());
+        }
+        let staged = (earlier.as_ref().map(|earlier| earlier.stage), Some(Stage::Moved));
+        // The picture before this one is in its copy; what the row held of it is of no use any more.
+        let saved = earlier.as_ref().and_then(|earlier| earlier.original.saved.as_ref());
+        let remove = saved.map(|saved| saved.key.clone()).into_iter().collect();
+        let statements = self.switch(run, &id, &ready, earlier, hand.runtime.now())?;
+        Ok(Outcome { statements, put: Some(ready.key.clone()), remove, staged, ..Outcome::only(line) })
     }
 
     fn switch(
@@ -183,18 +189,16 @@ impl MoveTable {
         run: &Run,
         id: &ItemId,
         ready: &Ready,
+        earlier: Option<Earlier>,
         now: Timestamp,
-    ) -> Result<(Vec<Statement>, Staged), DatabaseError> {
+    ) -> Result<Vec<Statement>, DatabaseError> {
         let url = run.parameters.public_base.url(&ready.key, ready.image_id);
-        let earlier = ready.row.earlier.as_deref().map(from_json::<Earlier>).transpose()?;
         let mut before = from_json(&ready.before)?;
-        if let Some(earlier) = &earlier
-            && earlier.stage != Stage::Restored
-            && earlier.image_id == ready.image_id
-            && let Ok(original) = Original::from_json(&earlier.original)
+        if let Some(Earlier { stage, original, .. }) = earlier
+            && stage != Stage::Restored
             && is_own_value(&before, &self.table, &original.url)
         {
-            // The same image under another base: what was there before the first move counts.
+            // The row has what an earlier move wrote: what was there before that one counts.
             before = original.before;
         }
         let original = Original { before, form: ready.form.clone(), url: url.clone(), saved: None };
@@ -216,12 +220,10 @@ impl MoveTable {
             now.to_iso8601().into()
         };
         let item = id.as_text();
-        let statements = vec![
+        Ok(vec![
             self.table.switch(&item, &ready.datum, &ready.before, &url, ready.key.as_str(), migrated_at),
             journal::record_anew(&self.table.source.name, &entry),
-        ];
-        let left = earlier.map(|earlier| earlier.stage);
-        Ok((statements, (left, Some(Stage::Moved))))
+        ])
     }
 
     /// Whose the object is, for those who read the bucket without the database.

@@ -1,22 +1,21 @@
 //! The originals of an application's table: the data column of its rows.
 
-use std::rc::Rc;
-
 use async_trait::async_trait;
+use futures::lock::Mutex;
 
 use super::Table;
 use super::datum::Datum;
 use super::found;
 use super::original::{Original, Saved};
 use crate::bytes::Blob;
-use crate::migrate::journal::{self, Entry};
+use crate::migrate::journal::Entry;
 use crate::migrate::originals::{Change, Copies, Originals, Refusal};
 use crate::migrate::run::InFlight;
-use crate::migrate::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Interruption};
+use crate::migrate::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Hand, Interruption, item_id};
 use crate::migrate::table_key;
 use crate::migrate::value::Form;
-use crate::runtime::{Timestamp, within};
-use crate::sql::{Database, DatabaseError, QueryResult, Statement};
+use crate::runtime::within;
+use crate::sql::{QueryResult, Statement};
 use crate::store::{Media, ObjectMetadata, PutObject};
 
 /// Values of up to so many bytes come with their row: the base64 of 1 MiB, of which a slice holds as many as it holds items.
@@ -25,10 +24,10 @@ const INLINE_MAX_BYTES: u64 = 1_400_000;
 /// The originals of one table.
 pub(in crate::migrate) struct TableOriginals {
     pub table: Table,
-    /// The database that the table is in.
-    pub database: Rc<dyn Database>,
     /// Whether nothing may be changed.
     pub dry_run: bool,
+    /// Held while a key is written down, so that of two lists of keys the longer one is written last.
+    pub writing_down: Mutex<()>,
 }
 
 /// A moved row that still names the copy.
@@ -48,7 +47,12 @@ struct Proved {
 }
 
 impl TableOriginals {
-    async fn row(&self, entry: &Entry, answer: &QueryResult) -> Result<Result<Row, Refusal>, Interruption> {
+    async fn row(
+        &self,
+        entry: &Entry,
+        answer: &QueryResult,
+        hand: &Hand<'_>,
+    ) -> Result<Result<Row, Refusal>, Interruption> {
         let Some(shape) = answer.first::<found::Row>()? else {
             return Ok(Err(Refusal::skipped("deleted", "the row was deleted")));
         };
@@ -63,7 +67,7 @@ impl TableOriginals {
             return Ok(Err(Refusal::failed("source-reconfigured", detail)));
         }
         let (is_blob, data_bytes) = (shape.data_type == "blob", shape.data_bytes.unwrap_or(0));
-        let datum = self.datum(entry, &shape, answer).await?;
+        let datum = self.datum(entry, &shape, answer, hand).await?;
         Ok(datum.map(|datum| Row { original, datum, data_bytes, is_blob }))
     }
 
@@ -73,13 +77,14 @@ impl TableOriginals {
         entry: &Entry,
         shape: &found::Row,
         answer: &QueryResult,
+        hand: &Hand<'_>,
     ) -> Result<Result<Option<Datum>, Refusal>, Interruption> {
         let (is_blob, data_bytes) = (shape.data_type == "blob", shape.data_bytes.unwrap_or(0));
         let inline = answer.texts.first().cloned().flatten();
         Ok(match (shape.data_type.as_str(), inline) {
             ("null", _) => Ok(None),
             (_, Some(text)) => Ok(Some(Datum::from_inline(is_blob, text)?)),
-            ("text" | "blob", None) => match self.load_datum(entry, data_bytes, is_blob).await? {
+            ("text" | "blob", None) => match self.load_datum(entry, data_bytes, is_blob, hand).await? {
                 Some(datum) => Ok(Some(datum)),
                 None => Err(Refusal::skipped("changed-meanwhile", "somebody else changed the row")),
             },
@@ -87,10 +92,16 @@ impl TableOriginals {
         })
     }
 
-    async fn load_datum(&self, entry: &Entry, data_bytes: u64, is_blob: bool) -> Result<Option<Datum>, DatabaseError> {
-        let answers = self.database.batch(self.table.load_pieces(&entry.item, data_bytes, is_blob)).await?;
+    async fn load_datum(
+        &self,
+        entry: &Entry,
+        data_bytes: u64,
+        is_blob: bool,
+        hand: &Hand<'_>,
+    ) -> Result<Option<Datum>, Interruption> {
+        let answers = hand.read(self.table.load_pieces(&entry.item, data_bytes, is_blob)).await?;
         if is_blob {
-            return Datum::from_pieces(&answers, true);
+            return Ok(Datum::from_pieces(&answers, true)?);
         }
         Ok(answers.into_iter().next().and_then(|answer| answer.texts.into_iter().next()?).map(Datum::Text))
     }
@@ -106,12 +117,18 @@ impl TableOriginals {
     }
 
     /// The value of a row that has none any more, from the copy or from where it was saved.
-    async fn rebuild(&self, entry: &Entry, original: &Original, copies: &Copies) -> Result<Datum, Refusal> {
+    async fn rebuild(
+        &self,
+        entry: &Entry,
+        original: &Original,
+        copies: &Copies,
+        hand: &Hand<'_>,
+    ) -> Result<Datum, Refusal> {
         if let Some(saved) = &original.saved {
-            let bytes = fetch_saved(saved, copies).await?;
+            let bytes = fetch_saved(saved, copies, hand).await?;
             return Ok(Datum::Bytes { bytes, is_blob: original.form.is_blob() });
         }
-        let bytes = copies.fetch(entry).await?;
+        let bytes = copies.fetch(entry, hand).await?;
         Datum::rebuild(&original.form, &bytes).ok_or_else(|| {
             Refusal::failed("original-missing", "the value cannot be had from the image and was not saved")
         })
@@ -123,15 +140,16 @@ impl TableOriginals {
         entry: &Entry,
         original: &Original,
         copies: &Copies,
+        hand: &Hand<'_>,
     ) -> Result<Result<Datum, Refusal>, Interruption> {
-        let datum = match self.rebuild(entry, original, copies).await {
+        let datum = match self.rebuild(entry, original, copies, hand).await {
             Ok(datum) => datum,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let statements = vec![self.table.bring_back(entry, original, &datum), self.load(entry)];
-        let answers = self.database.batch(statements).await?;
+        let answers = hand.read(statements).await?;
         let Some(answer) = answers.get(1) else { return Ok(Err(source_changed())) };
-        let row = match self.row(entry, answer).await? {
+        let row = match self.row(entry, answer, hand).await? {
             Ok(row) => row,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -142,14 +160,25 @@ impl TableOriginals {
     }
 
     /// Keeps a value in the bucket that its image does not give back, and reads it back.
-    async fn save(&self, entry: &Entry, row: &Row, copies: &Copies) -> Result<Result<Saved, Refusal>, Interruption> {
-        let pieces = self.database.batch(self.table.load_pieces(&entry.item, row.data_bytes, true)).await?;
+    async fn save(
+        &self,
+        entry: &Entry,
+        row: &Row,
+        copies: &Copies,
+        hand: &Hand<'_>,
+    ) -> Result<Result<Saved, Refusal>, Interruption> {
+        let pieces = hand.read(self.table.load_pieces(&entry.item, row.data_bytes, true)).await?;
         let Some(Datum::Bytes { bytes, .. }) = Datum::from_pieces(&pieces, row.is_blob)? else {
             return Ok(Err(Refusal::skipped("changed-meanwhile", "somebody else changed the row")));
         };
         let sha256 = copies.runtime.sha256(&bytes).await;
         let key = table_key::original_key(&self.table.source.name, entry.image_id, sha256);
         let saved = Saved { key, sha256, bytes: bytes.size_bytes() as u64 };
+        let in_flight = InFlight { item: item_id(self.table.schema.ids, &entry.item)?, key: saved.key.clone() };
+        let turn = self.writing_down.lock().await;
+        hand.intend(&[in_flight], Vec::new()).await?;
+        drop(turn);
+        hand.count(|operations| operations.r2_class_a += 1);
         let put = copies.bucket.put(PutObject {
             key: saved.key.clone(),
             body: bytes.into(),
@@ -158,7 +187,7 @@ impl TableOriginals {
             metadata: ObjectMetadata::from([("image-id".to_owned(), entry.image_id.to_string())]),
         });
         let refusal = match within(&copies.runtime, copies.timeout_ms, put).await {
-            Ok(Ok(_)) => return Ok(fetch_saved(&saved, copies).await.map(|_| saved)),
+            Ok(Ok(_)) => return Ok(fetch_saved(&saved, copies, hand).await.map(|_| saved)),
             Ok(Err(error)) => Refusal::failed(BUCKET_UNAVAILABLE, error.code()),
             Err(_) => Refusal::failed(BUCKET_TIMEOUT, "the bucket did not answer"),
         };
@@ -178,21 +207,25 @@ impl Originals for TableOriginals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
-        _now: Timestamp,
+        hand: &Hand<'_>,
     ) -> Result<Result<Change, Refusal>, Interruption> {
-        let Row { original, datum, .. } = match self.row(entry, row).await? {
+        let Row { original, datum, .. } = match self.row(entry, row, hand).await? {
             Ok(row) => row,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let whole = match datum {
             Some(datum) => self.prove(entry, datum, copies).await.map(|proved| proved.datum),
-            None => self.bring_back(entry, &original, copies).await?,
+            None => self.bring_back(entry, &original, copies, hand).await?,
         };
-        Ok(whole.map(|datum| Change {
-            statements: vec![self.table.restore(entry, &original, &datum)],
-            original: entry.original.clone(),
-            ..Change::default()
-        }))
+        let datum = match whole {
+            Ok(datum) => datum,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let statements = vec![self.table.restore(entry, &original, &datum)];
+        // The row holds the value again.
+        let remove = original.saved.as_ref().map(|saved| saved.key.clone()).into_iter().collect();
+        let original = Original { saved: None, ..original }.to_json()?;
+        Ok(Ok(Change { statements, original, remove, ..Change::default() }))
     }
 
     async fn check(
@@ -200,14 +233,15 @@ impl Originals for TableOriginals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
+        hand: &Hand<'_>,
     ) -> Result<Result<(), Refusal>, Interruption> {
-        let Row { original, datum, .. } = match self.row(entry, row).await? {
+        let Row { original, datum, .. } = match self.row(entry, row, hand).await? {
             Ok(row) => row,
             Err(refusal) => return Ok(Err(refusal)),
         };
         Ok(match datum {
             Some(datum) => self.prove(entry, datum, copies).await.map(drop),
-            None => self.rebuild(entry, &original, copies).await.map(drop),
+            None => self.rebuild(entry, &original, copies, hand).await.map(drop),
         })
     }
 
@@ -216,6 +250,7 @@ impl Originals for TableOriginals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
+        hand: &Hand<'_>,
     ) -> Result<Result<(), Refusal>, Interruption> {
         let Some(shape) = row.first::<found::Row>()? else {
             return Ok(Err(Refusal::skipped("deleted", "the row was deleted")));
@@ -223,7 +258,7 @@ impl Originals for TableOriginals {
         if shape.is_ours == Some(1) {
             return Ok(Err(Refusal::skipped("changed-meanwhile", "the row names the copy")));
         }
-        Ok(match self.datum(entry, &shape, row).await? {
+        Ok(match self.datum(entry, &shape, row, hand).await? {
             Ok(Some(datum)) => self.prove(entry, datum, copies).await.map(drop),
             Ok(None) => Err(Refusal::failed("original-missing", "the data column is NULL")),
             Err(refusal) => Err(refusal),
@@ -235,7 +270,7 @@ impl Originals for TableOriginals {
         entry: &Entry,
         row: &QueryResult,
         copies: &Copies,
-        _now: Timestamp,
+        hand: &Hand<'_>,
     ) -> Result<Result<Change, Refusal>, Interruption> {
         if self.table.schema.data_is_required {
             return Ok(Err(Refusal::failed(
@@ -243,7 +278,7 @@ impl Originals for TableOriginals {
                 "the data column is NOT NULL, so that it cannot be emptied",
             )));
         }
-        let mut row = match self.row(entry, row).await? {
+        let mut row = match self.row(entry, row, hand).await? {
             Ok(row) => row,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -254,14 +289,14 @@ impl Originals for TableOriginals {
             Ok(proved) => proved,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Err(refusal) = copies.read_back(entry).await {
+        if let Err(refusal) = copies.read_back(entry, hand).await {
             return Ok(Err(refusal));
         }
         let mut original = Original { form: proved.form, ..row.original.clone() };
         // The copy has these very bytes, so that what they are written as is what the copy will be.
         let rebuilt = Datum::rebuild(&original.form, &proved.bytes).filter(|rebuilt| rebuilt.is_same(&proved.datum));
         if rebuilt.is_none() && !self.dry_run {
-            original.saved = match self.save(entry, &row, copies).await? {
+            original.saved = match self.save(entry, &row, copies, hand).await? {
                 Ok(saved) => Some(saved),
                 Err(refusal) => return Ok(Err(refusal)),
             };
@@ -276,11 +311,12 @@ impl Originals for TableOriginals {
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {
-        journal::names(&self.table.source.name, &in_flight.item, &in_flight.key)
+        self.table.names_any(in_flight)
     }
 }
 
-async fn fetch_saved(saved: &Saved, copies: &Copies) -> Result<Blob, Refusal> {
+async fn fetch_saved(saved: &Saved, copies: &Copies, hand: &Hand<'_>) -> Result<Blob, Refusal> {
+    hand.count(|operations| operations.r2_class_b += 1);
     let unavailable = |detail: &str| Refusal::failed(BUCKET_UNAVAILABLE, detail);
     let object = match within(&copies.runtime, copies.timeout_ms, copies.bucket.get(&saved.key, None)).await {
         Ok(Ok(Some(object))) => object,

@@ -156,7 +156,7 @@ impl Table {
         }
         let metadata: Vec<_> = self.source.metadata.iter().map(|column| self.metadata(column)).collect();
         sql.push("json_array(").push(&metadata.join(", ")).push(") AS metadata, ");
-        sql.push("(SELECT json_object('stage', stage, 'imageId', image_id, 'original', json(original)) FROM stillstore_moves ");
+        sql.push("(SELECT json_object('stage', stage, 'key', storage_key, 'original', json(original)) FROM stillstore_moves ");
         sql.push("WHERE source = ").bind(self.source.name.as_str()).push(" AND item_id = CAST(").push(&id);
         sql.push(" AS TEXT)) AS earlier, ");
         push_data(&mut sql, &data, inline_max_bytes);
@@ -327,6 +327,20 @@ impl Table {
     fn push_moved_row(&self, sql: &mut Sql, entry: &Entry, original: &Original) {
         sql.push(" WHERE ").push(&self.id()).push(" = ").bind_value(self.id_value(&entry.item)).push(" AND ");
         sql.push(&self.column(&self.source.url)).push(" IS ").bind(original.url.as_str()).push(" COLLATE BINARY");
+    }
+
+    /// Answers with `waits` 0 when the journal names the object, as a copy or as a value that was saved.
+    pub(super) fn names_any(&self, in_flight: &InFlight) -> Statement {
+        let mut sql = Sql::default();
+        sql.push("SELECT 0 AS waits FROM stillstore_moves WHERE source = ").bind(self.source.name.as_str());
+        sql.push(" AND item_id = ")
+            .bind(&*in_flight.item.as_text())
+            .push(" AND (stage <> 'restored' AND storage_key = ");
+        sql.bind(in_flight.key.as_str())
+            .push(" OR original ->> '$.saved.key' = ")
+            .bind(in_flight.key.as_str())
+            .push(")");
+        sql.into_statement()
     }
 
     /// Answers with `waits` 0 when the journal names the object, 1 when the row is there and may yet be moved.

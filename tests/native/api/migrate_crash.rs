@@ -75,10 +75,12 @@ impl Flow {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Seam {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seam {
     Database,
     Bucket,
+    /// A database of the application's own.
+    Other,
 }
 
 fn assert_readable(world: &World, images: &[(String, Vec<u8>)], case: &str) {
@@ -89,7 +91,7 @@ fn assert_readable(world: &World, images: &[(String, Vec<u8>)], case: &str) {
 }
 
 /// Takes the run up, as cron does, until it has ended; says what the run is then.
-fn take_up(world: &World, case: &str) -> Value {
+pub fn take_up(world: &World, case: &str) -> Value {
     for _ in 0..5 {
         world.runtime.advance(LEASE_MS);
         block_on(world.app.tick());
@@ -101,7 +103,7 @@ fn take_up(world: &World, case: &str) -> Value {
     panic!("{case}: the run does not end");
 }
 
-fn column(world: &World, sql: &'static str) -> Vec<String> {
+pub fn column(world: &World, sql: &'static str) -> Vec<String> {
     world.rows(sql).iter().map(|row| row["v"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -169,26 +171,15 @@ fn check(flow: Flow, seam: Seam, nth: usize, fault: Fault) -> bool {
     match seam {
         Seam::Database => world.database.plan.fail_nth(None::<DatabaseCall>, nth, fault),
         Seam::Bucket => world.bucket.plan.fail_nth(None::<StoreCall>, nth, fault),
+        Seam::Other => panic!("there is none"),
     }
-    let bearer = format!("Bearer {TOKEN}");
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let body = flow.body().to_string().into_bytes();
-    let answer = world.send_until_crash("POST", "/api/migrate-images", &headers, Some(body.into()));
+    let answer = ask_until_crash(&world, &flow.body());
     let failed = world.database.plan.has_failed() || world.bucket.plan.has_failed();
     world.database.plan.heal();
     world.bucket.plan.heal();
     assert_readable(&world, &images, &case);
     assert_counted(&world, &case);
-    if let Some(Answer { status: 200, body, .. }) = &answer {
-        let said: Value = serde_json::from_slice(body).unwrap();
-        assert_eq!(
-            said["success"] == true,
-            ["failed", "invalid"].iter().all(|count| said["result"].get(*count).is_none_or(|failed| *failed == 0)),
-            "{case}: {said}"
-        );
-    } else if let Some(answer) = &answer {
-        assert_eq!(answer.status, 503, "{case}: {answer:?}");
-    }
+    assert_honest(answer.as_ref(), &case);
     // A run that was never written down is begun again.
     let action = flow.body()["action"].clone();
     let latest = world.call("GET", "/api/migrate-images", None).json()["run"].clone();
@@ -208,20 +199,46 @@ fn check(flow: Flow, seam: Seam, nth: usize, fault: Fault) -> bool {
     failed
 }
 
-fn survives(flow: Flow) {
+/// Asks for an action; `None` when that hangs.
+pub fn ask_until_crash(world: &World, body: &Value) -> Option<Answer> {
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    world.send_until_crash("POST", "/api/migrate-images", &headers, Some(body.to_string().into_bytes().into()))
+}
+
+/// That an answer calls itself a success only when nothing failed.
+pub fn assert_honest(answer: Option<&Answer>, case: &str) {
+    if let Some(Answer { status: 200, body, .. }) = answer {
+        let said: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(
+            said["success"] == true,
+            ["failed", "invalid"].iter().all(|count| said["result"].get(*count).is_none_or(|failed| *failed == 0)),
+            "{case}: {said}"
+        );
+    } else if let Some(answer) = answer {
+        assert_eq!(answer.status, 503, "{case}: {answer:?}");
+    }
+}
+
+/// Walks every call of the seams through every fault; `check` says whether the fault came.
+pub fn walk(flow: &str, seams: &[Seam], check: impl Fn(Seam, usize, Fault) -> bool) {
     let mut cases = 0;
-    for seam in [Seam::Database, Seam::Bucket] {
+    for seam in seams {
         for fault in Fault::ALL {
             for nth in 1..=MOST_CALLS {
-                if !check(flow, seam, nth, fault) {
+                if !check(*seam, nth, fault) {
                     break;
                 }
                 cases += 1;
-                assert!(nth < MOST_CALLS, "{flow:?}: raise MOST_CALLS");
+                assert!(nth < MOST_CALLS, "{flow}: raise MOST_CALLS");
             }
         }
     }
-    assert!(cases >= 24, "{flow:?}: {cases} cases");
+    assert!(cases >= 24, "{flow}: {cases} cases");
+}
+
+fn survives(flow: Flow) {
+    walk(&format!("{flow:?}"), &[Seam::Database, Seam::Bucket], |seam, nth, fault| check(flow, seam, nth, fault));
 }
 
 #[test]

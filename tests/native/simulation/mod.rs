@@ -4,11 +4,13 @@ mod ending;
 mod gate;
 mod ops;
 mod regressions;
+mod shop;
 mod stage;
+mod table_regressions;
 
 use proptest::prelude::*;
 
-use ops::{Case, case};
+use ops::{Case, case, case_with_table};
 use stage::Stage;
 
 /// Lives, unless `PROPTEST_CASES` says otherwise.
@@ -33,6 +35,11 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_and_nothing_left_behind(case in case()) {
+        live(&case);
+    }
+
+    #[test]
+    fn an_applications_table_keeps_its_pictures(case in case_with_table()) {
         live(&case);
     }
 }

@@ -2,12 +2,12 @@
 
 use super::gate::{Trouble, When};
 use super::live;
-use super::ops::{Case, Image, Op, Step, begin, op, troubled};
+use super::ops::{Case, EMBEDDED, Image, Op, Step, begin, op, troubled};
 
 const SMALL: Image = Image { size: 70, private: false, fell_back: false };
 
 fn lives(images: usize, steps: Vec<Step>) {
-    live(&Case { images: vec![SMALL; images], bucket_is_public: false, short_invocations: false, steps });
+    live(&Case { images: vec![SMALL; images], table: None, bucket_is_public: false, short_invocations: false, steps });
 }
 
 #[test]
@@ -51,8 +51,14 @@ fn a_stalled_slice_forgets_nothing_that_the_bucket_may_have_taken() {
 fn a_crash_between_items_that_are_written_down_one_by_one_repeats_and_forgets_none() {
     // A deletion makes the slice's commit fail; then each call from there on is the last of its worker.
     for nth in 1..14 {
-        let all =
-            Op::Begin { action: "migrate", flag: false, batch_size: 3, concurrency: 1, only: Some(vec![0, 1, 2]) };
+        let all = Op::Begin {
+            source: EMBEDDED,
+            action: "migrate",
+            flag: false,
+            batch_size: 3,
+            concurrency: 1,
+            only: Some(vec![0, 1, 2]),
+        };
         for held in 4..7 {
             let delete = Step {
                 meanwhile: vec![Op::Delete(1), Op::CrashLater(nth)],
@@ -65,11 +71,12 @@ fn a_crash_between_items_that_are_written_down_one_by_one_repeats_and_forgets_no
 
 #[test]
 fn a_run_may_begin_when_the_one_in_its_way_has_just_ended() {
-    let migrate = Op::Begin { action: "migrate", flag: false, batch_size: 2, concurrency: 1, only: None };
+    let migrate =
+        Op::Begin { source: EMBEDDED, action: "migrate", flag: false, batch_size: 2, concurrency: 1, only: None };
     // The first call was refused; while the second asks by whom, the cron event ends that run.
     let waits = troubled(begin("rollback", false), 2, Trouble::Waits(When::Before));
     let steps = vec![op(migrate), Step { meanwhile: vec![Op::TakeUp], ..waits }];
-    live(&Case { images: vec![SMALL; 4], bucket_is_public: false, short_invocations: true, steps });
+    live(&Case { images: vec![SMALL; 4], table: None, bucket_is_public: false, short_invocations: true, steps });
 }
 
 #[test]

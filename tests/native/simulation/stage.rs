@@ -14,8 +14,11 @@ use stillstore::sql::{Database, Statement};
 use stillstore::store::{EmbeddedStore, ImageStore};
 
 use super::gate::{Gate, GatedDatabase, GatedStore, Trouble};
+use super::shop::{self, BINDING, Opening, SHOP, Shop};
 use crate::api::world::{PNG, TOKEN, World};
+use crate::migrate_table::query;
 use crate::runtime::{block_on, poll_until_stalled};
+use crate::sqlite::Sqlite;
 
 /// Longer than a lease.
 pub const LEASE_MS: i64 = 10 * 60 * 1000;
@@ -40,6 +43,8 @@ pub struct Stage {
     /// The same with R2 enabled for new images.
     r2: World,
     pub gate: Rc<Gate>,
+    /// An application with a table of its own.
+    pub shop: Option<Shop>,
     /// Images that must be readable.
     pub images: RefCell<BTreeMap<String, Vec<u8>>>,
     /// Images that were embedded when they came.
@@ -50,17 +55,29 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn new(vars: &[(&str, &str)]) -> Self {
-        let with = |enabled| [vars, &[("ENABLE_R2_STORAGE", enabled), ("API_TOKEN", TOKEN)]].concat();
+    pub fn new(vars: &[(&str, &str)], opening: Option<&Opening>) -> Self {
+        let sources = opening.map_or_else(|| "[]".to_owned(), |opening| format!("[{}]", shop::source(opening)));
+        let ours = [("API_TOKEN", TOKEN), ("MIGRATION_SOURCES", sources.as_str())];
+        let with = |enabled| [vars, &ours, &[("ENABLE_R2_STORAGE", enabled)]].concat();
         let mut world = World::with_vars(&with("false"));
         let mut r2 = World::over(Rc::clone(&world.sqlite), &with("true"));
         world.runtime.end_sleeps_up_to(PAUSES_MS);
         let gate = Gate::new(Rc::clone(&world.runtime));
         let database: Rc<dyn Database> = Rc::new(GatedDatabase(Rc::clone(&world.sqlite) as _, Rc::clone(&gate)));
         let bucket: Rc<dyn ImageStore> = Rc::new(GatedStore(Rc::clone(&world.bucket) as _, Rc::clone(&gate)));
+        let shop = opening.map(|opening| {
+            let own = if opening.own_database { Rc::new(Sqlite::migrated()) } else { Rc::clone(&world.sqlite) };
+            Shop::open(opening, own)
+        });
+        let of_shop = shop.iter().filter(|shop| !Rc::ptr_eq(&shop.sqlite, &world.sqlite)).map(|shop| {
+            let sqlite = Rc::clone(&shop.sqlite) as Rc<dyn Database>;
+            (BINDING.to_owned(), Rc::new(GatedDatabase(sqlite, Rc::clone(&gate))) as Rc<dyn Database>)
+        });
+        let databases: Rc<[_]> = of_shop.collect();
         for app in [&mut world.app, &mut r2.app] {
             let runtime = Rc::clone(&world.runtime) as Rc<dyn Runtime>;
-            app.catalog = Catalog::new(Rc::clone(&database));
+            app.catalog = Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases));
+            app.databases = Rc::clone(&databases);
             app.embedded = Rc::new(EmbeddedStore::new(Rc::clone(&database), Rc::clone(&runtime)));
             app.r2 = Some(Rc::clone(&bucket));
             app.runtime = runtime;
@@ -69,6 +86,7 @@ impl Stage {
             world,
             r2,
             gate,
+            shop,
             images: RefCell::default(),
             embedded: RefCell::default(),
             deleted: RefCell::default(),
@@ -198,7 +216,43 @@ impl Stage {
         assert_eq!(self.world.rows(counted), self.world.rows(actual), "the image counters");
         let counted = "SELECT source, stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1, 2";
         let actual = "SELECT source, stage, count(*) AS items FROM stillstore_moves GROUP BY 1, 2 ORDER BY 1, 2";
-        assert_eq!(self.world.rows(counted), self.world.rows(actual), "the journal's counters");
+        for database in self.databases() {
+            assert_eq!(query(database, counted), query(database, actual), "the journal's counters");
+        }
+        if let Some(shop) = &self.shop {
+            self.check_shop(shop, &objects);
+        }
+    }
+
+    fn check_shop(&self, shop: &Shop, objects: &BTreeMap<String, Vec<u8>>) {
+        shop.check(|url| match url.strip_prefix("https://images.example") {
+            Some(path) => Some(self.untroubled(path)).filter(|reply| reply.status == 200).map(|reply| reply.body),
+            None => objects.get(url.strip_prefix("https://bucket.example/")?).cloned(),
+        });
+        let journal =
+            "SELECT storage_key, sha256, stage FROM stillstore_moves WHERE source = 'shop' AND stage <> 'restored'";
+        let entries = query(&shop.sqlite, journal);
+        for entry in &entries {
+            let object = objects.get(entry["storage_key"].as_str().unwrap());
+            let sha256 = object.map(|bytes| Sha256Digest::of(bytes).to_string());
+            assert_eq!(sha256.as_deref(), entry["sha256"].as_str(), "the journal runs ahead: {entry}");
+        }
+        let stats = self.untroubled("/api/migrate-images").json();
+        let said = stats["migrationStats"]["sources"].as_array().unwrap().iter().find(|source| source["name"] == SHOP);
+        let count = |stage: &str| entries.iter().filter(|entry| entry["stage"] == stage).count();
+        let said = said.map(|source| (source["moved"].clone(), source["cleaned"].clone()));
+        assert_eq!(said, Some((count("moved").into(), count("cleaned").into())), "{stats}");
+    }
+
+    /// Every database, ours first.
+    pub fn databases(&self) -> Vec<&Sqlite> {
+        let others = self.shop.iter().map(|shop| &shop.sqlite).filter(|sqlite| !Rc::ptr_eq(sqlite, &self.world.sqlite));
+        std::iter::once(&self.world.sqlite).chain(others).map(|sqlite| &**sqlite).collect()
+    }
+
+    /// Rows of all databases.
+    pub fn rows(&self, sql: &str) -> Vec<Value> {
+        self.databases().into_iter().flat_map(|database| query(database, sql)).collect()
     }
 
     /// Reads past troubles that are planned for others, and past an outage.
