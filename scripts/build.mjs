@@ -59,7 +59,7 @@ export async function build(variant, { maxGzipKb } = {}) {
  * Removes the functions' names, a tenth of the bundle, which worker-build keeps. A panic says its place in the source all the same.
  * @param {string} file
  */
-async function stripNames(file) {
+export async function stripNames(file) {
   const { WASM_OPT_BIN = "wasm-opt" } = toolEnvironment();
   const code = await run(WASM_OPT_BIN, ["--strip-debug", ...WASM_FEATURES, file, "-o", file], { cwd: projectDir });
   if (code !== 0) throw new Failure(`${file} was not stripped (exit code ${code}).`);
