@@ -1,22 +1,28 @@
 // What a process took of the machine, where /proc tells (Linux).
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 
-/** `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux that Node runs on. */
-const TICK_MS = 10;
-
-/** Milliseconds of processor time that the processes took so far. */
+/** Milliseconds of processor time that the processes' threads took so far, exact to the microsecond. */
 export function cpuMsOf(pids: number[]): number | undefined {
-  let ticks = 0;
+  let nanoseconds = 0;
   for (const pid of pids) {
-    // Fields 14 and 15, counted behind the program's name, which may hold spaces.
-    const fields = read(pid, "stat")?.split(") ").at(-1)?.split(" ");
-    if (fields === undefined) return undefined;
-    ticks += Number(fields[11]) + Number(fields[12]);
+    for (const thread of threadsOf(pid)) {
+      const [running] = read(`${pid}/task/${thread}`, "schedstat")?.split(" ") ?? [];
+      if (running === undefined) return undefined;
+      nanoseconds += Number(running);
+    }
   }
-  return ticks * TICK_MS;
+  return nanoseconds === 0 ? undefined : nanoseconds / 1e6;
 }
 
-/** The most memory that the processes held at once, each since it started or since `resetPeak`. */
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
+
+/** The most memory that the processes held at once, each since it started. */
 export function peakResidentBytesOf(pids: number[]): number | undefined {
   let bytes = 0;
   for (const pid of pids) {
@@ -27,17 +33,7 @@ export function peakResidentBytesOf(pids: number[]): number | undefined {
   return bytes;
 }
 
-export function resetPeak(pids: number[]): void {
-  for (const pid of pids) {
-    try {
-      writeFileSync(`/proc/${pid}/clear_refs`, "5");
-    } catch {
-      return;
-    }
-  }
-}
-
-function read(pid: number, file: string): string | undefined {
+function read(pid: number | string, file: string): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/${file}`, "utf8");
   } catch {

@@ -54,6 +54,8 @@ export type WorkerSettings = {
   fetchMock?: Handler;
   /** Gives the Worker the binding `AI` and answers for it: gets `{ model, input }` as JSON. */
   ai?: Handler;
+  /** Opens workerd's inspector, for profiles. */
+  inspector?: true;
   /** Runs in place of the built Worker. */
   worker?: Modules;
   /** SQL to apply in place of the migrations directory. */
@@ -99,6 +101,7 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
       telemetry: { enabled: false },
       enableDevRegistry: false,
       handleStructuredLogs: settings.bare ? () => {} : logs.add,
+      ...(settings.inspector ? { inspectorPort: 0 } : {}),
       ...(settings.persist === undefined ? {} : { resourcePersistencePath: settings.persist }),
       workers: [workerOptions(config, settings)],
     });
