@@ -46,9 +46,9 @@ export type Memory = { wasm: number | undefined; resident: number | undefined };
 
 export type JobResult = { rows: Row[]; memory: Record<Contender, Memory> };
 
-type Tools = { load: LoadClient; say(text: string): void };
+type Tools = { load: LoadClient; say(text: string): void; maxRounds: number };
 
-export async function runJob<Seed>(job: Job<Seed>, { load, say }: Tools): Promise<JobResult> {
+export async function runJob<Seed>(job: Job<Seed>, { load, say, maxRounds }: Tools): Promise<JobResult> {
   say(`${job.name}: preparing the data`);
   const stage = await prepare(job.plant, job);
   const resident: Partial<Record<Contender, number>> = {};
@@ -66,7 +66,8 @@ export async function runJob<Seed>(job: Job<Seed>, { load, say }: Tools): Promis
   if (job.cases.some(({ fresh }) => !fresh)) for (const contender of CONTENDERS) kept[contender] = await openWarm(contender);
 
   const rows: Row[] = [];
-  for (const { measure, verify, fresh, rounds, ...about } of job.cases) {
+  for (const { measure, verify, fresh, rounds: wanted, ...about } of job.cases) {
+    const rounds = Math.min(wanted, maxRounds);
     const samples = await interleaved(CONTENDERS, rounds, async (contender, round) => {
       say(`${about.title}: round ${round + 1} of ${rounds}, ${contender}`);
       const opened = fresh ? await openWarm(contender) : kept[contender];

@@ -21,6 +21,7 @@ const HELP = `npm run bench -- [options]
   --quick          fewer and shorter rounds, less data: a few minutes
   --job NAME       only this job, again for more: ${"serve embedded generate upload migrate start costs"}
   --large          costs at 100,000 images, too: an hour
+  --rounds N       at most N rounds
   --json FILE      writes every measurement to FILE
   --save           writes docs/bench/results.md and docs/bench/results.svg`;
 
@@ -34,6 +35,7 @@ await runIfProgram(import.meta.url, async (args) => {
       quick: { type: "boolean", default: false },
       job: { type: "string", multiple: true, default: [...JOBS] },
       large: { type: "boolean", default: false },
+      rounds: { type: "string", default: "15" },
       json: { type: "string" },
       save: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -43,11 +45,13 @@ await runIfProgram(import.meta.url, async (args) => {
   const unknown = values.job.filter((name) => !JOBS.includes(name as JobName));
   if (unknown.length > 0) throw new Failure(`No such job: ${unknown.join(", ")}. The jobs are ${JOBS.join(", ")}.`);
   const { quick } = values;
+  const maxRounds = Number(values.rounds);
+  if (!(maxRounds >= 1)) throw new Failure("--rounds wants a number of 1 or more.");
   const wanted = new Set(values.job as JobName[]);
 
   const report = emptyReport(describeMachine(), quick);
   const load = new LoadClient();
-  const tools = { load, say };
+  const tools = { load, say, maxRounds };
   try {
     report.ceiling = await measureCeiling(load, quick);
     const run = async (job: Job<any>) => {
@@ -67,7 +71,7 @@ await runIfProgram(import.meta.url, async (args) => {
       await run(quick ? migrate(60, 200_000, 2, "migrate-small") : migrate(500, 200_000, 9, "migrate-small"));
       await run(quick ? migrate(8, 5_000_000, 2, "migrate-large") : migrate(60, 5_000_000, 9, "migrate-large"));
     }
-    if (wanted.has("start")) report.start = await measureStart(quick, say);
+    if (wanted.has("start")) report.start = await measureStart(Math.min(maxRounds, quick ? 3 : 9), say);
     if (wanted.has("costs")) {
       report.costs = await measureCosts(say);
       report.costsByTable = await costsByTable([100, 1_000, ...(quick ? [] : [10_000]), ...(values.large ? [100_000] : [])], say);

@@ -71,7 +71,7 @@ function serveCase(home: string, ask: Ask, connections: number, quick: boolean, 
       const { worker, seed, load } = scene;
       const plan = { url: `${worker.url}images/${seed.id}`, headers: await ask.headers(scene), status: ask.status, bytes };
       await load.load({ ...plan, connections, seconds: 0.2 });
-      const { requests, seconds } = await load.load({ ...plan, connections, seconds: quick ? 0.5 : 1.5 });
+      const { requests, seconds } = await load.load({ ...plan, connections, seconds: quick ? 0.5 : 1 });
       return { units: requests, seconds };
     },
     async verify(scene) {

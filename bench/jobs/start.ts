@@ -19,14 +19,13 @@ export type Start = {
 
 type Sample = { first: number; second: number; cpu: number | undefined };
 
-export async function measureStart(quick: boolean, say: (text: string) => void): Promise<Record<Starter, Start>> {
+export async function measureStart(rounds: number, say: (text: string) => void): Promise<Record<Starter, Start>> {
   say("start: building hello-world in Rust");
   await buildHello();
   const stage = await prepare(async (worker) => {
     await new Client(worker).stored(new Uint8Array(await (await fetch(PIXEL)).arrayBuffer()));
     return null;
   });
-  const rounds = quick ? 3 : 15;
   const samples = await interleaved(STARTERS, rounds, async (name, round): Promise<Sample> => {
     say(`start: round ${round + 1} of ${rounds}, ${name}`);
     const { worker, close } = await open(name, stage, { bare: true });

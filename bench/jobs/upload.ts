@@ -6,7 +6,7 @@ import { uploadedBytes } from "../load-body.ts";
 
 const MB = 1_000_000;
 const GENERATED_BYTES = 1.5 * MB;
-const GENERATIONS = { full: 24, quick: 8 };
+const GENERATIONS = { full: 16, quick: 8 };
 
 export function upload(quick: boolean): Job<null> {
   const cases = [10, 100].map((megabytes) => uploadCase(megabytes, quick));
