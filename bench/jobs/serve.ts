@@ -10,7 +10,14 @@ const RANGE = { from: 20_000, to: 39_999 };
 
 type Seed = { id: string; bytes: Uint8Array };
 
-type Ask = { name: string; title: string; headers(scene: Scene<Seed>): Promise<Record<string, string>>; status: number; part: [number, number] };
+type Ask = {
+  name: string;
+  title: string;
+  headers(scene: Scene<Seed>): Promise<Record<string, string>>;
+  status: number;
+  /** Which of the image's bytes the answer holds: from, to. */
+  part: [number, number];
+};
 
 const ASKS = {
   whole: { name: "whole", title: "100 KB", headers: async () => ({}), status: 200, part: [0, IMAGE_BYTES] },

@@ -37,7 +37,8 @@ export function picture(rows: Row[], caption: string): string {
       `<line x1="${x(stillstore.low)}" x2="${x(stillstore.high)}" y1="${y + 5.5}" y2="${y + 5.5}" stroke="#1b3f8b" stroke-width="2"/>`,
       ...row.targets.map(({ against, atLeast }) => {
         const share = against === "limit" ? atLeast : atLeast * typescript.rate;
-        return share > largest ? "" : `<line x1="${x(share)}" x2="${x(share)}" y1="${y - 3}" y2="${y + BAR_HEIGHT + 3}" stroke="${COLORS.target}" stroke-width="2"/>`;
+        const at = `x1="${x(share)}" x2="${x(share)}" y1="${y - 3}" y2="${y + BAR_HEIGHT + 3}"`;
+        return share > largest ? "" : `<line ${at} stroke="${COLORS.target}" stroke-width="2"/>`;
       }),
       text(x(Math.max(stillstore.rate, stillstore.high)) + 8, y + 10, stillstore.rate.toFixed(2), "start"),
     ];
