@@ -15,9 +15,11 @@ import { projectDir, toolEnvironment, workerBuild } from "./toolchain.mjs";
 const BUNDLE_FILES = ["index.js", "index_bg.wasm"];
 
 /** Inputs cargo does not report: manifests, and the lock file that pins wasm-opt and esbuild. */
-const MANIFESTS = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package-lock.json", "scripts/build.mjs"];
+const MANIFESTS = [
+  ".cargo/config.toml", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package-lock.json", "scripts/build.mjs",
+];
 
-/** What wasm-opt must understand: the features of Rust's wasm32-unknown-unknown, and wasm-bindgen's catch wrappers. */
+/** What wasm-opt must understand: the features of Rust's wasm32-unknown-unknown, ours, and wasm-bindgen's catch wrappers. */
 const WASM_FEATURES = [
   "mutable-globals",
   "sign-ext",
@@ -25,6 +27,7 @@ const WASM_FEATURES = [
   "bulk-memory",
   "multivalue",
   "reference-types",
+  "simd",
   "exception-handling",
 ].map((feature) => `--enable-${feature}`);
 
@@ -59,7 +62,7 @@ export async function build(variant, { maxGzipKb } = {}) {
  * Removes the functions' names, a tenth of the bundle, which worker-build keeps. A panic says its place in the source all the same.
  * @param {string} file
  */
-async function stripNames(file) {
+export async function stripNames(file) {
   const { WASM_OPT_BIN = "wasm-opt" } = toolEnvironment();
   const code = await run(WASM_OPT_BIN, ["--strip-debug", ...WASM_FEATURES, file, "-o", file], { cwd: projectDir });
   if (code !== 0) throw new Failure(`${file} was not stripped (exit code ${code}).`);

@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::auth::Gate;
 use super::{Code, Exchange, Method, Problem, Request, Response};
-use crate::bytes::ByteRange;
+use crate::bytes::{Blob, ByteRange};
 use crate::catalog::{ServableImage, Serving};
 use crate::image::{
     EntityTag, ImageId, PUBLIC_CACHE_CONTROL, ReadMethod, ReadRequest, Representation, ServeDecision, Visibility,
@@ -32,9 +32,15 @@ const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 impl Exchange<'_> {
-    /// Serves an image: one database query, and one read of the store when bytes are wanted.
+    /// Serves an image: one database query, and one read of the store when bytes are wanted that did not come with it.
     pub(super) async fn serve_image(&self, request: &Request, id: ImageId) -> Result<Response, Problem> {
-        let image = match self.library.catalog.find_for_serving(id).await? {
+        let conditions = read_request(request);
+        let (serving, bytes) = if conditions.is_plain_get() {
+            self.library.catalog.find_with_bytes(id).await?
+        } else {
+            (self.library.catalog.find_for_serving(id).await?, None)
+        };
+        let image = match serving {
             Serving::Found(image) => image,
             Serving::Gone => return Err(Problem::plain(Code::ImageDeleted)),
             Serving::Unknown => return Err(Problem::plain(Code::ImageNotFound)),
@@ -47,17 +53,24 @@ impl Exchange<'_> {
             last_modified: image.created_at,
             size_bytes: image.size_bytes,
         };
-        match read_request(request).decide(&representation) {
+        match conditions.decide(&representation) {
             ServeDecision::NotModified => Ok(with_validators(Response::empty(304), &image)),
             ServeDecision::PreconditionFailed => Err(Problem::plain(Code::PreconditionFailed)),
             decision @ ServeDecision::RangeNotSatisfiable => Err(Problem::plain(Code::RangeNotSatisfiable)
                 .with_header("Content-Range", decision.content_range(image.size_bytes).unwrap_or_default())),
-            ServeDecision::Full => self.send(request.method, &image, None).await,
-            ServeDecision::Partial(range) => self.send(request.method, &image, Some(range)).await,
+            ServeDecision::Full => self.send(request.method, &image, None, bytes).await,
+            ServeDecision::Partial(range) => self.send(request.method, &image, Some(range), None).await,
         }
     }
 
-    async fn send(&self, method: Method, image: &ServableImage, range: Option<ByteRange>) -> Result<Response, Problem> {
+    /// Sends the image or a range of it; `bytes` is all of it, where it is at hand.
+    async fn send(
+        &self,
+        method: Method,
+        image: &ServableImage,
+        range: Option<ByteRange>,
+        bytes: Option<Blob>,
+    ) -> Result<Response, Problem> {
         let mut response = with_validators(Response::empty(if range.is_some() { 206 } else { 200 }), image);
         response.set_header("Content-Type", image.format.content_type());
         response.set_header("Content-Length", range.map_or(image.size_bytes, |range| range.length_bytes).to_string());
@@ -77,7 +90,10 @@ impl Exchange<'_> {
             response.set_header("Content-Range", content_range);
         }
         if method != Method::Head {
-            response.body = Some(self.library.open(image, range).await.map_err(open_problem)?.body);
+            response.body = Some(match bytes {
+                Some(bytes) => self.library.opened(image, bytes),
+                None => self.library.open(image, range).await.map_err(open_problem)?.body,
+            });
         }
         Ok(response)
     }

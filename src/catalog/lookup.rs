@@ -4,10 +4,11 @@ use serde::Deserialize;
 
 use super::row::{corrupt, first_record, format_of, image_columns, select_image};
 use super::{Catalog, CatalogError, ImageRecord, Status};
+use crate::bytes::Blob;
 use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, Visibility};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
-use crate::store::StorageKind;
+use crate::store::{CHUNK_BYTES, StorageKind};
 
 const SELECT_STORED: &str =
     concat!("SELECT ", image_columns!(), " FROM stillstore_images WHERE id = ?1 AND status = 'stored'");
@@ -17,6 +18,17 @@ const SELECT_SERVING: &str = "SELECT id, status, storage, storage_key, content_t
     filename, created_at_ms, version FROM stillstore_images WHERE id = ?1 \
     UNION ALL SELECT image_id, 'stored', 'r2', storage_key, content_type, size_bytes, sha256, 'public', NULL, moved_at_ms, 1 \
     FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1";
+
+// With the bytes of a public image that is embedded in one chunk. CASE keeps every other row from being looked up among the chunks.
+const SELECT_SERVING_BYTES: &str = "SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, \
+    filename, created_at_ms, version, data FROM stillstore_images \
+    LEFT JOIN stillstore_chunks ON chunk_index = 0 AND write_id = CASE WHEN storage = 'd1' AND status = 'stored' \
+    AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END WHERE id = ?1 \
+    UNION ALL SELECT image_id, 'stored', 'r2', storage_key, content_type, size_bytes, sha256, 'public', NULL, moved_at_ms, 1, NULL \
+    FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1";
+
+#[expect(clippy::cast_possible_wrap, reason = "1 MiB")]
+const ONE_CHUNK_BYTES: i64 = CHUNK_BYTES as i64;
 
 const PING: &str = "SELECT images FROM stillstore_counters WHERE status = 'stored' AND storage = 'r2' AND fallback = 0";
 
@@ -87,7 +99,29 @@ impl Catalog {
     /// [`CatalogError`] when a database failed.
     pub async fn find_for_serving(&self, id: ImageId) -> Result<Serving, CatalogError> {
         let [row] = self.batch("find_for_serving", [Self::serving_statement(id)]).await?;
-        let mut found = Self::serving_answer(&row)?;
+        self.find_elsewhere(id, Self::serving_answer(&row)?).await
+    }
+
+    /// [`Catalog::find_for_serving`], and in the same call the bytes of a public image that is embedded in one chunk, when they are
+    /// as many as the row says.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when a database failed.
+    pub async fn find_with_bytes(&self, id: ImageId) -> Result<(Serving, Option<Blob>), CatalogError> {
+        let statement = Statement::new(SELECT_SERVING_BYTES).bind(id.to_string()).bind(ONE_CHUNK_BYTES);
+        let [mut row] = self.batch("find_for_serving", [statement.with_bytes_column("data")]).await?;
+        let found = self.find_elsewhere(id, Self::serving_answer(&row)?).await?;
+        let bytes = match &found {
+            Serving::Found(image) => {
+                row.bytes.pop().flatten().filter(|bytes| bytes.size_bytes() as u64 == image.size_bytes)
+            }
+            Serving::Gone | Serving::Unknown => None,
+        };
+        Ok((found, bytes))
+    }
+
+    /// What `found` is, or what the further databases have when it is nothing.
+    async fn find_elsewhere(&self, id: ImageId, mut found: Serving) -> Result<Serving, CatalogError> {
         for (_, database) in &*self.others {
             if found != Serving::Unknown {
                 break;

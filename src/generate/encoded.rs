@@ -43,7 +43,7 @@ impl EncodedImage {
 /// Replaces the escapes of the inside of a JSON string by what they stand for, in place, and gives the new length. Some servers escape
 /// the `/` and the `+` of base64.
 fn unescape(text: &mut [u8]) -> Result<usize, GenerateError> {
-    let Some(first) = text.iter().position(|byte| *byte == b'\\') else { return Ok(text.len()) };
+    let Some(first) = memchr::memchr(b'\\', text) else { return Ok(text.len()) };
     let (mut read, mut written) = (first, first);
     while let Some(byte) = text.get(read).copied() {
         let (plain, length) =

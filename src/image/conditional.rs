@@ -14,7 +14,7 @@ pub enum ReadMethod {
 }
 
 /// A read with the fields that decide what is sent, as they arrived; several lines of one field joined by `, `.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadRequest<'headers> {
     pub method: ReadMethod,
     pub if_match: Option<&'headers str>,
@@ -62,6 +62,12 @@ impl ReadRequest<'_> {
             if_range: None,
             range: None,
         }
+    }
+
+    /// Whether it asks for all bytes, whatever they are.
+    #[must_use]
+    pub fn is_plain_get(&self) -> bool {
+        *self == Self::unconditional(ReadMethod::Get)
     }
 
     /// Evaluates the conditions in the order of section 13.2.2. Dates that cannot be read are ignored; a malformed list of entity

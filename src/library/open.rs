@@ -1,6 +1,7 @@
 //! Opening a stored image for reading.
 
 use super::Library;
+use crate::bytes::{Blob, Body};
 use crate::catalog::{CatalogError, ServableImage, Serving};
 use crate::store::{ByteRange, StoreError, StoreErrorKind, StoredObject};
 
@@ -32,6 +33,13 @@ impl Library {
             return Err(OpenError::Missing);
         }
         self.open_at(&again, range).await?.ok_or(OpenError::Missing)
+    }
+
+    /// Bytes that came with the row of `image`, told of as any read of them is.
+    #[must_use]
+    pub fn opened(&self, image: &ServableImage, bytes: Blob) -> Body {
+        self.stores.record_read(image.storage, &image.key, bytes.size_bytes() as u64, &self.recorder);
+        bytes.into()
     }
 
     async fn open_at(

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use crate::image::Visibility;
+use crate::image::{ObjectKey, Visibility};
 use crate::runtime::Runtime;
 use crate::store::{EmbeddedStore, Fallback, ImageStore, Observed, StorageKind};
-use crate::telemetry::Recorder;
+use crate::telemetry::{Event, Recorder};
 
 /// Name of the bucket's binding, for logs.
 const BUCKET: &str = "R2_IMAGES";
@@ -68,6 +68,20 @@ impl Stores {
             StorageKind::R2 => self.r2.as_ref(),
             StorageKind::D1 => Some(&self.embedded),
         }
+    }
+
+    /// Records a read that went past the home, in one call with a row.
+    pub fn record_read(&self, storage: StorageKind, key: &ObjectKey, bytes: u64, recorder: &Recorder) {
+        recorder.record(&Event::Storage {
+            operation: "get",
+            backend: storage.as_str(),
+            bucket: if storage == StorageKind::R2 { BUCKET } else { DATABASE },
+            key: key.to_string(),
+            bytes,
+            duration_ms: 0,
+            outcome: "ok",
+            cause: None,
+        });
     }
 
     /// Where a new image goes. Private bytes never go to a bucket with a public domain.

@@ -7,10 +7,13 @@ import { after, before, describe, test } from "node:test";
 
 import { Response as WorkerResponse } from "miniflare";
 
+import { Client } from "./client.ts";
 import { sourceWorker } from "./harness/modules.ts";
 import { readWranglerConfig } from "./harness/project.ts";
+import { ProviderStub, imageInJson } from "./harness/provider-stub.ts";
 import { API_TOKEN, startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
+import { picture } from "./harness/picture-variations.ts";
 
 const WASM_PAGE_BYTES = 65_536;
 
@@ -191,4 +194,36 @@ test("the AI binding answers with a value, a stream of bytes, or an exception", 
   assert.deepEqual((await worker.faults.calls()).map(({ subject, outcome }) => `${subject} ${outcome}`), [
     "json ok", "bytes ok", "none failed", "json failed",
   ]);
+});
+
+test("what crosses into wasm and out of it is counted to the byte", async (t) => {
+  const provider = await ProviderStub.start();
+  t.after(() => provider.stop());
+  const image = Array.from({ length: 20 }, (_, index) => picture(index, 300_000)).find(({ name }) => name.endsWith(".png"));
+  assert.ok(image !== undefined);
+  const vars = { IMAGE_PROVIDER: "openai", OPENAI_BASE_URL: provider.baseUrl };
+  const worker = await startWorker({ vars, wasmTraffic: true });
+  t.after(() => worker.stop());
+  await worker.fetch("/");
+  await worker.wasmTraffic();
+
+  const answer = imageInJson(image.bytes);
+  provider.answer(answer);
+  assert.equal((await new Client(worker).generate()).status, 200);
+  const { bytesIn, bytesOut, callsIn, callsOut } = await worker.wasmTraffic();
+  const few = 20_000;
+  const [answered, stored] = [JSON.stringify(answer.body).length, image.bytes.length];
+  assert.ok(bytesIn >= answered && bytesIn < answered + few, `${bytesIn} bytes into wasm`);
+  assert.ok(bytesOut >= stored && bytesOut < stored + few, `${bytesOut} bytes out of wasm`);
+  assert.ok(callsIn > 0 && callsOut > 0);
+  assert.deepEqual(await worker.wasmTraffic(), { callsIn: 0, callsOut: 0, bytesIn: 0, bytesOut: 0 });
+});
+
+test("a bare Worker runs without the harness in front", async (t) => {
+  const stack = "export default { fetch: () => Response.json(new Error().stack) }";
+  const worker = await startWorker({ worker: sourceWorker(stack), bare: true });
+  t.after(() => worker.stop());
+  assert.doesNotMatch(await (await worker.fetch("/")).text(), /runtime/);
+  assert.equal(worker.processIds.length, 1);
+  await assert.rejects(worker.wasmMemoryBytes());
 });

@@ -5,18 +5,22 @@
  * @param {Request} request
  */
 export function describe(request) {
-  const body = request.body === null ? "" : "body";
-  return [request.method, request.url, body, ...[...request.headers].flat()].join("\n");
+  let lines = `${request.method}\n${request.url}\n${request.body === null ? "" : "body"}`;
+  request.headers.forEach((value, name) => {
+    lines += `\n${name}\n${value}`;
+  });
+  return lines;
 }
 
 /**
  * @param {number} status
- * @param {string} headers names and values, a line each
+ * @param {string} headers names and values, a line each; no name twice
  * @param {Uint8Array | ReadableStream | null} body
  */
 export function respond(status, headers, body) {
   const lines = headers === "" ? [] : headers.split("\n");
-  const pairs = new Headers();
-  for (let line = 0; line < lines.length; line += 2) pairs.append(lines[line] ?? "", lines[line + 1] ?? "");
-  return new Response(body, { status, headers: pairs });
+  /** @type {Record<string, string>} */
+  const named = {};
+  for (let line = 0; line < lines.length; line += 2) named[lines[line] ?? ""] = lines[line + 1] ?? "";
+  return new Response(body, { status, headers: named });
 }

@@ -89,7 +89,7 @@ fn a_public_image_is_immutable_and_cannot_run_script() {
 }
 
 #[test]
-fn serving_costs_one_query_and_one_read() {
+fn serving_costs_one_query_and_one_read_or_embedded_one_query() {
     for r2_enabled in [true, false] {
         let world = World::new(r2_enabled);
         let path = stored(&world, PNG);
@@ -97,12 +97,36 @@ fn serving_costs_one_query_and_one_read() {
         world.send("GET", &path, &[], None);
         let reads = world.bucket.plan.calls().len() - reads;
         let queries = world.database.plan.calls().len() - queries;
-        assert_eq!((queries, reads), if r2_enabled { (1, 1) } else { (2, 0) });
+        assert_eq!((queries, reads), if r2_enabled { (1, 1) } else { (1, 0) });
         let (queries, reads) = (world.database.plan.calls().len(), world.bucket.plan.calls().len());
         world.send("HEAD", &path, &[], None);
         world.send("GET", &path, &[("if-none-match", "*")], None);
         assert_eq!((world.database.plan.calls().len() - queries, world.bucket.plan.calls().len() - reads), (2, 0));
     }
+}
+
+#[test]
+fn embedded_bytes_come_with_the_row_only_where_they_are_public_in_one_chunk_and_wanted() {
+    let world = World::new(false);
+    let queries_of = |path: &str, headers: &[(&str, &str)], body: &[u8]| {
+        let before = world.database.plan.calls().len();
+        let answer = world.send("GET", path, headers, None);
+        assert_eq!(answer.body, body);
+        world.database.plan.calls().len() - before
+    };
+    let one_chunk = [PNG, &vec![7; 1024 * 1024 - PNG.len()]].concat();
+    let two_chunks = [one_chunk.as_slice(), b"!"].concat();
+    assert_eq!(queries_of(&stored(&world, &one_chunk), &[], &one_chunk), 1);
+    assert_eq!(queries_of(&stored(&world, &two_chunks), &[], &two_chunks), 3);
+    let path = stored(&world, PNG);
+    assert_eq!(queries_of(&path, &[("range", "bytes=1-2")], &PNG[1..3]), 2);
+    assert_eq!(queries_of(&path, &[("if-none-match", "\"other\"")], PNG), 2);
+
+    world.rows("UPDATE stillstore_images SET visibility = 'private'");
+    assert_eq!(world.send("GET", &path, &[], None).status, 403);
+    world.rows("UPDATE stillstore_images SET visibility = 'public'");
+    world.rows("UPDATE stillstore_chunks SET data = 'AAAA'");
+    assert_eq!(world.send("GET", &path, &[], None).status, 503, "other bytes than the row's are not served");
 }
 
 #[test]

@@ -9,6 +9,8 @@ import { projectDir } from "./project.ts";
 export type Modules = Record<string, { type: "esm" | "wasm"; contents: string | Uint8Array<ArrayBuffer> }>;
 
 export const MAIN_MODULE = "runtime/entry.ts";
+/** The Worker's own main module. */
+export const WORKER_MODULE = "worker/index.js";
 
 /** The harness's own modules. */
 export function harnessModules(): Modules {
@@ -33,7 +35,7 @@ export function builtWorker(buildDir: "build" | "build-conformance"): Modules {
     throw new Error(`${buildDir}/ holds no built Worker: run \`node scripts/build.mjs${option}\` first.`);
   }
   return {
-    "worker/index.js": { type: "esm", contents: readFileSync(join(directory, "index.js"), "utf8") },
+    [WORKER_MODULE]: { type: "esm", contents: readFileSync(join(directory, "index.js"), "utf8") },
     "worker/index_bg.wasm": { type: "wasm", contents: new Uint8Array(readFileSync(join(directory, "index_bg.wasm"))) },
   };
 }
@@ -44,7 +46,7 @@ export function builtWorker(buildDir: "build" | "build-conformance"): Modules {
  */
 export function sourceWorker(source: string, wasm?: Uint8Array<ArrayBuffer>): Modules {
   return {
-    "worker/index.js": { type: "esm", contents: source },
+    [WORKER_MODULE]: { type: "esm", contents: source },
     ...(wasm === undefined ? {} : { "worker/index_bg.wasm": { type: "wasm", contents: wasm } }),
   };
 }

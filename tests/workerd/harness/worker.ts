@@ -7,13 +7,17 @@ import { FaultControl } from "./fault-control.ts";
 import { LogCollector } from "./logs.ts";
 import type { LogLine } from "./logs.ts";
 import { applyMigrations } from "./migrations.ts";
-import { MAIN_MODULE, builtWorker, harnessModules } from "./modules.ts";
+import { MAIN_MODULE, WORKER_MODULE, builtWorker, harnessModules } from "./modules.ts";
 import type { Modules } from "./modules.ts";
 import { readMigrations, readWranglerConfig } from "./project.ts";
 import type { Migration, QueueConsumer, WranglerConfig } from "./project.ts";
+import type { WasmTraffic } from "./wasm-traffic.ts";
 import { withChildProcesses } from "./workerd-process.ts";
 
 export const API_TOKEN = "test-token";
+
+/** Refuses connections. */
+const NO_CONTROL = new URL("http://127.0.0.1:1");
 
 export type Bindings = NonNullable<WorkerOptions["config"]["env"]>;
 
@@ -42,10 +46,16 @@ export type WorkerSettings = {
   conformance?: boolean;
   /** Intercepts D1, R2, queues and AI so that `faults` works. */
   faults?: true;
+  /** Counts what crosses between the Worker's JavaScript and its wasm, so that `wasmTraffic` works. */
+  wasmTraffic?: true;
+  /** Runs the Worker's own module as it is deployed, without the harness in front: no faults, no look at wasm memory, no logs. */
+  bare?: true;
   /** Answers every request the Worker makes to the outside, which otherwise goes there. */
   fetchMock?: Handler;
   /** Gives the Worker the binding `AI` and answers for it: gets `{ model, input }` as JSON. */
   ai?: Handler;
+  /** Opens workerd's inspector, for profiles. */
+  inspector?: true;
   /** Runs in place of the built Worker. */
   worker?: Modules;
   /** SQL to apply in place of the migrations directory. */
@@ -71,6 +81,10 @@ export type RunningWorker = {
   waitForLog(fits: (line: LogLine) => boolean): Promise<LogLine>;
   /** Size of the Worker's wasm memory: its peak, since it never shrinks. */
   wasmMemoryBytes(): Promise<number>;
+  /** What crossed between JavaScript and wasm since the start or the last time it was asked for. */
+  wasmTraffic(): Promise<WasmTraffic>;
+  /** The processes of workerd. */
+  processIds: number[];
   /** Lets the cron event happen, and waits for its end. */
   scheduled(): Promise<void>;
   /** Kills workerd with SIGKILL, in the middle of whatever it does. */
@@ -86,7 +100,8 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
       cf: false,
       telemetry: { enabled: false },
       enableDevRegistry: false,
-      handleStructuredLogs: logs.add,
+      handleStructuredLogs: settings.bare ? () => {} : logs.add,
+      ...(settings.inspector ? { inspectorPort: 0 } : {}),
       ...(settings.persist === undefined ? {} : { resourcePersistencePath: settings.persist }),
       workers: [workerOptions(config, settings)],
     });
@@ -94,7 +109,7 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
     return instance;
   });
   const url = await miniflare.unsafeGetDirectURL(config.name);
-  const control = new Control(await miniflare.unsafeGetDirectURL(config.name, "HarnessControl"));
+  const control = new Control(settings.bare ? NO_CONTROL : await miniflare.unsafeGetDirectURL(config.name, "HarnessControl"));
 
   const database = config.d1_databases?.[0];
   if (database === undefined) throw new Error("wrangler.toml names no D1 database.");
@@ -131,6 +146,8 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
       if (typeof bytes !== "number") throw new Error("This Worker has no wasm memory.");
       return bytes;
     },
+    wasmTraffic: () => control.send("DELETE", "/wasm-traffic") as Promise<WasmTraffic>,
+    processIds: children.flatMap(({ pid }) => pid ?? []),
     async scheduled() {
       const fetcher = await miniflare.getWorker(config.name);
       const { outcome } = await fetcher.scheduled({ cron: "*/10 * * * *" });
@@ -152,14 +169,16 @@ function workerOptions(config: WranglerConfig, settings: WorkerSettings): Worker
       name: config.name,
       compatibilityDate: config.compatibility_date,
       compatibilityFlags: config.compatibility_flags ?? [],
-      manifest: { mainModule: MAIN_MODULE, modules: { ...harnessModules(), ...worker } },
+      manifest: settings.bare
+        ? { mainModule: WORKER_MODULE, modules: worker }
+        : { mainModule: MAIN_MODULE, modules: { ...harnessModules(), ...worker } },
       env: environment(config, settings),
       triggers: settings.queue === false ? [] : (config.queues?.consumers ?? []).map(queueTrigger),
     },
     dev: {
       unsafeDirectSockets: [
         { host: "127.0.0.1", port: 0 },
-        { host: "127.0.0.1", port: 0, entrypoint: "HarnessControl" },
+        ...(settings.bare ? [] : [{ host: "127.0.0.1", port: 0, entrypoint: "HarnessControl" }]),
       ],
       ...(fetchMock === undefined ? {} : { outboundService: { type: "fetcher", handler: fetchMock } }),
     },
@@ -195,6 +214,7 @@ function environment(config: WranglerConfig, settings: WorkerSettings): Bindings
     for (const { binding, bucket_name: name } of config.r2_buckets ?? []) env[binding] = { type: "r2", name };
   }
   if (faults) env.HARNESS_FAULTS = { type: "text", value: "on" };
+  if (settings.wasmTraffic) env.HARNESS_WASM_TRAFFIC = { type: "text", value: "on" };
   if (ai !== undefined) env.HARNESS_AI = { type: "fetcher", handler: ai };
   return { ...env, ...bindings };
 }

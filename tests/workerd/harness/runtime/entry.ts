@@ -1,6 +1,7 @@
 // The main module of a Worker under test: it runs the built Worker with its bindings intercepted, and has a second
 // entry point, on a socket of its own, through which the test process looks in and plans faults.
 import { wasmMemoryBytes } from "./wasm-memory.ts";
+import { takeWasmTraffic } from "./wasm-traffic.ts";
 import { WorkerEntrypoint } from "cloudflare:workers";
 
 import worker from "../worker/index.js";
@@ -12,7 +13,7 @@ import { calls, forgetCalls, setFaults } from "./faults.ts";
 export * from "../worker/index.js";
 
 /** Bindings for this module, which the Worker does not see. */
-type HarnessEnv = { HARNESS_FAULTS?: string; HARNESS_AI?: Fetcher };
+type HarnessEnv = { HARNESS_FAULTS?: string; HARNESS_AI?: Fetcher; HARNESS_WASM_TRAFFIC?: string };
 
 type Handlers = Required<Pick<ExportedHandler<any>, "fetch" | "queue" | "scheduled">>;
 
@@ -46,7 +47,7 @@ const environments = new WeakMap<HarnessEnv, Record<string, unknown>>();
 function workerEnvironment(harnessEnv: HarnessEnv): Record<string, unknown> {
   const known = environments.get(harnessEnv);
   if (known !== undefined) return known;
-  const { HARNESS_FAULTS, HARNESS_AI, ...bindings } = harnessEnv;
+  const { HARNESS_FAULTS, HARNESS_AI, HARNESS_WASM_TRAFFIC: _, ...bindings } = harnessEnv;
   const env = HARNESS_AI === undefined ? bindings : { ...bindings, AI: new Ai(HARNESS_AI) };
   const made = HARNESS_FAULTS === undefined ? env : interceptBindings(env);
   environments.set(harnessEnv, made);
@@ -56,7 +57,7 @@ function workerEnvironment(harnessEnv: HarnessEnv): Record<string, unknown> {
 export class HarnessControl extends WorkerEntrypoint<HarnessEnv> {
   override async fetch(request: Request): Promise<Response> {
     const route = `${request.method} ${new URL(request.url).pathname}`;
-    if (this.env.HARNESS_FAULTS === undefined && route !== "GET /wasm-memory") {
+    if (this.env.HARNESS_FAULTS === undefined && !route.includes("/wasm-")) {
       return new Response("the Worker was started without `faults: true`", { status: 409 });
     }
     switch (route) {
@@ -70,6 +71,8 @@ export class HarnessControl extends WorkerEntrypoint<HarnessEnv> {
         return Response.json(null);
       case "GET /wasm-memory":
         return Response.json(wasmMemoryBytes() ?? null);
+      case "DELETE /wasm-traffic":
+        return Response.json(takeWasmTraffic());
       default:
         return new Response("no such control", { status: 404 });
     }

@@ -11,6 +11,11 @@ WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
   },
 });
 
+/** The linear memory; undefined when the Worker has no wasm. */
+export function wasmMemory(): WebAssembly.Memory | undefined {
+  return memory;
+}
+
 /** Size of the linear memory in bytes: its peak, since it never shrinks. Undefined when the Worker has no wasm. */
 export function wasmMemoryBytes(): number | undefined {
   return memory?.buffer.byteLength;

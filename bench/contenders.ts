@@ -1,0 +1,76 @@
+// Who is compared: Stillstore's release build, and small Workers that do the same work. Both are explained in docs/bench/README.md.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { buildSync } from "esbuild";
+
+import { run } from "../scripts/command.mjs";
+import { stripNames } from "../scripts/build.mjs";
+import { toolEnvironment, workerBuild } from "../scripts/toolchain.mjs";
+import { builtWorker, sourceWorker } from "../tests/workerd/harness/modules.ts";
+import type { Modules } from "../tests/workerd/harness/modules.ts";
+
+export const CONTENDERS = ["limit", "stillstore", "typescript"] as const;
+export type Contender = (typeof CONTENDERS)[number];
+
+export const STARTERS = ["hello-javascript", "hello-rust", "limit", "typescript", "stillstore"] as const;
+export type Starter = (typeof STARTERS)[number];
+
+const HELLO_DIR = join(import.meta.dirname, "hello");
+
+const bundled = new Map<string, Modules>();
+
+export function modulesOf(name: Contender | Starter): Modules {
+  const known = bundled.get(name);
+  if (known !== undefined) return known;
+  const modules = load(name);
+  bundled.set(name, modules);
+  return modules;
+}
+
+function load(name: Contender | Starter): Modules {
+  switch (name) {
+    case "stillstore":
+      return builtWorker("build");
+    case "hello-rust":
+      return builtHello();
+    case "hello-javascript":
+      return bundle("hello");
+    default:
+      return bundle(name);
+  }
+}
+
+function bundle(name: string): Modules {
+  const { outputFiles } = buildSync({
+    entryPoints: [join(import.meta.dirname, "contenders", `${name}.ts`)],
+    bundle: true,
+    format: "esm",
+    target: "esnext",
+    minify: true,
+    write: false,
+  });
+  const source = outputFiles[0]?.text;
+  if (source === undefined) throw new Error(`esbuild made nothing of ${name}.`);
+  return sourceWorker(source);
+}
+
+function builtHello(): Modules {
+  const file = (name: string) => readFileSync(join(HELLO_DIR, "build", name));
+  return sourceWorker(file("index.js").toString(), new Uint8Array(file("index_bg.wasm")));
+}
+
+/** Builds the smallest Worker in Rust the way scripts/build.mjs builds Stillstore. */
+export async function buildHello(): Promise<void> {
+  if (existsSync(join(HELLO_DIR, "build", "index.js"))) return;
+  const env = { ...toolEnvironment(), CARGO_TARGET_DIR: join(HELLO_DIR, "target") };
+  const code = await run(workerBuild.program, ["--release", "--out-dir", "build"], { cwd: HELLO_DIR, env });
+  if (code !== 0) throw new Error(`bench/hello was not built (exit code ${code}).`);
+  await stripNames(join(HELLO_DIR, "build", "index_bg.wasm"));
+}
+
+/** As wrangler reports it: the modules compressed together, in bytes. */
+export function gzipBytesOf(modules: Modules): number {
+  const contents = Object.values(modules).map((module) => Buffer.from(module.contents as string));
+  return gzipSync(Buffer.concat(contents)).byteLength;
+}

@@ -1,0 +1,6 @@
+// The smallest Worker there is.
+export default {
+  fetch(): Response {
+    return new Response("hello");
+  },
+};

@@ -1,0 +1,101 @@
+// The least JavaScript that moves the bytes: no checks, no policy, no catalogue, no recovery. What the platform allows.
+import { pagesOf } from "./pages.ts";
+import type { Page } from "./pages.ts";
+
+type Env = { DB: D1Database; R2_IMAGES: R2Bucket; OPENAI_BASE_URL: string };
+
+type Row = { storage: string; storage_key: string; content_type: string; sha256: string; embedded_write_id: string | null };
+
+export default {
+  async fetch(request: Request, env: Env): Promise<Response> {
+    const { pathname } = new URL(request.url);
+    if (pathname.startsWith("/images/")) return serve(request, env, pathname.slice("/images/".length));
+    if (pathname === "/api/images") return upload(request, env);
+    if (pathname === "/api/generate-image") return generate(request, env);
+    if (pathname === "/api/migrate-images") return migrate(env);
+    return new Response("ok");
+  },
+};
+
+async function serve(request: Request, env: Env, id: string): Promise<Response> {
+  const sql = "SELECT storage, storage_key, content_type, sha256, embedded_write_id FROM stillstore_images WHERE id = ?1";
+  const row = (await env.DB.prepare(sql).bind(id).first<Row>())!;
+  const etag = `"${row.sha256}"`;
+  if (request.headers.get("if-none-match") === etag) return new Response(null, { status: 304, headers: { etag } });
+  const headers = new Headers({ etag, "content-type": row.content_type });
+  if (row.storage === "d1") return new Response(await embeddedBytes(env, row.embedded_write_id!), { headers });
+  const object = (await env.R2_IMAGES.get(row.storage_key, { range: request.headers }))!;
+  if (!request.headers.has("range")) return new Response(object.body, { headers });
+  const { offset, length } = object.range as { offset: number; length: number };
+  headers.set("content-range", `bytes ${offset}-${offset + length - 1}/${object.size}`);
+  return new Response(object.body, { status: 206, headers });
+}
+
+async function embeddedBytes(env: Env, writeId: string): Promise<Uint8Array> {
+  const sql = "SELECT data FROM stillstore_chunks WHERE write_id = ?1 ORDER BY chunk_index";
+  const { results } = await env.DB.prepare(sql).bind(writeId).all<{ data: string }>();
+  return decoded(results.map(({ data }) => data));
+}
+
+function decoded(chunks: string[]): Uint8Array {
+  if (chunks.length === 1) return Uint8Array.fromBase64(chunks[0]!);
+  const parts = chunks.map((chunk) => Uint8Array.fromBase64(chunk));
+  const bytes = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let filled = 0;
+  for (const part of parts) {
+    bytes.set(part, filled);
+    filled += part.length;
+  }
+  return bytes;
+}
+
+async function upload(request: Request, env: Env): Promise<Response> {
+  const id = crypto.randomUUID();
+  await env.R2_IMAGES.put(`uploads/${id}`, request.body);
+  return stored(env, id, `uploads/${id}`);
+}
+
+async function generate(request: Request, env: Env): Promise<Response> {
+  const { prompt } = await request.json<{ prompt: string }>();
+  const answer = await fetch(`${env.OPENAI_BASE_URL}/images/generations`, { method: "POST", body: JSON.stringify({ prompt }) });
+  const { data } = await answer.json<{ data: { b64_json: string }[] }>();
+  const id = crypto.randomUUID();
+  await env.R2_IMAGES.put(`generated/${id}`, Uint8Array.fromBase64(data[0]!.b64_json));
+  return stored(env, id, `generated/${id}`);
+}
+
+async function stored(env: Env, id: string, key: string): Promise<Response> {
+  await env.DB.prepare("INSERT INTO bench_images (id, storage_key) VALUES (?1, ?2)").bind(id, key).run();
+  return Response.json({ id, key });
+}
+
+/** Pages of a few megabytes, the next one read while the objects of this one are put, all at once. */
+async function migrate(env: Env): Promise<Response> {
+  const list = `SELECT id, storage_key, content_type, embedded_write_id, size_bytes FROM stillstore_images
+    WHERE status = 'stored' AND storage = 'd1'`;
+  const { results } = await env.DB.prepare(list).all<Page[number]>();
+  const pages = pagesOf(results);
+  let next = readPage(env, pages[0] ?? []);
+  for (const [index, page] of pages.entries()) {
+    const chunks = await next;
+    next = readPage(env, pages[index + 1] ?? []);
+    await Promise.all(
+      page.map(({ storage_key: key, content_type: contentType, embedded_write_id: writeId }) =>
+        env.R2_IMAGES.put(key, decoded(chunks.get(writeId)!), { httpMetadata: { contentType } }),
+      ),
+    );
+    const update = "UPDATE stillstore_images SET storage = 'r2' WHERE id IN (SELECT value FROM json_each(?1))";
+    await env.DB.prepare(update).bind(JSON.stringify(page.map(({ id }) => id))).run();
+  }
+  return Response.json({ migrated: results.length });
+}
+
+async function readPage(env: Env, page: Page): Promise<Map<string, string[]>> {
+  const chunks = new Map<string, string[]>();
+  if (page.length === 0) return chunks;
+  const sql = `SELECT write_id, data FROM json_each(?1) CROSS JOIN stillstore_chunks ON write_id = value ORDER BY write_id, chunk_index`;
+  const writes = JSON.stringify(page.map(({ embedded_write_id: id }) => id));
+  const { results } = await env.DB.prepare(sql).bind(writes).all<{ write_id: string; data: string }>();
+  for (const { write_id: id, data } of results) chunks.set(id, [...(chunks.get(id) ?? []), data]);
+  return chunks;
+}

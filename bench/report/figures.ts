@@ -1,0 +1,126 @@
+// The figures of a run as lines of text, one table for each kind.
+import type { Ceiling } from "../ceiling.ts";
+import { CONTENDERS, STARTERS } from "../contenders.ts";
+import type { Contender, Starter } from "../contenders.ts";
+import type { Cost, OperationCosts, TableCosts } from "../costs.ts";
+import type { Memory, Row } from "../job.ts";
+import type { Start } from "../jobs/start.ts";
+import { ratioOf, summaryOf } from "../measure.ts";
+import type { Ratio } from "../measure.ts";
+import { dollarsPerMillion } from "../prices.ts";
+import type { Prices } from "../prices.ts";
+
+export type Table = { title: string; head: string[]; lines: string[][] };
+
+export function throughputTable(rows: Row[]): Table {
+  return {
+    title: "Throughput: medians (and half of the distance between quartiles), ratios of medians (and quartiles of the rounds' ratios)",
+    head: ["job", "unit", ...CONTENDERS, "/ limit", "/ typescript", "CPU / limit", "CPU / typescript", "target"],
+    lines: rows.map((row) => {
+      const { limit, stillstore, typescript } = row.samples;
+      const [toLimit, toTypescript] = [ratioOf(stillstore, limit), ratioOf(stillstore, typescript)];
+      const rates = CONTENDERS.map((name) => rateText(row, name));
+      const cpu = [toLimit, toTypescript].map(({ cpu }) => (cpu === undefined ? "" : cpu.toFixed(2)));
+      return [row.title, row.unit, ...rates, ratioText(toLimit), ratioText(toTypescript), ...cpu, targetText(row)];
+    }),
+  };
+}
+
+/** Whether Stillstore reaches each of the targets. */
+export function targetResults(row: Row): { against: string; atLeast: number; ratio: Ratio; met: boolean }[] {
+  return row.targets.map(({ against, atLeast }) => {
+    const ratio = ratioOf(row.samples.stillstore, row.samples[against]);
+    return { against, atLeast, ratio, met: ratio.rate >= atLeast };
+  });
+}
+
+export function memoryTable(memory: Record<string, Record<Contender, Memory>>): Table {
+  return {
+    title: "Memory: peak of wasm in Stillstore, and peak resident set of workerd, in MB",
+    head: ["job", "wasm", ...CONTENDERS],
+    lines: Object.entries(memory).map(([job, of]) => [
+      job,
+      megabytes(of.stillstore.wasm),
+      ...CONTENDERS.map((name) => megabytes(of[name].resident)),
+    ]),
+  };
+}
+
+export function startTable(start: Record<Starter, Start>): Table {
+  return {
+    title: "Start: milliseconds to the answer of the first request and of the second, processor time of workerd until the first",
+    head: ["Worker", "bundle, KB gzipped", "first", "quartiles", "second", "CPU"],
+    lines: STARTERS.map((name) => {
+      const { gzipBytes, first, second, cpu } = start[name];
+      const quartiles = `${first.low.toFixed(1)}-${first.high.toFixed(1)}`;
+      return [name, (gzipBytes / 1e3).toFixed(1), first.median.toFixed(1), quartiles, second.toFixed(1), cpu?.toFixed(0) ?? ""];
+    }),
+  };
+}
+
+export function costTable(costs: OperationCosts[], prices: Prices): Table {
+  return {
+    title: `Costs of one operation, counted; dollars for a million at list prices of ${prices.date}`,
+    head: ["operation", "contender", ...COST_HEAD],
+    lines: costs.flatMap(({ title, of }) => CONTENDERS.map((name) => [title, name, ...costCells(of[name], prices)])),
+  };
+}
+
+export function growthTable(costs: TableCosts[], prices: Prices): Table {
+  return {
+    title: "Costs of one operation of Stillstore, by the images in the catalogue",
+    head: ["operation", "images", ...COST_HEAD],
+    lines: (["serve", "upload", "migrate"] as const).flatMap((operation) =>
+      costs.map((of) => [OPERATION_TITLES[operation], String(of.images), ...costCells(of[operation], prices)]),
+    ),
+  };
+}
+
+const OPERATION_TITLES = { serve: "Serve from D1", upload: "Upload 100 KB", migrate: "Migrate, an image of all" };
+
+const COST_HEAD = [
+  "D1 rows read",
+  "written",
+  "D1 calls",
+  "R2 class A",
+  "class B",
+  "bytes into wasm",
+  "out of it",
+  "calls into wasm",
+  "out of it",
+  "$ per million",
+];
+
+function costCells(cost: Cost, prices: Prices): string[] {
+  const { d1RowsRead, d1RowsWritten, d1Calls, r2ClassA, r2ClassB, bytesIn, bytesOut, callsIn, callsOut } = cost;
+  const counts = [d1RowsRead, d1RowsWritten, d1Calls, r2ClassA, r2ClassB].map((count) => String(Number(count.toFixed(2))));
+  const traffic = [bytesIn, bytesOut, callsIn, callsOut].map((count) => count.toFixed(0));
+  return [...counts, ...traffic, dollarsPerMillion(cost, prices).toFixed(2)];
+}
+
+export function ceilingTable(ceilings: Ceiling[]): Table {
+  return {
+    title: "What the client can ask for at most, of a server that answers without looking",
+    head: ["answer", "connections", "requests/s"],
+    lines: ceilings.map(({ bytes, connections, rate }) => [`${bytes} bytes`, String(connections), rate.toFixed(0)]),
+  };
+}
+
+function rateText(row: Row, name: Contender): string {
+  const { median, low, high } = summaryOf(row.samples[name]);
+  const digits = median < 100 ? 1 : 0;
+  return `${median.toFixed(digits)} ±${((high - low) / 2).toFixed(digits)}`;
+}
+
+function ratioText({ rate, low, high }: Ratio): string {
+  return `${rate.toFixed(2)} (${low.toFixed(2)}-${high.toFixed(2)})`;
+}
+
+function targetText(row: Row): string {
+  const texts = targetResults(row).map(({ against, atLeast, met }) => `${atLeast} of ${against}: ${met ? "met" : "MISSED"}`);
+  return texts.join(", ");
+}
+
+function megabytes(bytes: number | undefined): string {
+  return bytes === undefined ? "" : (bytes / 1e6).toFixed(1);
+}

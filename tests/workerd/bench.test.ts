@@ -1,0 +1,62 @@
+// The bench's own arithmetic: `npm run bench` itself takes too long to be a test.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { modulesOf } from "../../bench/contenders.ts";
+import { interleaved, median, quantile, ratioOf, summaryOf } from "../../bench/measure.ts";
+import type { Sample } from "../../bench/measure.ts";
+import { dollarsPerMillion, readPrices } from "../../bench/prices.ts";
+import { picture } from "../../bench/report/svg.ts";
+import { targetResults } from "../../bench/report/figures.ts";
+
+const samples = (...rates: number[]): Sample[] => rates.map((rate) => ({ rate, cpuMs: 1_000 / rate }));
+
+test("medians and quartiles fall between values where they must", () => {
+  assert.equal(median([5, 1, 3]), 3);
+  assert.equal(median([4, 1, 3, 2]), 2.5);
+  assert.equal(quantile([10, 20, 30, 40, 50], 0.25), 20);
+  assert.equal(quantile([1, 2], 0.25), 1.25);
+  assert.throws(() => median([]));
+  assert.deepEqual(summaryOf(samples(10, 40, 20)), { median: 20, low: 15, high: 30, cpuMs: 50, rounds: 3 });
+});
+
+test("a ratio is that of the medians, its spread that of the rounds", () => {
+  const ratio = ratioOf(samples(10, 30, 20), samples(20, 20, 40));
+  assert.deepEqual(ratio, { rate: 1, low: 0.5, high: 1, cpu: 1 });
+  assert.equal(ratioOf([{ rate: 1, cpuMs: undefined }], samples(2)).cpu, undefined);
+});
+
+test("rounds begin with another contender each", async () => {
+  const order: string[] = [];
+  const taken = await interleaved(["a", "b"], 2, async (name, round) => {
+    order.push(name);
+    return round;
+  });
+  assert.deepEqual([order.join(""), taken], ["abba", { a: [0, 1], b: [0, 1] }]);
+});
+
+test("targets are held against the contender that they name", () => {
+  const row = {
+    name: "serve",
+    title: "Serve <1>",
+    unit: "requests/s",
+    targets: [{ against: "limit" as const, atLeast: 0.9 }, { against: "typescript" as const, atLeast: 1.5 }],
+    samples: { limit: samples(100), stillstore: samples(80), typescript: samples(50) },
+  };
+  assert.deepEqual(targetResults(row).map(({ met }) => met), [false, true]);
+  assert.match(picture([row], "a & b"), /^<svg [^]*Serve &lt;1>[^]*>0\.80<[^]*a &amp; b[^]*<\/svg>\n$/);
+});
+
+test("prices are those of src/prices.rs", () => {
+  const prices = readPrices();
+  const usage = { r2ClassA: 1, r2ClassB: 1, d1RowsRead: 1_000, d1RowsWritten: 2 };
+  assert.equal(dollarsPerMillion(usage, prices), prices.r2ClassA + prices.r2ClassB + 1_000 * prices.d1RowsRead + 2 * prices.d1RowsWritten);
+  assert.ok(prices.r2ClassA > prices.r2ClassB && prices.d1RowsWritten > prices.d1RowsRead);
+  assert.throws(() => readPrices("pub const R2_CLASS_A: Money = 4;"));
+});
+
+test("the contenders can be bundled", () => {
+  for (const name of ["limit", "typescript", "hello-javascript"] as const) {
+    assert.match(String(modulesOf(name)["worker/index.js"]?.contents), /export/);
+  }
+});
