@@ -43,6 +43,14 @@ const SELECT_AFTER: &str = concat!(
 const SELECT_ONE: &str =
     concat!("SELECT ", move_columns!(), " FROM stillstore_moves WHERE source = ?1 AND item_id = ?2");
 
+// An image that is being deleted may have lost its object already, and keeps its entry until the deletion is done.
+const SELECT_STANDING: &str = concat!(
+    "SELECT ",
+    move_columns!(),
+    " FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 \
+     AND (source <> 'embedded' OR EXISTS (SELECT 1 FROM stillstore_images WHERE id = item_id AND status = 'stored'))"
+);
+
 const SET_STAGE: &str = "UPDATE stillstore_moves SET stage = ?4, original = ?5 \
     WHERE source = ?1 AND item_id = ?2 AND stage = ?3 AND storage_key = ?6";
 
@@ -122,6 +130,11 @@ pub(super) fn after(source: &str, after: &str, limit: u16) -> Statement {
 /// The entry of one item.
 pub(super) fn one(source: &str, item: &str) -> Statement {
     Statement::new(SELECT_ONE).bind(source).bind(item)
+}
+
+/// The entry of one item, unless its image is being deleted.
+pub(super) fn one_standing(source: &str, item: &str) -> Statement {
+    Statement::new(SELECT_STANDING).bind(source).bind(item)
 }
 
 /// Moves an entry on, if it is as it was read.

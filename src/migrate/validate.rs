@@ -107,7 +107,7 @@ impl Validate {
                 return Ok(refusal.into_outcome(id));
             }
             // A rollback or a deletion may have come between reading the entry and looking at its copy.
-            let answers = hand.read(vec![journal::one(&run.source, &id.as_text())]).await?;
+            let answers = hand.read(vec![journal::one_standing(&run.source, &id.as_text())]).await?;
             let Some(again) = answers.first().map(journal::entries).transpose()?.and_then(|mut entries| entries.pop())
             else {
                 let detail = "the item was rolled back or deleted meanwhile";

@@ -48,6 +48,12 @@ fn a_stalled_slice_forgets_nothing_that_the_bucket_may_have_taken() {
 }
 
 #[test]
+fn a_check_raises_no_false_alarm_over_an_image_whose_deletion_is_not_done() {
+    let outage = op(Op::Outage(Some(When::After)));
+    lives(1, vec![op(begin("migrate", false)), outage, op(begin("validate", false)), op(Op::Delete(0))]);
+}
+
+#[test]
 fn a_crash_between_items_that_are_written_down_one_by_one_repeats_and_forgets_none() {
     // A deletion makes the slice's commit fail; then each call from there on is the last of its worker.
     for nth in 1..14 {
