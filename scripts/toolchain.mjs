@@ -26,6 +26,8 @@ export const wranglerScript = join(nodeModulesDir, "wrangler", "wrangler-dist", 
 export const workerBuild = cargoTool("worker-build", lockedVersion("worker"), "worker-build");
 export const wasmBindgen = cargoTool("wasm-bindgen-cli", lockedVersion("wasm-bindgen"), "wasm-bindgen");
 
+export const cargoFuzz = cargoTool("cargo-fuzz", "0.13.2", "cargo-fuzz");
+
 export const cargoDeny = cargoTool("cargo-deny", "0.20.2", "cargo-deny");
 
 /**

@@ -187,7 +187,8 @@ impl Problem {
     #[must_use]
     pub fn field(field: impl Into<String>, rule: impl Into<String>) -> Self {
         let field = field.into();
-        let detail = format!("{field} {}", rule.into());
+        let name = if field.is_empty() { "the empty name" } else { &field };
+        let detail = format!("{name} {}", rule.into());
         Self { field: Some(field), ..Self::new(Code::InvalidField, detail) }
     }
 

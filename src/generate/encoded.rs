@@ -61,7 +61,7 @@ fn unescape(text: &mut [u8]) -> Result<usize, GenerateError> {
 fn unescape_one(text: &[u8]) -> Result<(u8, usize), GenerateError> {
     Ok(match text {
         [_, byte @ (b'/' | b'\\' | b'"'), ..] => (*byte, 2),
-        [_, b'n' | b'r' | b't' | b'f' | b'b', ..] => (b'\n', 2),
+        [_, b'n' | b'r' | b't' | b'f', ..] => (b'\n', 2),
         [_, b'u', b'0', b'0', digits @ ..] => {
             let digits = digits.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
             let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());

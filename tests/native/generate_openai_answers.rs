@@ -50,6 +50,14 @@ fn the_format_is_the_bytes_own() {
 }
 
 #[test]
+fn an_escaped_backspace_is_no_white_space() {
+    for backspace in ["\\b", "\\u0008"] {
+        let body = format!(r#"{{"data": [{{"b64_json": "{}{backspace}"}}]}}"#, base64(&picture()));
+        assert_eq!(outcome(body), Err(GenerateError::UnreadableAnswer), "{backspace}");
+    }
+}
+
+#[test]
 fn spellings_of_base64_are_forgiven() {
     let plain = base64(&picture());
     assert!(plain.contains('+') && plain.contains('/'), "the picture tests nothing");

@@ -57,5 +57,5 @@ pub fn bytes(name: &str) -> Vec<u8> {
 }
 
 pub fn directory() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures"].iter().collect()
+    [crate::PROJECT_DIR, "tests", "fixtures"].iter().collect()
 }

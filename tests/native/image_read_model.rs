@@ -103,7 +103,7 @@ fn date_second(text: &str) -> Option<i64> {
     let years: i64 = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum();
     let days = years + lengths[..month].iter().sum::<i64>() + day - 1;
     let weekdays = ["Thu,", "Fri,", "Sat,", "Sun,", "Mon,", "Tue,", "Wed,"];
-    let time: Vec<i64> = time.split(':').map(|number| number.parse().expect("number")).collect();
+    let time: Vec<i64> = time.split(':').map(|number| number.parse().ok()).collect::<Option<_>>()?;
     let is_right_weekday = weekdays[usize::try_from(days % 7).expect("day")] == *weekday;
     is_right_weekday.then(|| days * 86_400 + time[0] * 3600 + time[1] * 60 + time[2])
 }

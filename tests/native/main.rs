@@ -12,6 +12,8 @@ mod catalog_lookup;
 mod catalog_schema;
 mod catalog_statistics;
 mod catalog_sweep;
+mod fuzz_bounded;
+mod fuzz_properties;
 mod generate_chain;
 mod generate_fakes;
 mod generate_openai_answers;
@@ -53,3 +55,6 @@ mod store_embedded;
 mod store_fakes;
 mod store_fallback;
 mod store_sweep;
+
+/// Where `migrations/` and `tests/` are; the fuzz targets, which share modules with these tests, are another package.
+const PROJECT_DIR: &str = env!("CARGO_MANIFEST_DIR");

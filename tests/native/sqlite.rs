@@ -34,7 +34,7 @@ impl Sqlite {
 
     /// Applies the migrations whose number is wanted.
     pub fn migrate(&self, wanted: impl Fn(u32) -> bool) {
-        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let directory = Path::new(crate::PROJECT_DIR).join("migrations");
         let mut paths: Vec<_> =
             std::fs::read_dir(directory).expect("migrations").map(|entry| entry.expect("entry").path()).collect();
         paths.sort();

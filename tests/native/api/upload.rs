@@ -81,6 +81,14 @@ fn bad_parameters_are_named_and_nothing_is_stored() {
 }
 
 #[test]
+fn a_parameter_without_a_name_is_refused_in_words() {
+    let problem = World::new(true).upload("=x", PNG).json();
+    assert_eq!((problem["field"].as_str(), problem["status"].as_u64()), (Some(""), Some(400)));
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("the empty name is not a parameter; the parameters are filename, "), "{detail}");
+}
+
+#[test]
 fn a_wrong_digest_stores_nothing_and_a_right_one_passes() {
     for r2_enabled in [true, false] {
         let world = World::new(r2_enabled);

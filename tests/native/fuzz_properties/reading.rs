@@ -1,0 +1,151 @@
+//! Which request it is, and which bytes it is answered with.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use stillstore::api::{Code, Method, Request, Route};
+use stillstore::image::{
+    EntityTag, ImageId, ReadMethod, ReadRequest, Representation, ServeDecision, format_http_date, parse_http_date,
+};
+use stillstore::migrate::RunId;
+use stillstore::runtime::Timestamp;
+
+use crate::image_read_model::{Fields, answer};
+
+/// What the properties' image has for an entity tag.
+const TAG: &str = "0a1b,2c";
+/// Sat, 21 Nov 2026 09:30:00 GMT, and a part of a second.
+const MODIFIED_MS: i64 = 1_795_253_400_123;
+/// Beyond `u128`, which the model counts in.
+const MOST_DIGITS: usize = 38;
+
+/// Conditions and ranges are answered as RFC 9110 says, step by step, and never with bytes beyond the image's end. A date that is
+/// read is written as it was when it has the preferred form, and is the same date when it has another.
+///
+/// The first line is the size in bytes, modulo 2,000; the others are `name: value`.
+pub fn conditional_read(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut lines = text.lines();
+    let size_bytes = lines.next().and_then(|line| line.parse::<u64>().ok()).unwrap_or(100) % 2000;
+    let headers: Vec<_> = lines.filter_map(|line| line.split_once(": ")).collect();
+    let field = |name: &str| headers.iter().find(|(header, _)| *header == name).map(|(_, value)| *value);
+    let method = if field("head").is_some() { ReadMethod::Head } else { ReadMethod::Get };
+    let request = ReadRequest {
+        method,
+        if_match: field("if-match"),
+        if_unmodified_since: field("if-unmodified-since"),
+        if_none_match: field("if-none-match"),
+        if_modified_since: field("if-modified-since"),
+        if_range: field("if-range"),
+        range: field("range"),
+    };
+    let entity_tag = EntityTag::strong(TAG).expect("a tag");
+    let last_modified = Timestamp::from_millis(MODIFIED_MS);
+    let decision = request.decide(&Representation { entity_tag: &entity_tag, last_modified, size_bytes });
+
+    if let ServeDecision::Partial(range) = decision {
+        assert!(range.length_bytes > 0 && range.offset_bytes + range.length_bytes <= size_bytes, "{range:?}");
+    }
+    if field("range").is_some_and(|range| range.split(|c: char| !c.is_ascii_digit()).any(|run| run.len() > MOST_DIGITS))
+    {
+        return;
+    }
+    let date = |name| field(name).map(|value| canonical_date(value).unwrap_or_else(|| "none".to_owned()));
+    let list = |name| field(name).map(str::to_owned);
+    let fields = Fields {
+        is_get: method == ReadMethod::Get,
+        if_match: list("if-match"),
+        if_unmodified_since: date("if-unmodified-since"),
+        if_none_match: list("if-none-match"),
+        if_modified_since: date("if-modified-since"),
+        if_range: field("if-range").map(|value| canonical_date(value).unwrap_or_else(|| tag_or_nothing(value))),
+        range: list("range"),
+    };
+    let expected = answer(&fields, TAG, MODIFIED_MS / 1000, size_bytes);
+    let (status, bytes) = match decision {
+        ServeDecision::Full => (200, 0..size_bytes),
+        ServeDecision::Partial(range) => (206, range.offset_bytes..range.offset_bytes + range.length_bytes),
+        ServeDecision::NotModified => (304, 0..0),
+        ServeDecision::PreconditionFailed => (412, 0..0),
+        ServeDecision::RangeNotSatisfiable => (416, 0..0),
+    };
+    assert_eq!((status, bytes.collect::<Vec<_>>()), (expected.status, expected.bytes), "{fields:?}");
+    assert_eq!(decision.content_range(size_bytes), expected.content_range);
+}
+
+/// The preferred form of a date.
+fn canonical_date(text: &str) -> Option<String> {
+    let moment = parse_http_date(text)?;
+    let canonical = format_http_date(moment);
+    assert_eq!(parse_http_date(&canonical), Some(moment));
+    assert!(text.len() != canonical.len() || !text.ends_with("GMT") || text == canonical, "{text} is {canonical}");
+    Some(canonical)
+}
+
+/// The model reads dates too, and more loosely.
+fn tag_or_nothing(validator: &str) -> String {
+    if validator.ends_with("GMT") { "none".to_owned() } else { validator.to_owned() }
+}
+
+/// An absolute URL falls into parts that make it up again, its query into pairs that mean the same when written again. Every method
+/// and path is a route or a problem, as a table of patterns says, and one thing has one path.
+///
+/// The input is `METHOD url` or `METHOD path`.
+pub fn route(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let (method, url) = text.split_once(' ').unwrap_or(("GET", &text));
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return check_route(method, url);
+    }
+    let request = Request::new(method, url, Vec::new(), None);
+    let (address, query) = url.split('#').next().and_then(|url| url.split_once('?')).unwrap_or((url, ""));
+    let address = address.split('#').next().unwrap_or_default();
+    let path = if address.splitn(4, '/').count() == 4 { "" } else { "/" };
+    assert_eq!([&request.origin, &*request.path].concat(), [address, path].concat());
+    assert_eq!(request.query, query);
+    assert!(request.origin.contains(request.host()));
+    check_pairs(&request);
+    check_route(method, &request.path);
+}
+
+fn check_pairs(request: &Request) {
+    let Ok(pairs) = request.query_pairs() else { return };
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let query = pairs.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    let url = format!("http://a/?{}", query.collect::<Vec<_>>().join("&"));
+    assert_eq!(Request::new("GET", &url, Vec::new(), None).query_pairs().ok(), Some(pairs));
+}
+
+fn check_route(method: &str, path: &str) {
+    let is_id = |text: &&str| text.parse::<ImageId>().is_ok_and(|id| id.to_string() == *text);
+    let is_run = |text: &&str| text.parse::<RunId>().is_ok_and(|id| id.as_str() == *text);
+    let segments: Vec<_> = path.split('/').collect();
+    let allowed = match segments.as_slice() {
+        ["", "api", "generate-image"] => Some("POST"),
+        ["", "api", "images" | "migrate-images"] => Some("GET HEAD POST"),
+        ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
+        ["", "api", "images", id, "signed-url"] if is_id(id) => Some("POST"),
+        ["", "images", id] if is_id(id) => Some("GET HEAD"),
+        ["", "api", "migrate-images", "runs", id] if is_run(id) => Some("GET HEAD"),
+        ["", "api", "migrate-images", "runs", id, "items" | "receipt"] if is_run(id) => Some("GET HEAD"),
+        ["", "health" | "metrics"] => Some("GET HEAD"),
+        _ => None,
+    };
+    let methods = Route::allowed_methods(path);
+    assert_eq!(methods.map(|methods| methods.replace(", ", " ")), allowed.map(|methods| format!("{methods} OPTIONS")));
+    let outcome = Route::parse(Method::from(method), path).map_err(|problem| problem.code);
+    let expected = match allowed {
+        None if path.starts_with("/images/") || path.starts_with("/api/images/") => Some(Code::ImageNotFound),
+        None if path.starts_with("/api/migrate-images/runs/") => Some(Code::RunNotFound),
+        None => Some(Code::RouteNotFound),
+        Some(methods) if methods.split(' ').any(|allowed| allowed == method) => None,
+        Some(_) => Some(Code::MethodNotAllowed),
+    };
+    assert_eq!(outcome.as_ref().err(), expected.as_ref(), "{method} {path}");
+    let id = match outcome {
+        Ok(Route::DescribeImage(id) | Route::DeleteImage(id) | Route::SignImageUrl(id) | Route::ServeImage(id)) => {
+            id.to_string()
+        }
+        Ok(Route::DescribeRun(id) | Route::RunItems(id) | Route::RunReceipt(id)) => id.as_str().to_owned(),
+        _ => return,
+    };
+    assert!(segments.contains(&id.as_str()), "{path} names {id}");
+}
