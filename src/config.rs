@@ -71,6 +71,7 @@ pub struct Config {
 
 /// One variable that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ConfigProblem {
     pub variable: &'static str,
     /// What is expected. Never holds the value.

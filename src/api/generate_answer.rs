@@ -9,9 +9,11 @@ use crate::image::Sha256Digest;
 use crate::store::StorageKind;
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "GeneratedImage"))]
 #[serde(rename_all = "camelCase")]
-struct GenerateBody<'record> {
+pub(super) struct GenerateBody<'record> {
     success: bool,
+    #[cfg_attr(test, schemars(extend("format" = "uri")))]
     image_url: &'record str,
     original_url: &'record str,
     /// Whether a later provider of the list made the image.
@@ -25,6 +27,7 @@ struct GenerateBody<'record> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Storage"))]
 #[serde(rename_all = "camelCase")]
 struct StorageBody<'record> {
     r#type: StorageKind,
@@ -35,6 +38,7 @@ struct StorageBody<'record> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct StorageDetails<'record> {
     key: &'record str,
@@ -44,6 +48,7 @@ struct StorageDetails<'record> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Generation"))]
 #[serde(rename_all = "camelCase")]
 struct GenerationBody<'record> {
     provider: &'record str,
@@ -57,6 +62,7 @@ struct GenerationBody<'record> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct GenerationMetadata<'record> {
     model: Option<&'record str>,
@@ -65,6 +71,7 @@ struct GenerationMetadata<'record> {
     total_tokens: Option<u64>,
     width: Option<u32>,
     height: Option<u32>,
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     generated_at: String,
     failed_providers: &'record [FailedProvider],
 }

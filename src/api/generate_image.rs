@@ -14,7 +14,7 @@ use crate::runtime::Timestamp;
 use crate::telemetry::Event;
 
 /// Longest id of a persona, session, participant or table, in bytes: an id, not a text.
-const MAX_ASSOCIATION_BYTES: usize = 200;
+pub(super) const MAX_ASSOCIATION_BYTES: usize = 200;
 /// What a generation may take beyond its providers and stores, in milliseconds, before another request may take over.
 const LEASE_MARGIN_MS: u64 = 60_000;
 /// How long a second request with a key is told to wait at most: the first usually ends long before its lease.

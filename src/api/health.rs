@@ -11,7 +11,9 @@ use crate::store::StorageKind;
 const CHECK_TIMEOUT_MS: u64 = 3_000;
 
 #[derive(Serialize)]
-struct HealthBody<'app> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Health"))]
+pub(super) struct HealthBody<'app> {
+    #[cfg_attr(test, schemars(extend("enum" = ["ok", "degraded", "error"])))]
     status: &'static str,
     services: Services,
     /// Variables that cannot be used, and what is expected of them; never their values.
@@ -20,8 +22,11 @@ struct HealthBody<'app> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Services {
+    #[cfg_attr(test, schemars(extend("enum" = ["ok", "error"])))]
     database: &'static str,
+    #[cfg_attr(test, schemars(extend("enum" = ["enabled", "disabled", "error"])))]
     r2_storage: &'static str,
 }
 

@@ -11,8 +11,9 @@ use crate::library::RemoveError;
 use crate::store::StorageKind;
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ImagePage"))]
 #[serde(rename_all = "camelCase")]
-struct ListBody<'page> {
+pub(super) struct ListBody<'page> {
     images: Vec<ImageBody<'page>>,
     /// Pass as `cursor` for the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,9 +21,12 @@ struct ListBody<'page> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SignedUrl"))]
 #[serde(rename_all = "camelCase")]
-struct SignedUrlBody {
+pub(super) struct SignedUrlBody {
+    #[cfg_attr(test, schemars(extend("format" = "uri")))]
     url: String,
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     expires_at: String,
 }
 

@@ -15,7 +15,7 @@ use crate::migrate::{
 pub(super) const ACTIONS: [&str; 11] =
     ["migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup"];
 
-const FIELDS: [&str; 14] = [
+pub(super) const FIELDS: [&str; 14] = [
     "action",
     "source",
     "batchSize",
@@ -33,11 +33,11 @@ const FIELDS: [&str; 14] = [
 ];
 
 /// Most ids in a request: each is at most 512 bytes, so that they fit in a JSON body and in a row.
-const MAX_IDS: usize = 1_000;
+pub(super) const MAX_IDS: usize = 1_000;
 /// Most items in a sample: the run's row holds their ids.
-const MAX_SAMPLE: u64 = 1_000;
-const MAX_BATCH_SIZE: u64 = 100;
-const MAX_CONCURRENCY: u64 = 16;
+pub(super) const MAX_SAMPLE: u64 = 1_000;
+pub(super) const MAX_BATCH_SIZE: u64 = 100;
+pub(super) const MAX_CONCURRENCY: u64 = 16;
 
 /// What a request asks for.
 enum Command {
@@ -70,10 +70,12 @@ enum Control {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RunAnswer"))]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "the fields that operators' tools read")]
-struct Answer<'run> {
+pub(super) struct Answer<'run> {
     success: bool,
+    #[cfg_attr(test, schemars(with = "Action"))]
     action: &'static str,
     dry_run: bool,
     /// Whether the run has ended.
@@ -90,9 +92,11 @@ struct Answer<'run> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-struct ControlAnswer<'run> {
+pub(super) struct ControlAnswer<'run> {
     success: bool,
+    #[cfg_attr(test, schemars(extend("enum" = ["status", "pause", "resume", "cancel"])))]
     action: &'static str,
     dry_run: bool,
     run_id: &'run RunId,
@@ -254,32 +258,35 @@ impl Exchange<'_> {
             return Err(Problem::field("action", format!("must be one of {}", ACTIONS.join(", "))));
         }
         fields.require_only(&FIELDS)?;
-        let run_id = run_id(fields, "runId")?;
-        let control = |control| Ok(Command::Control { control, run_id: run_id.clone() });
         let begin = match action {
-            "status" => return control(Control::Status),
-            "pause" => return control(Control::Pause),
-            "resume" => return control(Control::Resume),
-            "cancel" => return control(Control::Cancel),
-            "stats" => return Ok(Command::Stats),
-            "validate" => Action::Validate,
-            "rollback" => Action::Rollback,
-            "cleanup" => Action::Cleanup,
-            "backup" => Action::Backup,
-            "restore" => Action::Restore,
-            _ => Action::Migrate,
+            "migrate" => Some(Action::Migrate),
+            "validate" => Some(Action::Validate),
+            "rollback" => Some(Action::Rollback),
+            "cleanup" => Some(Action::Cleanup),
+            "backup" => Some(Action::Backup),
+            "restore" => Some(Action::Restore),
+            _ => None,
         };
+        let run_id = run_id_field(fields, "runId")?;
         let source = fields.text("source")?.map(str::to_owned);
         let background = fields.flag("background")?;
         let parameters = Box::new(self.parse_parameters(fields, request, begin, run_id.clone())?);
-        if begin == Action::Backup && parameters.dry_run {
-            return Err(Problem::field("dryRun", "is not for backup, which changes no row"));
+        let control = |control| Ok(Command::Control { control, run_id: run_id.clone() });
+        match (begin, action) {
+            (Some(Action::Backup), _) if parameters.dry_run => {
+                Err(Problem::field("dryRun", "is not for backup, which changes no row"))
+            }
+            (Some(Action::Restore), _) => {
+                let backup = run_id.ok_or_else(|| Problem::field("runId", "must name the backup to restore"))?;
+                Ok(Command::Restore { backup, source, parameters, background })
+            }
+            (Some(action), _) => Ok(Command::Begin { action, source, parameters, background }),
+            (None, "status") => control(Control::Status),
+            (None, "pause") => control(Control::Pause),
+            (None, "resume") => control(Control::Resume),
+            (None, "cancel") => control(Control::Cancel),
+            (None, _) => Ok(Command::Stats),
         }
-        if begin == Action::Restore {
-            let backup = run_id.ok_or_else(|| Problem::field("runId", "must name the backup to restore"))?;
-            return Ok(Command::Restore { backup, source, parameters, background });
-        }
-        Ok(Command::Begin { action: begin, source, parameters, background })
     }
 
     async fn default_source(&self, engine: &Engine) -> Result<String, Problem> {
@@ -291,7 +298,7 @@ impl Exchange<'_> {
         &self,
         fields: &JsonObject,
         request: &Request,
-        action: Action,
+        action: Option<Action>,
         run_id: Option<RunId>,
     ) -> Result<Parameters, Problem> {
         let config = &self.app.config;
@@ -300,8 +307,9 @@ impl Exchange<'_> {
             Ok::<_, Problem>(number.and_then(|number| u16::try_from(number).ok()).unwrap_or(default))
         };
         let force = fields.flag("force")?;
+        let confirmed = run_id_field(fields, "confirmRunId")?;
         if force {
-            require_confirmation(action, run_id.as_ref(), run_id_field(fields, "confirmRunId")?.as_ref())?;
+            require_confirmation(action, run_id.as_ref(), confirmed.as_ref())?;
         }
         Ok(Parameters {
             dry_run: fields.flag("dryRun")?,
@@ -313,7 +321,7 @@ impl Exchange<'_> {
             delete_from_r2: fields.flag("deleteFromR2")?,
             force,
             fallback_only: fields.flag("fallbackOnly")?,
-            moved_by: run_id.filter(|_| action == Action::Cleanup),
+            moved_by: run_id.filter(|_| action == Some(Action::Cleanup)),
             public_base: match &config.r2_public_url {
                 Some(url) => PublicBase::Bucket(url.clone()),
                 None => PublicBase::Worker(request.origin.clone()),
@@ -352,18 +360,14 @@ async fn source_problem(engine: &Engine, error: SourceError) -> Result<Problem, 
 }
 
 /// Originals that are dropped before their time are those of one run, which the caller names twice.
-fn require_confirmation(action: Action, run: Option<&RunId>, confirmed: Option<&RunId>) -> Result<(), Problem> {
-    if action != Action::Cleanup {
+fn require_confirmation(action: Option<Action>, run: Option<&RunId>, confirmed: Option<&RunId>) -> Result<(), Problem> {
+    if action != Some(Action::Cleanup) {
         return Err(Problem::field("force", "is for cleanup"));
     }
     let Some(run) = run else {
         return Err(Problem::field("runId", "must name the run whose originals are to be dropped before their time"));
     };
     if confirmed == Some(run) { Ok(()) } else { Err(Problem::field("confirmRunId", "must repeat runId")) }
-}
-
-fn run_id(fields: &JsonObject, field: &'static str) -> Result<Option<RunId>, Problem> {
-    run_id_field(fields, field)
 }
 
 fn run_id_field(fields: &JsonObject, field: &'static str) -> Result<Option<RunId>, Problem> {

@@ -13,11 +13,13 @@ const BASE64_CHARS: u64 = 4;
 const BASE64_BYTES: u64 = 3;
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "MigrationStatus"))]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "the fields that operators' tools read")]
-struct StatusBody<'app> {
+pub(super) struct StatusBody<'app> {
     success: bool,
     r2_configured: bool,
+    #[cfg_attr(test, schemars(extend("enum" = ["connected", "disabled", "error"])))]
     r2_status: &'static str,
     r2_objects_count: u64,
     enable_r2_storage: bool,
@@ -26,6 +28,7 @@ struct StatusBody<'app> {
     concurrency: u16,
     migration_ready: bool,
     migration_stats: MigrationStats,
+    #[cfg_attr(test, schemars(extend("items" = {"type": "string", "enum": ACTIONS})))]
     available_actions: &'static [&'static str],
     sources: Vec<String>,
     /// The run that began last.
@@ -35,15 +38,18 @@ struct StatusBody<'app> {
 
 /// The answer to the action `stats`.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "StatsAnswer"))]
 #[serde(rename_all = "camelCase")]
-struct StatsBody {
+pub(super) struct StatsBody {
     success: bool,
+    #[cfg_attr(test, schemars(extend("const" = "stats")))]
     action: &'static str,
     dry_run: bool,
     result: MigrationStats,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 struct MigrationStats {
     total_images: u64,
@@ -64,6 +70,7 @@ struct MigrationStats {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SourceStats {
     name: String,
     moved: u64,

@@ -10,6 +10,7 @@ mod images;
 mod metrics;
 mod migrate_images;
 mod migration_status;
+mod openapi;
 mod problem;
 mod representation;
 mod request;
@@ -210,6 +211,7 @@ impl Exchange<'_> {
             Route::RunReceipt(id) => self.run_receipt(&id).await,
             Route::Health => self.health().await,
             Route::Metrics => Ok(self.metrics()),
+            Route::OpenApi => Ok(openapi::openapi()),
         }
     }
 

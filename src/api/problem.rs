@@ -149,10 +149,12 @@ pub struct Problem {
 }
 
 #[derive(Serialize)]
-struct Document<'problem> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Problem"))]
+pub(super) struct Document<'problem> {
     r#type: String,
     title: &'static str,
     status: u16,
+    #[cfg_attr(test, schemars(with = "Code"))]
     code: &'static str,
     detail: &'problem str,
     remedy: &'static str,

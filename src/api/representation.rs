@@ -11,12 +11,15 @@ use crate::store::StorageKind;
 
 /// An image's record. `content_type` keeps the spelling of upload answers, the ids keep that of generate requests.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Image"))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageBody<'record> {
     id: ImageId,
+    #[cfg_attr(test, schemars(extend("format" = "uri")))]
     url: String,
     /// When a private image's signed `url` ends.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     url_expires_at: Option<String>,
     key: &'record str,
     status: Status,
@@ -39,7 +42,9 @@ pub struct ImageBody<'record> {
     metadata: &'record Labels,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<&'record GenerationRecord>,
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     created_at: String,
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     updated_at: String,
 }
 

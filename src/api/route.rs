@@ -7,6 +7,7 @@ use crate::migrate::RunId;
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Route {
     /// `POST /api/generate-image`
     GenerateImage,
@@ -36,6 +37,8 @@ pub enum Route {
     Health,
     /// `GET /metrics`
     Metrics,
+    /// `GET /openapi.json`
+    OpenApi,
 }
 
 /// Who may use a route.
@@ -60,6 +63,7 @@ enum Resource {
     RunReceipt(RunId),
     Health,
     Metrics,
+    OpenApi,
 }
 
 impl Resource {
@@ -86,6 +90,7 @@ impl Resource {
             [Some("images"), Some(id), None, ..] => Self::ImageBytes(id.parse().ok()?),
             [Some("health"), None, ..] => Self::Health,
             [Some("metrics"), None, ..] => Self::Metrics,
+            [Some("openapi.json"), None, ..] => Self::OpenApi,
             _ => return None,
         })
     }
@@ -100,7 +105,8 @@ impl Resource {
             | Self::RunItems(_)
             | Self::RunReceipt(_)
             | Self::Health
-            | Self::Metrics => "GET, HEAD, OPTIONS",
+            | Self::Metrics
+            | Self::OpenApi => "GET, HEAD, OPTIONS",
         }
     }
 }
@@ -136,6 +142,7 @@ impl Route {
             (Resource::RunReceipt(id), _) if reads => Ok(Self::RunReceipt(id.clone())),
             (Resource::Health, _) if reads => Ok(Self::Health),
             (Resource::Metrics, _) if reads => Ok(Self::Metrics),
+            (Resource::OpenApi, _) if reads => Ok(Self::OpenApi),
             _ => Err(Problem::plain(Code::MethodNotAllowed).with_header("Allow", resource.methods())),
         }
     }
@@ -150,7 +157,7 @@ impl Route {
     #[must_use]
     pub const fn access(&self) -> Access {
         match self {
-            Self::ServeImage(_) | Self::Health => Access::Public,
+            Self::ServeImage(_) | Self::Health | Self::OpenApi => Access::Public,
             Self::GenerateImage
             | Self::UploadImage
             | Self::ListImages
@@ -184,6 +191,7 @@ impl Route {
             Self::RunReceipt(_) => "run-receipt",
             Self::Health => "health",
             Self::Metrics => "metrics",
+            Self::OpenApi => "openapi",
         }
     }
 }

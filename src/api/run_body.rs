@@ -8,6 +8,7 @@ use crate::prices;
 
 /// A run.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Run"))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RunBody<'run> {
     id: &'run RunId,
@@ -20,13 +21,17 @@ pub(super) struct RunBody<'run> {
     requested: Option<Requested>,
     progress: ProgressBody,
     result: ResultBody<'run>,
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     created_at: String,
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     updated_at: String,
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     finished_at: Option<String>,
     receipt: Option<&'run ReceiptInfo>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Progress"))]
 #[serde(rename_all = "camelCase")]
 struct ProgressBody {
     /// `null` when the source could not say.
@@ -40,6 +45,7 @@ struct ProgressBody {
 
 /// What came of a run, in the words of its action.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Result"))]
 #[serde(untagged)]
 pub(super) enum ResultBody<'run> {
     Migrate(MigrateBody<'run>),
@@ -50,6 +56,7 @@ pub(super) enum ResultBody<'run> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "MigrateResult"))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MigrateBody<'run> {
     success: bool,
@@ -68,6 +75,7 @@ pub(super) struct MigrateBody<'run> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ValidateResult"))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ValidateBody<'run> {
     is_valid: bool,
@@ -82,6 +90,7 @@ pub(super) struct ValidateBody<'run> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RollbackResult"))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RollbackBody<'run> {
     success: bool,
@@ -94,6 +103,7 @@ pub(super) struct RollbackBody<'run> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CleanupResult"))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CleanupBody<'run> {
     success: bool,
@@ -108,6 +118,7 @@ pub(super) struct CleanupBody<'run> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "BackupResult"))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BackupBody<'run> {
     success: bool,
@@ -128,6 +139,7 @@ pub(super) struct BackupBody<'run> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Finding"))]
 pub(super) struct ErrorBody<'run> {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +150,7 @@ pub(super) struct ErrorBody<'run> {
 
 /// What a migration asks of the stores, as they bill it.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Operations"))]
 #[serde(rename_all = "camelCase")]
 struct OperationsBody {
     #[serde(rename = "r2ClassA")]

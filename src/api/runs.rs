@@ -12,8 +12,10 @@ use crate::store::StorageKind;
 const SLICES_PER_PAGE: u16 = 10;
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ItemPage"))]
 #[serde(rename_all = "camelCase")]
-struct ItemsBody {
+pub(super) struct ItemsBody {
+    #[cfg_attr(test, schemars(with = "Vec<crate::migrate::line::Line>"))]
     items: Vec<Box<RawValue>>,
     /// Pass as `cursor` for the next page; absent on the last one so far.
     #[serde(skip_serializing_if = "Option::is_none")]

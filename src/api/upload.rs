@@ -15,7 +15,7 @@ pub const MAX_UPLOAD_BYTES: u64 = 100 * 1000 * 1000;
 /// Largest upload in bytes whose length is not promised: it is held in memory, since a store needs to know the length.
 pub const MAX_UNPROMISED_BYTES: u64 = 8 * 1024 * 1024;
 /// Longest file name in bytes, as most file systems have it.
-const MAX_FILENAME_BYTES: usize = 255;
+pub(super) const MAX_FILENAME_BYTES: usize = 255;
 /// Prefix of query parameters that are free string pairs.
 const LABEL_PREFIX: &str = "meta.";
 

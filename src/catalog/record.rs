@@ -8,6 +8,7 @@ use crate::store::StorageKind;
 
 /// Where an image is in its life. The text forms are part of the API and of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// A key is reserved; the bytes may or may not be there. Not readable.
@@ -44,6 +45,7 @@ pub struct Associations {
 
 /// How an image was generated; kept as JSON in one column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GenerationRecord {
     pub provider: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +71,7 @@ pub struct GenerationRecord {
 
 /// A provider that was tried and failed for a reason that another could cure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FailedProvider {
     pub provider: String,
     /// A short kebab-case reason.

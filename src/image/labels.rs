@@ -15,6 +15,7 @@ pub struct Context(String);
 
 /// Who may read an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
     /// Anyone with the URL.
@@ -90,8 +91,10 @@ impl Visibility {
 }
 
 impl Labels {
-    const MAX_PAIRS: usize = 16;
-    const MAX_VALUE_BYTES: usize = 512;
+    /// Most pairs.
+    pub const MAX_PAIRS: usize = 16;
+    /// Longest value in bytes.
+    pub const MAX_VALUE_BYTES: usize = 512;
     const MAX_TOTAL_BYTES: usize = 4096;
 
     /// Checks the pairs against the limits of [`Labels`].

@@ -23,6 +23,7 @@ pub const LINE_MAX_BYTES: usize = 9_000;
 
 /// What became of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Its bytes are in R2 and its row names them.
@@ -117,6 +118,7 @@ impl Verdict {
 
 /// One item of a run. As JSON its fields are in this order, those that are not known left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Line {
     id: ItemId,
     verdict: Verdict,

@@ -88,6 +88,7 @@ impl fmt::Display for InvalidRunId {
 
 /// What a run does. The text forms are part of the API and of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     Migrate,
@@ -115,6 +116,7 @@ impl Action {
 
 /// Where a run is in its life. The text forms are part of the API and of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// A worker has it, or the next one that looks will.
@@ -154,6 +156,7 @@ impl State {
 
 /// What a running run was asked to do at its next slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Requested {
     Pause,
@@ -270,6 +273,7 @@ pub struct InFlight {
 
 /// Where a run's receipt is, and what it must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReceiptInfo {
     pub key: ObjectKey,
     /// Of the whole object.

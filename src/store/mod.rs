@@ -35,6 +35,7 @@ use crate::runtime::Timestamp;
 
 /// Which home holds an image. The text forms are part of the API and of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum StorageKind {
     /// An R2 bucket.

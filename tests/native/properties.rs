@@ -15,8 +15,8 @@ use stillstore::migrate::RunId;
 use crate::api::world::{Answer, PNG, TOKEN, World};
 
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get"];
-const PATH_WORDS: [&str; 9] =
-    ["api", "images", "generate-image", "migrate-images", "signed-url", "health", "metrics", "", "API"];
+const PATH_WORDS: [&str; 10] =
+    ["api", "images", "generate-image", "migrate-images", "signed-url", "health", "metrics", "openapi.json", "", "API"];
 const FIELDS: [&str; 9] =
     ["prompt", "personaId", "sessionId", "participantId", "tableId", "size", "quality", "style", "visibility"];
 const PARAMETERS: [&str; 16] = [
@@ -73,6 +73,7 @@ fn path_of(route: &Route) -> String {
         Route::RunReceipt(id) => format!("/api/migrate-images/runs/{id}/receipt"),
         Route::Health => "/health".to_owned(),
         Route::Metrics => "/metrics".to_owned(),
+        Route::OpenApi => "/openapi.json".to_owned(),
     }
 }
 

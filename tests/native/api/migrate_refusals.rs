@@ -74,3 +74,32 @@ fn cleanup_names_a_run_that_is_there() {
         assert_eq!((answer.status, answer.code().as_str()), (404, "run-not-found"), "{body}");
     }
 }
+
+#[test]
+fn every_action_checks_every_field() {
+    let (world, _) = embedded_world(&[100]);
+    act(&world, &json!({"action": "migrate"}));
+    let wrong = [
+        ("source", json!(1)),
+        ("batchSize", json!(0)),
+        ("concurrency", json!(17)),
+        ("dryRun", json!("yes")),
+        ("imageIds", json!([])),
+        ("background", json!(1)),
+        ("runId", json!("x")),
+        ("checkIntegrity", json!(0.5)),
+        ("sampleSize", json!(1001)),
+        ("deleteFromR2", json!("true")),
+        ("force", json!(0)),
+        ("confirmRunId", json!("x")),
+        ("fallbackOnly", json!([])),
+    ];
+    for action in ["migrate", "validate", "rollback", "cleanup", "backup", "restore", "stats", "status", "pause"] {
+        for (field, value) in &wrong {
+            let answer = world.post_json("/api/migrate-images", &json!({"action": action, *field: value}), &[]);
+            assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some(*field)), "{action} {answer:?}");
+        }
+    }
+    let answer = world.post_json("/api/migrate-images", &json!({"action": "status", "force": true}), &[]);
+    assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some("force")), "{answer:?}");
+}

@@ -20,6 +20,7 @@ use stillstore::sql::{Database, FaultyDatabase, Statement};
 use stillstore::store::{EmbeddedStore, Faulty, ImageStore, MemoryStore, ObjectMetadata, PutObject, StorageKind};
 use stillstore::telemetry::{Counters, Sink};
 
+use super::contract::assert_documented;
 use crate::runtime::{TestRuntime, block_on, run_until_stalled};
 use crate::sqlite::Sqlite;
 
@@ -248,6 +249,7 @@ impl World {
             };
             Answer { status: response.status, headers: response.headers, body }
         })
+        .inspect(|answer| assert_documented(method, path, answer))
     }
 
     /// Sends a request with the token.

@@ -1,0 +1,72 @@
+//! JSON bodies of requests. Handlers read them field by field, so that they can name the field that breaks a rule.
+#![allow(dead_code, reason = "only the schemas are wanted")]
+
+use schemars::JsonSchema;
+
+use crate::api::auth::MAX_SIGNED_URL_SECONDS;
+use crate::api::generate_image::MAX_ASSOCIATION_BYTES;
+use crate::api::migrate_images::{ACTIONS, MAX_BATCH_SIZE, MAX_CONCURRENCY, MAX_IDS, MAX_SAMPLE};
+use crate::generate::{Prompt, Quality, Size, Style};
+use crate::image::Visibility;
+use crate::migrate::RunId;
+use crate::migrate::item::ITEM_ID_MAX_BYTES;
+
+/// Lengths count bytes of UTF-8; fields of other names are ignored; `null` means absent.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub(super) struct GenerateRequest {
+    /// Not blank, without control characters other than line feed and tab; counted in characters.
+    #[schemars(length(min = 1, max = Prompt::MAX_CHARACTERS), regex(pattern = r"\S"))]
+    prompt: String,
+    #[schemars(length(min = 1, max = MAX_ASSOCIATION_BYTES), regex(pattern = r"\S"))]
+    persona_id: String,
+    #[schemars(length(min = 1, max = MAX_ASSOCIATION_BYTES), regex(pattern = r"\S"))]
+    session_id: Option<String>,
+    #[schemars(length(min = 1, max = MAX_ASSOCIATION_BYTES), regex(pattern = r"\S"))]
+    participant_id: Option<String>,
+    #[schemars(length(min = 1, max = MAX_ASSOCIATION_BYTES), regex(pattern = r"\S"))]
+    table_id: Option<String>,
+    size: Option<Size>,
+    quality: Option<Quality>,
+    style: Option<Style>,
+    visibility: Option<Visibility>,
+}
+
+/// Fields of other names are ignored; `null` means absent.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub(super) struct SignRequest {
+    #[schemars(range(min = 1, max = MAX_SIGNED_URL_SECONDS))]
+    expires_in_seconds: Option<u64>,
+}
+
+/// `null` means absent. Which fields an action reads is in the API documentation.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct MigrateRequest {
+    #[schemars(extend("enum" = ACTIONS))]
+    action: String,
+    /// `embedded` or a source of `MIGRATION_SOURCES`.
+    source: Option<String>,
+    #[schemars(range(min = 1, max = MAX_BATCH_SIZE))]
+    batch_size: Option<u64>,
+    #[schemars(range(min = 1, max = MAX_CONCURRENCY))]
+    concurrency: Option<u64>,
+    /// Not for `backup`.
+    dry_run: Option<bool>,
+    #[schemars(length(min = 1, max = MAX_IDS), inner(length(min = 1, max = ITEM_ID_MAX_BYTES)), extend("uniqueItems" = true))]
+    image_ids: Option<Vec<String>>,
+    background: Option<bool>,
+    /// Required by `restore`, and by `cleanup` with `force`.
+    run_id: Option<RunId>,
+    check_integrity: Option<bool>,
+    #[schemars(range(min = 1, max = MAX_SAMPLE))]
+    sample_size: Option<u64>,
+    #[schemars(rename = "deleteFromR2")]
+    delete_from_r2: Option<bool>,
+    /// For `cleanup` only.
+    force: Option<bool>,
+    /// Repeats `runId` where `force` is set.
+    confirm_run_id: Option<RunId>,
+    fallback_only: Option<bool>,
+}

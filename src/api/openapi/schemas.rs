@@ -1,0 +1,66 @@
+//! Schemas of the values that write themselves as JSON by hand.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::api::Code;
+use crate::generate::{Quality, Size, Style};
+use crate::image::{Context, ImageId, Labels, ObjectKey, Sha256Digest};
+use crate::migrate::RunId;
+use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, ItemId};
+
+/// Implements `JsonSchema` for types: `inline` ones are repeated where they are used, `named` ones are components.
+macro_rules! schemas {
+    ($($(#[doc = $doc:literal])* $kind:ident $type:ident => $schema:tt;)+) => {
+        $(impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                stringify!($kind) == "inline"
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        })+
+    };
+}
+
+schemas! {
+    named ImageId => {
+        "type": "string",
+        "format": "uuid",
+        "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+    };
+    named RunId => { "type": "string", "pattern": "^[0-9a-f]{32}$" };
+    named Sha256Digest => { "type": "string", "description": "SHA-256, hexadecimal.", "pattern": "^[0-9a-f]{64}$" };
+    named ObjectKey => { "type": "string", "description": "The key of an object in the bucket.", "minLength": 1 };
+    named Context => {
+        "type": "string",
+        "description": "The first segment of an upload's key; `generated`, `frames` and `stillstore` are reserved.",
+        "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"
+    };
+    named Labels => {
+        "type": "object",
+        "description": "Free string pairs.",
+        "maxProperties": (Labels::MAX_PAIRS),
+        "propertyNames": { "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$" },
+        "additionalProperties": { "type": "string", "maxLength": (Labels::MAX_VALUE_BYTES) }
+    };
+    named ItemId => {
+        "description": "The id of an item: an image's, or the value of a row's id column.",
+        "anyOf": [
+            { "type": "integer", "minimum": (-ITEM_ID_MAX_INTEGER), "maximum": (ITEM_ID_MAX_INTEGER) },
+            { "type": "string", "maxLength": (ITEM_ID_MAX_BYTES) }
+        ]
+    };
+    named Code => {
+        "type": "string",
+        "description": "Stable; branch on it.",
+        "enum": (Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>())
+    };
+    named Size => { "type": "string", "enum": (Size::ALL.map(Size::as_str)) };
+    named Quality => { "type": "string", "enum": (Quality::ALL.map(Quality::as_str)) };
+    named Style => { "type": "string", "enum": (Style::ALL.map(Style::as_str)) };
+}
