@@ -7,15 +7,13 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::candidates::{Candidate, Candidates, item_id, listed_candidates, listed_ids};
 use super::copy::{Copier, Copy, CopyError};
 use super::item::{IdType, ItemId};
 use super::journal::{self, Entry, Stage};
 use super::line::{Line, Verdict};
 use super::run::{InFlight, Run};
-use super::slice::{
-    Bounds, Candidate, Candidates, Counted, Hand, Interruption, Outcome, Slice, Work, item_id, listed_candidates,
-    listed_ids,
-};
+use super::slice::{Bounds, Counted, Hand, Interruption, Outcome, Slice, Work};
 use crate::bytes::{Blob, Body, RunQueue};
 use crate::catalog::{Description, IMAGE_COLUMNS, ImageRecord, Status, records};
 use crate::image::{Sha256Digest, Visibility};

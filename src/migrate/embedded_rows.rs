@@ -8,6 +8,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::backup::{BackupItem, Data, Split, blob_extent};
+use super::candidates::{Candidate, Candidates, item_id, listed_candidates, listed_ids};
 use super::embedded::EMBEDDED;
 use super::item::IdType;
 use super::line::{Line, Verdict};
@@ -15,7 +16,7 @@ use super::originals::Refusal;
 use super::part::{PieceError, Pieces, Saving, refusal};
 use super::run::Run;
 use super::save::Rows;
-use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, item_id, listed_candidates, listed_ids};
+use super::slice::{Bounds, Hand, Interruption};
 use crate::bytes::Blob;
 use crate::catalog::Status;
 use crate::image::{Sha256Digest, Visibility};

@@ -9,6 +9,7 @@
 //! - what a run put and no row came to name is removed by the run or by whoever takes it up.
 
 pub mod backup;
+mod candidates;
 mod copy;
 mod driver;
 mod embedded;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::backup::BackupItem;
+use super::candidates::item_id;
 use super::item::IdType;
 use super::line::{Line, Verdict};
 use super::originals::Refusal;
@@ -14,7 +15,7 @@ use super::part_reader::{PartReadError, SharedReader};
 use super::receipt_page;
 use super::record;
 use super::run::{BackupRef, InFlight, Run};
-use super::slice::{BUCKET_UNAVAILABLE, Bounds, Hand, Interruption, Outcome, Slice, Work, item_id};
+use super::slice::{BUCKET_UNAVAILABLE, Bounds, Hand, Interruption, Outcome, Slice, Work};
 use super::step::MAX_STALLS;
 use crate::bytes::Body;
 use crate::image::ObjectKey;

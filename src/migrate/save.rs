@@ -5,11 +5,12 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use serde_json::json;
 
+use super::candidates::{Candidate, Candidates};
 use super::line::Line;
 use super::originals::Refusal;
 use super::part::{PartError, PartHeader, PartWriter, Saving};
 use super::run::{InFlight, Run};
-use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, Outcome, SLICE_BYTES, Slice, Work};
+use super::slice::{Bounds, Hand, Interruption, Outcome, SLICE_BYTES, Slice, Work};
 use super::step::MAX_STALLS;
 use crate::image::ObjectKey;
 use crate::sql::{DatabaseError, QueryResult, Statement};

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::candidates::{Candidate, Candidates, item_id};
 use super::item::{IdType, ItemId};
 use super::journal::{self, Entry, Stage};
 use super::ledger::{from_json, to_json};
 use super::line::{Line, Verdict};
 use super::originals::{Copies, Refusal, missing};
 use super::run::{InFlight, Run};
-use super::slice::{Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work, item_id};
+use super::slice::{Bounds, Hand, Interruption, Outcome, Slice, Work};
 use super::validate_objects::{self, Checked};
 use super::walk;
 use crate::image::{ObjectKey, Sha256Digest};

@@ -3,12 +3,13 @@
 
 use serde::Deserialize;
 
+use super::candidates::item_id;
 use super::embedded::EMBEDDED;
 use super::item::IdType;
 use super::ledger::to_json;
 use super::line::{Line, Verdict};
 use super::run::Run;
-use super::slice::{Hand, Interruption, Outcome, item_id};
+use super::slice::{Hand, Interruption, Outcome};
 use super::table_key;
 use crate::image::{ObjectKey, ParsedKey};
 use crate::sql::{DatabaseError, QueryResult, Statement};

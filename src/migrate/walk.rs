@@ -2,15 +2,14 @@
 
 use async_trait::async_trait;
 
+use super::candidates::{Candidate, Candidates, item_id, listed_candidates, listed_ids};
 use super::item::{IdType, ItemId};
 use super::journal::{self, Entry, Stage};
 use super::ledger::require_one_change;
 use super::line::{Line, Verdict};
 use super::originals::{Copies, Originals, Refusal};
 use super::run::{InFlight, Run};
-use super::slice::{
-    Bounds, Candidate, Candidates, Hand, Interruption, Outcome, Slice, Work, item_id, listed_candidates, listed_ids,
-};
+use super::slice::{Bounds, Hand, Interruption, Outcome, Slice, Work};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement};
 

@@ -12,6 +12,7 @@ use super::found::{self, Found, Row};
 use super::row_data::RowData;
 use super::statements::Sql;
 use crate::migrate::backup::{BackupItem, Data};
+use crate::migrate::candidates::{Candidate, Candidates, listed_ids};
 use crate::migrate::item::ItemId;
 use crate::migrate::journal::Stage;
 use crate::migrate::ledger::from_json;
@@ -20,7 +21,7 @@ use crate::migrate::originals::Refusal;
 use crate::migrate::part::{PieceError, Saving};
 use crate::migrate::run::Run;
 use crate::migrate::save::Rows;
-use crate::migrate::slice::{Bounds, Candidate, Candidates, Hand, Interruption, SLICE_BYTES, listed_ids};
+use crate::migrate::slice::{Bounds, Hand, Interruption, SLICE_BYTES};
 use crate::sql::{Database, DatabaseError, QueryResult, Statement};
 
 /// What a byte of a row's columns weighs against one of its data: it enters wasm memory, escaped and several times.

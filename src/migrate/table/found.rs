@@ -5,9 +5,10 @@ use serde_json::json;
 
 use super::Table;
 use super::datum::Datum;
+use crate::migrate::candidates::{Candidate, Candidates, item_id, listed_candidates};
 use crate::migrate::journal::Stage;
 use crate::migrate::run::Run;
-use crate::migrate::slice::{Bounds, Candidate, Candidates, item_id, listed_candidates};
+use crate::migrate::slice::Bounds;
 use crate::sql::{DatabaseError, QueryResult};
 
 /// What is asked of a row; which of it depends on who asks.

@@ -10,15 +10,14 @@ use super::found::{Found, Row};
 use super::original::Original;
 use crate::bytes::Blob;
 use crate::image::{Format, ImageId, ObjectKey, Rejection, Sha256Digest};
+use crate::migrate::candidates::{Candidate, Candidates, listed_ids};
 use crate::migrate::copy::{Copier, Copy};
 use crate::migrate::item::ItemId;
 use crate::migrate::journal::{self, Entry, Stage};
 use crate::migrate::ledger::from_json;
 use crate::migrate::line::{Line, Verdict};
 use crate::migrate::run::{InFlight, Run};
-use crate::migrate::slice::{
-    Bounds, Candidate, Candidates, Hand, Interruption, Outcome, SLICE_BYTES, Slice, Work, listed_ids,
-};
+use crate::migrate::slice::{Bounds, Hand, Interruption, Outcome, SLICE_BYTES, Slice, Work};
 use crate::migrate::table_key;
 use crate::migrate::value::{Form, ValueProblem};
 use crate::runtime::Timestamp;
