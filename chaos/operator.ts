@@ -1,0 +1,187 @@
+// Somebody who migrates, checks, pauses, resumes, cancels, rolls back and cleans up without any plan.
+import assert from "node:assert/strict";
+
+import { digest } from "../tests/workerd/migrations.ts";
+import type { Album } from "./album.ts";
+import type { Application } from "./application.ts";
+import { Choices } from "./choices.ts";
+import type { World } from "./world.ts";
+
+const ROUTE = "/api/migrate-images";
+const ENDED = ["cancelled", "completed", "completed_with_errors", "failed"];
+const REFUSALS = ["run-in-progress", "run-ended", "run-not-found", "receipt-not-ready", "not-a-backup"];
+const POLL_MS = 30;
+const LONGEST_WATCH_MS = 4_000;
+
+/** A run, and whether all was well when it began. */
+type Begun = { id: string; disruptions: number };
+
+export class Operator {
+  #world: World;
+  #album: Album;
+  #application: Application;
+  #choices: Choices;
+  #runs = new Map<string, Begun>();
+  /** Whose items can be cleaned up, or restored from. */
+  #completed: { id: string; action: string; source: string }[] = [];
+
+  constructor(world: World, album: Album, application: Application, seed: number) {
+    this.#world = world;
+    this.#album = album;
+    this.#application = application;
+    this.#choices = new Choices(seed);
+  }
+
+  async operate(): Promise<void> {
+    const operation = this.#choices.weighted({ begin: 10, interfere: 5, watch: 8, takeUp: 4, cron: 2, overview: 1 });
+    switch (operation) {
+      case "begin":
+        return this.#begin();
+      case "interfere":
+        await this.#act({ action: this.#choices.one(["pause", "resume", "resume", "cancel", "status", "stats"]) });
+        return;
+      case "watch":
+        return this.#watch();
+      case "takeUp":
+        return this.#takeUp();
+      case "cron":
+        return this.#cron();
+      case "overview":
+        assert.equal((await this.#world.ask("GET", ROUTE)).status, 200);
+    }
+  }
+
+  /** Every run to its end, as a lull wants it. */
+  async settle(): Promise<void> {
+    for (;;) {
+      const sql = "SELECT id, state FROM stillstore_runs WHERE state IN ('running', 'paused')";
+      const { results } = await this.#world.worker.db.prepare(sql).all<{ id: string; state: string }>();
+      if (results.length === 0) break;
+      for (const { id, state } of results) if (state === "paused") await this.#act({ action: "resume", runId: id });
+      await this.#takeUp();
+    }
+    for (const { id } of [...this.#runs.values()]) await this.#inspect(id);
+  }
+
+  /** Begins a run that works to its end, and answers with it. */
+  async complete(body: object): Promise<any> {
+    const begun = await this.#act({ ...body, background: true });
+    assert.ok(begun !== undefined, `${JSON.stringify(body)} was refused`);
+    for (;;) {
+      const run = await this.#inspect(begun.runId);
+      if (ENDED.includes(run.state)) return run;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const source = this.#choices.one(["embedded", "images"]) ?? "";
+    const action = this.#choices.weighted({ migrate: 8, rollback: 6, cleanup: 4, validate: 4, backup: 1, restore: 1 });
+    const body = { action, source, background: this.#choices.chance(0.7), ...this.#pace(), ...this.#details(action, source) };
+    await this.#act(body);
+  }
+
+  #pace(): object {
+    return this.#choices.chance(0.5) ? {} : { batchSize: this.#choices.whole(1, 25), concurrency: this.#choices.whole(1, 16) };
+  }
+
+  #details(action: string, source: string): object {
+    const dryRun = this.#choices.chance(0.15);
+    const run = (of: string) => this.#choices.one(this.#completed.filter((run) => run.source === source && run.action === of))?.id;
+    switch (action) {
+      case "migrate":
+        return { dryRun };
+      case "rollback":
+        return { dryRun, deleteFromR2: this.#choices.chance(0.5), ...(this.#choices.chance(0.3) ? { imageIds: this.#some(source) } : {}) };
+      case "validate":
+        return { checkIntegrity: this.#choices.chance(0.5), ...(this.#choices.chance(0.2) ? { sampleSize: 10 } : {}) };
+      case "cleanup": {
+        const runId = run("migrate");
+        return runId === undefined ? {} : { dryRun, force: true, runId, confirmRunId: runId };
+      }
+      case "restore":
+        return { dryRun, runId: run("backup") ?? "0".repeat(32) };
+      default:
+        return {};
+    }
+  }
+
+  #some(source: string): string[] {
+    const ids = source === "images" ? this.#application.ids : this.#album.stored().map(({ id }) => id);
+    const some = new Set(Array.from({ length: 10 }, () => this.#choices.one(ids) ?? "none"));
+    return [...some];
+  }
+
+  /** Undefined when it was refused for a reason that may be. */
+  async #act(body: Record<string, unknown>): Promise<any> {
+    const { disruptions } = this.#world;
+    const headers = { "content-type": "application/json" };
+    const answer = await this.#world.ask("POST", ROUTE, { headers, body: JSON.stringify(body) });
+    const said = answer.json();
+    if (answer.status >= 400) {
+      assert.ok(REFUSALS.includes(said.code), `${JSON.stringify(body)}: ${JSON.stringify(said)}`);
+      return undefined;
+    }
+    this.#world.chronicle.note(`${body.action} ${body.source ?? ""} ${body.dryRun ? "dry" : ""} ${said.runId ?? ""} is ${said.state ?? ""}`);
+    if (body.source !== undefined && said.runId !== undefined) {
+      this.#world.chronicle.count("runs");
+      this.#runs.set(said.runId, { id: said.runId, disruptions });
+    }
+    return said;
+  }
+
+  async #watch(): Promise<void> {
+    const begun = [...this.#runs.values()].at(-1);
+    const until = performance.now() + LONGEST_WATCH_MS;
+    while (begun !== undefined && performance.now() < until) {
+      const run = await this.#inspect(begun.id);
+      if (run.state !== "running") return;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  /** What a run says of itself holds together; once it has ended, it is looked at no more. */
+  async #inspect(id: string): Promise<any> {
+    const answer = await this.#world.ask("GET", `${ROUTE}/runs/${id}`);
+    assert.equal(answer.status, 200, `the run ${id} is there`);
+    const run = answer.json();
+    const { state, progress, result, action, source, dryRun } = run;
+    const what = JSON.stringify({ id, state, action, source, dryRun, progress, result: { ...result, orphaned: undefined } });
+    assert.ok(!(progress.failed > 0 && state === "completed"), `${what} hides failures`);
+    if (action === "validate" && result !== null) {
+      assert.deepEqual([result.missing, result.corrupted], [[], []], `${what} misses images`);
+    }
+    if (!ENDED.includes(state)) return run;
+    const begun = this.#runs.get(id);
+    if (begun?.disruptions === this.#world.disruptions) {
+      const failures = result.errors.filter(({ reason }: { reason: string }) => reason !== "not-moved");
+      assert.ok(failures.length === 0 && state !== "failed", `${what} failed while all was well`);
+    }
+    await this.#assertReceipt(run);
+    this.#runs.delete(id);
+    this.#world.chronicle.note(`${action} ${source} ${id} ended: ${state}, ${JSON.stringify(progress)}`);
+    if (!dryRun && state !== "failed") this.#completed.push({ id, action, source });
+    return run;
+  }
+
+  async #assertReceipt({ id, receipt, progress }: any): Promise<void> {
+    const { status, body } = await this.#world.ask("GET", `${ROUTE}/runs/${id}/receipt`);
+    assert.equal(status, 200, `the receipt of ${id}`);
+    assert.equal(digest(body), receipt.sha256, `the receipt of ${id} is not what it was`);
+    const lines = new TextDecoder().decode(body).trimEnd().split("\n").slice(1, -1).map((line) => JSON.parse(line));
+    const items = lines.map((line) => line.id);
+    assert.equal(new Set(items).size, items.length, `${id} handled an item twice`);
+    assert.equal(lines.filter(({ verdict }) => verdict === "failed").length, progress.failed, `the failures of ${id}`);
+  }
+
+  /** As if the time had passed that a dead worker holds its run for. */
+  async #takeUp(): Promise<void> {
+    const sql = "UPDATE stillstore_runs SET lease_expires_at_ms = 0 WHERE state = 'running'";
+    await this.#world.beside("the end of leases", (worker) => worker.db.prepare(sql).run());
+    await this.#cron();
+  }
+
+  #cron(): Promise<void> {
+    return this.#world.beside("cron", (worker) => worker.scheduled());
+  }
+}

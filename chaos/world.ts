@@ -1,0 +1,139 @@
+// A Worker that is killed, restarted and failed under its clients, and what that excuses.
+import assert from "node:assert/strict";
+
+import { ask } from "../tests/workerd/flows.ts";
+import type { Answer } from "../tests/workerd/flows.ts";
+import { startWorker } from "../tests/workerd/harness/worker.ts";
+import type { RunningWorker } from "../tests/workerd/harness/worker.ts";
+import type { Chronicle } from "./chronicle.ts";
+
+/** The codes of an answer that says what is down. `internal-error` and `bytes-missing` are not among them. */
+const EXCUSES = ["storage-unavailable", "database-unavailable"];
+
+/** Nobody can say whether what was asked for happened: the Worker was killed, or answered that something is down. */
+export class Unanswered extends Error {}
+
+export class World {
+  readonly chronicle: Chronicle;
+  #persist: string;
+  #worker: RunningWorker | undefined;
+  #disruptionsBegun = 0;
+  #isDisrupted = false;
+  #operationsUnderWay = 0;
+  #isOpen = false;
+  #waiting: (() => void)[] = [];
+  isOver = false;
+
+  constructor(chronicle: Chronicle, persist: string) {
+    this.chronicle = chronicle;
+    this.#persist = persist;
+  }
+
+  async start(vars: Record<string, string>): Promise<RunningWorker> {
+    assert.equal(this.#worker, undefined, "one Worker at a time");
+    this.#worker = await startWorker({ persist: this.#persist, vars, faults: true });
+    this.#wake();
+    return this.#worker;
+  }
+
+  /** The Worker that is up, for the hand that is the only one to end it. */
+  get worker(): RunningWorker {
+    assert.ok(this.#worker !== undefined, "a Worker is up");
+    return this.#worker;
+  }
+
+  /** Takes the Worker from its clients: what they ask from now on waits for the next one. */
+  take(): RunningWorker {
+    const { worker } = this;
+    this.#worker = undefined;
+    return worker;
+  }
+
+  /** While this is at work, an answer may say that something is down, or not come. */
+  async disrupt(work: () => Promise<void>): Promise<void> {
+    this.#disruptionsBegun += 1;
+    this.#isDisrupted = true;
+    await work();
+    this.#isDisrupted = false;
+  }
+
+  /** Changes whenever something was disrupted: the same number at two moments means that all was well between them. */
+  get disruptions(): number {
+    return this.#isDisrupted ? NaN : this.#disruptionsBegun;
+  }
+
+  /** Lets clients begin operations. */
+  open(): void {
+    this.#isOpen = true;
+    this.#wake();
+  }
+
+  /** Waits until every operation has ended; none begins before the next `open`. */
+  async close(): Promise<void> {
+    this.#isOpen = false;
+    while (this.#operationsUnderWay > 0) await this.#change();
+  }
+
+  /** Has a client do one thing after the other until all is over. What it asserts is a violation when it does not hold. */
+  async occupy(name: string, operate: () => Promise<void>): Promise<void> {
+    for (;;) {
+      while (!this.#isOpen && !this.isOver) await this.#change();
+      if (this.isOver) return;
+      this.#operationsUnderWay += 1;
+      try {
+        await operate();
+        this.chronicle.count("operations");
+      } catch (error) {
+        if (error instanceof Unanswered) this.chronicle.count("unanswered");
+        else this.chronicle.violation(`${name}: ${error instanceof assert.AssertionError ? error.message : (error as Error).stack}`);
+      } finally {
+        this.#operationsUnderWay -= 1;
+        this.#wake();
+      }
+    }
+  }
+
+  end(): void {
+    this.isOver = true;
+    this.#wake();
+  }
+
+  /** The answer, if it is no 5xx. */
+  ask(method: string, path: string, init?: RequestInit): Promise<Answer & { body: Uint8Array }> {
+    return this.#excused(`${method} ${path}`, async (worker) => {
+      const answer = await ask(worker, method, path, init);
+      const { body, status } = answer;
+      if (body === undefined) throw new Error("the connection broke");
+      if (status < 500) return { ...answer, body };
+      const problem = answer.json();
+      assert.equal(answer.headers.get("content-type"), "application/problem+json");
+      assert.ok(EXCUSES.includes(problem.code), `${method} ${path} was answered with ${JSON.stringify(problem)}`);
+      throw new Error(`${problem.code}: ${problem.detail}`);
+    });
+  }
+
+  /** Something done past the Worker, which a kill may interrupt. */
+  beside<T>(what: string, work: (worker: RunningWorker) => Promise<T>): Promise<T> {
+    return this.#excused(what, work);
+  }
+
+  async #excused<T>(what: string, work: (worker: RunningWorker) => Promise<T>): Promise<T> {
+    while (this.#worker === undefined) await this.#change();
+    const before = this.disruptions;
+    try {
+      return await work(this.#worker);
+    } catch (error) {
+      if (error instanceof assert.AssertionError) throw error;
+      if (this.disruptions === before) this.chronicle.violation(`${what} failed while all was well: ${(error as Error).message}`);
+      throw new Unanswered(what, { cause: error });
+    }
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
