@@ -5,6 +5,7 @@
 //! - `PUT`, `GET`, `HEAD`, `DELETE /conformance/objects/{r2|d1}/{key}`: bytes into and out of a store, as the product moves them
 //! - `GET /conformance/outside?call`: a call through `WorkerHttp`, of which the query is the JSON
 //! - `GET /conformance/model?input`: the binding `AI`, run on the query's JSON
+//! - `GET /conformance/panic`: panics
 
 mod bodies;
 mod bucket;
@@ -70,6 +71,7 @@ pub async fn answer(request: IncomingRequest, env: &JsValue) -> Result<OutgoingR
             Some(store) => objects::answer(request, &*store, key.join("/")).await,
             None => text(404, "no such store"),
         },
+        ["conformance", "panic"] => panic!("as asked"),
         ["conformance", "outside"] => outside::send(&request.url).await,
         ["conformance", "model"] => outside::run_model(&request.url, &environment).await,
         ["conformance", suite, case] => match run(suite, case, environment).await {
