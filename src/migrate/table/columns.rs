@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Table;
 use super::identifier::Identifier;
-use super::statements::Sql;
+use super::sql::Sql;
 use crate::migrate::backup::BackupItem;
 use crate::migrate::ledger::from_json;
 use crate::migrate::originals::Refusal;
