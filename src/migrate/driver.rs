@@ -61,6 +61,8 @@ pub(super) struct Shift<'driver> {
     pub(super) run: Run,
     /// What this worker did.
     pub(super) operations: RefCell<Operations>,
+    /// Objects that it removed, for which R2 counts no operation.
+    pub(super) removals: u64,
     /// What its predecessors did.
     pub(super) earlier: Operations,
     pub(super) began_at: Timestamp,
@@ -97,6 +99,7 @@ impl Driver {
             work: work.as_ref(),
             token,
             operations: RefCell::default(),
+            removals: 0,
             earlier: run.progress.operations,
             run,
             began_at: now,
@@ -214,7 +217,7 @@ impl Shift<'_> {
     fn operations_left(&self, budget: Budget, slice: &Slice) -> u64 {
         let Operations { r2_class_a, r2_class_b, d1_queries, .. } = *self.operations.borrow();
         let own = slice.outcomes.iter().map(|outcome| outcome.statements.len() + outcome.remove.len()).sum::<usize>();
-        budget.operations.saturating_sub(r2_class_a + r2_class_b + d1_queries + own as u64)
+        budget.operations.saturating_sub(r2_class_a + r2_class_b + d1_queries + self.removals + own as u64)
     }
 
     /// Bounds for no more items than there are operations left for.
@@ -242,10 +245,11 @@ impl Shift<'_> {
     }
 
     /// Removes an object. Not when the lease ran out while the database answered: the run's next worker may want it.
-    pub(super) async fn remove(&self, in_flight: &InFlight) -> Result<(), Interruption> {
+    pub(super) async fn remove(&mut self, in_flight: &InFlight) -> Result<(), Interruption> {
         if !self.has_lease() {
             return Err(Interruption::LeaseLost);
         }
+        self.removals += 1;
         self.driver.bucket.delete(&in_flight.key).await.map_err(|error| {
             Interruption::Database(DatabaseError::new(DatabaseErrorKind::Unavailable, error.to_string()))
         })

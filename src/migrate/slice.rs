@@ -14,7 +14,7 @@ use super::progress::Operations;
 use super::run::{InFlight, Run};
 use super::step;
 use crate::image::ObjectKey;
-use crate::runtime::{Runtime, Timestamp};
+use crate::runtime::{DeadlineExceeded, Runtime, Timestamp};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use crate::store::StorageKind;
 
@@ -29,6 +29,11 @@ pub const SLICE_MS: u64 = 10_000;
 pub(super) const BUCKET_UNAVAILABLE: &str = "bucket-unavailable";
 pub(super) const BUCKET_TIMEOUT: &str = "bucket-timeout";
 const BUCKET_FAILURES: [&str; 2] = [BUCKET_UNAVAILABLE, BUCKET_TIMEOUT];
+
+/// What [`BUCKET_TIMEOUT`] says to people.
+pub(super) fn bucket_was_late(DeadlineExceeded { waited_ms }: DeadlineExceeded) -> String {
+    format!("the bucket did not answer within {waited_ms} ms")
+}
 
 /// How much a slice may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -168,7 +168,11 @@ impl Shift<'_> {
     /// Removes copies that nothing names any more. What stays for lack of an answer is in flight, and removed at the end.
     async fn remove_copies(&mut self, outcomes: &[Outcome]) {
         for key in outcomes.iter().flat_map(|outcome| &outcome.remove) {
-            if self.has_lease() && self.driver.bucket.delete(key).await.is_ok() {
+            if !self.has_lease() {
+                return;
+            }
+            self.removals += 1;
+            if self.driver.bucket.delete(key).await.is_ok() {
                 self.run.in_flight.retain(|in_flight| in_flight.key != *key);
             }
         }
