@@ -22,7 +22,7 @@ use super::run_row::first_run;
 use super::slice::{Bounds, Hand, Interruption, Slice, Work};
 use super::step::{self, Named, Next, Settlement, Standing};
 use crate::runtime::{Runtime, Timestamp};
-use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
+use crate::sql::{DatabaseError, QueryResult, Statement};
 use crate::store::ImageStore;
 
 /// The size that items are taken to have before any was seen: a generated image's.
@@ -250,9 +250,8 @@ impl Shift<'_> {
             return Err(Interruption::LeaseLost);
         }
         self.removals += 1;
-        self.driver.bucket.delete(&in_flight.key).await.map_err(|error| {
-            Interruption::Database(DatabaseError::new(DatabaseErrorKind::Unavailable, error.to_string()))
-        })
+        let removed = self.driver.bucket.delete(&in_flight.key).await;
+        removed.map_err(|error| Interruption::Bucket { detail: error.code().to_owned() })
     }
 
     /// Reads the first slice, and how many items there are when nobody has counted yet.

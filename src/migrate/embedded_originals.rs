@@ -153,10 +153,11 @@ impl Originals for EmbeddedOriginals {
 
     async fn check(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<(), Setback> {
         let row = Self::row(entry, row)?;
-        Ok(match row.write_id {
+        match row.write_id {
             Some(_) => self.verify(entry, row.only_chunk, hand).await?,
             None => self.copies.read_back(entry, hand).await?,
-        })
+        }
+        Ok(())
     }
 
     async fn holds(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<(), Setback> {

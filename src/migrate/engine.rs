@@ -78,7 +78,7 @@ pub struct Totals {
     pub failed: u64,
 }
 
-/// Which part of a run's life somebody waits for.
+/// Whether somebody waits for a run's worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// A caller waits for the answer.

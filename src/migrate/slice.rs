@@ -92,9 +92,7 @@ impl Outcome {
             cursor: None,
         }
     }
-}
 
-impl Outcome {
     /// Whether the item did not fail.
     pub(super) fn went_well(&self) -> bool {
         self.line.verdict() != Verdict::Failed
@@ -144,7 +142,7 @@ pub enum Interruption {
     /// Another worker has the run, or it is not running any more.
     LeaseLost,
     Database(DatabaseError),
-    /// The bucket took nothing of a whole slice.
+    /// The bucket took nothing of a whole slice, or failed where the run cannot do without it.
     Bucket {
         detail: String,
     },
@@ -173,7 +171,7 @@ impl fmt::Display for Interruption {
         match self {
             Self::LeaseLost => formatter.write_str("another worker has the run, or it is not running"),
             Self::Database(error) => error.fmt(formatter),
-            Self::Bucket { detail } => write!(formatter, "the bucket took nothing: {detail}"),
+            Self::Bucket { detail } => write!(formatter, "the bucket failed: {detail}"),
             Self::Hopeless { reason, detail } => write!(formatter, "{reason}: {detail}"),
         }
     }

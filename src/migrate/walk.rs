@@ -76,7 +76,6 @@ pub(super) struct Walk {
 impl Walk {
     async fn handle(
         &self,
-        run: &Run,
         id: ItemId,
         found: Option<(Entry, QueryResult)>,
         hand: &Hand<'_>,
@@ -86,8 +85,8 @@ impl Walk {
             return Ok(refusal.into_outcome(id));
         };
         let handled = match self.purpose {
-            Purpose::Rollback => self.roll_back(run, &id, &entry, &row, hand).await,
-            Purpose::Cleanup { moved_until } => self.clean(run, &id, &entry, &row, moved_until, hand).await,
+            Purpose::Rollback => self.roll_back(&id, &entry, &row, hand).await,
+            Purpose::Cleanup { moved_until } => self.clean(&id, &entry, &row, moved_until, hand).await,
         };
         let put = hand.intended.borrow().iter().find(|in_flight| in_flight.item == id).map(|own| own.key.clone());
         match handled {
@@ -98,14 +97,13 @@ impl Walk {
 
     async fn roll_back(
         &self,
-        run: &Run,
         id: &ItemId,
         entry: &Entry,
         row: &QueryResult,
         hand: &Hand<'_>,
     ) -> Result<Outcome, Setback> {
         if entry.stage == Stage::Restored {
-            return self.remove_leftover(run, id, entry, row, hand).await;
+            return self.remove_leftover(id, entry, row, hand).await;
         }
         let line = |verdict| {
             Line::new(id.clone(), verdict)
@@ -113,18 +111,18 @@ impl Walk {
                 .from_object(&entry.key)
                 .to_place("d1")
         };
-        if run.parameters.dry_run {
+        if hand.run.parameters.dry_run {
             self.originals.check(entry, row, hand).await?;
             return Ok(Outcome::only(line(Verdict::WouldRestore)));
         }
         let change = self.originals.restore(entry, row, hand).await?;
         let mut statements = change.statements;
         statements.push(require_one_change());
-        let delete = run.parameters.delete_from_r2;
+        let delete = hand.run.parameters.delete_from_r2;
         statements.push(if delete {
-            journal::forget(&run.source, entry)
+            journal::forget(&hand.run.source, entry)
         } else {
-            journal::set_stage(&run.source, entry, Stage::Restored, &change.original)
+            journal::set_stage(&hand.run.source, entry, Stage::Restored, &change.original)
         });
         statements.push(require_one_change());
         let mut remove = change.remove;
@@ -136,25 +134,23 @@ impl Walk {
     /// An item that was restored before and left its copy, which goes only when the original still reads back.
     async fn remove_leftover(
         &self,
-        run: &Run,
         id: &ItemId,
         entry: &Entry,
         row: &QueryResult,
         hand: &Hand<'_>,
     ) -> Result<Outcome, Setback> {
-        if !run.parameters.delete_from_r2 || run.parameters.dry_run {
+        if !hand.run.parameters.delete_from_r2 || hand.run.parameters.dry_run {
             return Err(Refusal::skipped("already-restored", "the row names its original").into());
         }
         self.originals.holds(entry, row, hand).await?;
         let line = Line::skipped(id.clone(), "copy-removed", "it was restored before; its copy is removed now");
-        let statements = vec![journal::forget(&run.source, entry), require_one_change()];
+        let statements = vec![journal::forget(&hand.run.source, entry), require_one_change()];
         let staged = (Some(entry.stage), None);
         Ok(Outcome { statements, remove: vec![entry.key.clone()], staged, ..Outcome::only(line) })
     }
 
     async fn clean(
         &self,
-        run: &Run,
         id: &ItemId,
         entry: &Entry,
         row: &QueryResult,
@@ -165,8 +161,8 @@ impl Walk {
             let detail = "the database holds no original that a copy replaces";
             return Err(Refusal::skipped("nothing-to-clean", detail).into());
         }
-        let is_chosen = run.parameters.moved_by.as_ref().is_none_or(|id| *id == entry.run_id);
-        if !is_chosen || (entry.moved_at > moved_until && !run.parameters.force) {
+        let is_chosen = hand.run.parameters.moved_by.as_ref().is_none_or(|id| *id == entry.run_id);
+        if !is_chosen || (entry.moved_at > moved_until && !hand.run.parameters.force) {
             let detail = "its retention period is not over".to_owned();
             return Err(Refusal { verdict: Verdict::Kept, reason: "retention", detail }.into());
         }
@@ -177,12 +173,12 @@ impl Walk {
                 .to_object(&entry.key)
         };
         let change = self.originals.clean(entry, row, hand).await?;
-        if run.parameters.dry_run {
+        if hand.run.parameters.dry_run {
             return Ok(Outcome { freed_bytes: change.freed_bytes, ..Outcome::only(line(Verdict::WouldClean)) });
         }
         let mut statements = change.statements;
         statements.push(require_one_change());
-        statements.push(journal::set_stage(&run.source, entry, Stage::Cleaned, &change.original));
+        statements.push(journal::set_stage(&hand.run.source, entry, Stage::Cleaned, &change.original));
         statements.push(require_one_change());
         let freed_bytes = change.freed_bytes;
         let staged = (Some(Stage::Moved), Some(Stage::Cleaned));
@@ -213,7 +209,7 @@ impl Work for Walk {
             loaded.push(Candidate { id, found, cursor });
         }
         Candidates { items: loaded, is_last, largest_bytes }
-            .handle(hand, async |id, found| self.handle(run, id, found, hand).await)
+            .handle(hand, async |id, found| self.handle(id, found, hand).await)
             .await
     }
 

@@ -132,14 +132,7 @@ impl Shift<'_> {
                 Err(error) => error,
             };
             let row = self.driver.ledger.find(&self.run.id).await?;
-            let failed = FailedCommit {
-                error: error.kind,
-                row: row.as_ref().map(|row| self.fence(row)),
-                slices_before: self.run.slices,
-                items: outcomes.iter().filter(|outcome| !outcome.statements.is_empty()).count(),
-                attempt,
-            };
-            match step::recovery(failed) {
+            match self.recovery(&error, row.as_ref(), outcomes, attempt) {
                 Recovery::Happened => {
                     self.run.requested = row.and_then(|row| row.requested);
                     break self.batch(selects).await?;
@@ -158,6 +151,17 @@ impl Shift<'_> {
         self.run.slices += 1;
         self.run.updated_at = now;
         Ok(Ok(found))
+    }
+
+    /// What is done about a commit of `outcomes` that failed, given the run's row behind it.
+    fn recovery(&self, error: &DatabaseError, row: Option<&Run>, outcomes: &[Outcome], attempt: usize) -> Recovery {
+        step::recovery(FailedCommit {
+            error: error.kind,
+            row: row.map(|row| self.fence(row)),
+            slices_before: self.run.slices,
+            items: outcomes.iter().filter(|outcome| !outcome.statements.is_empty()).count(),
+            attempt,
+        })
     }
 
     pub(super) fn fence(&self, row: &Run) -> Fence {
