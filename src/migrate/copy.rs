@@ -2,17 +2,17 @@
 
 use std::rc::Rc;
 
-use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE};
+use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, bucket_was_late};
 use crate::bytes::Body;
 use crate::image::{Format, ObjectKey, Sha256Digest};
-use crate::runtime::{DeadlineExceeded, Runtime, within};
+use crate::runtime::{Runtime, within};
 use crate::store::{ImageStore, ObjectMetadata, PutObject, StoreError, StoreErrorKind};
 
 /// How often a put is tried that may succeed the next time.
-const ATTEMPTS: usize = 3;
+pub(super) const ATTEMPTS: usize = 3;
 
 /// Time between attempts: R2 takes one write a second for each key.
-const PAUSE_MS: u64 = 1_000;
+pub(super) const PAUSE_MS: u64 = 1_000;
 
 /// What is to be put.
 pub(super) struct Copy {
@@ -53,12 +53,9 @@ impl Copier {
             let error = match within(&self.runtime, self.timeout_ms, self.bucket.put(object)).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => error,
-                Err(DeadlineExceeded { waited_ms }) => {
-                    return Err(CopyError {
-                        reason: BUCKET_TIMEOUT,
-                        detail: format!("the bucket did not answer within {waited_ms} ms"),
-                        uncertain: true,
-                    });
+                Err(late) => {
+                    let detail = bucket_was_late(late);
+                    return Err(CopyError { reason: BUCKET_TIMEOUT, detail, uncertain: true });
                 }
             };
             uncertain |= !error.stored_nothing();

@@ -22,7 +22,7 @@ use super::run_row::first_run;
 use super::slice::{Bounds, Hand, Interruption, Slice, Work};
 use super::step::{self, Named, Next, Settlement, Standing};
 use crate::runtime::{Runtime, Timestamp};
-use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
+use crate::sql::{DatabaseError, QueryResult, Statement};
 use crate::store::ImageStore;
 
 /// The size that items are taken to have before any was seen: a generated image's.
@@ -61,6 +61,8 @@ pub(super) struct Shift<'driver> {
     pub(super) run: Run,
     /// What this worker did.
     pub(super) operations: RefCell<Operations>,
+    /// Objects that it removed, for which R2 counts no operation.
+    pub(super) removals: u64,
     /// What its predecessors did.
     pub(super) earlier: Operations,
     pub(super) began_at: Timestamp,
@@ -97,6 +99,7 @@ impl Driver {
             work: work.as_ref(),
             token,
             operations: RefCell::default(),
+            removals: 0,
             earlier: run.progress.operations,
             run,
             began_at: now,
@@ -214,7 +217,7 @@ impl Shift<'_> {
     fn operations_left(&self, budget: Budget, slice: &Slice) -> u64 {
         let Operations { r2_class_a, r2_class_b, d1_queries, .. } = *self.operations.borrow();
         let own = slice.outcomes.iter().map(|outcome| outcome.statements.len() + outcome.remove.len()).sum::<usize>();
-        budget.operations.saturating_sub(r2_class_a + r2_class_b + d1_queries + own as u64)
+        budget.operations.saturating_sub(r2_class_a + r2_class_b + d1_queries + self.removals + own as u64)
     }
 
     /// Bounds for no more items than there are operations left for.
@@ -242,13 +245,13 @@ impl Shift<'_> {
     }
 
     /// Removes an object. Not when the lease ran out while the database answered: the run's next worker may want it.
-    pub(super) async fn remove(&self, in_flight: &InFlight) -> Result<(), Interruption> {
+    pub(super) async fn remove(&mut self, in_flight: &InFlight) -> Result<(), Interruption> {
         if !self.has_lease() {
             return Err(Interruption::LeaseLost);
         }
-        self.driver.bucket.delete(&in_flight.key).await.map_err(|error| {
-            Interruption::Database(DatabaseError::new(DatabaseErrorKind::Unavailable, error.to_string()))
-        })
+        self.removals += 1;
+        let removed = self.driver.bucket.delete(&in_flight.key).await;
+        removed.map_err(|error| Interruption::Bucket { detail: error.code().to_owned() })
     }
 
     /// Reads the first slice, and how many items there are when nobody has counted yet.

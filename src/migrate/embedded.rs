@@ -260,13 +260,8 @@ impl Work for MoveEmbedded {
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {
-        names(in_flight)
+        Statement::new(NAMES).bind(in_flight.key.as_str())
     }
-}
-
-/// As [`Work::names`].
-pub(super) fn names(in_flight: &InFlight) -> Statement {
-    Statement::new(NAMES).bind(in_flight.key.as_str())
 }
 
 impl Found {

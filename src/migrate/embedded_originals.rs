@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::journal::{Entry, Stage};
-use super::originals::{Change, Copies, Originals, Refusal, digest};
+use super::originals::{Change, Copies, Originals, Refusal, Setback, digest};
 use super::run::InFlight;
-use super::slice::{Counted, Hand, Interruption};
+use super::slice::{Counted, Hand};
 use crate::bytes::Body;
 use crate::catalog::{IMAGE_COLUMNS, ImageRecord, Status, records};
 use crate::library::object_metadata;
@@ -25,6 +25,10 @@ const DROP_ORIGINAL: &str = "DELETE FROM stillstore_blobs WHERE write_id = ?1 AN
 const FORGET_ORIGINAL: &str = "UPDATE stillstore_images SET embedded_write_id = NULL, version = version + 1, \
     updated_at_ms = ?3 WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'r2'";
 
+// Nothing is put here, only removed: a row that names its original will not come to name the copy.
+const NAMES: &str = "SELECT 0 AS waits FROM stillstore_images \
+    WHERE storage_key = ?1 AND status IN ('pending', 'stored') AND +storage = 'r2'";
+
 /// What a chunk takes in the database: 4 characters for each 3 bytes begun.
 const BASE64_CHARACTERS: u64 = 4;
 const BASE64_BYTES: u64 = 3;
@@ -35,6 +39,7 @@ pub(super) const STATEMENTS_PER_PUT: u64 = 5;
 /// The originals of [`EMBEDDED`].
 pub(super) struct EmbeddedOriginals {
     pub embedded: Rc<EmbeddedStore>,
+    pub copies: Copies,
     pub prompt_in_metadata: bool,
 }
 
@@ -51,28 +56,22 @@ struct Row {
 }
 
 impl EmbeddedOriginals {
-    fn row(entry: &Entry, answer: &QueryResult) -> Result<Result<Row, Refusal>, Interruption> {
+    fn row(entry: &Entry, answer: &QueryResult) -> Result<Row, Setback> {
         let Some(record) = records(answer)?.into_iter().next() else {
-            return Ok(Err(Refusal::skipped("deleted", "the image was deleted")));
+            return Err(Refusal::skipped("deleted", "the image was deleted").into());
         };
         if record.status != Status::Stored {
-            return Ok(Err(Refusal::skipped("deleted", "the image was deleted")));
+            return Err(Refusal::skipped("deleted", "the image was deleted").into());
         }
         if record.storage != StorageKind::R2 || entry.stage == Stage::Restored {
-            return Ok(Err(Refusal::skipped("already-restored", "the image is in the database")));
+            return Err(Refusal::skipped("already-restored", "the image is in the database").into());
         }
         let write_id = answer.first::<WriteRow>()?.and_then(|row| row.embedded_write_id);
-        Ok(Ok(Row { record, write_id, only_chunk: only_chunk(entry, answer) }))
+        Ok(Row { record, write_id, only_chunk: only_chunk(entry, answer) })
     }
 
     /// Reads the original and compares its digest.
-    async fn verify(
-        &self,
-        entry: &Entry,
-        chunk: Option<Body>,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<(), Refusal> {
+    async fn verify(&self, entry: &Entry, chunk: Option<Body>, hand: &Hand<'_>) -> Result<(), Refusal> {
         let body = if let Some(chunk) = chunk {
             chunk
         } else {
@@ -84,7 +83,7 @@ impl EmbeddedOriginals {
                 Err(error) => return Err(Refusal::failed("original-unreadable", error.code())),
             }
         };
-        match digest(&*copies.runtime, body, entry.size_bytes).await {
+        match digest(&*self.copies.runtime, body, entry.size_bytes).await {
             Ok(sha256) if sha256 == entry.sha256 => Ok(()),
             Ok(_) => {
                 Err(Refusal::failed("original-corrupt", "the original does not have the digest of what was moved"))
@@ -94,14 +93,8 @@ impl EmbeddedOriginals {
     }
 
     /// Copies the bytes back into the database, where they belong to nobody until the row names them.
-    async fn bring_back(
-        &self,
-        entry: &Entry,
-        record: &ImageRecord,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<(), Refusal> {
-        let object = copies.open(entry, hand).await?;
+    async fn bring_back(&self, entry: &Entry, record: &ImageRecord, hand: &Hand<'_>) -> Result<(), Refusal> {
+        let object = self.copies.open(entry, hand).await?;
         count_statements(hand, STATEMENTS_PER_PUT + chunks(entry));
         let description = &record.description;
         let put = self.embedded.put(PutObject {
@@ -112,14 +105,12 @@ impl EmbeddedOriginals {
             metadata: object_metadata(description, record.generation.as_ref(), self.prompt_in_metadata),
         });
         match put.await {
-            Ok(_) => self.verify(entry, None, copies, hand).await,
+            Ok(_) => self.verify(entry, None, hand).await,
             Err(error) => Err(match error.kind {
                 StoreErrorKind::ChecksumMismatch => {
                     Refusal::failed("digest-differs", "the copy does not have the digest of what was moved")
                 }
-                StoreErrorKind::TooLarge { limit_bytes } => {
-                    Refusal::failed("too-large", format!("the database takes images of up to {limit_bytes} bytes"))
-                }
+                StoreErrorKind::TooLarge { limit_bytes } => too_large(limit_bytes),
                 _ => Refusal::failed("database-unavailable", error.code()),
             }),
         }
@@ -138,27 +129,15 @@ impl Originals for EmbeddedOriginals {
         .with_bytes_column("data")
     }
 
-    async fn restore(
-        &self,
-        entry: &Entry,
-        row: &QueryResult,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<Result<Change, Refusal>, Interruption> {
-        let row = match Self::row(entry, row)? {
-            Ok(row) => row,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+    async fn restore(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<Change, Setback> {
+        let row = Self::row(entry, row)?;
         let id = row.record.description.id;
         let mut statements = Vec::new();
-        let whole = if row.write_id.is_some() {
-            self.verify(entry, row.only_chunk, copies, hand).await
+        if row.write_id.is_some() {
+            self.verify(entry, row.only_chunk, hand).await?;
         } else {
             statements.push(adopt_statement(&entry.key, &id));
-            self.bring_back(entry, &row.record, copies, hand).await
-        };
-        if let Err(refusal) = whole {
-            return Ok(Err(refusal));
+            self.bring_back(entry, &row.record, hand).await?;
         }
         statements.push(
             Statement::new(SWITCH_TO_D1)
@@ -169,70 +148,56 @@ impl Originals for EmbeddedOriginals {
         );
         let fallback = row.record.fallback_reason.is_some();
         let counted = Some(Counted { to: StorageKind::D1, size_bytes: entry.size_bytes, fallback });
-        Ok(Ok(Change { statements, original: entry.original.clone(), counted, ..Change::default() }))
+        Ok(Change { statements, original: entry.original.clone(), counted, ..Change::default() })
     }
 
-    async fn check(
-        &self,
-        entry: &Entry,
-        row: &QueryResult,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<Result<(), Refusal>, Interruption> {
-        let row = match Self::row(entry, row)? {
-            Ok(row) => row,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        Ok(match row.write_id {
-            Some(_) => self.verify(entry, row.only_chunk, copies, hand).await,
-            None => copies.read_back(entry, hand).await,
-        })
-    }
-
-    async fn holds(
-        &self,
-        entry: &Entry,
-        row: &QueryResult,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<Result<(), Refusal>, Interruption> {
-        Ok(match records(row)?.first() {
-            Some(record) if record.status == Status::Stored && record.storage == StorageKind::D1 => {
-                self.verify(entry, only_chunk(entry, row), copies, hand).await
-            }
-            _ => Err(Refusal::skipped("changed-meanwhile", "the row names no original")),
-        })
-    }
-
-    async fn clean(
-        &self,
-        entry: &Entry,
-        row: &QueryResult,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<Result<Change, Refusal>, Interruption> {
-        let row = match Self::row(entry, row)? {
-            Ok(row) => row,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let Some(write_id) = row.write_id else {
-            return Ok(Err(Refusal::skipped("already-cleaned", "the database does not hold the original")));
-        };
-        if let Err(refusal) = copies.read_back(entry, hand).await {
-            return Ok(Err(refusal));
+    async fn check(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<(), Setback> {
+        let row = Self::row(entry, row)?;
+        match row.write_id {
+            Some(_) => self.verify(entry, row.only_chunk, hand).await?,
+            None => self.copies.read_back(entry, hand).await?,
         }
+        Ok(())
+    }
+
+    async fn holds(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<(), Setback> {
+        match records(row)?.first() {
+            Some(record) if record.status == Status::Stored && record.storage == StorageKind::D1 => {
+                Ok(self.verify(entry, only_chunk(entry, row), hand).await?)
+            }
+            _ => Err(Refusal::skipped("changed-meanwhile", "the row names no original").into()),
+        }
+    }
+
+    async fn clean(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<Change, Setback> {
+        let row = Self::row(entry, row)?;
+        let Some(write_id) = row.write_id else {
+            return Err(Refusal::skipped("already-cleaned", "the database does not hold the original").into());
+        };
+        self.copies.read_back(entry, hand).await?;
         let id = entry.image_id.to_string();
         let statements = vec![
             Statement::new(DROP_ORIGINAL).bind(write_id).bind(id.as_str()),
             Statement::new(FORGET_ORIGINAL).bind(id).bind(row.record.version).bind(hand.runtime.now().as_millis()),
         ];
         let freed_bytes = entry.size_bytes.div_ceil(BASE64_BYTES) * BASE64_CHARACTERS;
-        Ok(Ok(Change { statements, original: json!({}), freed_bytes, ..Change::default() }))
+        Ok(Change { statements, original: json!({}), freed_bytes, ..Change::default() })
+    }
+
+    /// Of a put with one chunk 6, of reading it back 2; the entry's own read, the row's and the copy's; who owns the bytes; the row and
+    /// the journal with their guards; the copy's removal.
+    fn operations_per_item(&self) -> u64 {
+        STATEMENTS_PER_PUT + 1 + 2 + 3 + 1 + 4 + 1
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {
-        super::embedded::names(in_flight)
+        Statement::new(NAMES).bind(in_flight.key.as_str())
     }
+}
+
+/// The database cannot hold the image.
+pub(super) fn too_large(limit_bytes: u64) -> Refusal {
+    Refusal::failed("too-large", format!("the database takes images of up to {limit_bytes} bytes"))
 }
 
 fn chunks(entry: &Entry) -> u64 {

@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 
 use super::backup::{BackupItem, Data};
 use super::embedded::EMBEDDED;
-use super::embedded_originals::STATEMENTS_PER_PUT;
+use super::embedded_originals::{STATEMENTS_PER_PUT, too_large};
 use super::journal::{self, Stage};
 use super::ledger::require_one_change;
 use super::line::{Line, Verdict};
-use super::originals::{Refusal, digest};
+use super::originals::{Refusal, Setback, digest};
 use super::restore::{DAMAGED, Target};
 use super::run::Run;
 use super::slice::{Hand, Interruption, Outcome};
@@ -135,20 +135,15 @@ impl EmbeddedReturn {
     }
 
     /// Reads what is under the item's key.
-    async fn bytes(
-        &self,
-        wanted: &Wanted,
-        present: &Present,
-        hand: &Hand<'_>,
-    ) -> Result<Result<Bytes, Refusal>, Interruption> {
+    async fn bytes(&self, wanted: &Wanted, present: &Present, hand: &Hand<'_>) -> Result<Bytes, Setback> {
         let (Some(size_bytes), Some(sha256)) = (present.size_bytes, present.blob_sha256) else {
-            return Ok(Ok(Bytes::Missing));
+            return Ok(Bytes::Missing);
         };
         if sha256 != wanted.sha256 {
-            return Ok(Err(Refusal::failed("key-taken", "other bytes are stored under the key")));
+            return Err(key_taken().into());
         }
         if present.chunks != size_bytes.div_ceil(CHUNK_BYTES as u64) {
-            return Ok(Ok(Bytes::Broken));
+            return Ok(Bytes::Broken);
         }
         hand.count(|operations| {
             operations.d1_calls += present.chunks;
@@ -156,25 +151,19 @@ impl EmbeddedReturn {
         });
         let object = match self.embedded.get(&wanted.record.description.key, None).await {
             Ok(Some(object)) => object,
-            Ok(None) => return Ok(Ok(Bytes::Missing)),
-            Err(error) if error.kind == StoreErrorKind::Unavailable => return Err(unavailable(error.code())),
-            Err(_) => return Ok(Ok(Bytes::Broken)),
+            Ok(None) => return Ok(Bytes::Missing),
+            Err(error) if error.kind == StoreErrorKind::Unavailable => return Err(unavailable(error.code()).into()),
+            Err(_) => return Ok(Bytes::Broken),
         };
-        Ok(match digest(&*self.runtime, object.body, size_bytes).await {
+        match digest(&*self.runtime, object.body, size_bytes).await {
             Ok(actual) if actual == sha256 => Ok(Bytes::Whole),
             Ok(_) => Ok(Bytes::Broken),
-            Err(detail) => Err(Refusal::failed("original-unreadable", detail)),
-        })
+            Err(detail) => Err(Refusal::failed("original-unreadable", detail).into()),
+        }
     }
 
     /// Puts the bytes, which belong to nobody until the row names them.
-    async fn put(
-        &self,
-        wanted: &Wanted,
-        bytes: Bytes,
-        data: Body,
-        hand: &Hand<'_>,
-    ) -> Result<Result<(), Refusal>, Interruption> {
+    async fn put(&self, wanted: &Wanted, bytes: Bytes, data: Body, hand: &Hand<'_>) -> Result<(), Setback> {
         let description = &wanted.record.description;
         let chunks = wanted.size_bytes.div_ceil(CHUNK_BYTES as u64);
         hand.count(|operations| {
@@ -191,25 +180,20 @@ impl EmbeddedReturn {
             sha256: Some(wanted.sha256),
             metadata: object_metadata(description, wanted.record.generation.as_ref(), self.prompt_in_metadata),
         });
-        let Err(error) = put.await else { return Ok(Ok(())) };
-        Ok(Err(match error.kind {
-            StoreErrorKind::Body(_) => return Err(Interruption::Bucket { detail: error.code().to_owned() }),
-            StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => return Err(unavailable(error.code())),
-            StoreErrorKind::KeyTaken => Refusal::failed("key-taken", "other bytes are stored under the key"),
-            StoreErrorKind::ChecksumMismatch => {
-                Refusal::failed(DAMAGED, "the bytes do not have the digest of the backup")
-            }
-            StoreErrorKind::TooLarge { limit_bytes } => {
-                Refusal::failed("too-large", format!("the database takes images of up to {limit_bytes} bytes"))
-            }
-        }))
+        let Err(error) = put.await else { return Ok(()) };
+        Err(match error.kind {
+            StoreErrorKind::Body(_) => Interruption::Bucket { detail: error.code().to_owned() }.into(),
+            StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => unavailable(error.code()).into(),
+            StoreErrorKind::KeyTaken => key_taken().into(),
+            StoreErrorKind::ChecksumMismatch => other_bytes().into(),
+            StoreErrorKind::TooLarge { limit_bytes } => too_large(limit_bytes).into(),
+        })
     }
 
-    async fn check(&self, wanted: &Wanted, data: Body) -> Result<Result<(), Refusal>, Interruption> {
+    async fn check(&self, wanted: &Wanted, data: Body) -> Result<(), Setback> {
         let actual =
             digest(&*self.runtime, data, wanted.size_bytes).await.map_err(|detail| Interruption::Bucket { detail })?;
-        let damaged = || Refusal::failed(DAMAGED, "the bytes do not have the digest of the backup");
-        Ok(if actual == wanted.sha256 { Ok(()) } else { Err(damaged()) })
+        if actual == wanted.sha256 { Ok(()) } else { Err(other_bytes().into()) }
     }
 
     fn outcome(line: Line, item: &BackupItem, wanted: &Wanted, present: &Present, hand: &Hand<'_>) -> Outcome {
@@ -234,41 +218,42 @@ impl EmbeddedReturn {
 
 #[async_trait(?Send)]
 impl Target for EmbeddedReturn {
-    async fn restore(&self, run: &Run, item: BackupItem, data: Body, hand: &Hand<'_>) -> Result<Outcome, Interruption> {
-        let id = item.id.clone();
+    async fn restore(&self, run: &Run, item: BackupItem, data: Body, hand: &Hand<'_>) -> Result<Outcome, Setback> {
         let Some(wanted) = Wanted::new(&item) else {
-            return Ok(Outcome::only(Line::failed(id, DAMAGED, "the backup's row and its data do not fit together")));
+            return Err(Refusal::failed(DAMAGED, "the backup's row and its data do not fit together").into());
         };
         let present = Self::present(&wanted, hand).await?;
         if let Some(refusal) = present.refusal(&wanted) {
-            return Ok(refusal.into_outcome(id));
+            return Err(refusal.into());
         }
-        let bytes = match self.bytes(&wanted, &present, hand).await? {
-            Ok(Bytes::Whole) if present.is_named() => {
-                return Ok(Refusal::skipped("unchanged", "").into_outcome(id));
-            }
-            Ok(bytes) => bytes,
-            Err(refusal) => return Ok(refusal.into_outcome(id)),
-        };
-        let (verdict, done) = if run.parameters.dry_run {
-            (Verdict::WouldRestore, self.check(&wanted, data).await?)
-        } else {
-            (Verdict::Restored, self.put(&wanted, bytes, data, hand).await?)
-        };
-        if let Err(refusal) = done {
-            return Ok(refusal.into_outcome(id));
+        let bytes = self.bytes(&wanted, &present, hand).await?;
+        if bytes == Bytes::Whole && present.is_named() {
+            return Err(Refusal::skipped("unchanged", "").into());
         }
-        let content_type = wanted.record.description.format.content_type();
-        let line = Line::new(id, verdict).with_bytes(wanted.sha256, wanted.size_bytes, content_type).to_place("d1");
+        let line = |verdict| {
+            let content_type = wanted.record.description.format.content_type();
+            let line = Line::new(item.id.clone(), verdict);
+            line.with_bytes(wanted.sha256, wanted.size_bytes, content_type).to_place("d1")
+        };
         if run.parameters.dry_run {
-            return Ok(Outcome::only(line));
+            self.check(&wanted, data).await?;
+            return Ok(Outcome::only(line(Verdict::WouldRestore)));
         }
-        Ok(Self::outcome(line, &item, &wanted, &present, hand))
+        self.put(&wanted, bytes, data, hand).await?;
+        Ok(Self::outcome(line(Verdict::Restored), &item, &wanted, &present, hand))
     }
 }
 
 fn unavailable(detail: &str) -> Interruption {
     Interruption::Database(DatabaseError::new(DatabaseErrorKind::Unavailable, detail))
+}
+
+fn key_taken() -> Refusal {
+    Refusal::failed("key-taken", "other bytes are stored under the key")
+}
+
+fn other_bytes() -> Refusal {
+    Refusal::failed(DAMAGED, "the bytes do not have the digest of the backup")
 }
 
 #[cfg(test)]

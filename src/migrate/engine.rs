@@ -78,7 +78,7 @@ pub struct Totals {
     pub failed: u64,
 }
 
-/// Which part of a run's life somebody waits for.
+/// Whether somebody waits for a run's worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// A caller waits for the answer.
@@ -308,15 +308,17 @@ impl Engine {
                 let originals: Box<dyn Originals> = match table {
                     Some(table) => Box::new(TableOriginals {
                         table,
+                        copies: self.copies(),
                         dry_run: run.parameters.dry_run,
                         writing_down: Mutex::default(),
                     }),
                     None => Box::new(EmbeddedOriginals {
                         embedded: Rc::clone(&self.embedded),
+                        copies: self.copies(),
                         prompt_in_metadata: self.settings.prompt_in_metadata,
                     }),
                 };
-                Box::new(Walk { originals, copies: self.copies(), purpose, ids })
+                Box::new(Walk { originals, purpose, ids })
             }
             (Action::Validate, _) => Box::new(Validate { copies: self.copies(), ids }),
             (Action::Backup, table) => {

@@ -117,9 +117,10 @@ pub struct Ledger {
     database: Rc<dyn Database>,
 }
 
-/// A run that cannot begin because another has its source.
+/// Why a run does not begin.
 #[derive(Debug)]
 pub enum BeginError {
+    /// Another has its source.
     Busy(Box<Run>),
     Source(SourceError),
     Database(DatabaseError),

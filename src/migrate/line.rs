@@ -167,12 +167,6 @@ impl Line {
         Self::new(id, Verdict::Skipped).because(reason, detail)
     }
 
-    /// The original of the item stays.
-    #[must_use]
-    pub fn kept(id: ItemId, reason: &'static str, detail: &str) -> Self {
-        Self::new(id, Verdict::Kept).because(reason, detail)
-    }
-
     /// Says why: `reason` is a kebab-case word of ours, `detail` says more for people; an empty one is left out.
     #[must_use]
     pub fn because(mut self, reason: &'static str, detail: &str) -> Self {

@@ -9,11 +9,11 @@ use super::item::ItemId;
 use super::journal::Entry;
 use super::line::{Line, Verdict};
 use super::run::InFlight;
-use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Counted, Hand, Interruption, Outcome};
+use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Counted, Hand, Interruption, Outcome, bucket_was_late};
 use crate::bytes::{Blob, Body, BodyParts};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::runtime::{DeadlineExceeded, Runtime, within};
-use crate::sql::{QueryResult, Statement};
+use crate::sql::{DatabaseError, QueryResult, Statement};
 use crate::store::{ImageStore, ObjectInfo, StoredObject};
 
 /// Objects of up to this size are read whole; of longer ones one run is in memory at a time.
@@ -26,6 +26,15 @@ pub(super) struct Refusal {
     pub verdict: Verdict,
     pub reason: &'static str,
     pub detail: String,
+}
+
+/// Why an item is not worked on to its end.
+#[derive(Debug)]
+pub(super) enum Setback {
+    /// It is left as it is, and the run goes on.
+    Refusal(Refusal),
+    /// The run stops where it is.
+    Interruption(Interruption),
 }
 
 /// The statements that change an item's row, in front of the journal's.
@@ -50,40 +59,21 @@ pub(super) trait Originals {
 
     /// Makes sure that the original is in the database, whole, bringing it back from the copy where it was cleaned, and says which
     /// statements make the row name it.
-    async fn restore(
-        &self,
-        entry: &Entry,
-        row: &QueryResult,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<Result<Change, Refusal>, Interruption>;
+    async fn restore(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<Change, Setback>;
 
     /// Whether [`Originals::restore`] would succeed, found out without changing anything.
-    async fn check(
-        &self,
-        entry: &Entry,
-        row: &QueryResult,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<Result<(), Refusal>, Interruption>;
+    async fn check(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<(), Setback>;
 
     /// Whether the row of an item that was restored still names its original, and that reads back as what was moved.
-    async fn holds(
-        &self,
-        entry: &Entry,
-        row: &QueryResult,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<Result<(), Refusal>, Interruption>;
+    async fn holds(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<(), Setback>;
 
     /// Says which statements drop the original; the copy was read back and matched.
-    async fn clean(
-        &self,
-        entry: &Entry,
-        row: &QueryResult,
-        copies: &Copies,
-        hand: &Hand<'_>,
-    ) -> Result<Result<Change, Refusal>, Interruption>;
+    async fn clean(&self, entry: &Entry, row: &QueryResult, hand: &Hand<'_>) -> Result<Change, Setback>;
+
+    /// Statements and store operations that an item takes at most, as long as its bytes come in one piece. Most are taken by the
+    /// rollback of one that was cleaned: reads the row and the copy, writes the original and reads it back, switches the row and the
+    /// journal with a guard behind each, and removes the copy.
+    fn operations_per_item(&self) -> u64;
 
     /// As [`super::slice::Work::names`].
     fn names(&self, in_flight: &InFlight) -> Statement;
@@ -110,6 +100,34 @@ impl Refusal {
     /// The outcome of an item that is left.
     pub fn into_outcome(self, id: ItemId) -> Outcome {
         Outcome::only(Line::new(id, self.verdict).because(self.reason, &self.detail))
+    }
+}
+
+impl Setback {
+    /// The outcome of an item that is left, or what stops the run.
+    pub fn into_outcome(self, id: ItemId) -> Result<Outcome, Interruption> {
+        match self {
+            Self::Refusal(refusal) => Ok(refusal.into_outcome(id)),
+            Self::Interruption(interruption) => Err(interruption),
+        }
+    }
+}
+
+impl From<Refusal> for Setback {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<Interruption> for Setback {
+    fn from(interruption: Interruption) -> Self {
+        Self::Interruption(interruption)
+    }
+}
+
+impl From<DatabaseError> for Setback {
+    fn from(error: DatabaseError) -> Self {
+        Self::Interruption(error.into())
     }
 }
 
@@ -196,6 +214,7 @@ pub(super) fn missing(entry: &Entry) -> String {
     format!("the bucket has no object {}", entry.key)
 }
 
-fn timeout(DeadlineExceeded { waited_ms }: DeadlineExceeded) -> Refusal {
-    Refusal::failed(BUCKET_TIMEOUT, format!("the bucket did not answer within {waited_ms} ms"))
+/// The bucket kept somebody waiting too long.
+pub(super) fn timeout(late: DeadlineExceeded) -> Refusal {
+    Refusal::failed(BUCKET_TIMEOUT, bucket_was_late(late))
 }

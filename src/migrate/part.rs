@@ -8,21 +8,16 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::backup::{BackupItem, Split, SplitError};
+use super::copy::{ATTEMPTS, PAUSE_MS};
 use super::line::Line;
 use super::originals::Refusal;
 use super::record::{self, Extent, Pages, WriteError};
 use super::run::RunId;
-use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Interruption};
+use super::slice::{BUCKET_TIMEOUT, BUCKET_UNAVAILABLE, Interruption, bucket_was_late};
 use crate::image::ObjectKey;
-use crate::runtime::{DeadlineExceeded, Runtime, within};
+use crate::runtime::{Runtime, within};
 use crate::sql::{DatabaseError, DatabaseErrorKind};
 use crate::store::{ImageStore, StoreErrorKind};
-
-/// How often a put is tried that may succeed the next time.
-const ATTEMPTS: usize = 3;
-
-/// Time between attempts: R2 takes one write a second for each key.
-const PAUSE_MS: u64 = 1_000;
 
 /// An item that is to be saved.
 pub(super) struct Saving {
@@ -96,7 +91,7 @@ impl PartWriter {
         let detail = match within(&self.runtime, self.timeout_ms, self.bucket.delete(key)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.code().to_owned(),
-            Err(DeadlineExceeded { waited_ms }) => format!("the bucket did not answer within {waited_ms} ms"),
+            Err(late) => bucket_was_late(late),
         };
         Err(Interruption::Bucket { detail })
     }
@@ -127,9 +122,8 @@ impl PartWriter {
             let error = match within(&self.runtime, self.timeout_ms, write).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => error,
-                Err(DeadlineExceeded { waited_ms }) => {
-                    let detail = format!("the bucket did not answer within {waited_ms} ms");
-                    return Err(PartError::Bucket { reason: BUCKET_TIMEOUT, detail });
+                Err(late) => {
+                    return Err(PartError::Bucket { reason: BUCKET_TIMEOUT, detail: bucket_was_late(late) });
                 }
             };
             if let Some((index, refusal)) = culprit.take() {

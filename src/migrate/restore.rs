@@ -10,7 +10,7 @@ use super::backup::BackupItem;
 use super::candidates::item_id;
 use super::item::IdType;
 use super::line::{Line, Verdict};
-use super::originals::Refusal;
+use super::originals::{Refusal, Setback};
 use super::part_reader::{PartReadError, SharedReader};
 use super::receipt_page;
 use super::record;
@@ -37,7 +37,7 @@ pub(super) trait Target {
     ///
     /// # Errors
     /// [`Interruption::Bucket`] when `data` could not be read to their end.
-    async fn restore(&self, run: &Run, item: BackupItem, data: Body, hand: &Hand<'_>) -> Result<Outcome, Interruption>;
+    async fn restore(&self, run: &Run, item: BackupItem, data: Body, hand: &Hand<'_>) -> Result<Outcome, Setback>;
 }
 
 /// Restores items.
@@ -151,7 +151,10 @@ impl Restore {
         let damaged = |detail: &str| Ok(Outcome::only(Line::failed(line.id().clone(), DAMAGED, detail)));
         match reader.find(line.id()).await {
             Ok(Some((item, _))) if item.source != run.source => damaged("the part is of another source"),
-            Ok(Some((item, data))) => self.target.restore(run, item, data, hand).await,
+            Ok(Some((item, data))) => {
+                let restored = self.target.restore(run, item, data, hand).await;
+                restored.or_else(|setback| setback.into_outcome(line.id().clone()))
+            }
             Ok(None) => damaged("its part does not hold it"),
             Err(PartReadError::Damaged(error)) => damaged(&error.map(|error| error.to_string()).unwrap_or_default()),
             Err(PartReadError::Store(error)) => Err(interruption(&error)),

@@ -14,7 +14,7 @@ use super::progress::Operations;
 use super::run::{InFlight, Run};
 use super::step;
 use crate::image::ObjectKey;
-use crate::runtime::{Runtime, Timestamp};
+use crate::runtime::{DeadlineExceeded, Runtime, Timestamp};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use crate::store::StorageKind;
 
@@ -29,6 +29,11 @@ pub const SLICE_MS: u64 = 10_000;
 pub(super) const BUCKET_UNAVAILABLE: &str = "bucket-unavailable";
 pub(super) const BUCKET_TIMEOUT: &str = "bucket-timeout";
 const BUCKET_FAILURES: [&str; 2] = [BUCKET_UNAVAILABLE, BUCKET_TIMEOUT];
+
+/// What [`BUCKET_TIMEOUT`] says to people.
+pub(super) fn bucket_was_late(DeadlineExceeded { waited_ms }: DeadlineExceeded) -> String {
+    format!("the bucket did not answer within {waited_ms} ms")
+}
 
 /// How much a slice may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +92,7 @@ impl Outcome {
             cursor: None,
         }
     }
-}
 
-impl Outcome {
     /// Whether the item did not fail.
     pub(super) fn went_well(&self) -> bool {
         self.line.verdict() != Verdict::Failed
@@ -139,7 +142,7 @@ pub enum Interruption {
     /// Another worker has the run, or it is not running any more.
     LeaseLost,
     Database(DatabaseError),
-    /// The bucket took nothing of a whole slice.
+    /// The bucket took nothing of a whole slice, or failed where the run cannot do without it.
     Bucket {
         detail: String,
     },
@@ -168,7 +171,7 @@ impl fmt::Display for Interruption {
         match self {
             Self::LeaseLost => formatter.write_str("another worker has the run, or it is not running"),
             Self::Database(error) => error.fmt(formatter),
-            Self::Bucket { detail } => write!(formatter, "the bucket took nothing: {detail}"),
+            Self::Bucket { detail } => write!(formatter, "the bucket failed: {detail}"),
             Self::Hopeless { reason, detail } => write!(formatter, "{reason}: {detail}"),
         }
     }

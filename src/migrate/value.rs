@@ -24,26 +24,6 @@ pub struct StoredText {
     pub text: Text,
 }
 
-impl StoredText {
-    /// The SQL expression of which `text` in [`StoredText::from_column`] is the value. `column` is SQL, quoted as it needs to be.
-    #[must_use]
-    pub fn expression(column: &str) -> String {
-        format!("CASE typeof({column}) WHEN 'blob' THEN hex({column}) WHEN 'text' THEN {column} END")
-    }
-
-    /// The value whose `typeof()` is `type_name` and whose [`StoredText::expression`] is `text`.
-    ///
-    /// # Errors
-    /// [`ValueProblem::Empty`] for NULL, [`ValueProblem::NotText`] for a number.
-    pub fn from_column(type_name: &str, text: Option<Text>) -> Result<Self, ValueProblem> {
-        match (type_name, text) {
-            ("text" | "blob", Some(text)) => Ok(Self { is_blob: type_name == "blob", text }),
-            ("null", _) => Err(ValueProblem::Empty),
-            _ => Err(ValueProblem::NotText(type_name.to_owned())),
-        }
-    }
-}
-
 /// The bytes that a value stands for, and how it stood for them.
 #[derive(Debug, Clone)]
 pub struct Decoded {

@@ -7,7 +7,7 @@ use super::item::{IdType, ItemId};
 use super::journal::{self, Entry, Stage};
 use super::ledger::require_one_change;
 use super::line::{Line, Verdict};
-use super::originals::{Copies, Originals, Refusal};
+use super::originals::{Originals, Refusal, Setback};
 use super::run::{InFlight, Run};
 use super::slice::{Bounds, Hand, Interruption, Outcome, Slice, Work};
 use crate::runtime::Timestamp;
@@ -69,7 +69,6 @@ pub(super) enum Purpose {
 /// Rolls back or cleans what the journal has.
 pub(super) struct Walk {
     pub originals: Box<dyn Originals>,
-    pub copies: Copies,
     pub purpose: Purpose,
     pub ids: IdType,
 }
@@ -77,7 +76,6 @@ pub(super) struct Walk {
 impl Walk {
     async fn handle(
         &self,
-        run: &Run,
         id: ItemId,
         found: Option<(Entry, QueryResult)>,
         hand: &Hand<'_>,
@@ -86,28 +84,26 @@ impl Walk {
             let refusal = Refusal::failed("not-moved", "the journal has no such item");
             return Ok(refusal.into_outcome(id));
         };
-        let own = id.clone();
         let handled = match self.purpose {
-            Purpose::Rollback => self.roll_back(run, id.clone(), &entry, &row, hand).await?,
-            Purpose::Cleanup { moved_until } => self.clean(run, id.clone(), &entry, &row, moved_until, hand).await?,
+            Purpose::Rollback => self.roll_back(&id, &entry, &row, hand).await,
+            Purpose::Cleanup { moved_until } => self.clean(&id, &entry, &row, moved_until, hand).await,
         };
-        let put = hand.intended.borrow().iter().find(|in_flight| in_flight.item == own).map(|own| own.key.clone());
-        Ok(match handled {
-            Ok(outcome) => Outcome { put, ..outcome },
-            Err(refusal) => Outcome { put, uncertain: true, ..refusal.into_outcome(id) },
-        })
+        let put = hand.intended.borrow().iter().find(|in_flight| in_flight.item == id).map(|own| own.key.clone());
+        match handled {
+            Ok(outcome) => Ok(Outcome { put, ..outcome }),
+            Err(setback) => Ok(Outcome { put, uncertain: true, ..setback.into_outcome(id)? }),
+        }
     }
 
     async fn roll_back(
         &self,
-        run: &Run,
-        id: ItemId,
+        id: &ItemId,
         entry: &Entry,
         row: &QueryResult,
         hand: &Hand<'_>,
-    ) -> Result<Result<Outcome, Refusal>, Interruption> {
+    ) -> Result<Outcome, Setback> {
         if entry.stage == Stage::Restored {
-            return self.remove_leftover(run, id, entry, row, hand).await;
+            return self.remove_leftover(id, entry, row, hand).await;
         }
         let line = |verdict| {
             Line::new(id.clone(), verdict)
@@ -115,79 +111,60 @@ impl Walk {
                 .from_object(&entry.key)
                 .to_place("d1")
         };
-        if run.parameters.dry_run {
-            let checked = self.originals.check(entry, row, &self.copies, hand).await?;
-            return Ok(checked.map(|()| Outcome::only(line(Verdict::WouldRestore))));
+        if hand.run.parameters.dry_run {
+            self.originals.check(entry, row, hand).await?;
+            return Ok(Outcome::only(line(Verdict::WouldRestore)));
         }
-        let change = match self.originals.restore(entry, row, &self.copies, hand).await? {
-            Ok(change) => change,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        let change = self.originals.restore(entry, row, hand).await?;
         let mut statements = change.statements;
         statements.push(require_one_change());
-        let delete = run.parameters.delete_from_r2;
+        let delete = hand.run.parameters.delete_from_r2;
         statements.push(if delete {
-            journal::forget(&run.source, entry)
+            journal::forget(&hand.run.source, entry)
         } else {
-            journal::set_stage(&run.source, entry, Stage::Restored, &change.original)
+            journal::set_stage(&hand.run.source, entry, Stage::Restored, &change.original)
         });
         statements.push(require_one_change());
         let mut remove = change.remove;
         remove.extend(delete.then(|| entry.key.clone()));
         let staged = (Some(entry.stage), (!delete).then_some(Stage::Restored));
-        Ok(Ok(Outcome {
-            statements,
-            remove,
-            counted: change.counted,
-            staged,
-            ..Outcome::only(line(Verdict::Restored))
-        }))
+        Ok(Outcome { statements, remove, counted: change.counted, staged, ..Outcome::only(line(Verdict::Restored)) })
     }
 
     /// An item that was restored before and left its copy, which goes only when the original still reads back.
     async fn remove_leftover(
         &self,
-        run: &Run,
-        id: ItemId,
+        id: &ItemId,
         entry: &Entry,
         row: &QueryResult,
         hand: &Hand<'_>,
-    ) -> Result<Result<Outcome, Refusal>, Interruption> {
-        if !run.parameters.delete_from_r2 || run.parameters.dry_run {
-            return Ok(Err(Refusal::skipped("already-restored", "the row names its original")));
+    ) -> Result<Outcome, Setback> {
+        if !hand.run.parameters.delete_from_r2 || hand.run.parameters.dry_run {
+            return Err(Refusal::skipped("already-restored", "the row names its original").into());
         }
-        if let Err(refusal) = self.originals.holds(entry, row, &self.copies, hand).await? {
-            return Ok(Err(refusal));
-        }
-        let line = Line::skipped(id, "copy-removed", "it was restored before; its copy is removed now");
-        let statements = vec![journal::forget(&run.source, entry), require_one_change()];
+        self.originals.holds(entry, row, hand).await?;
+        let line = Line::skipped(id.clone(), "copy-removed", "it was restored before; its copy is removed now");
+        let statements = vec![journal::forget(&hand.run.source, entry), require_one_change()];
         let staged = (Some(entry.stage), None);
-        Ok(Ok(Outcome { statements, remove: vec![entry.key.clone()], staged, ..Outcome::only(line) }))
+        Ok(Outcome { statements, remove: vec![entry.key.clone()], staged, ..Outcome::only(line) })
     }
 
     async fn clean(
         &self,
-        run: &Run,
-        id: ItemId,
+        id: &ItemId,
         entry: &Entry,
         row: &QueryResult,
         moved_until: Timestamp,
         hand: &Hand<'_>,
-    ) -> Result<Result<Outcome, Refusal>, Interruption> {
+    ) -> Result<Outcome, Setback> {
         if entry.stage != Stage::Moved {
-            return Ok(Err(Refusal::skipped(
-                "nothing-to-clean",
-                "the database holds no original that a copy replaces",
-            )));
+            let detail = "the database holds no original that a copy replaces";
+            return Err(Refusal::skipped("nothing-to-clean", detail).into());
         }
-        let is_chosen = run.parameters.moved_by.as_ref().is_none_or(|id| *id == entry.run_id);
-        if !is_chosen || (entry.moved_at > moved_until && !run.parameters.force) {
-            let refusal = Refusal {
-                verdict: Verdict::Kept,
-                reason: "retention",
-                detail: "its retention period is not over".to_owned(),
-            };
-            return Ok(Err(refusal));
+        let is_chosen = hand.run.parameters.moved_by.as_ref().is_none_or(|id| *id == entry.run_id);
+        if !is_chosen || (entry.moved_at > moved_until && !hand.run.parameters.force) {
+            let detail = "its retention period is not over".to_owned();
+            return Err(Refusal { verdict: Verdict::Kept, reason: "retention", detail }.into());
         }
         let line = |verdict| {
             Line::new(id.clone(), verdict)
@@ -195,20 +172,17 @@ impl Walk {
                 .from_place("d1")
                 .to_object(&entry.key)
         };
-        let change = match self.originals.clean(entry, row, &self.copies, hand).await? {
-            Ok(change) => change,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if run.parameters.dry_run {
-            return Ok(Ok(Outcome { freed_bytes: change.freed_bytes, ..Outcome::only(line(Verdict::WouldClean)) }));
+        let change = self.originals.clean(entry, row, hand).await?;
+        if hand.run.parameters.dry_run {
+            return Ok(Outcome { freed_bytes: change.freed_bytes, ..Outcome::only(line(Verdict::WouldClean)) });
         }
         let mut statements = change.statements;
         statements.push(require_one_change());
-        statements.push(journal::set_stage(&run.source, entry, Stage::Cleaned, &change.original));
+        statements.push(journal::set_stage(&hand.run.source, entry, Stage::Cleaned, &change.original));
         statements.push(require_one_change());
         let freed_bytes = change.freed_bytes;
         let staged = (Some(Stage::Moved), Some(Stage::Cleaned));
-        Ok(Ok(Outcome { statements, freed_bytes, staged, ..Outcome::only(line(Verdict::Cleaned)) }))
+        Ok(Outcome { statements, freed_bytes, staged, ..Outcome::only(line(Verdict::Cleaned)) })
     }
 }
 
@@ -235,14 +209,12 @@ impl Work for Walk {
             loaded.push(Candidate { id, found, cursor });
         }
         Candidates { items: loaded, is_last, largest_bytes }
-            .handle(hand, async |id, found| self.handle(run, id, found, hand).await)
+            .handle(hand, async |id, found| self.handle(id, found, hand).await)
             .await
     }
 
-    /// A rollback of a cleaned row reads the entry, the row and the copy, writes the value and reads it back, then switches the row and
-    /// the journal with a guard behind each, and removes the copy and the value that was saved beside it.
     fn operations_per_item(&self) -> u64 {
-        11
+        self.originals.operations_per_item()
     }
 
     fn count(&self, run: &Run) -> Option<Statement> {

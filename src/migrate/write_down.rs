@@ -132,14 +132,7 @@ impl Shift<'_> {
                 Err(error) => error,
             };
             let row = self.driver.ledger.find(&self.run.id).await?;
-            let failed = FailedCommit {
-                error: error.kind,
-                row: row.as_ref().map(|row| self.fence(row)),
-                slices_before: self.run.slices,
-                items: outcomes.iter().filter(|outcome| !outcome.statements.is_empty()).count(),
-                attempt,
-            };
-            match step::recovery(failed) {
+            match self.recovery(&error, row.as_ref(), outcomes, attempt) {
                 Recovery::Happened => {
                     self.run.requested = row.and_then(|row| row.requested);
                     break self.batch(selects).await?;
@@ -160,6 +153,17 @@ impl Shift<'_> {
         Ok(Ok(found))
     }
 
+    /// What is done about a commit of `outcomes` that failed, given the run's row behind it.
+    fn recovery(&self, error: &DatabaseError, row: Option<&Run>, outcomes: &[Outcome], attempt: usize) -> Recovery {
+        step::recovery(FailedCommit {
+            error: error.kind,
+            row: row.map(|row| self.fence(row)),
+            slices_before: self.run.slices,
+            items: outcomes.iter().filter(|outcome| !outcome.statements.is_empty()).count(),
+            attempt,
+        })
+    }
+
     pub(super) fn fence(&self, row: &Run) -> Fence {
         let holds = row.lease_token.as_ref() == Some(&self.token) && row.state == State::Running;
         Fence { holds, slices: row.slices }
@@ -168,7 +172,11 @@ impl Shift<'_> {
     /// Removes copies that nothing names any more. What stays for lack of an answer is in flight, and removed at the end.
     async fn remove_copies(&mut self, outcomes: &[Outcome]) {
         for key in outcomes.iter().flat_map(|outcome| &outcome.remove) {
-            if self.has_lease() && self.driver.bucket.delete(key).await.is_ok() {
+            if !self.has_lease() {
+                return;
+            }
+            self.removals += 1;
+            if self.driver.bucket.delete(key).await.is_ok() {
                 self.run.in_flight.retain(|in_flight| in_flight.key != *key);
             }
         }

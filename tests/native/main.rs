@@ -40,6 +40,7 @@ mod migrate_table_backup;
 mod migrate_table_config;
 mod migrate_table_forms;
 mod migrate_table_races;
+mod migrate_table_restore;
 mod migrate_table_sources;
 mod migrate_value;
 mod properties;

@@ -118,6 +118,24 @@ fn two_sources_in_two_databases_keep_apart() {
 }
 
 #[test]
+fn a_restored_row_of_another_database_is_not_served_any_more() {
+    let other = Rc::new(Sqlite::migrated());
+    execute(&other, IMAGES, Vec::new());
+    let shop = json!({"name": "shop", "binding": "SHOP", "table": "images", "id": "id", "data": "image_data", "url": "image_url"});
+    let world = world_with(&json!([shop]), vec![("SHOP".to_owned(), Rc::clone(&other) as Rc<dyn Database>)]);
+    insert(&other, "a", &base64(&bytes("rgb.png")));
+    act(&world, &json!({"action": "migrate", "source": "shop"}));
+    let url = query(&other, "SELECT image_url FROM images")[0]["image_url"].clone();
+    assert_eq!(fetch(&world, &url), bytes("rgb.png"));
+    act(&world, &json!({"action": "rollback", "source": "shop"}));
+    assert_eq!(objects(&world).len(), 1, "the copy stays");
+    let path = url.as_str().unwrap().replace("https://images.example", "");
+    for method in ["GET", "HEAD"] {
+        assert_eq!(world.send(method, &path, &[], None).status, 404, "the row names its original again");
+    }
+}
+
+#[test]
 fn a_database_without_stillstores_tables_is_named() {
     let other = Rc::new(Sqlite::empty());
     execute(&other, IMAGES, Vec::new());

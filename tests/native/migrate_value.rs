@@ -138,18 +138,6 @@ fn problems_have_names() {
 }
 
 #[test]
-fn columns_are_read_by_their_type() {
-    let text = || Some(Text::from("00"));
-    let is_blob = |type_name, text| StoredText::from_column(type_name, text).map(|stored| stored.is_blob);
-    assert_eq!(is_blob("text", text()), Ok(false));
-    assert_eq!(is_blob("blob", text()), Ok(true));
-    assert_eq!(is_blob("null", None), Err(ValueProblem::Empty));
-    for type_name in ["integer", "real"] {
-        assert_eq!(is_blob(type_name, None), Err(ValueProblem::NotText(type_name.to_owned())));
-    }
-}
-
-#[test]
 fn images_are_taken_up_to_the_limit_of_the_embedded_store() {
     let limit_bytes = usize::try_from(EMBEDDED_MAX_BYTES).expect("small");
     let base64 = |size_bytes: usize, lines| {

@@ -10,7 +10,7 @@ use super::columns::{INLINE_COLUMNS_BYTES, MAX_COLUMNS_BYTES};
 use super::datum::{MAX_DATA_BYTES, PIECE_BYTES, whole};
 use super::found::{self, Found, Row};
 use super::row_data::RowData;
-use super::statements::Sql;
+use super::sql::Sql;
 use crate::migrate::backup::{BackupItem, Data};
 use crate::migrate::candidates::{Candidate, Candidates, listed_ids};
 use crate::migrate::item::ItemId;

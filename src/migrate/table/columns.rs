@@ -7,11 +7,10 @@ use serde_json::{Map, Value};
 
 use super::Table;
 use super::identifier::Identifier;
-use super::statements::Sql;
+use super::sql::Sql;
 use crate::migrate::backup::BackupItem;
 use crate::migrate::ledger::from_json;
-use crate::migrate::originals::Refusal;
-use crate::sql::DatabaseError;
+use crate::migrate::originals::{Refusal, Setback};
 
 /// The most bytes that a row's columns beside the data may hold to be saved. JSON makes six of one at worst, 1,800,000 of D1's
 /// 2,000,000 a text, and the names take the rest.
@@ -67,8 +66,8 @@ impl Table {
     }
 
     /// The columns of an item, which the table still has.
-    pub(super) fn saved_columns(&self, item: &BackupItem) -> Result<Result<SavedColumns, Refusal>, DatabaseError> {
-        let reconfigured = |detail: &str| Ok(Err(Refusal::failed("source-reconfigured", detail)));
+    pub(super) fn saved_columns(&self, item: &BackupItem) -> Result<SavedColumns, Setback> {
+        let reconfigured = |detail: &str| Err(Refusal::failed("source-reconfigured", detail).into());
         let saved: Map<String, Value> = from_json(item.columns.get())?;
         let mut columns = SavedColumns {
             json: item.columns.get().to_owned(),
@@ -81,7 +80,7 @@ impl Table {
             let name = Identifier::of_schema(name);
             if !self.schema.columns.iter().any(|column| column.is(&name)) {
                 let detail = ["the table has no column ", name.as_str(), " any more"].concat();
-                return Ok(Err(Refusal::failed("column-missing", detail)));
+                return Err(Refusal::failed("column-missing", detail).into());
             }
             if name.is(&self.source.data) {
                 return reconfigured("the data were in another column when the backup was made");
@@ -101,7 +100,7 @@ impl Table {
         if !has_id {
             return reconfigured("the ids were in another column, or of another type, when the backup was made");
         }
-        Ok(Ok(columns))
+        Ok(columns)
     }
 }
 

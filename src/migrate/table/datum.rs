@@ -2,7 +2,7 @@
 //!
 //! D1 refuses texts of over 2,000,000 bytes, also those that an expression makes, so that a longer BLOB comes and goes in pieces.
 
-use super::statements::Sql;
+use super::sql::Sql;
 use crate::bytes::{Blob, Encoding, Text, TextEncoding};
 use crate::migrate::value::{Decoded, Form, StoredText, ValueProblem, decode};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult};

@@ -18,6 +18,7 @@ mod originals;
 mod returned;
 mod row_data;
 mod schema;
+mod sql;
 mod statements;
 
 pub(super) use backup_rows::TableRows;

@@ -18,8 +18,8 @@ use crate::bytes::{Body, Text, TextEncoding};
 use crate::migrate::backup::{BackupItem, Data};
 use crate::migrate::journal::{self, Stage};
 use crate::migrate::ledger::require_one_change;
-use crate::migrate::line::{Line, Verdict};
-use crate::migrate::originals::Refusal;
+use crate::migrate::line::Verdict;
+use crate::migrate::originals::{Refusal, Setback};
 use crate::migrate::part::PieceError;
 use crate::migrate::restore::{DAMAGED, Target};
 use crate::migrate::run::Run;
@@ -214,15 +214,12 @@ impl TableReturn {
 
 #[async_trait(?Send)]
 impl Target for TableReturn {
-    async fn restore(&self, run: &Run, item: BackupItem, data: Body, hand: &Hand<'_>) -> Result<Outcome, Interruption> {
+    async fn restore(&self, run: &Run, item: BackupItem, data: Body, hand: &Hand<'_>) -> Result<Outcome, Setback> {
         let id = item.id.clone();
         if item.data == Data::Null {
-            return Ok(Outcome::only(Line::failed(id, DAMAGED, "the backup has no data of the row")));
+            return Err(Refusal::failed(DAMAGED, "the backup has no data of the row").into());
         }
-        let columns = match self.table.saved_columns(&item)? {
-            Ok(columns) => columns,
-            Err(refusal) => return Ok(refusal.into_outcome(id)),
-        };
+        let columns = self.table.saved_columns(&item)?;
         let answers = hand.read(vec![self.table.select_present(&id.as_text())]).await?;
         let found = answers.first().map(|answer: &QueryResult| found::read(answer, true)).transpose()?;
         let Some(found) = found.and_then(|mut rows| rows.pop()) else {
@@ -231,7 +228,7 @@ impl Target for TableReturn {
         let journal = found.row.stage.zip(found.row.moved_url.clone());
         let present = self.present(&item, found, hand).await?;
         if let Present::Kept(refusal) = present {
-            return Ok(refusal.into_outcome(id));
+            return Err(refusal.into());
         }
         let line = |verdict| described_line(&id, verdict, &item.data).to_place(&self.table.place());
         if run.parameters.dry_run {

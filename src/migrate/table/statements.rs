@@ -7,6 +7,7 @@ use super::datum::{Datum, PIECE_BYTES, whole};
 use super::identifier::Identifier;
 use super::original::Original;
 use super::schema::Numbering;
+use super::sql::{Sql, push_data, push_untagged, tagged};
 use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, IdType};
 use crate::migrate::journal::Entry;
 use crate::migrate::run::InFlight;
@@ -16,40 +17,6 @@ use crate::sql::{Statement, Value};
 const MAX_BEFORE_BYTES: &str = "65536";
 /// The longest value of a metadata column that goes onto the object.
 const MAX_METADATA_BYTES: &str = "512";
-
-/// SQL on the way to a statement.
-#[derive(Debug, Default)]
-pub(super) struct Sql {
-    text: String,
-    params: Vec<Value>,
-}
-
-// Not inlined: statements are made of hundreds of these calls.
-impl Sql {
-    #[inline(never)]
-    pub fn push(&mut self, sql: &str) -> &mut Self {
-        self.text.push_str(sql);
-        self
-    }
-
-    /// Adds a parameter and its value.
-    pub fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        self.bind_value(value.into())
-    }
-
-    #[inline(never)]
-    pub fn bind_value(&mut self, value: Value) -> &mut Self {
-        self.params.push(value);
-        self.text.push('?');
-        self.text.push_str(&self.params.len().to_string());
-        self
-    }
-
-    #[inline(never)]
-    pub fn into_statement(self) -> Statement {
-        Statement { params: self.params, ..Statement::new(self.text) }
-    }
-}
 
 impl Table {
     /// `template` with `{table}`, `{id}`, `{data}` and `{url}` replaced by their names in SQL.
@@ -294,7 +261,7 @@ impl Table {
         sql.push("UPDATE ").push(&self.table()).push(" SET ");
         let mut separator = "";
         for (column, value) in &original.before {
-            sql.push(separator).push(&quoted(column)).push(" = ");
+            sql.push(separator).push(&Identifier::of_schema(column).quoted()).push(" = ");
             push_untagged(&mut sql, value.as_deref());
             separator = ", ";
         }
@@ -353,50 +320,4 @@ impl Table {
         sql.push(&self.id()).push(" = ").bind_value(self.id_value(&item)).push(" ORDER BY waits LIMIT 1");
         sql.into_statement()
     }
-}
-
-/// The columns that a value comes in: its type, its length, and itself when it is short.
-fn push_data(sql: &mut Sql, data: &str, inline_max_bytes: u64) {
-    sql.push("typeof(").push(data).push(") AS data_type, octet_length(").push(data).push(") AS data_bytes, ");
-    sql.push("CASE WHEN octet_length(").push(data).push(") > ").bind(whole(inline_max_bytes)).push(" THEN NULL ");
-    sql.push("WHEN typeof(").push(data).push(") = 'text' THEN ").push(data);
-    sql.push(" WHEN typeof(").push(data).push(") = 'blob' AND octet_length(").push(data).push(") <= ");
-    sql.bind(whole(PIECE_BYTES)).push(" THEN hex(").push(data).push(") END AS data");
-}
-
-/// A value as a text that begins with its type, by which it can be told from every other.
-fn tagged(column: &str) -> String {
-    [
-        "CASE typeof(",
-        column,
-        ") WHEN 'text' THEN 't' || ",
-        column,
-        " WHEN 'integer' THEN 'i' || ",
-        column,
-        " WHEN 'real' THEN 'r' || printf('%!.17g', ",
-        column,
-        ") WHEN 'blob' THEN 'b' || hex(",
-        column,
-        ") END",
-    ]
-    .concat()
-}
-
-/// The value that [`tagged`] made a text of.
-fn push_untagged(sql: &mut Sql, value: Option<&str>) {
-    let Some((tag, value)) = value.and_then(|value| value.split_at_checked(1)) else {
-        sql.push("NULL");
-        return;
-    };
-    let (before, after) = match tag {
-        "i" => ("CAST(", " AS INTEGER)"),
-        "r" => ("CAST(", " AS REAL)"),
-        "b" => ("unhex(", ")"),
-        _ => ("", ""),
-    };
-    sql.push(before).bind(value).push(after);
-}
-
-fn quoted(column: &str) -> String {
-    ["\"", &column.replace('"', "\"\""), "\""].concat()
 }

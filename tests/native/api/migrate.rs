@@ -17,6 +17,12 @@ fn image(bytes: usize, seed: u8) -> Vec<u8> {
 
 pub fn embedded_world(sizes: &[usize]) -> (World, Vec<(String, Vec<u8>)>) {
     let world = World::new(false);
+    let images = upload_all(&world, sizes);
+    (world, images)
+}
+
+/// Uploads images of these sizes; their ids and bytes.
+pub fn upload_all(world: &World, sizes: &[usize]) -> Vec<(String, Vec<u8>)> {
     let images = sizes.iter().enumerate().map(|(index, size)| {
         let bytes = image(*size, u8::try_from(index % 250).unwrap());
         world.runtime.advance(1);
@@ -24,8 +30,7 @@ pub fn embedded_world(sizes: &[usize]) -> (World, Vec<(String, Vec<u8>)>) {
         assert_eq!(answer.status, 201, "{answer:?}");
         (answer.json()["id"].as_str().unwrap().to_owned(), bytes)
     });
-    let images = images.collect();
-    (world, images)
+    images.collect()
 }
 
 pub fn act(world: &World, body: &Value) -> Value {
