@@ -25,7 +25,7 @@ const TIMEOUT_SECONDS = 60;
 /** What is read of oha's JSON. */
 type OhaReport = {
   summary: { totalData: number };
-  metrics: { latencyMs: { p50: number | null; p99: number | null; max: number | null } };
+  metrics: { latency_ms: { p50: number | null; p99: number | null; max: number | null } };
   statusCodeDistribution: Record<string, number>;
   errorDistribution: Record<string, number>;
 };
@@ -64,9 +64,9 @@ export function outcomeOf({ summary, metrics, statusCodeDistribution, errorDistr
     statuses: statusCodeDistribution,
     errors: errorDistribution,
     answeredBytes: summary.totalData,
-    p50Ms: metrics.latencyMs.p50,
-    p99Ms: metrics.latencyMs.p99,
-    maxMs: metrics.latencyMs.max,
+    p50Ms: metrics.latency_ms.p50,
+    p99Ms: metrics.latency_ms.p99,
+    maxMs: metrics.latency_ms.max,
   };
 }
 

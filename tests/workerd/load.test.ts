@@ -68,7 +68,7 @@ describe("oha's report", () => {
   const report = (statuses: Record<string, number>, errors: Record<string, number>, totalData: number) =>
     outcomeOf({
       summary: { totalData },
-      metrics: { latencyMs: { p50: 1, p99: 2, max: 3 } },
+      metrics: { latency_ms: { p50: 1, p99: 2, max: 3 } },
       statusCodeDistribution: statuses,
       errorDistribution: errors,
     });
