@@ -33,7 +33,8 @@ export function memoryPicture(samples: MemorySample[], seconds: number, caption:
   const minutes = Array.from({ length: Math.floor(seconds / 60) + 1 }, (_, minute) => minute);
   const vertical = minutes.map((minute) => text(x(minute * 60), PLOT.bottom + 18, String(minute), "middle"));
   const from = x(seconds * WARM_UP_SHARE);
-  const judged = `<rect x="${from.toFixed(1)}" y="${PLOT.top}" width="${(x(seconds) - from).toFixed(1)}" height="${PLOT.bottom - PLOT.top}"`;
+  const [width, height] = [(x(seconds) - from).toFixed(1), PLOT.bottom - PLOT.top];
+  const judged = `<rect x="${from.toFixed(1)}" y="${PLOT.top}" width="${width}" height="${height}" fill="${COLORS.judged}"/>`;
   const curves = CURVES.map(({ color, bytesOf }) => {
     const points = samples.flatMap((sample) => {
       const bytes = bytesOf(sample);
@@ -47,7 +48,7 @@ export function memoryPicture(samples: MemorySample[], seconds: number, caption:
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="system-ui, sans-serif" font-size="12">`,
-    ...(seconds < MIN_JUDGED_SECONDS ? [] : [`${judged} fill="${COLORS.judged}"/>`]),
+    ...(seconds < MIN_JUDGED_SECONDS ? [] : [judged]),
     ...horizontal,
     ...vertical,
     text(PLOT.left - 8, PLOT.top - 8, "MB", "end"),

@@ -34,7 +34,7 @@ export class MemoryWatch {
     this.#worker = worker;
     this.#probe = probe;
     this.#take();
-    this.#timer = setInterval(() => this.#take(), SAMPLE_MS);
+    this.#timer = setInterval(() => this.#take(), SAMPLE_MS).unref();
   }
 
   /** @throws what kept a sample from being taken */

@@ -33,8 +33,9 @@ type OhaReport = {
 /**
  * Asks until `seconds` are over, and waits for the answers that are then to come.
  * @param directory for the files that oha reads and writes
+ * @param signal ends it at once
  */
-export async function runOha(ask: Ask, connections: number, seconds: number, directory: string): Promise<Outcome> {
+export async function runOha(ask: Ask, connections: number, seconds: number, directory: string, signal: AbortSignal): Promise<Outcome> {
   const file = (suffix: string) => join(directory, `${ask.name}.${suffix}`);
   writeFileSync(file("urls"), ask.urls.join("\n"));
   const args = [
@@ -51,9 +52,9 @@ export async function runOha(ask: Ask, connections: number, seconds: number, dir
     writeFileSync(file("body"), ask.body);
     args.push("-D", file("body"));
   }
-  const child = spawn(oha.program, [...args, "--urls-from-file", file("urls")], { stdio: ["ignore", "inherit", "inherit"] });
-  const [code, signal] = await once(child, "close");
-  if (code !== 0) throw new Error(`oha for ${ask.name} ended with ${code ?? signal}`);
+  const child = spawn(oha.program, [...args, "--urls-from-file", file("urls")], { stdio: ["ignore", "inherit", "inherit"], signal });
+  const [code, killedBy] = await once(child, "close");
+  if (code !== 0) throw new Error(`oha for ${ask.name} ended with ${code ?? killedBy}`);
   return outcomeOf(JSON.parse(readFileSync(file("json"), "utf8")) as OhaReport);
 }
 

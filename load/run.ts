@@ -63,6 +63,7 @@ export async function runLoad({ seconds, connections, seed, oha, say }: LoadSett
 
   say("storing images");
   const embedded = await stockEmbedded(directory);
+  const over = new AbortController();
   // Behind the harness, since wasm memory cannot be had without; it adds a call and no work to a request.
   const worker = await startWorker({ persist: directory, inspector: true, onLog });
   try {
@@ -74,9 +75,10 @@ export async function runLoad({ seconds, connections, seed, oha, say }: LoadSett
 
     const watch = await MemoryWatch.start(worker);
     const endMs = Date.now() + seconds * 1_000;
-    const clock = setInterval(() => say(`${Math.max(0, Math.round((endMs - Date.now()) / 1_000))} s left, ${problems.length} problems`), 1_000);
-    const checking = checker.run(oha ? counts.checker : connections, () => Date.now() >= endMs);
-    const outcomes = await Promise.all(asks.map((ask) => runOha(ask, counts[ask.name], seconds, directory)));
+    const sayTime = () => say(`${Math.max(0, Math.round((endMs - Date.now()) / 1_000))} s left, ${problems.length} problems`);
+    const clock = setInterval(sayTime, 1_000).unref();
+    const checking = checker.run(oha ? counts.checker : connections, () => over.signal.aborted || Date.now() >= endMs);
+    const outcomes = await Promise.all(asks.map((ask) => runOha(ask, counts[ask.name], seconds, directory, over.signal)));
     await checking;
     clearInterval(clock);
     const memory = await watch.stop();
@@ -101,6 +103,7 @@ export async function runLoad({ seconds, connections, seed, oha, say }: LoadSett
       problems,
     };
   } finally {
+    over.abort();
     await worker.stop();
     process.off("exit", remove);
     remove();

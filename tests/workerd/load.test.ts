@@ -113,7 +113,7 @@ describe("flat memory", () => {
 
   test("may grow for two minutes, and hold what the next collection frees", () => {
     const samples = samplesOf((minute, index) => ({
-      wasmBytes: minute < 2 ? MB : 2 * MB,
+      wasmBytes: minute < 2 ? MB : 2 * MB + (minute < 5 ? 0 : 4 * 65_536),
       residentBytes: (minute < 2 ? 100 : 400 + (index % 7)) * MB,
       workerHeapBytes: (20 + (index % 12) * 5) * MB,
     }));
@@ -123,7 +123,7 @@ describe("flat memory", () => {
 
   test("must not grow afterwards", () => {
     const title = "heap of the Worker, lowest of each minute";
-    assert.deepEqual(missed(samplesOf((minute) => ({ wasmBytes: (minute < 9 ? 2 : 3) * MB }))), ["wasm memory of the Worker"]);
+    assert.deepEqual(missed(samplesOf((minute) => ({ wasmBytes: 2 * MB + (minute < 9 ? 0 : 5 * 65_536) }))), ["wasm memory of the Worker"]);
     assert.deepEqual(missed(samplesOf((minute, index) => ({ workerHeapBytes: (20 + minute + (index % 12) * 5) * MB }))), [title]);
     assert.deepEqual(missed(samplesOf((minute) => ({ residentBytes: (400 + 20 * minute) * MB }))), ["resident set of workerd"]);
   });
