@@ -8,6 +8,8 @@ const HEIGHT = 420;
 const PLOT = { left: 60, right: 940, top: 40, bottom: 360 };
 const COLORS = { text: "#6b7280", grid: "#6b728040", judged: "#2f6fed12" };
 const GRID_LINES = 5;
+/** About that of 12 pixels' letters. */
+const CHARACTER_WIDTH = 6;
 const MB = 1e6;
 
 type Curve = { title: string; color: string; bytesOf(sample: MemorySample): number | undefined };
@@ -42,8 +44,10 @@ export function memoryPicture(samples: MemorySample[], seconds: number, caption:
     });
     return `<polyline points="${points.join(" ")}" fill="none" stroke="${color}" stroke-width="1.5"/>`;
   });
-  const legend = CURVES.flatMap(({ title, color }, index) => {
-    const at = PLOT.left + index * 225;
+  let nextAt = PLOT.left;
+  const legend = CURVES.flatMap(({ title, color }) => {
+    const at = nextAt;
+    nextAt += 50 + title.length * CHARACTER_WIDTH;
     return [`<rect x="${at}" y="12" width="14" height="4" fill="${color}"/>`, text(at + 20, 18, title, "start")];
   });
   return [
