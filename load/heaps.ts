@@ -46,18 +46,22 @@ export class HeapProbe {
     for (const { socket } of this.#sessions) socket.close();
   }
 
+  /** @throws when workerd is gone */
   #usageOf(socket: WebSocket): Promise<Usage> {
     this.#requests += 1;
     const id = this.#requests;
-    return new Promise((resolve) => {
+    const answered = new AbortController();
+    const usage = new Promise<Usage>((resolve, reject) => {
+      const fail = () => reject(new Error("workerd ended under load"));
+      if (socket.readyState !== WebSocket.OPEN) return fail();
+      socket.addEventListener("close", fail, { signal: answered.signal });
       const listen = ({ data }: { data: string }) => {
         const message = JSON.parse(data) as { id?: number; result: Usage };
-        if (message.id !== id) return;
-        socket.removeEventListener("message", listen);
-        resolve(message.result);
+        if (message.id === id) resolve(message.result);
       };
-      socket.addEventListener("message", listen);
+      socket.addEventListener("message", listen, { signal: answered.signal });
       socket.send(JSON.stringify({ id, method: "Runtime.getHeapUsage" }));
     });
+    return usage.finally(() => answered.abort());
   }
 }

@@ -7,6 +7,7 @@ import { randomImage } from "../../bench/jobs/images.ts";
 import { Checker } from "../../load/checker.ts";
 import { memoryPicture } from "../../load/figure.ts";
 import { growthOf, verdictsOf } from "../../load/flat.ts";
+import { HeapProbe } from "../../load/heaps.ts";
 import type { MemorySample } from "../../load/memory.ts";
 import { MIN_CONNECTIONS, connectionsOf } from "../../load/mix.ts";
 import { outcomeOf, problemsOf } from "../../load/oha.ts";
@@ -62,6 +63,16 @@ test("other bytes, a lost image and wrong counters are seen", async (context) =>
   await worker.db.prepare("UPDATE stillstore_counters SET images = images + 1 WHERE status = 'stored' AND storage = 'r2'").run();
   const lost = await verify(worker, [{ ...expected, images: 2 }], { r2: 1, d1: 0 });
   assert.equal(lost.problems.length, 4, lost.problems.join("\n"));
+});
+
+test("heaps of a workerd that is gone are an error", async (context) => {
+  const worker = await startWorker({ inspector: true });
+  context.after(() => worker.stop());
+  const probe = await HeapProbe.open(await worker.inspectorUrl());
+  const { worker: own, simulators } = await probe.read();
+  assert.ok(own > 0 && simulators > 0);
+  await worker.kill();
+  await assert.rejects(probe.read(), /workerd ended/);
 });
 
 describe("oha's report", () => {
