@@ -24,9 +24,18 @@ function threadsOf(pid: number): string[] {
 
 /** The most memory that the processes held at once, each since it started. */
 export function peakResidentBytesOf(pids: number[]): number | undefined {
+  return statusBytesOf(pids, /^VmHWM:\s+(\d+) kB$/m);
+}
+
+/** The memory that the processes hold now. */
+export function residentBytesOf(pids: number[]): number | undefined {
+  return statusBytesOf(pids, /^VmRSS:\s+(\d+) kB$/m);
+}
+
+function statusBytesOf(pids: number[], line: RegExp): number | undefined {
   let bytes = 0;
   for (const pid of pids) {
-    const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(read(pid, "status") ?? "")?.[1];
+    const kilobytes = line.exec(read(pid, "status") ?? "")?.[1];
     if (kilobytes === undefined) return undefined;
     bytes += Number(kilobytes) * 1024;
   }

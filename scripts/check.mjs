@@ -18,7 +18,7 @@ const STEPS = {
   "documentation, host": DOC,
   "documentation, wasm32": [...DOC, ...WASM],
   "licenses, bans and sources of crates": [...DENY, "licenses", "bans", "sources"],
-  "types of scripts, tests, bench and chaos": ["tsc"],
+  "types of scripts, tests, bench, chaos and load": ["tsc"],
   "types of the bench's contenders": ["tsc", "--project", "bench/contenders"],
   "types of the Worker's JavaScript": ["tsc", "--project", "src/platform/js"],
   "types of test code inside workerd": ["tsc", "--project", "tests/workerd/harness/runtime"],

@@ -28,6 +28,8 @@ export const wasmBindgen = cargoTool("wasm-bindgen-cli", lockedVersion("wasm-bin
 
 export const cargoFuzz = cargoTool("cargo-fuzz", "0.13.2", "cargo-fuzz");
 
+export const oha = cargoTool("oha", "1.16.0", "oha");
+
 export const cargoDeny = cargoTool("cargo-deny", "0.20.2", "cargo-deny");
 
 /**

@@ -63,7 +63,8 @@ function bar(x: number, y: number, width: number, color: string): string {
   return `<rect x="${x}" y="${y}" width="${width.toFixed(1)}" height="${BAR_HEIGHT}" fill="${color}"/>`;
 }
 
-function text(x: number, y: number, words: string, anchor: string, size = 12): string {
+/** A line of words whose end, start or middle is at `x`. */
+export function text(x: number, y: number, words: string, anchor: string, size = 12): string {
   const escaped = words.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
   return `<text x="${x.toFixed(1)}" y="${y}" text-anchor="${anchor}" font-size="${size}" fill="${COLORS.text}">${escaped}</text>`;
 }

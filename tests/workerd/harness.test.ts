@@ -147,6 +147,17 @@ describe("what a Worker does outside its bindings", () => {
     assert.deepEqual(worker.logs()[0]?.event, { event: "served", bytes: 3 });
   });
 
+  test("is handed on, and not kept, when someone asks for each line", async (t) => {
+    const { promise: handedOn, resolve } = Promise.withResolvers<string>();
+    const worker = await startWorker({
+      worker: sourceWorker(`export default { fetch() { console.error("plain text"); return new Response("ok"); } }`),
+      onLog: ({ level, message }) => resolve(`${level}: ${message}`),
+    });
+    t.after(() => worker.stop());
+    await worker.fetch("/");
+    assert.deepEqual([await handedOn, worker.logs()], ["error: plain text", []]);
+  });
+
   test("shows when its wasm memory grows", async (t) => {
     // (module (memory (export "memory") 1) (func (export "grow") (param i32) (result i32) local.get 0 memory.grow))
     const wasm = Uint8Array.from(

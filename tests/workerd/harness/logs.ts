@@ -11,11 +11,19 @@ export type LogLine = {
 /** Collects what a Worker logs. A line arrives a little after the answer of the request that logged it. */
 export class LogCollector {
   readonly lines: LogLine[] = [];
+  #onLine: ((line: LogLine) => void) | undefined;
   #waiting: (() => void)[] = [];
+
+  /** @param onLine gets the lines in place of `lines` */
+  constructor(onLine?: (line: LogLine) => void) {
+    this.#onLine = onLine;
+  }
 
   readonly add = ({ level, message }: WorkerdStructuredLog): void => {
     const event = parseObject(message);
-    this.lines.push(event === undefined ? { level, message } : { level, message, event });
+    const line = event === undefined ? { level, message } : { level, message, event };
+    if (this.#onLine !== undefined) return this.#onLine(line);
+    this.lines.push(line);
     for (const wake of this.#waiting.splice(0)) wake();
   };
 

@@ -54,8 +54,10 @@ export type WorkerSettings = {
   fetchMock?: Handler;
   /** Gives the Worker the binding `AI` and answers for it: gets `{ model, input }` as JSON. */
   ai?: Handler;
-  /** Opens workerd's inspector, for profiles. */
+  /** Opens workerd's inspector, for profiles and heaps: `inspectorUrl`. */
   inspector?: true;
+  /** Gets each line of the log in place of `logs` and `waitForLog`, which keep them all. */
+  onLog?: (line: LogLine) => void;
   /** Runs in place of the built Worker. */
   worker?: Modules;
   /** SQL to apply in place of the migrations directory. */
@@ -83,6 +85,8 @@ export type RunningWorker = {
   wasmMemoryBytes(): Promise<number>;
   /** What crossed between JavaScript and wasm since the start or the last time it was asked for. */
   wasmTraffic(): Promise<WasmTraffic>;
+  /** Where the inspector lists the isolates. */
+  inspectorUrl(): Promise<URL>;
   /** The processes of workerd. */
   processIds: number[];
   /** Lets the cron event happen, and waits for its end. */
@@ -94,7 +98,7 @@ export type RunningWorker = {
 
 export async function startWorker(settings: WorkerSettings = {}): Promise<RunningWorker> {
   const config = readWranglerConfig();
-  const logs = new LogCollector();
+  const logs = new LogCollector(settings.onLog);
   const { result: miniflare, children } = await withChildProcesses(async () => {
     const instance = new Miniflare({
       cf: false,
@@ -147,6 +151,10 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
       return bytes;
     },
     wasmTraffic: () => control.send("DELETE", "/wasm-traffic") as Promise<WasmTraffic>,
+    async inspectorUrl() {
+      const { host } = await miniflare.getInspectorURL();
+      return new URL(`http://${host}`);
+    },
     processIds: children.flatMap(({ pid }) => pid ?? []),
     async scheduled() {
       const fetcher = await miniflare.getWorker(config.name);
