@@ -1,5 +1,5 @@
 // Choices that a seed repeats.
-import { randomNumbers } from "../tests/workerd/random.ts";
+import { randomNumbers, weighted } from "../tests/workerd/random.ts";
 
 export class Choices {
   #next: () => number;
@@ -24,9 +24,6 @@ export class Choices {
 
   /** One of the names, each as often as its weight says. */
   weighted<Name extends string>(weights: Record<Name, number>): Name {
-    const entries = Object.entries(weights) as [Name, number][];
-    let left = this.#next() * entries.reduce((sum, [, weight]) => sum + weight, 0);
-    const [last] = entries.at(-1) ?? [];
-    return entries.find(([, weight]) => (left -= weight) < 0)?.[0] ?? (last as Name);
+    return weighted(this.#next, weights);
   }
 }

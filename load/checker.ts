@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { randomImage } from "../bench/jobs/images.ts";
 import { AUTHORIZATION } from "../tests/workerd/invariants.ts";
 import { sha256 } from "../tests/workerd/client.ts";
+import { weighted } from "../tests/workerd/random.ts";
 import type { RunningWorker } from "../tests/workerd/harness/worker.ts";
 import type { Stocked } from "./stock.ts";
 import type { Expected } from "./verify.ts";
@@ -64,7 +65,7 @@ export class Checker {
   async run(connections: number, isOver: () => boolean): Promise<void> {
     const work = async () => {
       while (!isOver()) {
-        const step = this.#chosenStep();
+        const step = weighted(this.#random, STEPS);
         await this.#take(step).catch((error) => this.#report(`Checker, ${step}: ${messageOf(error)}`));
       }
     };
@@ -74,16 +75,6 @@ export class Checker {
   /** What the catalogue must hold of its own. */
   get expected(): Expected {
     return { title: "Everything, compared", personaId: PERSONA_ID, images: this.#own.length };
-  }
-
-  #chosenStep(): Step {
-    const entries = Object.entries(STEPS) as [Step, number][];
-    let left = this.#random() * entries.reduce((sum, [, weight]) => sum + weight, 0);
-    for (const [step, weight] of entries) {
-      left -= weight;
-      if (left < 0) return step;
-    }
-    return "whole";
   }
 
   #take(step: Step): Promise<void> {

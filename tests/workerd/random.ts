@@ -8,3 +8,12 @@ export function randomNumbers(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** One of the names, each as often as its weight says. */
+export function weighted<Name extends string>(random: () => number, weights: Record<Name, number>): Name {
+  const entries = Object.entries(weights) as [Name, number][];
+  let left = random() * entries.reduce((sum, [, weight]) => sum + weight, 0);
+  const chosen = entries.find(([, weight]) => (left -= weight) < 0) ?? entries.at(-1);
+  if (chosen === undefined) throw new RangeError("one of no names");
+  return chosen[0];
+}
