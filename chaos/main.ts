@@ -10,6 +10,7 @@ const HELP = `npm run chaos -- [options]
   --minutes N   how long, 1 when absent; the end takes some seconds more
   --seed S      repeats the choices of clients and hand, though not the moments at which they meet`;
 const REFRESH_MS = 500;
+const LOG_REFRESH_MS = 60_000;
 
 await runIfProgram(import.meta.url, async (args) => {
   const { values } = parseArgs({ args, options: { minutes: { type: "string", default: "1" }, seed: { type: "string" }, help: { type: "boolean" } } });
@@ -20,13 +21,15 @@ await runIfProgram(import.meta.url, async (args) => {
   if (!Number.isSafeInteger(seed)) throw new Failure("--seed wants a whole number.");
   console.log(`seed ${seed}, ${minutes} minutes`);
   let saidAt = -Infinity;
+  const { stderr } = process;
   const say = (chronicle: Chronicle) => {
-    if (!process.stderr.isTTY || performance.now() - saidAt < REFRESH_MS) return;
+    if (performance.now() - saidAt < (stderr.isTTY ? REFRESH_MS : LOG_REFRESH_MS)) return;
     saidAt = performance.now();
-    process.stderr.write(`\r\x1b[2K${summary(chronicle).slice(0, process.stderr.columns - 1)}`);
+    const text = summary(chronicle);
+    stderr.write(stderr.isTTY ? `\r\x1b[2K${text.slice(0, stderr.columns - 1)}` : `${text}\n`);
   };
   const chronicle = await runChaos({ seconds: minutes * 60, seed, say });
-  if (process.stderr.isTTY) process.stderr.write("\r\x1b[2K");
+  if (stderr.isTTY) stderr.write("\r\x1b[2K");
   for (const violation of chronicle.violations) console.log(violation);
   for (const name of COUNTED) console.log(`${name.padEnd(17)} ${chronicle.counts[name].toLocaleString("en").padStart(15)}`);
   console.log(`${"violations".padEnd(17)} ${chronicle.violationCount.toLocaleString("en").padStart(15)}`);
