@@ -15,6 +15,7 @@ const STEPS = {
   "lints, host": [...CLIPPY, "--all-targets", ...DENY_WARNINGS],
   "lints, wasm32": [...CLIPPY, ...WASM, ...DENY_WARNINGS],
   "lints, wasm32 with conformance routes": [...CLIPPY, ...WASM, "--features", "conformance", ...DENY_WARNINGS],
+  "fuzz targets": ["cargo", "check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"],
   "documentation, host": DOC,
   "documentation, wasm32": [...DOC, ...WASM],
   "licenses, bans and sources of crates": [...DENY, "licenses", "bans", "sources"],

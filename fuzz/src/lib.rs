@@ -10,6 +10,8 @@ pub mod fuzz_properties;
 mod api {
     pub(crate) use crate::world;
 }
+#[path = "../../tests/native/api/contract.rs"]
+mod contract;
 #[path = "../../tests/native/generate_fakes.rs"]
 mod generate_fakes;
 #[path = "../../tests/native/image_fixtures.rs"]
