@@ -10,6 +10,9 @@ export const AUTHORIZATION = { authorization: `Bearer ${API_TOKEN}` };
 /** Older than the hour after which the sweep takes unfinished work for abandoned. */
 const ABANDONED_AGE_MS = 2 * 60 * 60 * 1000;
 
+/** The most that R2 takes. */
+const DELETED_AT_ONCE = 1_000;
+
 type ImageRow = { id: string; status: string; storage: string; storage_key: string; sha256: string | null };
 
 export function sha256(bytes: Uint8Array): string {
@@ -77,7 +80,7 @@ export async function clean(worker: RunningWorker): Promise<void> {
   const tables = [...runs, "chunks", "blobs", "images", "idempotency"];
   await worker.db.batch(tables.map((table) => worker.db.prepare(`DELETE FROM stillstore_${table}`)));
   const keys = await objectKeys(worker);
-  if (keys.length > 0) await worker.bucket.delete(keys);
+  for (let from = 0; from < keys.length; from += DELETED_AT_ONCE) await worker.bucket.delete(keys.slice(from, from + DELETED_AT_ONCE));
 }
 
 export async function objectKeys(worker: RunningWorker): Promise<string[]> {

@@ -1,5 +1,6 @@
 // Embedded images move to R2 and back through a Worker, of every format and of sizes up to the largest.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -158,6 +159,20 @@ describe("with images in R2", () => {
     const sample = await acted(worker, { action: "validate", sampleSize: 5 });
     assert.equal(sample.result.totalChecked, 5);
     assert.equal(sample.result.warnings.length, 1);
+  });
+
+  test("validation goes over the whole bucket, however many objects nobody names", async () => {
+    // More than two of the pages that R2 lists.
+    const orphans = Array.from({ length: 2_100 }, () => `generated/2026/11/${randomUUID()}.png`);
+    for (let from = 0; from < orphans.length; from += 100) {
+      await Promise.all(orphans.slice(from, from + 100).map((key) => worker.bucket.put(key, "nobody's")));
+    }
+    const valid = await acted(worker, { action: "validate", background: true });
+    const run = await untilState(worker, valid.runId);
+    assert.deepEqual([run.result.isValid, run.result.valid, run.result.orphaned.length], [false, 12, 100], "a hundred are told at once");
+    const lines = await checkedReceipt(worker, valid.runId);
+    const found = lines.filter(({ verdict }) => verdict === "orphaned").map(({ id }) => id);
+    assert.deepEqual(found.sort(), orphans.sort(), "the receipt has all");
   });
 
   test("rollback of some leaves the others, and copies stay unless they are to go", async () => {
