@@ -142,6 +142,13 @@ fn if_range_wants_this_very_image() {
 }
 
 #[test]
+fn a_vertical_tab_is_no_white_space_around_a_range() {
+    for range in ["bytes=1-\u{b}", "bytes=\u{c}1-", "bytes=1-\u{a0}"] {
+        assert_eq!(decide(&ReadRequest { range: Some(range), ..GET }), ServeDecision::Full, "{range:?}");
+    }
+}
+
+#[test]
 fn ranges_of_ten_bytes() {
     let part = |offset_bytes, length_bytes| ServeDecision::Partial(ByteRange { offset_bytes, length_bytes });
     for (range, expected) in [

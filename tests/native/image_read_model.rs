@@ -1,5 +1,8 @@
 //! A model of RFC 9110, sections 13 and 14, as plainly as the text reads: fields become tokens, bytes are picked one by one.
 
+/// White space around the members of a list: section 5.6.3.
+const OWS: [char; 2] = [' ', '\t'];
+
 /// The fields of a request.
 #[derive(Debug)]
 pub struct Fields {
@@ -28,7 +31,7 @@ pub fn answer(fields: &Fields, tag: &str, modified_second: i64, size_bytes: u64)
 
     // 1. If-Match, strong comparison. 2. If-Unmodified-Since when there is no If-Match and the date is valid.
     if let Some(list) = &fields.if_match {
-        if list.trim() != "*" && !tags(list).contains(&(false, tag.to_owned())) {
+        if list.trim_matches(OWS) != "*" && !tags(list).contains(&(false, tag.to_owned())) {
             return without_bytes(412);
         }
     } else if fields.if_unmodified_since.as_deref().and_then(unmodified_since) == Some(false) {
@@ -36,7 +39,7 @@ pub fn answer(fields: &Fields, tag: &str, modified_second: i64, size_bytes: u64)
     }
     // 3. If-None-Match, weak comparison. 4. If-Modified-Since when there is no If-None-Match and the date is valid.
     if let Some(list) = &fields.if_none_match {
-        if list.trim() == "*" || tags(list).iter().any(|(_, opaque)| opaque == tag) {
+        if list.trim_matches(OWS) == "*" || tags(list).iter().any(|(_, opaque)| opaque == tag) {
             return without_bytes(304);
         }
     } else if fields.if_modified_since.as_deref().and_then(unmodified_since) == Some(true) {
@@ -114,7 +117,7 @@ fn wanted_bytes(field: &str, size_bytes: u64) -> Option<Vec<u64>> {
     if unit.to_lowercase() != "bytes" {
         return None;
     }
-    let specs: Vec<_> = set.split(',').map(str::trim).filter(|spec| !spec.is_empty()).collect();
+    let specs: Vec<_> = set.split(',').map(|spec| spec.trim_matches(OWS)).filter(|spec| !spec.is_empty()).collect();
     let [spec] = specs.as_slice() else { return None };
     let sides: Vec<_> = spec.split('-').collect();
     let [first, last] = sides.as_slice() else { return None };
