@@ -81,7 +81,7 @@ pub struct ObjectInfo {
     pub stored_at: Timestamp,
 }
 
-/// Proof of a put: what the store holds now, as computed from the bytes that passed.
+/// Proof of a put: what the store holds now, as computed from the bytes that passed or enforced by the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutReceipt {
     pub storage: StorageKind,
@@ -116,7 +116,7 @@ pub struct ListPage {
 /// - A put that returns `Err` may or may not have happened, except for [`StoreErrorKind::Body`],
 ///   [`StoreErrorKind::ChecksumMismatch`], [`StoreErrorKind::TooLarge`] and [`StoreErrorKind::KeyTaken`]: those store nothing.
 /// - An object is never visible half-written and never overwritten: a put to a key that is taken returns `Ok` when it
-///   holds the same bytes, and `KeyTaken` otherwise.
+///   holds the same bytes, or as many with the digest that was promised, and `KeyTaken` otherwise.
 /// - A body shorter or longer than its promise stores nothing.
 /// - An object may be empty.
 /// - Bodies stream both ways; memory per call is bounded by a constant, not by the object.

@@ -57,22 +57,22 @@ export async function put(bucket, requestJson, body) {
 }
 
 /**
+ * R2 computes the digest anyway and stores nothing that has another one, so that a promised digest is not computed here.
  * @param {R2Bucket} bucket
  * @param {PutRequest} request
  * @param {Uint8Array} bytes
  * @returns {Promise<string>} their SHA-256
  */
 async function putBytes(bucket, request, bytes) {
-  const sha256 = hex(await crypto.subtle.digest("SHA-256", bytes));
-  requireEqual(request.sha256 ?? sha256, sha256);
+  const sha256 = request.sha256 ?? hex(await crypto.subtle.digest("SHA-256", bytes));
   const stored = await settled(bucket.put(request.key, bytes, putOptions(request, sha256)));
   if (storedObject(stored) === null) await requireSameStored(bucket, request, sha256);
   return sha256;
 }
 
 /**
- * The last run is held back until all bytes are known to be right, since R2 may make the object visible as soon as it
- * has the promised number of them.
+ * The last run is held back until the source has ended, since R2 may make the object visible as soon as it has the promised
+ * number of bytes.
  * @param {R2Bucket} bucket
  * @param {PutRequest} request
  * @param {Source} source
@@ -83,8 +83,8 @@ async function putSource(bucket, request, source) {
     for await (const _ of promisedRuns(source, 0));
     return putBytes(bucket, request, new Uint8Array(0));
   }
-  // A digest from the sender is enforced by R2; without one, only its MD5 says whether it holds what was sent.
-  const hashes = new Hashes(request.sha256 === null ? ["SHA-256", "MD5"] : ["SHA-256"]);
+  // A promised digest is enforced by R2; without one, only its MD5 says whether it holds what was sent.
+  const hashes = new Hashes(request.sha256 === null ? ["SHA-256", "MD5"] : []);
   const upload = new Upload(bucket, request);
   try {
     /** @type {Uint8Array | null} */
@@ -94,8 +94,8 @@ async function putSource(bucket, request, source) {
       await hashes.write(run);
       held = run;
     }
-    const [sha256 = "", md5] = await hashes.finish();
-    requireEqual(request.sha256 ?? sha256, sha256);
+    const [computed = "", md5] = await hashes.finish();
+    const sha256 = request.sha256 ?? computed;
     if (held !== null) await upload.write(held);
     const object = storedObject(await upload.finish());
     if (object === null) await requireSameStored(bucket, request, sha256);
@@ -274,15 +274,6 @@ async function requireSameStored(bucket, request, sha256) {
     if (hex(await digest.digest) === sha256) return;
   }
   throw new Refusal({ outcome: "key-taken" });
-}
-
-/**
- * @param {string} promised
- * @param {string} actual
- */
-function requireEqual(promised, actual) {
-  if (promised === actual) return;
-  throw new Refusal({ outcome: "checksum-mismatch", detail: `promised SHA-256 ${promised}, got ${actual}` });
 }
 
 /**
