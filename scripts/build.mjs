@@ -50,7 +50,9 @@ export async function build(variant, { maxGzipKb } = {}) {
   if (!isCurrent(variant, outDir, stampFile)) {
     rmSync(stampFile, { force: true });
     const args = ["--release", "--out-dir", variant.outDir, ...variant.cargoArgs];
-    const code = await run(workerBuild.program, args, { cwd: projectDir, env: toolEnvironment() });
+    // Hands what `fetch` returns to `waitUntil`, too.
+    const env = { ...toolEnvironment(), RUN_TO_COMPLETION: "1" };
+    const code = await run(workerBuild.program, args, { cwd: projectDir, env });
     if (code !== 0) throw new Failure(`The Worker in ${variant.outDir}/ was not built (exit code ${code}).`);
     await stripNames(join(outDir, "index_bg.wasm"));
     writeFileSync(stampFile, JSON.stringify(stamp(variant, cargoInputs()), null, 2));

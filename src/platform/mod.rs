@@ -15,7 +15,6 @@ mod text;
 
 use std::convert::Infallible;
 
-use futures::channel::oneshot;
 use wasm_bindgen::JsValue;
 use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, event};
 
@@ -28,16 +27,11 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
+// The build has the platform wait for what this returns, so that what a client began is finished or undone although the client
+// goes away, for up to 30 seconds (the platform's limit).
 #[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response, String> {
-    let (answered, response) = oneshot::channel();
-    // What a client began is finished or undone although the client goes away, for up to 30 seconds (the platform's limit).
-    context.wait_until(async move {
-        let response = answer(IncomingRequest::from_js(&request), env.as_ref()).await;
-        // It fails when the client has gone.
-        let _ = answered.send(response);
-    });
-    response.await.map_err(|_| "the request was dropped")?.into_js()
+async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response, String> {
+    answer(IncomingRequest::from_js(&request), env.as_ref()).await.into_js()
 }
 
 async fn answer(request: IncomingRequest, env: &JsValue) -> OutgoingResponse {
