@@ -10,7 +10,7 @@ import { toolEnvironment, workerBuild } from "../scripts/toolchain.mjs";
 import { builtWorker, sourceWorker } from "../tests/workerd/harness/modules.ts";
 import type { Modules } from "../tests/workerd/harness/modules.ts";
 
-export const CONTENDERS = ["limit", "stillstore", "typescript"] as const;
+export const CONTENDERS = ["limit", "promises", "stillstore", "typescript"] as const;
 export type Contender = (typeof CONTENDERS)[number];
 
 export const STARTERS = ["hello-javascript", "hello-rust", "limit", "typescript", "stillstore"] as const;

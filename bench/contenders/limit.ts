@@ -1,5 +1,5 @@
 // The least JavaScript that moves the bytes: no checks, no policy, no catalogue, no recovery. What the platform allows.
-import { pagesOf } from "./pages.ts";
+import { decoded, pagesOf, readPage } from "./pages.ts";
 import type { Page } from "./pages.ts";
 
 type Env = { DB: D1Database; R2_IMAGES: R2Bucket; OPENAI_BASE_URL: string };
@@ -35,18 +35,6 @@ async function embeddedBytes(env: Env, writeId: string): Promise<Uint8Array> {
   const sql = "SELECT data FROM stillstore_chunks WHERE write_id = ?1 ORDER BY chunk_index";
   const { results } = await env.DB.prepare(sql).bind(writeId).all<{ data: string }>();
   return decoded(results.map(({ data }) => data));
-}
-
-function decoded(chunks: string[]): Uint8Array {
-  if (chunks.length === 1) return Uint8Array.fromBase64(chunks[0]!);
-  const parts = chunks.map((chunk) => Uint8Array.fromBase64(chunk));
-  const bytes = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
-  let filled = 0;
-  for (const part of parts) {
-    bytes.set(part, filled);
-    filled += part.length;
-  }
-  return bytes;
 }
 
 async function upload(request: Request, env: Env): Promise<Response> {
@@ -88,14 +76,4 @@ async function migrate(env: Env): Promise<Response> {
     await env.DB.prepare(update).bind(JSON.stringify(page.map(({ id }) => id))).run();
   }
   return Response.json({ migrated: results.length });
-}
-
-async function readPage(env: Env, page: Page): Promise<Map<string, string[]>> {
-  const chunks = new Map<string, string[]>();
-  if (page.length === 0) return chunks;
-  const sql = `SELECT write_id, data FROM json_each(?1) CROSS JOIN stillstore_chunks ON write_id = value ORDER BY write_id, chunk_index`;
-  const writes = JSON.stringify(page.map(({ embedded_write_id: id }) => id));
-  const { results } = await env.DB.prepare(sql).bind(writes).all<{ write_id: string; data: string }>();
-  for (const { write_id: id, data } of results) chunks.set(id, [...(chunks.get(id) ?? []), data]);
-  return chunks;
 }

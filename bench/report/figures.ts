@@ -10,18 +10,20 @@ import type { Ratio } from "../measure.ts";
 import { dollarsPerMillion } from "../prices.ts";
 import type { Prices } from "../prices.ts";
 
+/** Whom Stillstore is compared with. */
+const OTHERS = CONTENDERS.filter((name) => name !== "stillstore");
+
 export type Table = { title: string; head: string[]; lines: string[][] };
 
 export function throughputTable(rows: Row[]): Table {
   return {
     title: "Throughput: medians (and half of the distance between quartiles), ratios of medians (and quartiles of the rounds' ratios)",
-    head: ["job", "unit", ...CONTENDERS, "/ limit", "/ typescript", "CPU / limit", "CPU / typescript", "target"],
+    head: ["job", "unit", ...CONTENDERS, ...OTHERS.map((name) => `/ ${name}`), ...OTHERS.map((name) => `CPU / ${name}`), "target"],
     lines: rows.map((row) => {
-      const { limit, stillstore, typescript } = row.samples;
-      const [toLimit, toTypescript] = [ratioOf(stillstore, limit), ratioOf(stillstore, typescript)];
       const rates = CONTENDERS.map((name) => rateText(row, name));
-      const cpu = [toLimit, toTypescript].map(({ cpu }) => (cpu === undefined ? "" : cpu.toFixed(2)));
-      return [row.title, row.unit, ...rates, ratioText(toLimit), ratioText(toTypescript), ...cpu, targetText(row)];
+      const ratios = OTHERS.map((name) => ratioOf(row.samples.stillstore, row.samples[name]));
+      const cpu = ratios.map(({ cpu }) => (cpu === undefined ? "" : cpu.toFixed(2)));
+      return [row.title, row.unit, ...rates, ...ratios.map(ratioText), ...cpu, targetText(row)];
     }),
   };
 }

@@ -41,7 +41,7 @@ test("targets are held against the contender that they name", () => {
     title: "Serve <1>",
     unit: "requests/s",
     targets: [{ against: "limit" as const, atLeast: 0.9 }, { against: "typescript" as const, atLeast: 1.5 }],
-    samples: { limit: samples(100), stillstore: samples(80), typescript: samples(50) },
+    samples: { limit: samples(100), promises: samples(90), stillstore: samples(80), typescript: samples(50) },
   };
   assert.deepEqual(targetResults(row).map(({ met }) => met), [false, true]);
   assert.match(picture([row], "a & b"), /^<svg [^]*Serve &lt;1>[^]*>0\.80<[^]*a &amp; b[^]*<\/svg>\n$/);
@@ -56,7 +56,7 @@ test("prices are those of src/prices.rs", () => {
 });
 
 test("the contenders can be bundled", () => {
-  for (const name of ["limit", "typescript", "hello-javascript"] as const) {
+  for (const name of ["limit", "promises", "typescript", "hello-javascript"] as const) {
     assert.match(String(modulesOf(name)["worker/index.js"]?.contents), /export/);
   }
 });
