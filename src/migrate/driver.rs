@@ -304,11 +304,7 @@ impl Shift<'_> {
     }
 
     pub(super) async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, DatabaseError> {
-        {
-            let mut operations = self.operations.borrow_mut();
-            operations.d1_calls += 1;
-            operations.d1_queries += statements.len() as u64;
-        }
+        self.operations.borrow_mut().count_database(1, statements.len() as u64);
         self.driver.ledger.database().batch(statements).await
     }
 }

@@ -206,10 +206,7 @@ fn chunks(entry: &Entry) -> u64 {
 
 /// Counts what the embedded store asks, at most.
 fn count_statements(hand: &Hand<'_>, statements: u64) {
-    hand.count(|operations| {
-        operations.d1_calls += statements;
-        operations.d1_queries += statements;
-    });
+    hand.count(|operations| operations.count_database(statements, statements));
 }
 
 /// The chunk that came with the row, when it is all of the original.

@@ -145,10 +145,7 @@ impl EmbeddedReturn {
         if present.chunks != size_bytes.div_ceil(CHUNK_BYTES as u64) {
             return Ok(Bytes::Broken);
         }
-        hand.count(|operations| {
-            operations.d1_calls += present.chunks;
-            operations.d1_queries += present.chunks;
-        });
+        hand.count(|operations| operations.count_database(present.chunks, present.chunks));
         let object = match self.embedded.get(&wanted.record.description.key, None).await {
             Ok(Some(object)) => object,
             Ok(None) => return Ok(Bytes::Missing),

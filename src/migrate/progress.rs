@@ -51,6 +51,14 @@ pub struct Operations {
 }
 
 impl Operations {
+    /// Counts round trips to the database, and the statements in them.
+    pub fn count_database(&mut self, calls: u64, statements: u64) {
+        self.d1_calls += calls;
+        self.d1_queries += statements;
+    }
+}
+
+impl Operations {
     /// R2 class A operations for each image that moves: its put.
     pub const R2_CLASS_A_PER_MOVE: u64 = 1;
     /// D1 rows read for each image that moves, at most: its row and its chunk, or a table's row twice; a third is its share of what a

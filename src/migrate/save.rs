@@ -115,8 +115,7 @@ impl Save {
             let reads = savings.iter().map(|saving| saving.reads).sum::<u64>();
             hand.count(|operations| {
                 operations.r2_class_a += 1;
-                operations.d1_calls += reads;
-                operations.d1_queries += reads;
+                operations.count_database(reads, reads);
             });
             match self.writer.write(&key, &header, &savings).await {
                 Ok(()) => return Ok(()),

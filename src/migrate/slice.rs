@@ -259,10 +259,7 @@ impl Hand<'_> {
         let own = statements.len();
         statements.extend(extra);
         let queries = statements.len() as u64;
-        self.count(|operations| {
-            operations.d1_calls += 1;
-            operations.d1_queries += queries;
-        });
+        self.count(|operations| operations.count_database(1, queries));
         match self.ledger.database().batch(statements).await {
             // Whoever has the run now settles these keys.
             Ok(_) if self.runtime.now() >= now.plus_millis(self.lease_ms) => Err(Interruption::LeaseLost),
@@ -282,10 +279,7 @@ impl Hand<'_> {
 
     async fn read_now(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
         let queries = statements.len() as u64;
-        self.count(|operations| {
-            operations.d1_calls += 1;
-            operations.d1_queries += queries;
-        });
+        self.count(|operations| operations.count_database(1, queries));
         Ok(self.ledger.database().batch(statements).await?)
     }
 

@@ -114,10 +114,7 @@ impl TableRows {
         };
         let mut data = RowData::new(&self.database, &self.table, found);
         let reads = data.reads();
-        hand.count(|operations| {
-            operations.d1_calls += reads;
-            operations.d1_queries += reads;
-        });
+        hand.count(|operations| operations.count_database(reads, reads));
         let (described, extent) = match data.survey(id, true).await {
             Ok(surveyed) => surveyed,
             Err(PieceError::Item(refusal)) => return Ok(Err(refusal)),

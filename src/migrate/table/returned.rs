@@ -158,10 +158,7 @@ impl TableReturn {
             let found = Found { row: found::Row { item: id, ..found.row }, datum: None };
             let mut data = RowData::new(&self.database, &self.table, found);
             let reads = data.reads();
-            hand.count(|operations| {
-                operations.d1_calls += reads;
-                operations.d1_queries += reads;
-            });
+            hand.count(|operations| operations.count_database(reads, reads));
             return match data.survey(&item.id, false).await {
                 Ok((present, _)) if present == item.data => Ok(Present::Kept(Refusal::skipped("unchanged", ""))),
                 Ok(_) | Err(PieceError::Item(_)) => changed(),
