@@ -30,8 +30,8 @@ const SUBJECTS: Record<string, string[]> = {
   ],
 };
 const SUBJECT_CHANCE = 0.5;
-/** In whatever a run's worker writes down: the guard of its lease. */
-const WRITTEN_DOWN = "changes() <> 1";
+/** In the transaction with which a run's worker writes a slice down. */
+const WRITTEN_DOWN = "slices = slices + 1";
 
 export class Hand {
   #world: World;
@@ -47,7 +47,7 @@ export class Hand {
   /** Lets all be well for a while, then disturbs it once. */
   async strike(): Promise<void> {
     await sleep(this.#choices.whole(0, LONGEST_CALM_MS));
-    const blow = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 5, moveUnderReaders: 3 });
+    const blow = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 8, moveUnderReaders: 3 });
     await this.#world.disrupt(async () => {
       if (blow === "fail" || blow === "failAndKill") await this.#fail();
       if (blow === "standStill") await this.#standStill();
@@ -70,12 +70,14 @@ export class Hand {
   async #standStill(): Promise<void> {
     const { worker, chronicle } = this.#world;
     await worker.faults.forgetCalls();
-    await worker.faults.set({ binding: "DB", matching: WRITTEN_DOWN, call: this.#choices.whole(1, 4), when: "hang" });
+    await worker.faults.set({ binding: "DB", matching: WRITTEN_DOWN, call: this.#choices.whole(1, 3), when: "hang" });
+    const action = this.#choices.weighted({ validate: 3, migrate: 2, rollback: 1 });
+    await this.#operator.beginFor({ action, source: this.#choices.one(["embedded", "images"]) ?? "" });
     const isHeld = async () => (await worker.faults.calls({ outcome: "held" })).length > 0;
     if (!(await within(LONGEST_STANDSTILL_MS, isHeld))) return;
     chronicle.count("standstills");
     chronicle.note("a run's worker stands still");
-    if (this.#choices.chance(0.4)) return sleep(this.#choices.whole(0, LONGEST_STANDSTILL_MS));
+    if (this.#choices.chance(0.3)) return sleep(this.#choices.whole(0, LONGEST_STANDSTILL_MS));
     const running = "SELECT id FROM stillstore_runs WHERE state = 'running'";
     const ids = JSON.stringify((await worker.db.prepare(running).all<{ id: string }>()).results.map(({ id }) => id));
     await takeUp(worker);
@@ -88,7 +90,7 @@ export class Hand {
     await this.#world.worker.faults.set({ binding: "R2_IMAGES", method: "get", persistent: true, when: "hang" });
     this.#world.chronicle.note("readers are held");
     await sleep(this.#choices.whole(0, LONGEST_GATHERING_MS));
-    await this.#operator.leaveBucket();
+    await this.#operator.beginFor({ action: "rollback", source: "embedded", deleteFromR2: true });
     await sleep(this.#choices.whole(0, PATIENCE_MS));
     await this.#countFaults();
   }

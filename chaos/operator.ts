@@ -87,9 +87,9 @@ export class Operator {
     }
   }
 
-  /** Begins to bring all images of our own back into the database, and to delete their copies. Another run may be in the way. */
-  async leaveBucket(): Promise<void> {
-    await this.#act({ action: "rollback", source: "embedded", deleteFromR2: true, background: true }).catch((error) => {
+  /** Begins a run in the background, on somebody else's word. Another run may be in the way. */
+  async beginFor(body: { action: string; source: string; deleteFromR2?: true }): Promise<void> {
+    await this.#act({ ...body, background: true }).catch((error) => {
       if (!(error instanceof Unanswered)) this.#world.chronicle.violation(`operator: ${error.message}`);
     });
   }
