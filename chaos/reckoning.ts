@@ -150,7 +150,9 @@ export class Reckoning {
 
   async #assertCounters(): Promise<void> {
     assert.deepEqual(
-      await this.#rows("SELECT status, storage, fallback, images, bytes FROM stillstore_counters WHERE images <> 0 OR bytes <> 0 ORDER BY 1, 2, 3"),
+      await this.#rows(
+        "SELECT status, storage, fallback, images, bytes FROM stillstore_counters WHERE images <> 0 OR bytes <> 0 ORDER BY 1, 2, 3",
+      ),
       await this.#rows(
         "SELECT status, storage, fallback_reason IS NOT NULL AS fallback, count(*) AS images, sum(ifnull(size_bytes, 0)) AS bytes \
          FROM stillstore_images GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",

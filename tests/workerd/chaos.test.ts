@@ -12,6 +12,11 @@ const SABOTAGED_SECONDS = 10;
 const SABOTAGED_SEED = 6;
 const SEEDS = [1, Math.floor(Math.random() * 2 ** 32)];
 
+const STRAY_ROW = `INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, size_bytes, sha256,
+    version, created_at_ms, updated_at_ms)
+  SELECT ?1, status, storage, 'uploads/2026/11/stray.png', content_type, visibility, labels, size_bytes, sha256, 1, created_at_ms,
+    updated_at_ms FROM stillstore_images WHERE status = 'stored' LIMIT 1`;
+
 type Damage = { sabotage: (worker: RunningWorker) => Promise<unknown>; found: RegExp };
 
 /** Damage that only a comparison of bytes, of names, or of rows finds. */
@@ -34,10 +39,10 @@ const DAMAGE: Record<string, Damage> = {
     assert.ok(id !== undefined);
     await worker.db.prepare("UPDATE stillstore_images SET status = 'deleting' WHERE id = ?1").bind(id).run();
   } },
-  "a row that nobody made": { found: /nobody made the image of the row/, sabotage: (worker) => worker.db.prepare(`INSERT INTO stillstore_images (id, status, storage, storage_key, content_type,
-    visibility, labels, size_bytes, sha256, version, created_at_ms, updated_at_ms) SELECT '${randomUUID()}', status, storage,
-    'uploads/2026/11/stray.png', content_type, visibility, labels, size_bytes, sha256, 1, created_at_ms, updated_at_ms
-    FROM stillstore_images WHERE status = 'stored' LIMIT 1`).run() },
+  "a row that nobody made": {
+    found: /nobody made the image of the row/,
+    sabotage: (worker) => worker.db.prepare(STRAY_ROW).bind(randomUUID()).run(),
+  },
   "a deletion that left no tombstone": {
     found: /was deleted with success/,
     sabotage: (worker) => worker.db.prepare("UPDATE stillstore_images SET status = 'deleting' WHERE status = 'deleted'").run(),
@@ -64,8 +69,11 @@ describe("chaos", { concurrency: true }, () => {
 
 for (const [damage, { sabotage, found }] of Object.entries(DAMAGE)) {
   test(`${damage}: found`, async () => {
-    const settings = { seconds: SABOTAGED_SECONDS, seed: SABOTAGED_SEED, sabotage: async (worker: RunningWorker) => void (await sabotage(worker)) };
-    const { violations } = await runChaos(settings);
+    const { violations } = await runChaos({
+      seconds: SABOTAGED_SECONDS,
+      seed: SABOTAGED_SEED,
+      sabotage: async (worker) => void (await sabotage(worker)),
+    });
     assert.match(violations.join(), found);
   });
 }
