@@ -30,12 +30,12 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
   const chronicle = new Chronicle();
   const persist = await mkdtemp(join(tmpdir(), "stillstore-chaos-"));
   const world = new World(chronicle, persist);
-  const hand = new Hand(world, seed);
   const album = new Album(chronicle);
   const application = new Application(world, seed + 1);
   const operator = new Operator(world, album, application, seed + 2);
-  const reckoning = new Reckoning(world, album, application, operator);
+  const hand = new Hand(world, operator, seed);
   const visitors = Array.from({ length: VISITORS }, (_, index) => new Visitor(`visitor-${index}`, world, album, seed + 3 + index));
+  const reckoning = new Reckoning(world, album, application, operator, visitors);
 
   try {
     await application.create(await world.start(hand.vars()));

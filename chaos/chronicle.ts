@@ -7,6 +7,7 @@ const EVENTS_KEPT = 12;
 export const COUNTED = [
   "operations",
   "unanswered",
+  "brokenOff",
   "readsCompared",
   "bytesCompared",
   "listingsCompared",
@@ -14,6 +15,7 @@ export const COUNTED = [
   "kills",
   "restarts",
   "faults",
+  "standstills",
   "reckonings",
 ] as const;
 export type Counted = (typeof COUNTED)[number];

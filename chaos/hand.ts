@@ -2,36 +2,56 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Fault } from "../tests/workerd/harness/fault-plan.ts";
+import { takeUp } from "../tests/workerd/migrations.ts";
 import { Choices } from "./choices.ts";
+import type { Operator } from "./operator.ts";
 import type { World } from "./world.ts";
 
-const LONGEST_CALM_MS = 3_000;
+const LONGEST_CALM_MS = 2_000;
 const LONGEST_FAULTS_MS = 1_500;
+const LONGEST_STANDSTILL_MS = 4_000;
+const LONGEST_GATHERING_MS = 500;
 /** Sometimes faults outlast the Worker's wait for R2. */
 const STORE_TIMEOUT_MS = 2_000;
 const PATIENCE_MS = STORE_TIMEOUT_MS + 500;
+const POLL_MS = 50;
 
 const METHODS: Record<string, (string | undefined)[]> = {
   R2_IMAGES: [undefined, "get", "head", "put", "put", "put", "delete", "list"],
   DB: [undefined, "first", "all", "run", "batch", "batch"],
   MIGRATIONS: [undefined],
 };
+/** What only some calls are about, so that a step fails for good whose neighbours do not. */
+const SUBJECTS: Record<string, string[]> = {
+  R2_IMAGES: ["stillstore/", "uploads/", "generated/"],
+  DB: [
+    "INSERT INTO stillstore_images", "INSERT INTO stillstore_images", "UPDATE stillstore_images",
+    "stillstore_blobs", "stillstore_runs", "stillstore_run_lines", "stillstore_moves",
+  ],
+};
+const SUBJECT_CHANCE = 0.5;
+/** In the transaction with which a run's worker writes a slice down. */
+const WRITTEN_DOWN = "slices = slices + 1";
 
 export class Hand {
   #world: World;
+  #operator: Operator;
   #choices: Choices;
 
-  constructor(world: World, seed: number) {
+  constructor(world: World, operator: Operator, seed: number) {
     this.#world = world;
+    this.#operator = operator;
     this.#choices = new Choices(seed);
   }
 
   /** Lets all be well for a while, then disturbs it once. */
   async strike(): Promise<void> {
     await sleep(this.#choices.whole(0, LONGEST_CALM_MS));
-    const blow = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2 });
+    const blow = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 8, moveUnderReaders: 3 });
     await this.#world.disrupt(async () => {
       if (blow === "fail" || blow === "failAndKill") await this.#fail();
+      if (blow === "standStill") await this.#standStill();
+      if (blow === "moveUnderReaders") await this.#moveUnderReaders();
       if (blow === "restart") await this.#end("restarts", (worker) => worker.stop());
       if (blow === "kill" || blow === "failAndKill") await this.#end("kills", (worker) => worker.kill());
       else await this.#heal();
@@ -46,14 +66,45 @@ export class Hand {
     await this.#countFaults();
   }
 
+  /** Lets a run's worker stand still with what it is about to write down, often until another has taken and ended its run. */
+  async #standStill(): Promise<void> {
+    const { worker, chronicle } = this.#world;
+    await worker.faults.forgetCalls();
+    await worker.faults.set({ binding: "DB", matching: WRITTEN_DOWN, call: this.#choices.whole(1, 3), when: "hang" });
+    const action = this.#choices.weighted({ validate: 3, migrate: 2, rollback: 1 });
+    await this.#operator.beginFor({ action, source: this.#choices.one(["embedded", "images"]) ?? "" });
+    const isHeld = async () => (await worker.faults.calls({ outcome: "held" })).length > 0;
+    if (!(await within(LONGEST_STANDSTILL_MS, isHeld))) return;
+    chronicle.count("standstills");
+    chronicle.note("a run's worker stands still");
+    if (this.#choices.chance(0.3)) return sleep(this.#choices.whole(0, LONGEST_STANDSTILL_MS));
+    const running = "SELECT id FROM stillstore_runs WHERE state = 'running'";
+    const ids = JSON.stringify((await worker.db.prepare(running).all<{ id: string }>()).results.map(({ id }) => id));
+    await takeUp(worker);
+    const left = `SELECT count(*) AS n FROM stillstore_runs WHERE state = 'running' AND id IN (SELECT value FROM json_each(?1))`;
+    await within(LONGEST_STANDSTILL_MS, async () => (await worker.db.prepare(left).bind(ids).first("n")) === 0);
+  }
+
+  /** Holds readers between an image's row and its object, while the image leaves the bucket. */
+  async #moveUnderReaders(): Promise<void> {
+    await this.#world.worker.faults.set({ binding: "R2_IMAGES", method: "get", persistent: true, when: "hang" });
+    this.#world.chronicle.note("readers are held");
+    await sleep(this.#choices.whole(0, LONGEST_GATHERING_MS));
+    await this.#operator.beginFor({ action: "rollback", source: "embedded", deleteFromR2: true });
+    await sleep(this.#choices.whole(0, PATIENCE_MS));
+    await this.#countFaults();
+  }
+
   #fault(): Fault {
     const binding = this.#choices.weighted({ R2_IMAGES: 10, DB: 10, MIGRATIONS: 1 });
-    const method = this.#choices.one(METHODS[binding] ?? []);
+    const matching = this.#choices.chance(SUBJECT_CHANCE) ? this.#choices.one(SUBJECTS[binding] ?? []) : undefined;
+    const method = matching === undefined ? this.#choices.one(METHODS[binding] ?? []) : undefined;
     return {
       binding,
       ...(method === undefined ? {} : { method }),
-      call: this.#choices.whole(1, 12),
-      persistent: this.#choices.chance(0.4),
+      ...(matching === undefined ? {} : { matching }),
+      call: this.#choices.whole(1, matching === undefined ? 12 : 3),
+      persistent: this.#choices.chance(matching === undefined ? 0.4 : 0.6),
       when: this.#choices.weighted({ before: 4, after: 4, hang: 2 }),
     };
   }
@@ -87,4 +138,12 @@ export class Hand {
       ...(this.#choices.chance(0.5) ? { MIGRATION_OPERATIONS: "60" } : {}),
     };
   }
+}
+
+/** Whether something comes to hold in time. */
+async function within(longestMs: number, holds: () => Promise<boolean>): Promise<boolean> {
+  for (const until = performance.now() + longestMs; performance.now() < until; await sleep(POLL_MS)) {
+    if (await holds()) return true;
+  }
+  return false;
 }

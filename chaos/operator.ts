@@ -1,10 +1,11 @@
 // Somebody who migrates, checks, pauses, resumes, cancels, rolls back and cleans up without any plan.
 import assert from "node:assert/strict";
 
-import { digest } from "../tests/workerd/migrations.ts";
+import { digest, takeUp } from "../tests/workerd/migrations.ts";
 import type { Album } from "./album.ts";
 import type { Application } from "./application.ts";
 import { Choices } from "./choices.ts";
+import { Unanswered } from "./world.ts";
 import type { World } from "./world.ts";
 
 const ROUTE = "/api/migrate-images";
@@ -12,6 +13,8 @@ const ENDED = ["cancelled", "completed", "completed_with_errors", "failed"];
 const REFUSALS = ["run-in-progress", "run-ended", "run-not-found", "receipt-not-ready", "not-a-backup"];
 const POLL_MS = 30;
 const LONGEST_WATCH_MS = 4_000;
+/** Far longer than a run takes over the few images there are. */
+const LONGEST_RUN_MS = 120_000;
 
 /** A run, and whether all was well when it began. */
 type Begun = { id: string; disruptions: number };
@@ -22,6 +25,8 @@ export class Operator {
   #application: Application;
   #choices: Choices;
   #runs = new Map<string, Begun>();
+  /** As they were when they had ended, since the last lull. */
+  #ended: any[] = [];
   /** Whose items can be cleaned up, or restored from. */
   #completed: { id: string; action: string; source: string }[] = [];
 
@@ -53,25 +58,40 @@ export class Operator {
 
   /** Every run to its end, as a lull wants it. */
   async settle(): Promise<void> {
+    const until = performance.now() + LONGEST_RUN_MS;
     for (;;) {
       const sql = "SELECT id, state FROM stillstore_runs WHERE state IN ('running', 'paused')";
       const { results } = await this.#world.worker.db.prepare(sql).all<{ id: string; state: string }>();
       if (results.length === 0) break;
+      assert.ok(performance.now() < until, `the runs ${JSON.stringify(results)} never end`);
       for (const { id, state } of results) if (state === "paused") await this.#act({ action: "resume", runId: id });
       await this.#takeUp();
     }
     for (const { id } of [...this.#runs.values()]) await this.#inspect(id);
+    for (const run of this.#ended.splice(0)) {
+      const answer = await this.#world.ask("GET", `${ROUTE}/runs/${run.id}`);
+      assert.deepEqual(answer.json(), run, `the run ${run.id} has ended and is as it was`);
+    }
   }
 
   /** Begins a run that works to its end, and answers with it. */
   async complete(body: object): Promise<any> {
     const begun = await this.#act({ ...body, background: true });
     assert.ok(begun !== undefined, `${JSON.stringify(body)} was refused`);
+    const until = performance.now() + LONGEST_RUN_MS;
     for (;;) {
       const run = await this.#inspect(begun.runId);
       if (ENDED.includes(run.state)) return run;
+      assert.ok(performance.now() < until, `the run ${JSON.stringify(run)} never ends`);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+  }
+
+  /** Begins a run in the background, on somebody else's word. Another run may be in the way. */
+  async beginFor(body: { action: string; source: string; deleteFromR2?: true }): Promise<void> {
+    await this.#act({ ...body, background: true }).catch((error) => {
+      if (!(error instanceof Unanswered)) this.#world.chronicle.violation(`operator: ${error.message}`);
+    });
   }
 
   async #begin(): Promise<void> {
@@ -159,6 +179,7 @@ export class Operator {
     }
     await this.#assertReceipt(run);
     this.#runs.delete(id);
+    this.#ended.push(run);
     this.#world.chronicle.note(`${action} ${source} ${id} ended: ${state}, ${JSON.stringify(progress)}`);
     if (!dryRun && state !== "failed") this.#completed.push({ id, action, source });
     return run;
@@ -171,14 +192,12 @@ export class Operator {
     const lines = new TextDecoder().decode(body).trimEnd().split("\n").slice(1, -1).map((line) => JSON.parse(line));
     const items = lines.map((line) => line.id);
     assert.equal(new Set(items).size, items.length, `${id} handled an item twice`);
+    assert.deepEqual([lines.length, receipt.lines], [progress.done, progress.done], `the items of ${id}`);
     assert.equal(lines.filter(({ verdict }) => verdict === "failed").length, progress.failed, `the failures of ${id}`);
   }
 
-  /** As if the time had passed that a dead worker holds its run for. */
-  async #takeUp(): Promise<void> {
-    const sql = "UPDATE stillstore_runs SET lease_expires_at_ms = 0 WHERE state = 'running'";
-    await this.#world.beside("the end of leases", (worker) => worker.db.prepare(sql).run());
-    await this.#cron();
+  #takeUp(): Promise<void> {
+    return this.#world.beside("taking runs up", takeUp);
   }
 
   #cron(): Promise<void> {

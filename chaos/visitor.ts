@@ -1,13 +1,14 @@
 // A client that makes, reads, lists and deletes images, and never asks for two things at once.
 import assert from "node:assert/strict";
 
-import type { Answer } from "../tests/workerd/flows.ts";
 import { picture } from "../tests/workerd/harness/picture-variations.ts";
 import { digest } from "../tests/workerd/migrations.ts";
+import { CHUNK_BYTES } from "./album.ts";
 import type { Album, KeptImage } from "./album.ts";
+import { Attempts } from "./attempts.ts";
 import { Choices } from "./choices.ts";
 import { Unanswered } from "./world.ts";
-import type { World } from "./world.ts";
+import type { Answered, World } from "./world.ts";
 
 /** Keeps what a lull has to read within a second or two. */
 const MOST_IMAGES = 40;
@@ -22,8 +23,7 @@ export class Visitor {
   #album: Album;
   #choices: Choices;
   #own: KeptImage[] = [];
-  /** Digests of uploads that nobody answered for: any of them may have become an image. */
-  #attempts = new Map<string, Uint8Array>();
+  #attempts = new Attempts();
   #keys: { key: string; image: KeptImage }[] = [];
   #made = 0;
 
@@ -50,9 +50,15 @@ export class Visitor {
     const query = new URLSearchParams({ sessionId: this.#name, visibility: this.#choices.chance(0.25) ? "private" : "public" });
     const lies = this.#choices.chance(0.05);
     if (lies || this.#choices.chance(0.5)) query.set("sha256", lies ? digest(Buffer.from("others")) : wanted);
-    if (!lies) this.#attempts.set(wanted, bytes);
-    const answer = await this.#world.ask("POST", `/api/images?${query}`, { body: bytes });
-    if (lies) return assertAnswer(answer, 422);
+    const send = () => this.#world.ask("POST", `/api/images?${query}`, { body: bytes });
+    if (lies) return assertAnswer(await send(), 422);
+    this.#attempts.begin(wanted, bytes);
+    const answer = await send().catch((error) => {
+      // Says that nothing was stored. Without an answer, or without the database's, it may have been.
+      if (error instanceof Unanswered && error.code === "storage-unavailable") this.#attempts.end(wanted);
+      throw error;
+    });
+    this.#attempts.end(wanted);
     assertAnswer(answer, 201);
     this.#own.push(this.#album.keep(answer.json(), bytes));
   }
@@ -68,7 +74,7 @@ export class Visitor {
     if (this.#keys.length > REPLAYED_KEYS) this.#keys.shift();
   }
 
-  async #generated(key: string): Promise<Answer> {
+  async #generated(key: string): Promise<Answered> {
     for (;;) {
       const body = JSON.stringify({ prompt: `a lighthouse, ${key}`, personaId: "p", sessionId: this.#name, size: "256x256" });
       const headers = { "content-type": "application/json", "idempotency-key": key };
@@ -105,7 +111,8 @@ export class Visitor {
     if (image === undefined) return;
     image.fate = "doubtful";
     assertAnswer(await this.#world.ask("DELETE", `/api/images/${image.id}`), 204);
-    image.fate = "deleted";
+    this.#album.delete(image);
+    image.hasTombstone = true;
     this.#own = this.#own.filter((other) => other !== image);
   }
 
@@ -120,13 +127,21 @@ export class Visitor {
   }
 
   async _part(): Promise<void> {
-    const image = this.#album.any(this.#choices);
+    const inChunks = () => this.#choices.one(this.#album.present().filter(({ bytes }) => (bytes?.byteLength ?? 0) > CHUNK_BYTES));
+    const image = (this.#choices.chance(0.5) ? inChunks() : undefined) ?? this.#album.any(this.#choices);
     if (image?.bytes === undefined) return;
-    const from = this.#choices.whole(0, image.bytes.byteLength - 1);
-    const to = this.#choices.whole(from, image.bytes.byteLength - 1);
-    const headers = { range: `bytes=${from}-${to}` };
+    const last = image.bytes.byteLength - 1;
+    const from = this.#place(0, last);
+    const to = this.#place(from, last);
+    const headers = { range: `bytes=${from}-${to}`, ...(this.#choices.chance(0.2) ? { "if-range": `"${image.sha256}"` } : {}) };
     const read = async () => bytesOrGone(await this.#world.ask("GET", `/images/${image.id}`, { headers }), 206);
     await this.#album.compare(image, read, [from, to]);
+  }
+
+  /** Any place, but often one at which a chunk ends or begins. */
+  #place(from: number, to: number): number {
+    const edge = this.#choices.whole(1, to / CHUNK_BYTES) * CHUNK_BYTES + this.#choices.whole(-1, 1);
+    return this.#choices.chance(0.5) && from <= edge && edge <= to ? edge : this.#choices.whole(from, to);
   }
 
   async _unchanged(): Promise<void> {
@@ -145,7 +160,7 @@ export class Visitor {
     await this.#album.compare(image, async () => {
       const answer = await this.#world.ask("HEAD", `/images/${image.id}`);
       if (answer.status === 200) assert.equal(answer.headers.get("etag"), `"${image.sha256}"`);
-      return answer.status === 410 ? "gone" : thereOrGone(answer, 200);
+      return thereOrGone(answer, 200);
     });
   }
 
@@ -157,7 +172,7 @@ export class Visitor {
     assert.ok([403, 410].includes(answer.status), `${image.id} is private, and was answered with ${answer.status}`);
   }
 
-  #asStranger(path: string): Promise<Answer & { body: Uint8Array }> {
+  #asStranger(path: string): Promise<Answered> {
     return this.#world.ask("GET", path, { headers: { authorization: "" } });
   }
 
@@ -187,32 +202,37 @@ export class Visitor {
       cursor = answer.json().nextCursor;
     } while (cursor !== undefined);
     for (const { id, sha256 } of stored) assert.equal(listed.get(id)?.sha256, sha256, `${id} is listed`);
-    const known = new Map(this.#album.images.map((image) => [image.id, image]));
     for (const [id, record] of listed) {
-      const image = known.get(id);
+      const image = this.#album.find(id);
       assert.notEqual(image?.fate, "deleted", `${id} is listed after its deletion`);
       if (image === undefined) this.#adopt(record);
     }
     this.#world.chronicle.count("listingsCompared");
   }
 
+  /** In a lull: what the listing has not got by now never becomes an image. */
+  async settle(): Promise<void> {
+    await this._list();
+    this.#attempts.endAll();
+  }
+
   #adopt(record: any): void {
-    const bytes = this.#attempts.get(record.sha256);
+    const bytes = this.#attempts.end(record.sha256);
     assert.ok(bytes !== undefined, `${record.id} is listed, which nobody made: ${record.sha256}`);
     this.#own.push(this.#album.keep(record, bytes));
   }
 }
 
-function bytesOrGone(answer: Answer & { body: Uint8Array }, status: number): Uint8Array | "gone" {
+function bytesOrGone(answer: Answered, status: number): Uint8Array | "gone" {
   return thereOrGone(answer, status) === "gone" ? "gone" : answer.body;
 }
 
-function thereOrGone(answer: Answer, status: number): "there" | "gone" {
+function thereOrGone(answer: Answered, status: number): "there" | "gone" {
   if (answer.status === 410) return "gone";
   assertAnswer(answer, status);
   return "there";
 }
 
-function assertAnswer(answer: Answer, status: number): void {
-  assert.equal(answer.status, status, new TextDecoder().decode(answer.body?.subarray(0, 500)));
+function assertAnswer(answer: Answered, status: number): void {
+  assert.equal(answer.status, status, `${answer.request}: ${new TextDecoder().decode(answer.body.subarray(0, 500))}`);
 }

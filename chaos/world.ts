@@ -10,8 +10,36 @@ import type { Chronicle } from "./chronicle.ts";
 /** The codes of an answer that says what is down. `internal-error` and `bytes-missing` are not among them. */
 const EXCUSES = ["storage-unavailable", "database-unavailable"];
 
+/** An embedded image may be deleted, or its original dropped, while it is sent: then the answer breaks off, and its reader asks again. */
+const MOST_BREAKS = 2;
+
+/** An answer that came whole. */
+export type Answered = Answer & {
+  body: Uint8Array;
+  /** What it is the answer to. */
+  request: string;
+};
+
 /** Nobody can say whether what was asked for happened: the Worker was killed, or answered that something is down. */
-export class Unanswered extends Error {}
+export class Unanswered extends Error {
+  /** The code of the answer; undefined when none came. */
+  readonly code: string | undefined;
+
+  constructor(what: string, cause: unknown) {
+    super(what, { cause });
+    this.code = cause instanceof Down ? cause.code : undefined;
+  }
+}
+
+/** An answer that says what is down. */
+class Down extends Error {
+  readonly code: string;
+
+  constructor({ code, detail }: { code: string; detail: string }) {
+    super(`${code}: ${detail}`);
+    this.code = code;
+  }
+}
 
 export class World {
   readonly chronicle: Chronicle;
@@ -31,7 +59,7 @@ export class World {
 
   async start(vars: Record<string, string>): Promise<RunningWorker> {
     assert.equal(this.#worker, undefined, "one Worker at a time");
-    this.#worker = await startWorker({ persist: this.#persist, vars, faults: true });
+    this.#worker = await startWorker({ persist: this.#persist, vars, faults: true, onLog: () => {} });
     this.#wake();
     return this.#worker;
   }
@@ -99,16 +127,22 @@ export class World {
   }
 
   /** The answer, if it is no 5xx. */
-  ask(method: string, path: string, init?: RequestInit): Promise<Answer & { body: Uint8Array }> {
-    return this.#excused(`${method} ${path}`, async (worker) => {
-      const answer = await ask(worker, method, path, init);
+  ask(method: string, path: string, init?: RequestInit): Promise<Answered> {
+    const { range } = (init?.headers ?? {}) as Record<string, string>;
+    const request = [method, path, ...(range === undefined ? [] : [range])].join(" ");
+    return this.#excused(request, async (worker) => {
+      let answer = await ask(worker, method, path, init);
+      for (let again = 0; answer.body === undefined && method === "GET" && again < MOST_BREAKS; again += 1) {
+        answer = await ask(worker, method, path, init);
+        this.chronicle.count("brokenOff");
+      }
       const { body, status } = answer;
       if (body === undefined) throw new Error("the connection broke");
-      if (status < 500) return { ...answer, body };
+      if (status < 500) return { ...answer, body, request };
       const problem = answer.json();
       assert.equal(answer.headers.get("content-type"), "application/problem+json");
-      assert.ok(EXCUSES.includes(problem.code), `${method} ${path} was answered with ${JSON.stringify(problem)}`);
-      throw new Error(`${problem.code}: ${problem.detail}`);
+      assert.ok(EXCUSES.includes(problem.code), `${request} was answered with ${JSON.stringify(problem)}`);
+      throw new Down(problem);
     });
   }
 
@@ -125,7 +159,7 @@ export class World {
     } catch (error) {
       if (error instanceof assert.AssertionError) throw error;
       if (this.disruptions === before) this.chronicle.violation(`${what} failed while all was well: ${(error as Error).message}`);
-      throw new Unanswered(what, { cause: error });
+      throw new Unanswered(what, error);
     }
   }
 

@@ -136,7 +136,7 @@ impl Driver {
         };
         let mut statements = ledger::advance(&advance)?;
         statements.push(ledger::end(&run, token, State::Failed, None, now)?);
-        self.ledger.database().batch(statements).await?;
+        self.ledger.database().batch(statements).await.map_err(Interruption::of_guarded)?;
         run.state = State::Failed;
         run.finished_at = Some(now);
         Ok(run)
@@ -289,7 +289,8 @@ impl Shift<'_> {
         let receipt = receipt::write(&self.driver.ledger, &self.driver.bucket, &self.run, || self.has_lease()).await?;
         let now = self.driver.runtime.now();
         let end = ledger::end(&self.run, &self.token, state, Some(&receipt), now)?;
-        self.batch(vec![end, ledger::require_one_change(), ledger::delete_lines(&self.run.id)]).await?;
+        let statements = vec![end, ledger::require_one_change(), ledger::delete_lines(&self.run.id)];
+        self.batch(statements).await.map_err(Interruption::of_guarded)?;
         self.run.state = state;
         self.run.requested = None;
         self.run.receipt = Some(receipt);

@@ -154,6 +154,12 @@ pub enum Interruption {
 }
 
 impl Interruption {
+    /// Why statements failed that only [`ledger::require_one_change`] can refuse: then another worker has the run, whatever the
+    /// clock here says of the lease.
+    pub(super) fn of_guarded(error: DatabaseError) -> Self {
+        if error.kind == DatabaseErrorKind::Constraint { Self::LeaseLost } else { Self::Database(error) }
+    }
+
     /// The kind as a short kebab-case word.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -264,8 +270,7 @@ impl Hand<'_> {
             // Whoever has the run now settles these keys.
             Ok(_) if self.runtime.now() >= now.plus_millis(self.lease_ms) => Err(Interruption::LeaseLost),
             Ok(mut answers) => Ok(answers.split_off(own.min(answers.len()))),
-            Err(error) if error.kind == DatabaseErrorKind::Constraint => Err(Interruption::LeaseLost),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Interruption::of_guarded(error)),
         }
     }
 

@@ -207,3 +207,14 @@ fn a_run_without_a_worker_pauses_resumes_and_ends_at_once_and_leaves_its_receipt
     assert_readable(&world, &images);
     assert_eq!(act(&world, &json!({"action": "migrate"}))["result"]["migrated"], 25);
 }
+
+#[test]
+fn a_worker_that_lost_its_run_as_it_was_about_to_end_it_says_that_the_run_goes_on() {
+    let (world, _) = embedded_world(&[70]);
+    let steal = "CREATE TRIGGER steal AFTER INSERT ON stillstore_run_lines BEGIN \
+        UPDATE stillstore_runs SET lease_token = 'another'; END";
+    block_on(world.database.run(Statement::new(steal))).unwrap();
+
+    let answer = world.post_json("/api/migrate-images", &json!({"action": "migrate"}), &[]);
+    assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("running")), "{answer:?}");
+}

@@ -3,11 +3,17 @@ import { readFileSync, readdirSync } from "node:fs";
 import { extname, join } from "node:path";
 import { crc32 } from "node:zlib";
 
+import { randomNumbers } from "../random.ts";
 import { projectDir } from "./project.ts";
 
 const FIXTURES = join(projectDir, "tests/fixtures/images");
 /** A JPEG segment holds 65,533 bytes. */
 const SEGMENT_BYTES = 60_000;
+
+/** Letters, which every format takes in a remark. A prime number of them, so that no two chunks of an image are the same. */
+const FILLER_BYTES = 65_521;
+const random = randomNumbers(1);
+const FILLER = Buffer.from(Array.from({ length: FILLER_BYTES }, () => 97 + Math.floor(random() * 26)));
 
 export type Picture = { name: string; contentType: string; bytes: Buffer };
 
@@ -29,7 +35,8 @@ const FILES = readdirSync(FIXTURES)
 /** The picture number `index`, about `remarkBytes` longer than its fixture in formats that take a remark. */
 export function picture(index: number, remarkBytes = 0): Picture {
   const { name, bytes } = FILES[index % FILES.length] ?? { name: "", bytes: Buffer.alloc(0) };
-  const remark = Buffer.from(`picture ${index} `.padEnd(Math.max(remarkBytes, 16), "."));
+  const title = Buffer.from(`picture ${index} `);
+  const remark = Buffer.concat([title, Buffer.alloc(Math.max(remarkBytes - title.length, 0), FILLER)]);
   const extension = extname(name);
   const contentType = CONTENT_TYPES[extension] ?? "";
   return { name: `${index}-${name}`, contentType, bytes: (REMARKS[extension] ?? ((same) => same))(bytes, remark) };
