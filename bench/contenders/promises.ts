@@ -11,6 +11,7 @@ type Answered = { route: string; response: Response };
 
 /** As Stillstore's: what is longer is hashed while it passes. */
 const HELD_BYTES = 25 << 20;
+const RUN_BYTES = 256 << 10;
 
 const SELECT = `SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, filename, created_at_ms, version
   FROM stillstore_images WHERE id = ?1`;
@@ -116,7 +117,12 @@ async function putStream(env: Env, key: string, body: ReadableStream<Uint8Array>
   const fixed = new FixedLengthStream(sizeBytes);
   const put = env.R2_IMAGES.put(key, fixed.readable, { onlyIf: { etagDoesNotMatch: "*" } });
   const writers = [...digests, fixed.writable].map((stream) => stream.getWriter());
-  for await (const run of body) await Promise.all(writers.map((writer) => writer.write(run)));
+  const reader = body.getReader({ mode: "byob" });
+  for (;;) {
+    const { value: run } = await reader.readAtLeast(RUN_BYTES, new Uint8Array(RUN_BYTES));
+    if (run === undefined || run.length === 0) break;
+    await Promise.all(writers.map((writer) => writer.write(run)));
+  }
   await Promise.all(writers.map((writer) => writer.close()));
   const [object, sha256, md5] = await Promise.all([put, ...digests.map(({ digest }) => digest)]);
   if (hex(object!.checksums.md5!) !== hex(md5!)) throw new Error("R2 holds other bytes");
