@@ -19,13 +19,16 @@ const SELECT_SERVING: &str = "SELECT id, status, storage, storage_key, content_t
     UNION ALL SELECT image_id, 'stored', 'r2', storage_key, content_type, size_bytes, sha256, 'public', NULL, moved_at_ms, 1 \
     FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1";
 
-// With the bytes of a public image that is embedded in one chunk. CASE keeps every other row from being looked up among the chunks.
+// With the bytes of a public image that is embedded in one chunk; every other row has NULL for a write. They are looked up outside of the
+// UNION, which would copy them.
 const SELECT_SERVING_BYTES: &str = "SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, \
-    filename, created_at_ms, version, data FROM stillstore_images \
-    LEFT JOIN stillstore_chunks ON chunk_index = 0 AND write_id = CASE WHEN storage = 'd1' AND status = 'stored' \
-    AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END WHERE id = ?1 \
+    filename, created_at_ms, version, \
+    (SELECT data FROM stillstore_chunks WHERE write_id = found.write_id AND chunk_index = 0) AS data FROM ( \
+    SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, filename, created_at_ms, version, \
+    CASE WHEN storage = 'd1' AND status = 'stored' AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END \
+    AS write_id FROM stillstore_images WHERE id = ?1 \
     UNION ALL SELECT image_id, 'stored', 'r2', storage_key, content_type, size_bytes, sha256, 'public', NULL, moved_at_ms, 1, NULL \
-    FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1";
+    FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1) AS found";
 
 #[expect(clippy::cast_possible_wrap, reason = "1 MiB")]
 const ONE_CHUNK_BYTES: i64 = CHUNK_BYTES as i64;
