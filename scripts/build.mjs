@@ -14,9 +14,12 @@ import { projectDir, toolEnvironment, workerBuild } from "./toolchain.mjs";
 
 const BUNDLE_FILES = ["index.js", "index_bg.wasm"];
 
+/** The Worker's main module, which imports what worker-build made as `worker-build`. */
+const ENTRY_FILE = "src/platform/js/entry.js";
+
 /** Inputs cargo does not report: manifests, and the lock file that pins wasm-opt and esbuild. */
 const MANIFESTS = [
-  ".cargo/config.toml", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package-lock.json", "scripts/build.mjs",
+  ".cargo/config.toml", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package-lock.json", "scripts/build.mjs", ENTRY_FILE,
 ];
 
 /** What wasm-opt must understand: the features of Rust's wasm32-unknown-unknown, ours, and wasm-bindgen's catch wrappers. */
@@ -54,10 +57,24 @@ export async function build(variant, { maxGzipKb } = {}) {
     const env = { ...toolEnvironment(), RUN_TO_COMPLETION: "1" };
     const code = await run(workerBuild.program, args, { cwd: projectDir, env });
     if (code !== 0) throw new Failure(`The Worker in ${variant.outDir}/ was not built (exit code ${code}).`);
+    await wrap(variant.outDir);
     await stripNames(join(outDir, "index_bg.wasm"));
     writeFileSync(stampFile, JSON.stringify(stamp(variant, cargoInputs()), null, 2));
   }
   checkSize(variant, outDir, maxGzipKb);
+}
+
+/**
+ * Puts the Worker's own main module around the class that worker-build made.
+ * @param {string} outDir relative to the project
+ */
+async function wrap(outDir) {
+  const { ESBUILD_BIN = "esbuild" } = toolEnvironment();
+  const made = `./${outDir}/index.js`;
+  const options = ["--bundle", "--minify", "--format=esm", "--external:*.wasm", "--external:cloudflare:*", "--log-level=warning"];
+  const args = [ENTRY_FILE, ...options, `--alias:worker-build=${made}`, `--outfile=${made}`, "--allow-overwrite"];
+  const code = await run(ESBUILD_BIN, args, { cwd: projectDir });
+  if (code !== 0) throw new Failure(`${made} was not wrapped (exit code ${code}).`);
 }
 
 /**

@@ -12,7 +12,7 @@ export default {
   async fetch(request, env) {
     const waited = [];
     const ctx = { waitUntil: (promise) => waited.push(promise) };
-    const answer = await Worker.prototype.fetch.call({ env, ctx }, request);
+    const answer = await Worker.fetch(request, env, ctx);
     const responses = await Promise.all(waited);
     return Response.json(responses.map((response) => [response.status, response === answer]));
   },

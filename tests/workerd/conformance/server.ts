@@ -6,7 +6,6 @@ import type { RunningWorker, WorkerSettings } from "../harness/worker.ts";
 
 /** A model that answers as its input says, and a bucket whose puts go wrong as the key says. */
 const ENTRY = `
-import { WorkerEntrypoint } from "cloudflare:workers";
 import Worker from "./built/index.js";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -47,20 +46,17 @@ const misbehaving = (bucket) => ({
 
 const environments = new WeakMap();
 
-export default class extends WorkerEntrypoint {
-  fetch(request) {
-    let env = environments.get(this.env);
+export default {
+  ...Worker,
+  fetch(request, bound, ctx) {
+    let env = environments.get(bound);
     if (env === undefined) {
-      env = { ...this.env, AI: ai, R2_IMAGES: misbehaving(this.env.R2_IMAGES) };
-      environments.set(this.env, env);
+      env = { ...bound, AI: ai, R2_IMAGES: misbehaving(bound.R2_IMAGES) };
+      environments.set(bound, env);
     }
-    return new Worker(this.ctx, env).fetch(request);
-  }
-
-  queue(batch) {
-    return new Worker(this.ctx, this.env).queue(batch);
-  }
-}
+    return Worker.fetch(request, env, ctx);
+  },
+};
 `;
 
 export function startConformance(settings: WorkerSettings = {}): Promise<RunningWorker> {

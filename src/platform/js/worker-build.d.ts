@@ -1,0 +1,7 @@
+/** What worker-build makes; `scripts/build.mjs` says where it is. */
+declare module "worker-build" {
+  import type { WorkerEntrypoint } from "cloudflare:workers";
+
+  const Worker: new (ctx: object, env: object) => Required<Pick<WorkerEntrypoint, "fetch" | "queue" | "scheduled">>;
+  export default Worker;
+}
