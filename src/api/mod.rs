@@ -196,16 +196,17 @@ impl Exchange<'_> {
             Gate::new(&self.app.config).require_token(&request)?;
             self.require_sound_configuration()?;
         }
+        // A future has room for the largest of its branches, and is moved a few times for each request: the large ones are apart.
         match route {
-            Route::GenerateImage => self.generate_image(request).await,
-            Route::UploadImage => self.upload_image(request).await,
+            Route::GenerateImage => Box::pin(self.generate_image(request)).await,
+            Route::UploadImage => Box::pin(self.upload_image(request)).await,
             Route::ListImages => self.list_images(&request).await,
             Route::DescribeImage(id) => self.describe_image(&request, id).await,
             Route::DeleteImage(id) => self.delete_image(id).await,
             Route::SignImageUrl(id) => self.sign_image_url(request, id).await,
             Route::ServeImage(id) => self.serve_image(&request, id).await,
-            Route::MigrationStatus => self.migration_status().await,
-            Route::MigrateImages => self.migrate_images(request).await,
+            Route::MigrationStatus => Box::pin(self.migration_status()).await,
+            Route::MigrateImages => Box::pin(self.migrate_images(request)).await,
             Route::DescribeRun(id) => self.describe_run(&id).await,
             Route::RunItems(id) => self.run_items(&request, &id).await,
             Route::RunReceipt(id) => self.run_receipt(&id).await,
