@@ -52,8 +52,8 @@ impl Library {
         })?;
         let object = store.get(&image.key, range).await.map_err(OpenError::Store)?;
         if let Some(object) = &object {
-            let same_size = object.info.size_bytes == image.size_bytes;
-            let same_digest = object.info.sha256.is_none_or(|sha256| sha256 == image.sha256);
+            let same_size = object.size_bytes == image.size_bytes;
+            let same_digest = object.sha256.is_none_or(|sha256| sha256 == image.sha256);
             if !(same_size && same_digest) {
                 let detail = format!("{} differs from its row", image.key);
                 return Err(OpenError::Store(StoreError::new(StoreErrorKind::Corrupt, detail)));

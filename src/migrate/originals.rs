@@ -153,10 +153,10 @@ impl Copies {
         let Some(object) = found else {
             return Err(Refusal { verdict: Verdict::Missing, reason: "copy-missing", detail: missing(entry) });
         };
-        if object.info.size_bytes == entry.size_bytes {
+        if object.size_bytes == entry.size_bytes {
             Ok(object)
         } else {
-            let detail = format!("{} has {} bytes instead of {}", entry.key, object.info.size_bytes, entry.size_bytes);
+            let detail = format!("{} has {} bytes instead of {}", entry.key, object.size_bytes, entry.size_bytes);
             Err(Refusal { verdict: Verdict::Corrupted, reason: "size-differs", detail })
         }
     }

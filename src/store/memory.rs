@@ -84,7 +84,7 @@ impl ImageStore for MemoryStore {
             let start = range.map_or(0, |range| range.offset_bytes);
             let end = range.map_or(info.size_bytes, |range| start.saturating_add(range.length_bytes));
             let part = blob.slice(saturated(start)..saturated(end));
-            StoredObject { info: info.clone(), body: part.into() }
+            StoredObject { size_bytes: info.size_bytes, sha256: info.sha256, body: part.into() }
         }))
     }
 

@@ -91,10 +91,14 @@ pub struct PutReceipt {
     pub fallback_reason: Option<String>,
 }
 
-/// An object being read. The body's promised length is the range's, or the object's.
+/// An object being read. [`ImageStore::head`] knows more of it.
 #[derive(Debug)]
 pub struct StoredObject {
-    pub info: ObjectInfo,
+    /// Of the whole object, also where a part of it is read.
+    pub size_bytes: u64,
+    /// As in [`ObjectInfo`].
+    pub sha256: Option<Sha256Digest>,
+    /// Its promised length is the range's, or the object's.
     pub body: Body,
 }
 

@@ -29,17 +29,15 @@ pub(super) async fn answer(request: IncomingRequest, store: &dyn ImageStore, key
         },
         "HEAD" => match store.head(&key).await {
             Ok(Some(info)) => {
-                let headers = vec![("content-length".to_owned(), info.size_bytes.to_string())];
+                let length = ("content-length".to_owned(), info.size_bytes.to_string());
+                let headers = vec![length, ("content-type".to_owned(), info.content_type)];
                 OutgoingResponse { status: 200, headers, body: None }
             }
             Ok(None) => text(404, "no such object"),
             Err(error) => text(503, error.to_string()),
         },
         _ => match store.get(&key, header("x-range").and_then(parse_range)).await {
-            Ok(Some(stored)) => {
-                let headers = vec![("content-type".to_owned(), stored.info.content_type)];
-                OutgoingResponse { status: 200, headers, body: Some(stored.body) }
-            }
+            Ok(Some(stored)) => OutgoingResponse { status: 200, headers: Vec::new(), body: Some(stored.body) },
             Ok(None) => text(404, "no such object"),
             Err(error) => text(503, error.to_string()),
         },

@@ -6,11 +6,11 @@
  * @param {string} key
  * @param {number} [offset]
  * @param {number} [length]
- * @returns {Promise<[infoJson: string, body: ReadableStream] | null>}
+ * @returns {Promise<[sizeBytes: number, sha256: string | null, body: ReadableStream] | null>} the size is that of the whole object
  */
 export async function get(bucket, key, offset, length) {
   const object = await bucket.get(key, length === undefined ? {} : { range: { offset, length } });
-  return object === null ? null : [JSON.stringify(infoOf(object)), object.body];
+  return object === null ? null : [object.size, digestOf(object), object.body];
 }
 
 /**
@@ -46,15 +46,24 @@ export async function list(bucket, prefix, startAfter, limit) {
 
 /** @param {R2Object} object */
 function infoOf(object) {
-  const { sha256, ...metadata } = object.customMetadata ?? {};
+  const { sha256: _, ...metadata } = object.customMetadata ?? {};
   return {
     key: object.key,
     sizeBytes: object.size,
     contentType: object.httpMetadata?.contentType ?? "application/octet-stream",
-    sha256: object.checksums.sha256 === undefined ? (sha256 ?? null) : hex(object.checksums.sha256),
+    sha256: digestOf(object),
     storedAtMs: object.uploaded.getTime(),
     metadata,
   };
+}
+
+/**
+ * The digest that R2 was given, or that was taken of a stream while it passed; in hexadecimal.
+ * @param {R2Object} object
+ */
+function digestOf(object) {
+  const { sha256 } = object.checksums;
+  return sha256 === undefined ? (object.customMetadata?.sha256 ?? null) : hex(sha256);
 }
 
 /** @param {ArrayBuffer} bytes */

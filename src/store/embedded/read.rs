@@ -47,18 +47,16 @@ pub(super) fn open(
     range: Option<ByteRange>,
     chunk: Option<Blob>,
 ) -> Result<StoredObject, StoreError> {
-    let object_bytes = row.size_bytes;
-    let write_id = row.write_id.clone();
-    let info = row.into_info()?;
+    let (object_bytes, sha256) = (row.size_bytes, Some(row.sha256));
     let end =
         range.map_or(object_bytes, |range| range.offset_bytes.saturating_add(range.length_bytes).min(object_bytes));
     let start = range.map_or(0, |range| range.offset_bytes).min(end);
     if start == end {
-        return Ok(StoredObject { info, body: Body::empty() });
+        return Ok(StoredObject { size_bytes: object_bytes, sha256, body: Body::empty() });
     }
     let mut source = ChunkSource {
         database: Rc::clone(database),
-        write_id,
+        write_id: row.write_id,
         object_bytes,
         position: start,
         end,
@@ -70,7 +68,7 @@ pub(super) fn open(
     } else {
         Body::from_source(Box::new(source), Some(end - start))
     };
-    Ok(StoredObject { info, body })
+    Ok(StoredObject { size_bytes: object_bytes, sha256, body })
 }
 
 /// The bytes of an object up to `end`, fetched when they are asked for.
