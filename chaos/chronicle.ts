@@ -7,7 +7,6 @@ const EVENTS_KEPT = 12;
 export const COUNTED = [
   "operations",
   "unanswered",
-  "brokenOff",
   "readsCompared",
   "bytesCompared",
   "listingsCompared",

@@ -7,6 +7,7 @@
 
 mod add;
 mod budget;
+mod following;
 mod metadata;
 mod open;
 mod remove;

@@ -1,6 +1,7 @@
 //! Opening a stored image for reading.
 
 use super::Library;
+use super::following::follow;
 use crate::bytes::{Blob, Body};
 use crate::catalog::{CatalogError, ServableImage, Serving};
 use crate::store::{ByteRange, StoreError, StoreErrorKind, StoredObject};
@@ -18,13 +19,14 @@ pub enum OpenError {
 
 impl Library {
     /// Opens the bytes of `image`, or the part of them in `range`. When they are not where the row said, the row is read once
-    /// more: a migration or a deletion may have moved on in between.
+    /// more: a migration or a deletion may have moved on in between. What breaks off later, because the image was moved while it was
+    /// read, goes on from its new home.
     ///
     /// # Errors
     /// [`OpenError`].
     pub async fn open(&self, image: &ServableImage, range: Option<ByteRange>) -> Result<StoredObject, OpenError> {
         if let Some(object) = self.open_at(image, range).await? {
-            return Ok(object);
+            return Ok(self.followed(image, range, object));
         }
         let Serving::Found(again) = self.catalog.find_for_serving(image.id).await.map_err(OpenError::Catalog)? else {
             return Err(OpenError::Gone);
@@ -32,7 +34,13 @@ impl Library {
         if again.version == image.version {
             return Err(OpenError::Missing);
         }
-        self.open_at(&again, range).await?.ok_or(OpenError::Missing)
+        let object = self.open_at(&again, range).await?.ok_or(OpenError::Missing)?;
+        Ok(self.followed(&again, range, object))
+    }
+
+    fn followed(&self, image: &ServableImage, range: Option<ByteRange>, object: StoredObject) -> StoredObject {
+        let offset_bytes = range.map_or(0, |range| range.offset_bytes);
+        StoredObject { body: follow(self, image, offset_bytes, object.body), ..object }
     }
 
     /// Bytes that came with the row of `image`, told of as any read of them is.
@@ -42,7 +50,7 @@ impl Library {
         bytes.into()
     }
 
-    async fn open_at(
+    pub(super) async fn open_at(
         &self,
         image: &ServableImage,
         range: Option<ByteRange>,

@@ -16,6 +16,7 @@ mod migrate_operations;
 mod migrate_plans;
 mod migrate_refusals;
 mod migrate_table_crash;
+mod reads_under_way;
 mod serve;
 mod upload;
 pub mod world;
