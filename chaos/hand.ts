@@ -37,6 +37,7 @@ export class Hand {
   #world: World;
   #operator: Operator;
   #choices: Choices;
+  #hasStruck = false;
 
   constructor(world: World, operator: Operator, seed: number) {
     this.#world = world;
@@ -44,10 +45,12 @@ export class Hand {
     this.#choices = new Choices(seed);
   }
 
-  /** Lets all be well for a while, then disturbs it once. */
+  /** Lets all be well for a while, then disturbs it once. The first blow kills, so that each run has seen one, however short it is. */
   async strike(): Promise<void> {
     await sleep(this.#choices.whole(0, LONGEST_CALM_MS));
-    const blow = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 8, moveUnderReaders: 3 });
+    const drawn = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 8, moveUnderReaders: 3 });
+    const blow = this.#hasStruck ? drawn : "kill";
+    this.#hasStruck = true;
     await this.#world.disrupt(async () => {
       if (blow === "fail" || blow === "failAndKill") await this.#fail();
       if (blow === "standStill") await this.#standStill();

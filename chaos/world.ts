@@ -159,7 +159,7 @@ export class World {
       return await work(this.#worker);
     } catch (error) {
       if (error instanceof assert.AssertionError) throw error;
-      if (this.disruptions === before) this.chronicle.violation(`${what} failed while all was well: ${(error as Error).message}`);
+      if (this.disruptions === before) this.chronicle.violation(`${what} failed while all was well: ${words(error)}`);
       throw new Unanswered(what, error);
     }
   }
@@ -171,4 +171,10 @@ export class World {
   #wake(): void {
     for (const wake of this.#waiting.splice(0)) wake();
   }
+}
+
+/** With the cause, which alone says why a connection failed. */
+function words(error: unknown): string {
+  const { message, cause } = error as Error;
+  return cause === undefined ? message : `${message} (${String(cause)})`;
 }
