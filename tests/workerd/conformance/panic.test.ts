@@ -27,4 +27,6 @@ test("after a panic the next request is answered, and so are those after it", as
     assert.equal((await upload(worker, pngOf(2_000, panics))).status, 201);
   }
   assert.ok(worker.logs().some(({ message }) => message.includes("panicked at")), "the panic is in the log");
+  const traps = worker.logs().filter(({ message }) => message.startsWith("Critical RuntimeError"));
+  assert.equal(traps.length, PANICS, "what a task throws is an error event, at which the instance is given up");
 });
