@@ -1,12 +1,18 @@
 //! Cross-origin access, from the one policy that the bucket gets as well (`cors-policy.json`, in R2's own format).
 
-use serde::Deserialize;
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Deserializer};
 
 use super::request::Request;
 use super::response::Response;
 use super::route::Route;
 
 const POLICY_JSON: &str = include_str!("../../cors-policy.json");
+
+// A file that does not parse allows nothing; a test keeps that from shipping.
+static BUILT_IN: LazyLock<CorsPolicy> = LazyLock::new(|| serde_json::from_str(POLICY_JSON).unwrap_or_default());
 
 /// The policy: rules in order, the first that names the origin counts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
@@ -19,8 +25,9 @@ pub struct CorsPolicy {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Rule {
     allowed: Allowed,
-    #[serde(default)]
-    expose_headers: Vec<String>,
+    /// As the header lists them.
+    #[serde(default, deserialize_with = "listed")]
+    expose_headers: String,
     #[serde(default)]
     max_age_seconds: u32,
 }
@@ -35,10 +42,10 @@ struct Allowed {
 }
 
 impl CorsPolicy {
-    /// The policy built into this Worker. A file that does not parse allows nothing; a test keeps that from shipping.
+    /// The policy built into this Worker.
     #[must_use]
-    pub fn built_in() -> Self {
-        serde_json::from_str(POLICY_JSON).unwrap_or_default()
+    pub fn built_in() -> &'static Self {
+        &BUILT_IN
     }
 
     fn rule_for(&self, origin: &str) -> Option<&Rule> {
@@ -52,7 +59,7 @@ impl CorsPolicy {
 
     /// Adds the headers that let a browser's script at the request's origin read the answer. A policy that is open to every
     /// origin adds them always: a cache may keep the answer to a request without an origin for one with it.
-    pub fn apply(&self, request_origin: Option<&str>, response: &mut Response) {
+    pub fn apply(&'static self, request_origin: Option<&str>, response: &mut Response) {
         let origin = if self.varies() {
             response.set_header("Vary", "Origin");
             request_origin
@@ -60,8 +67,8 @@ impl CorsPolicy {
             Some("*")
         };
         if let Some((origin, rule)) = origin.and_then(|origin| Some((origin, self.rule_for(origin)?))) {
-            response.set_header("Access-Control-Allow-Origin", origin);
-            response.set_header("Access-Control-Expose-Headers", rule.expose_headers.join(", "));
+            response.set_header("Access-Control-Allow-Origin", self.allowed_origin(origin));
+            response.set_header("Access-Control-Expose-Headers", rule.expose_headers.as_str());
         }
     }
 
@@ -82,23 +89,27 @@ impl CorsPolicy {
         Some(response)
     }
 
-    fn allowed_origin(&self, origin: &str) -> String {
-        if self.varies() { origin.to_owned() } else { "*".to_owned() }
+    fn allowed_origin(&self, origin: &str) -> Cow<'static, str> {
+        if self.varies() { origin.to_owned().into() } else { "*".into() }
     }
+}
+
+fn listed<'json, D: Deserializer<'json>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Vec::<String>::deserialize(deserializer)?.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn policy(origins: &str) -> CorsPolicy {
-        serde_json::from_str(&format!(
+    fn policy(origins: &str) -> &'static CorsPolicy {
+        let policy = serde_json::from_str(&format!(
             r#"{{"rules":[{{"allowed":{{"origins":{origins},"methods":["GET"]}},"exposeHeaders":["ETag"]}}]}}"#
-        ))
-        .unwrap()
+        ));
+        Box::leak(Box::new(policy.unwrap()))
     }
 
-    fn allowed(policy: &CorsPolicy, origin: Option<&str>) -> (Option<String>, Option<String>) {
+    fn allowed(policy: &'static CorsPolicy, origin: Option<&str>) -> (Option<String>, Option<String>) {
         let mut response = Response::empty(200);
         policy.apply(origin, &mut response);
         let header = |name| response.header(name).map(str::to_owned);
@@ -108,25 +119,25 @@ mod tests {
     #[test]
     fn the_shipped_policy_parses_and_exposes_the_etag() {
         let policy: CorsPolicy = serde_json::from_str(POLICY_JSON).unwrap();
-        assert_eq!(policy, CorsPolicy::built_in());
+        assert_eq!(&policy, CorsPolicy::built_in());
         let rule = policy.rule_for("https://app.example").unwrap();
-        assert!(rule.expose_headers.iter().any(|header| header == "ETag"));
+        assert!(rule.expose_headers.starts_with("ETag, Accept-Ranges, "));
         assert!(rule.allowed.headers.iter().any(|header| header == "authorization"));
     }
 
     #[test]
     fn an_open_policy_answers_any_origin_alike() {
-        assert_eq!(allowed(&policy(r#"["*"]"#), Some("https://a.example")), (Some("*".to_owned()), None));
-        assert_eq!(allowed(&policy(r#"["*"]"#), None), (Some("*".to_owned()), None));
+        assert_eq!(allowed(policy(r#"["*"]"#), Some("https://a.example")), (Some("*".to_owned()), None));
+        assert_eq!(allowed(policy(r#"["*"]"#), None), (Some("*".to_owned()), None));
     }
 
     #[test]
     fn a_closed_policy_names_the_origin_and_varies() {
         let policy = policy(r#"["https://a.example"]"#);
         let vary = Some("Origin".to_owned());
-        assert_eq!(allowed(&policy, Some("https://a.example")), (Some("https://a.example".to_owned()), vary.clone()));
-        assert_eq!(allowed(&policy, Some("https://b.example")), (None, vary.clone()));
-        assert_eq!(allowed(&policy, None), (None, vary));
+        assert_eq!(allowed(policy, Some("https://a.example")), (Some("https://a.example".to_owned()), vary.clone()));
+        assert_eq!(allowed(policy, Some("https://b.example")), (None, vary.clone()));
+        assert_eq!(allowed(policy, None), (None, vary));
     }
 
     #[test]

@@ -46,7 +46,7 @@ use crate::telemetry::{Counters, Event, Recorder, Sink};
 pub struct App {
     pub config: Config,
     pub problems: Vec<ConfigProblem>,
-    pub cors: CorsPolicy,
+    pub cors: &'static CorsPolicy,
     pub catalog: Catalog,
     /// The bucket, when it is bound.
     pub r2: Option<Rc<dyn ImageStore>>,

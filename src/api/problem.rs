@@ -1,5 +1,7 @@
 //! Errors as callers see them: RFC 9457 problem documents with a stable code, and an inside message for the log.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::response::Response;
@@ -8,7 +10,7 @@ use crate::catalog::CatalogError;
 use crate::sql::{DatabaseError, DatabaseErrorKind};
 
 /// How long to wait, in seconds, before trying again when a service is down.
-const RETRY_AFTER_SECONDS: u64 = 5;
+const RETRY_AFTER_SECONDS: &str = "5";
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $status:literal $code:literal $title:literal => $remedy:literal;)+) => {
@@ -145,7 +147,7 @@ pub struct Problem {
     /// For the log only.
     pub cause: Option<String>,
     /// Headers that belong to the error: `Allow`, `Retry-After`, `Content-Range`, `WWW-Authenticate`.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 #[derive(Serialize)]
@@ -171,9 +173,9 @@ impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let headers = match code {
             Code::StorageUnavailable | Code::DatabaseUnavailable => {
-                vec![("Retry-After", RETRY_AFTER_SECONDS.to_string())]
+                vec![("Retry-After", RETRY_AFTER_SECONDS.into())]
             }
-            Code::Unauthorized => vec![("WWW-Authenticate", "Bearer".to_owned())],
+            Code::Unauthorized => vec![("WWW-Authenticate", "Bearer".into())],
             _ => Vec::new(),
         };
         Self { code, detail: detail.into(), field: None, run_id: None, cause: None, headers }
@@ -210,7 +212,7 @@ impl Problem {
 
     /// Adds a header.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
         self
     }

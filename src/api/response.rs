@@ -1,5 +1,7 @@
 //! An answer as the handlers make it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::bytes::Body;
@@ -8,7 +10,8 @@ use crate::bytes::Body;
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
+    /// No name twice. A borrowed value is the same in many answers.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     pub body: Option<Body>,
 }
 
@@ -33,7 +36,7 @@ impl Response {
     }
 
     /// Sets a header, replacing what was there.
-    pub fn set_header(&mut self, name: &'static str, value: impl Into<String>) {
+    pub fn set_header(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
         match self.headers.iter_mut().find(|(header, _)| header.eq_ignore_ascii_case(name)) {
             Some((_, old)) => *old = value.into(),
             None => self.headers.push((name, value.into())),
@@ -43,6 +46,6 @@ impl Response {
     /// The value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 }

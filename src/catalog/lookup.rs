@@ -151,7 +151,7 @@ impl Catalog {
     /// [`CatalogError`] when the row does not have the expected shape.
     pub fn serving_answer(result: &QueryResult) -> Result<Serving, CatalogError> {
         let during = CatalogError::during("find_for_serving");
-        let Some(row) = result.first::<ServingRow>().map_err(&during)? else {
+        let Some(row) = result.first_parsed::<ServingRow>().map_err(&during)? else {
             return Ok(Serving::Unknown);
         };
         match row.status {

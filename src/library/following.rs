@@ -57,8 +57,7 @@ impl Following {
         while self.looks_left > 0 {
             self.looks_left -= 1;
             let Ok(Serving::Found(image)) = self.library.catalog.find_for_serving(self.image.id).await else { break };
-            let is_same = image.sha256 == self.image.sha256 && image.size_bytes == self.image.size_bytes;
-            if !is_same || image.version == self.image.version {
+            if image.sha256 != self.image.sha256 || image.version == self.image.version {
                 break;
             }
             self.image = image;

@@ -1,11 +1,14 @@
 //! Requests that came in and responses that go out.
 #![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
 
+use std::borrow::Cow;
+
 use wasm_bindgen::prelude::*;
-use web_sys::{Request, Response};
+use web_sys::Request;
 
 use super::bytes::{JsBody, body_to_js, message_of};
 use super::outside::pairs;
+use crate::api::Response;
 use crate::bytes::Body;
 
 #[wasm_bindgen(module = "/src/platform/js/messages.js")]
@@ -13,7 +16,12 @@ extern "C" {
     fn describe(request: &Request) -> String;
 
     #[wasm_bindgen(catch)]
-    fn respond(status: u16, headers: &str, body: &JsValue) -> Result<Response, JsValue>;
+    fn respond(
+        status: u16,
+        common_headers: &str,
+        own_headers: &str,
+        body: &JsValue,
+    ) -> Result<web_sys::Response, JsValue>;
 }
 
 /// A request as it came in.
@@ -43,24 +51,20 @@ impl IncomingRequest {
     }
 }
 
-/// A response as it goes out.
-pub struct OutgoingResponse {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    /// The platform sends `Content-Length` from the body's promise. For an answer to HEAD there is no body, and the header
-    /// `content-length` says the length it would have.
-    pub body: Option<Body>,
+/// Puts the response together; a body outside wasm memory stays there. The platform sends `Content-Length` from the body's promise;
+/// for an answer to HEAD there is no body, and the header `content-length` says the length it would have.
+///
+/// # Errors
+/// The platform's words when it refuses the status or a header.
+pub fn to_js(response: Response) -> Result<web_sys::Response, String> {
+    let (common, own): (Vec<_>, Vec<_>) =
+        response.headers.iter().partition(|(_, value)| matches!(value, Cow::Borrowed(_)));
+    let body = response.body.map_or(JsValue::NULL, body_to_js);
+    respond(response.status, &lines(&common), &lines(&own), &body).map_err(|error| message_of(&error))
 }
 
-impl OutgoingResponse {
-    /// Puts the response together; a body outside wasm memory stays there.
-    ///
-    /// # Errors
-    /// The platform's words when it refuses the status or a header.
-    pub fn into_js(self) -> Result<Response, String> {
-        let headers: Vec<&str> =
-            self.headers.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
-        let body = self.body.map_or(JsValue::NULL, body_to_js);
-        respond(self.status, &headers.join("\n"), &body).map_err(|error| message_of(&error))
-    }
+/// Names and values, a line each.
+fn lines(headers: &[&(&str, Cow<str>)]) -> String {
+    let lines: Vec<&str> = headers.iter().flat_map(|(name, value)| [name, &**value]).collect();
+    lines.join("\n")
 }

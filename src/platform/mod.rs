@@ -18,8 +18,8 @@ use std::convert::Infallible;
 use wasm_bindgen::JsValue;
 use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, event};
 
-use self::messages::{IncomingRequest, OutgoingResponse};
-use crate::api::{Request, handle};
+use self::messages::{IncomingRequest, to_js};
+use crate::api::{Request, Response, handle};
 use crate::queue::RunMessage;
 
 #[event(start)]
@@ -31,10 +31,10 @@ fn start() {
 // goes away, for up to 30 seconds (the platform's limit).
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response, String> {
-    answer(IncomingRequest::from_js(&request), env.as_ref()).await.into_js()
+    to_js(answer(IncomingRequest::from_js(&request), env.as_ref()).await)
 }
 
-async fn answer(request: IncomingRequest, env: &JsValue) -> OutgoingResponse {
+async fn answer(request: IncomingRequest, env: &JsValue) -> Response {
     #[cfg(feature = "conformance")]
     let request = match conformance::answer(request, env).await {
         Ok(response) => return response,
@@ -42,9 +42,7 @@ async fn answer(request: IncomingRequest, env: &JsValue) -> OutgoingResponse {
     };
     let app = app::app(env);
     let IncomingRequest { method, url, headers, body } = request;
-    let response = handle(&app, Request::new(&method, &url, headers, body)).await;
-    let headers = response.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    OutgoingResponse { status: response.status, headers, body: response.body }
+    handle(&app, Request::new(&method, &url, headers, body)).await
 }
 
 #[event(scheduled)]

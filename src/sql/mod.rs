@@ -119,6 +119,15 @@ impl QueryResult {
     pub fn first<T: DeserializeOwned>(&self) -> Result<Option<T>, DatabaseError> {
         Ok(self.rows()?.into_iter().next())
     }
+
+    /// [`QueryResult::first`] without the way by maps: for the row that every read of an image waits for.
+    ///
+    /// # Errors
+    /// As [`QueryResult::rows`].
+    pub fn first_parsed<T: DeserializeOwned>(&self) -> Result<Option<T>, DatabaseError> {
+        let rows: Vec<T> = serde_json::from_str(&self.rows_json)?;
+        Ok(rows.into_iter().next())
+    }
 }
 
 /// A relational database.

@@ -86,3 +86,22 @@ for (const { storage, vars } of STORAGE_MODES) {
     });
   });
 }
+
+test("a read from R2 has nothing to do with wasm once its answer has begun, however long the image", async (t) => {
+  const worker = await startWorker({ wasmTraffic: true });
+  t.after(() => worker.stop());
+  const client = new Client(worker);
+  const trafficOf = async (sizeBytes: number, headers: Record<string, string>) => {
+    const image = new Uint8Array(sizeBytes);
+    image.set(PNG);
+    const { id } = await client.stored(image);
+    await bytesOf(await worker.fetch(`/images/${id}`, { headers }));
+    await worker.wasmTraffic();
+    await bytesOf(await worker.fetch(`/images/${id}`, { headers }));
+    const { callsIn, callsOut } = await worker.wasmTraffic();
+    return { callsIn, callsOut };
+  };
+  for (const headers of [{}, { range: "bytes=1-" }] as Record<string, string>[]) {
+    assert.deepEqual(await trafficOf(9 * MIB, headers), await trafficOf(1_000, headers));
+  }
+});

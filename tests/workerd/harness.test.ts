@@ -231,10 +231,11 @@ test("what crosses into wasm and out of it is counted to the byte", async (t) =>
 });
 
 test("a bare Worker runs without the harness in front", async (t) => {
-  const stack = "export default { fetch: () => Response.json(new Error().stack) }";
+  const stack = "export default { fetch() { console.log('told'); return Response.json(new Error().stack); } }";
   const worker = await startWorker({ worker: sourceWorker(stack), bare: true });
   t.after(() => worker.stop());
   assert.doesNotMatch(await (await worker.fetch("/")).text(), /runtime/);
+  assert.deepEqual(worker.logs(), []);
   assert.equal(worker.processIds.length, 1);
   await assert.rejects(worker.wasmMemoryBytes());
 });

@@ -120,6 +120,20 @@ test("a public image is immutable, and scripts of any origin can read its ETag",
   }
 });
 
+test("no header of an answer is left in the next one of its kind", async () => {
+  for (const { worker, client } of homes) {
+    const named = await client.stored(pngOf(3_000), { filename: "named.png" });
+    const unnamed = await client.stored(pngOf(4_000));
+    const headersFor = async ({ id }: { id: string }) => (await worker.fetch(`/images/${id}`)).headers;
+    const [first, second] = [await headersFor(named), await headersFor(unnamed)];
+    assert.match(first.get("content-disposition") ?? "", /named\.png/);
+    assert.equal(second.get("content-disposition"), null);
+    for (const name of ["cache-tag", "content-length", "etag", "x-request-id"]) {
+      assert.notEqual(first.get(name), second.get(name), name);
+    }
+  }
+});
+
 test("an SVG cannot run script on the origin", async () => {
   const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"><script>alert(1)</script></svg>');
   for (const { worker, client } of homes) {

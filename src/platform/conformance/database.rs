@@ -16,6 +16,7 @@ pub(super) const CASES: &[Case] = cases![
     a_failing_batch_changes_nothing,
     failures_have_kinds,
     no_statements_are_no_call,
+    sql_with_a_nul_is_refused,
 ];
 
 fn database(environment: &Environment) -> Result<Rc<dyn Database>, String> {
@@ -139,6 +140,18 @@ async fn failures_have_kinds(environment: Rc<Environment>) -> Outcome {
         expect(together == alone, format!("together: {sql}: {together}"))?;
     }
     Ok(())
+}
+
+async fn sql_with_a_nul_is_refused(environment: Rc<Environment>) -> Outcome {
+    let database = database(&environment)?;
+    let two = Statement::new("SELECT 1 AS n\0[]\0\0\0SELECT 2 AS n".to_owned());
+    expect(
+        database.run(two).await.err().map(|error| error.kind) == Some(DatabaseErrorKind::Corrupt),
+        "SQL ends at a NUL",
+    )?;
+    let bound =
+        database.run(Statement::new("SELECT length(CAST(?1 AS BLOB)) AS n").bind("a\0b")).await.map_err(words)?;
+    expect(bound.rows_json == r#"[{"n":3}]"#, format!("a parameter may hold one: {}", bound.rows_json))
 }
 
 async fn no_statements_are_no_call(environment: Rc<Environment>) -> Outcome {

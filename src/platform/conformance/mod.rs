@@ -20,8 +20,9 @@ use futures::future::LocalBoxFuture;
 use wasm_bindgen::JsValue;
 
 use super::environment::{Environment, PerEnvironment};
-use super::messages::{IncomingRequest, OutgoingResponse};
+use super::messages::IncomingRequest;
 use super::runtime::WorkerRuntime;
+use crate::api::Response;
 use crate::sql::conformance as sql_suite;
 use crate::store::conformance::{self as store_suite, Outcome};
 use crate::store::{EmbeddedStore, Fallback, ImageStore};
@@ -60,7 +61,7 @@ thread_local! {
 }
 
 /// The answer, or the request when it is for the product.
-pub async fn answer(request: IncomingRequest, env: &JsValue) -> Result<OutgoingResponse, IncomingRequest> {
+pub async fn answer(request: IncomingRequest, env: &JsValue) -> Result<Response, IncomingRequest> {
     let environment = ENVIRONMENT.with(|known| known.get(env, |environment| environment));
     let path = request.url.split(['?', '#']).next().unwrap_or_default();
     let segments: Vec<String> = path.splitn(7, '/').skip(3).map(str::to_owned).collect();
@@ -84,7 +85,7 @@ pub async fn answer(request: IncomingRequest, env: &JsValue) -> Result<OutgoingR
 }
 
 #[expect(clippy::panic, reason = "a test asks what becomes of it")]
-fn panic() -> OutgoingResponse {
+fn panic() -> Response {
     panic!("as asked")
 }
 
@@ -129,9 +130,9 @@ fn store(name: &str, environment: &Environment) -> Option<Rc<dyn ImageStore>> {
     }
 }
 
-fn text(status: u16, words: impl Into<String>) -> OutgoingResponse {
-    let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
-    OutgoingResponse { status, headers, body: Some(words.into().into_bytes().into()) }
+fn text(status: u16, words: impl Into<String>) -> Response {
+    let headers = vec![("content-type", "text/plain; charset=utf-8".into())];
+    Response { status, headers, body: Some(words.into().into_bytes().into()) }
 }
 
 fn expect(holds: bool, expectation: impl Into<String>) -> Outcome {

@@ -1,13 +1,14 @@
 //! Bytes into and out of a store over HTTP, as the product moves them: a peek at the start, then the body as it is.
 
-use super::super::messages::{IncomingRequest, OutgoingResponse};
+use super::super::messages::IncomingRequest;
 use super::text;
+use crate::api::Response;
 use crate::bytes::Body;
 use crate::image::{Format, ObjectKey, SNIFF_BYTES};
 use crate::store::{ByteRange, ImageStore, ObjectMetadata, PutObject};
 
 /// Headers: `x-sha256`, the sender's digest; `x-range`, offset and length with a `-` between.
-pub(super) async fn answer(request: IncomingRequest, store: &dyn ImageStore, key: String) -> OutgoingResponse {
+pub(super) async fn answer(request: IncomingRequest, store: &dyn ImageStore, key: String) -> Response {
     let Ok(key) = ObjectKey::try_from(key) else { return text(400, "not a key") };
     let header = |name: &str| request.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     match request.method.as_str() {
@@ -29,15 +30,15 @@ pub(super) async fn answer(request: IncomingRequest, store: &dyn ImageStore, key
         },
         "HEAD" => match store.head(&key).await {
             Ok(Some(info)) => {
-                let length = ("content-length".to_owned(), info.size_bytes.to_string());
-                let headers = vec![length, ("content-type".to_owned(), info.content_type)];
-                OutgoingResponse { status: 200, headers, body: None }
+                let length = ("content-length", info.size_bytes.to_string().into());
+                let headers = vec![length, ("content-type", info.content_type.into())];
+                Response { status: 200, headers, body: None }
             }
             Ok(None) => text(404, "no such object"),
             Err(error) => text(503, error.to_string()),
         },
         _ => match store.get(&key, header("x-range").and_then(parse_range)).await {
-            Ok(Some(stored)) => OutgoingResponse { status: 200, headers: Vec::new(), body: Some(stored.body) },
+            Ok(Some(stored)) => Response { status: 200, headers: Vec::new(), body: Some(stored.body) },
             Ok(None) => text(404, "no such object"),
             Err(error) => text(503, error.to_string()),
         },

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::super::messages::OutgoingResponse;
 use super::super::outside::WorkerHttp;
 use super::{Environment, text};
+use crate::api::Response;
 use crate::http::{AiBinding, AiOutput, AnswerLimits, HttpClient, HttpRequest, Method};
 
 #[derive(Deserialize)]
@@ -19,7 +19,7 @@ struct Call {
 }
 
 /// The query of `url` is a [`Call`] as percent-encoded JSON; with a body it is a POST.
-pub(super) async fn send(url: &str) -> OutgoingResponse {
+pub(super) async fn send(url: &str) -> Response {
     let call: Call = match serde_json::from_str(&query(url)) {
         Ok(call) => call,
         Err(error) => return text(400, error.to_string()),
@@ -42,7 +42,7 @@ pub(super) async fn send(url: &str) -> OutgoingResponse {
 }
 
 /// Runs the model `test` on the JSON in the query of `url`, for at most a second and 1,000 bytes.
-pub(super) async fn run_model(url: &str, environment: &Environment) -> OutgoingResponse {
+pub(super) async fn run_model(url: &str, environment: &Environment) -> Response {
     let Some(ai) = &environment.ai else { return text(404, "no binding AI") };
     let limits = AnswerLimits { timeout_ms: 1_000, max_response_bytes: 1_000 };
     match ai.run("test", query(url), limits).await {

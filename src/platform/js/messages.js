@@ -13,14 +13,35 @@ export function describe(request) {
 }
 
 /**
+ * Headers that many answers share, made once: the product's own constants, so that there are few of them.
+ * @type {Map<string, Headers>}
+ */
+const common = new Map();
+
+/**
+ * Headers are names and values, a line each; no name twice.
  * @param {number} status
- * @param {string} headers names and values, a line each; no name twice
+ * @param {string} commonHeaders the same in many answers
+ * @param {string} ownHeaders
  * @param {Uint8Array | ReadableStream | null} body
  */
-export function respond(status, headers, body) {
-  const lines = headers === "" ? [] : headers.split("\n");
-  /** @type {Record<string, string>} */
-  const named = {};
-  for (let line = 0; line < lines.length; line += 2) named[lines[line] ?? ""] = lines[line + 1] ?? "";
-  return new Response(body, { status, headers: named });
+export function respond(status, commonHeaders, ownHeaders, body) {
+  let headers = common.get(commonHeaders);
+  if (headers === undefined) {
+    headers = new Headers();
+    addTo(headers, commonHeaders);
+    common.set(commonHeaders, headers);
+  }
+  const response = new Response(body, { status, headers });
+  addTo(response.headers, ownHeaders);
+  return response;
+}
+
+/**
+ * @param {Headers} headers
+ * @param {string} added
+ */
+function addTo(headers, added) {
+  const lines = added === "" ? [] : added.split("\n");
+  for (let line = 0; line < lines.length; line += 2) headers.set(lines[line] ?? "", lines[line + 1] ?? "");
 }

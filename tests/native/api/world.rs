@@ -1,6 +1,7 @@
 //! A whole deployment in memory, every seam of which can be made to fail.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -136,7 +137,7 @@ impl ByteSource for Arriving {
 /// An answer, read to its end.
 pub struct Answer {
     pub status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
     pub body: Vec<u8>,
 }
 
@@ -149,7 +150,7 @@ impl fmt::Debug for Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
     pub fn json(&self) -> serde_json::Value {

@@ -12,7 +12,7 @@ import type { Modules } from "./modules.ts";
 import { readMigrations, readWranglerConfig } from "./project.ts";
 import type { Migration, QueueConsumer, WranglerConfig } from "./project.ts";
 import type { WasmTraffic } from "./wasm-traffic.ts";
-import { withChildProcesses } from "./workerd-process.ts";
+import { withChildProcesses, withSilentWorkerd } from "./workerd-process.ts";
 
 export const API_TOKEN = "test-token";
 
@@ -99,19 +99,20 @@ export type RunningWorker = {
 export async function startWorker(settings: WorkerSettings = {}): Promise<RunningWorker> {
   const config = readWranglerConfig();
   const logs = new LogCollector(settings.onLog);
-  const { result: miniflare, children } = await withChildProcesses(async () => {
+  const start = async () => {
     const instance = new Miniflare({
       cf: false,
       telemetry: { enabled: false },
       enableDevRegistry: false,
-      handleStructuredLogs: settings.bare ? () => {} : logs.add,
+      handleStructuredLogs: logs.add,
       ...(settings.inspector ? { inspectorPort: 0 } : {}),
       ...(settings.persist === undefined ? {} : { resourcePersistencePath: settings.persist }),
       workers: [workerOptions(config, settings)],
     });
     await instance.ready;
     return instance;
-  });
+  };
+  const { result: miniflare, children } = await withChildProcesses(() => (settings.bare ? withSilentWorkerd(start) : start()));
   const url = await miniflare.unsafeGetDirectURL(config.name);
   const control = new Control(settings.bare ? NO_CONTROL : await miniflare.unsafeGetDirectURL(config.name, "HarnessControl"));
 

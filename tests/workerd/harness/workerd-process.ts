@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { ChildProcess } from "node:child_process";
 import { subscribe } from "node:diagnostics_channel";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 
 const started = new AsyncLocalStorage<ChildProcess[]>();
 
@@ -15,4 +17,15 @@ export async function withChildProcesses<T>(
   const children: ChildProcess[] = [];
   const result = await started.run(children, start);
   return { result, children };
+}
+
+/** Runs a function in which Miniflare starts workerd with a log that nobody reads: reading takes processor time, too. */
+export async function withSilentWorkerd<T>(start: () => Promise<T>): Promise<T> {
+  const { default: workerd } = createRequire(import.meta.url)("workerd") as { default: string };
+  Object.assign(process.env, { WORKERD: workerd, MINIFLARE_WORKERD_PATH: join(import.meta.dirname, "silent-workerd.sh") });
+  try {
+    return await start();
+  } finally {
+    delete process.env.MINIFLARE_WORKERD_PATH;
+  }
 }
