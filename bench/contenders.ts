@@ -13,14 +13,16 @@ import type { Modules } from "../tests/workerd/harness/modules.ts";
 export const CONTENDERS = ["limit", "promises", "stillstore", "typescript"] as const;
 export type Contender = (typeof CONTENDERS)[number];
 
+/** Measured where serving from R2 is: what Rust costs by itself. */
+export const LIMIT_RUST = "limit-rust";
+export type Entrant = Contender | typeof LIMIT_RUST;
+
 export const STARTERS = ["hello-javascript", "hello-rust", "limit", "typescript", "stillstore"] as const;
 export type Starter = (typeof STARTERS)[number];
 
-const HELLO_DIR = join(import.meta.dirname, "hello");
-
 const bundled = new Map<string, Modules>();
 
-export function modulesOf(name: Contender | Starter): Modules {
+export function modulesOf(name: Entrant | Starter): Modules {
   const known = bundled.get(name);
   if (known !== undefined) return known;
   const modules = load(name);
@@ -28,12 +30,14 @@ export function modulesOf(name: Contender | Starter): Modules {
   return modules;
 }
 
-function load(name: Contender | Starter): Modules {
+function load(name: Entrant | Starter): Modules {
   switch (name) {
     case "stillstore":
       return builtWorker("build");
     case "hello-rust":
-      return builtHello();
+      return builtCrate("hello");
+    case LIMIT_RUST:
+      return builtCrate(LIMIT_RUST);
     case "hello-javascript":
       return bundle("hello");
     default:
@@ -55,18 +59,21 @@ function bundle(name: string): Modules {
   return sourceWorker(source);
 }
 
-function builtHello(): Modules {
-  const file = (name: string) => readFileSync(join(HELLO_DIR, "build", name));
+function builtCrate(name: Crate): Modules {
+  const file = (file: string) => readFileSync(join(import.meta.dirname, name, "build", file));
   return sourceWorker(file("index.js").toString(), new Uint8Array(file("index_bg.wasm")));
 }
 
-/** Builds the smallest Worker in Rust the way scripts/build.mjs builds Stillstore. */
-export async function buildHello(): Promise<void> {
-  if (existsSync(join(HELLO_DIR, "build", "index.js"))) return;
-  const env = { ...toolEnvironment(), CARGO_TARGET_DIR: join(HELLO_DIR, "target") };
-  const code = await run(workerBuild.program, ["--release", "--out-dir", "build"], { cwd: HELLO_DIR, env });
-  if (code !== 0) throw new Error(`bench/hello was not built (exit code ${code}).`);
-  await stripNames(join(HELLO_DIR, "build", "index_bg.wasm"));
+type Crate = "hello" | typeof LIMIT_RUST;
+
+/** Builds a small Worker in Rust the way scripts/build.mjs builds Stillstore. */
+export async function buildCrate(name: Crate): Promise<void> {
+  const directory = join(import.meta.dirname, name);
+  if (existsSync(join(directory, "build", "index.js"))) return;
+  const env = { ...toolEnvironment(), CARGO_TARGET_DIR: join(directory, "target") };
+  const code = await run(workerBuild.program, ["--release", "--out-dir", "build"], { cwd: directory, env });
+  if (code !== 0) throw new Error(`bench/${name} was not built (exit code ${code}).`);
+  await stripNames(join(directory, "build", "index_bg.wasm"));
 }
 
 /** As wrangler reports it: the modules compressed together, in bytes. */

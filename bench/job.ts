@@ -1,7 +1,7 @@
 // A job is data and the cases that are measured on it. Running one takes it through its rounds, checks what came of each, and looks at
 // memory.
 import { CONTENDERS } from "./contenders.ts";
-import type { Contender } from "./contenders.ts";
+import type { Contender, Entrant } from "./contenders.ts";
 import type { LoadClient } from "./load.ts";
 import { interleaved } from "./measure.ts";
 import type { Sample } from "./measure.ts";
@@ -10,7 +10,7 @@ import { discard, open, prepare } from "./stage.ts";
 import type { Opened, Stage } from "./stage.ts";
 import type { RunningWorker, WorkerSettings } from "../tests/workerd/harness/worker.ts";
 
-export type Scene<Seed> = { contender: Contender; worker: RunningWorker; seed: Seed; load: LoadClient };
+export type Scene<Seed> = { contender: Entrant; worker: RunningWorker; seed: Seed; load: LoadClient };
 
 /** How much was done, in how long. */
 export type Work = { units: number; seconds: number };
@@ -35,11 +35,15 @@ export type Job<Seed> = {
   name: string;
   plantVars?: WorkerSettings["vars"];
   vars?: WorkerSettings["vars"];
+  /** Measured beside the contenders. */
+  others?: Exclude<Entrant, Contender>[];
   plant(worker: RunningWorker): Promise<Seed>;
   cases: Case<Seed>[];
 };
 
-export type Row = Pick<Case<unknown>, "name" | "title" | "unit" | "targets"> & { samples: Record<Contender, Sample[]> };
+export type Row = Pick<Case<unknown>, "name" | "title" | "unit" | "targets"> & {
+  samples: Record<Contender, Sample[]> & Partial<Record<Entrant, Sample[]>>;
+};
 
 /** The most that was held at once, in bytes. */
 export type Memory = { wasm: number | undefined; resident: number | undefined };
@@ -51,26 +55,33 @@ type Tools = { load: LoadClient; say(text: string): void; maxRounds: number };
 export async function runJob<Seed>(job: Job<Seed>, { load, say, maxRounds }: Tools): Promise<JobResult> {
   say(`${job.name}: preparing the data`);
   const stage = await prepare(job.plant, job);
-  const resident: Partial<Record<Contender, number>> = {};
-  const noteResident = (contender: Contender, { worker }: Opened) => {
+  const entrants: Entrant[] = [...CONTENDERS, ...(job.others ?? [])];
+  const resident: Partial<Record<Entrant, number>> = {};
+  const noteResident = (contender: Entrant, { worker }: Opened) => {
     const bytes = peakResidentBytesOf(worker.processIds);
     if (bytes !== undefined) resident[contender] = Math.max(bytes, resident[contender] ?? 0);
   };
 
-  const kept = {} as Record<Contender, Opened>;
-  const openWarm = async (contender: Contender) => {
+  const kept: Partial<Record<Entrant, Opened>> = {};
+  const openWarm = async (contender: Entrant) => {
     const opened = await open(contender, stage, { bare: true });
     await opened.worker.fetch("/");
     return opened;
   };
-  if (job.cases.some(({ fresh }) => !fresh)) for (const contender of CONTENDERS) kept[contender] = await openWarm(contender);
+  const [first] = job.cases.filter(({ fresh }) => !fresh);
+  for (const contender of first === undefined ? [] : entrants) {
+    const opened = await openWarm(contender);
+    // V8 takes a few hundred requests to compile what they run; how a Worker starts is a job of its own.
+    await first?.measure({ contender, worker: opened.worker, seed: stage.seed, load });
+    kept[contender] = opened;
+  }
 
   const rows: Row[] = [];
   for (const { measure, verify, fresh, rounds: wanted, ...about } of job.cases) {
     const rounds = Math.min(wanted, maxRounds);
-    const samples = await interleaved(CONTENDERS, rounds, async (contender, round) => {
+    const samples = await interleaved(entrants, rounds, async (contender, round) => {
       say(`${about.title}: round ${round + 1} of ${rounds}, ${contender}`);
-      const opened = fresh ? await openWarm(contender) : kept[contender];
+      const opened = (fresh ? undefined : kept[contender]) ?? (await openWarm(contender));
       const scene = { contender, worker: opened.worker, seed: stage.seed, load };
       const sample = await sampleOf(scene, measure);
       await verify(scene);
@@ -82,10 +93,9 @@ export async function runJob<Seed>(job: Job<Seed>, { load, say, maxRounds }: Too
     });
     rows.push({ ...about, samples });
   }
-  for (const contender of CONTENDERS) {
-    if (kept[contender] === undefined) continue;
-    noteResident(contender, kept[contender]);
-    await kept[contender].close();
+  for (const [contender, opened] of Object.entries(kept) as [Entrant, Opened][]) {
+    noteResident(contender, opened);
+    await opened.close();
   }
   const wasm = await peakWasmBytes(job, stage, load, say);
   discard(stage);

@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 
 import { runIfProgram, Failure } from "../scripts/command.mjs";
 import { measureCeiling } from "./ceiling.ts";
+import { LIMIT_RUST, buildCrate } from "./contenders.ts";
 import { runJob } from "./job.ts";
 import type { Job } from "./job.ts";
 import { migrate } from "./jobs/migrate.ts";
@@ -59,7 +60,10 @@ await runIfProgram(import.meta.url, async (args) => {
       report.rows.push(...rows);
       report.memory[rows.length === 1 ? (rows[0]?.title ?? job.name) : job.name] = memory;
     };
-    if (wanted.has("serve")) await run(serve(quick));
+    if (wanted.has("serve")) {
+      await buildCrate(LIMIT_RUST);
+      await run(serve(quick));
+    }
     if (wanted.has("embedded")) await run(serveEmbedded(quick));
     if (wanted.has("generate")) {
       const job = await generate(quick);

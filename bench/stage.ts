@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { startWorker } from "../tests/workerd/harness/worker.ts";
 import type { RunningWorker, WorkerSettings } from "../tests/workerd/harness/worker.ts";
 import { modulesOf } from "./contenders.ts";
-import type { Contender, Starter } from "./contenders.ts";
+import type { Entrant, Starter } from "./contenders.ts";
 
 type Vars = WorkerSettings["vars"];
 
@@ -48,7 +48,7 @@ export async function prepare<Seed>(
 
 /** Starts a contender on a copy of the stage. */
 export async function open(
-  name: Contender | Starter,
+  name: Entrant | Starter,
   stage: Stage<unknown>,
   settings: Pick<WorkerSettings, "bare" | "faults" | "wasmTraffic">,
 ): Promise<Opened> {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 
 import { Client } from "../../tests/workerd/client.ts";
+import { LIMIT_RUST } from "../contenders.ts";
 import type { Case, Job, Scene, Target } from "../job.ts";
 import { randomImage } from "./images.ts";
 
@@ -48,7 +49,7 @@ export function serve(quick: boolean): Job<Seed> {
       return serveCase("R2", ask, connections, quick, [{ against: "limit", atLeast }]);
     }),
   );
-  return { name: "serve", plant: plantWith("r2"), cases };
+  return { name: "serve", plant: plantWith("r2"), cases, others: [LIMIT_RUST] };
 }
 
 export function serveEmbedded(quick: boolean): Job<Seed> {

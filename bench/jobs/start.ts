@@ -1,6 +1,6 @@
 // From the start of workerd to its first answer, and the size of what is deployed.
 import { Client } from "../../tests/workerd/client.ts";
-import { STARTERS, buildHello, gzipBytesOf, modulesOf } from "../contenders.ts";
+import { STARTERS, buildCrate, gzipBytesOf, modulesOf } from "../contenders.ts";
 import type { Starter } from "../contenders.ts";
 import { interleaved, median, quantile } from "../measure.ts";
 import { cpuMsOf } from "../process.ts";
@@ -21,7 +21,7 @@ type Sample = { first: number; second: number; cpu: number | undefined };
 
 export async function measureStart(rounds: number, say: (text: string) => void): Promise<Record<Starter, Start>> {
   say("start: building hello-world in Rust");
-  await buildHello();
+  await buildCrate("hello");
   const stage = await prepare(async (worker) => {
     await new Client(worker).stored(new Uint8Array(await (await fetch(PIXEL)).arrayBuffer()));
     return null;

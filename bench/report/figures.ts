@@ -1,12 +1,12 @@
 // The figures of a run as lines of text, one table for each kind.
 import type { Ceiling } from "../ceiling.ts";
-import { CONTENDERS, STARTERS } from "../contenders.ts";
+import { CONTENDERS, LIMIT_RUST, STARTERS } from "../contenders.ts";
 import type { Contender, Starter } from "../contenders.ts";
 import type { Cost, OperationCosts, TableCosts } from "../costs.ts";
 import type { Memory, Row } from "../job.ts";
 import type { Start } from "../jobs/start.ts";
 import { ratioOf, summaryOf } from "../measure.ts";
-import type { Ratio } from "../measure.ts";
+import type { Ratio, Sample } from "../measure.ts";
 import { dollarsPerMillion } from "../prices.ts";
 import type { Prices } from "../prices.ts";
 
@@ -20,10 +20,25 @@ export function throughputTable(rows: Row[]): Table {
     title: "Throughput: medians (and half of the distance between quartiles), ratios of medians (and quartiles of the rounds' ratios)",
     head: ["job", "unit", ...CONTENDERS, ...OTHERS.map((name) => `/ ${name}`), ...OTHERS.map((name) => `CPU / ${name}`), "target"],
     lines: rows.map((row) => {
-      const rates = CONTENDERS.map((name) => rateText(row, name));
+      const rates = CONTENDERS.map((name) => rateText(row.samples[name]));
       const ratios = OTHERS.map((name) => ratioOf(row.samples.stillstore, row.samples[name]));
       const cpu = ratios.map(({ cpu }) => (cpu === undefined ? "" : cpu.toFixed(2)));
       return [row.title, row.unit, ...rates, ...ratios.map(ratioText), ...cpu, targetText(row)];
+    }),
+  };
+}
+
+/** What serving takes in Rust without anything of what Stillstore promises. */
+export function rustTable(rows: Row[]): Table {
+  return {
+    title: "The same as `limit`, in Rust: medians, ratios of medians (and quartiles of the rounds' ratios)",
+    head: ["job", "unit", "limit-rust", "/ limit", "CPU / limit", "Stillstore / limit-rust", "CPU / limit-rust"],
+    lines: rows.flatMap(({ title, unit, samples }) => {
+      const rust = samples[LIMIT_RUST];
+      if (rust === undefined) return [];
+      const [ofLimit, ofRust] = [ratioOf(rust, samples.limit), ratioOf(samples.stillstore, rust)];
+      const cells = [ofLimit, ofRust].flatMap((ratio) => [ratioText(ratio), ratio.cpu?.toFixed(2) ?? ""]);
+      return [[title, unit, rateText(rust), ...cells]];
     }),
   };
 }
@@ -108,8 +123,8 @@ export function ceilingTable(ceilings: Ceiling[]): Table {
   };
 }
 
-function rateText(row: Row, name: Contender): string {
-  const { median, low, high } = summaryOf(row.samples[name]);
+function rateText(samples: Sample[]): string {
+  const { median, low, high } = summaryOf(samples);
   const digits = median < 100 ? 1 : 0;
   return `${median.toFixed(digits)} ±${((high - low) / 2).toFixed(digits)}`;
 }
