@@ -19,13 +19,20 @@ export async function withChildProcesses<T>(
   return { result, children };
 }
 
-/** Runs a function in which Miniflare starts workerd with a log that nobody reads: reading takes processor time, too. */
+/**
+ * Runs a function in which Miniflare starts workerd with a log that nobody reads: reading takes processor time, too. Miniflare is told by
+ * this process's environment, so that no other start may be under way.
+ */
 export async function withSilentWorkerd<T>(start: () => Promise<T>): Promise<T> {
   const { default: workerd } = createRequire(import.meta.url)("workerd") as { default: string };
-  Object.assign(process.env, { WORKERD: workerd, MINIFLARE_WORKERD_PATH: join(import.meta.dirname, "silent-workerd.sh") });
+  const chosen = process.env.MINIFLARE_WORKERD_PATH;
+  process.env.WORKERD = chosen ?? workerd;
+  process.env.MINIFLARE_WORKERD_PATH = join(import.meta.dirname, "silent-workerd.sh");
   try {
     return await start();
   } finally {
-    delete process.env.MINIFLARE_WORKERD_PATH;
+    delete process.env.WORKERD;
+    if (chosen === undefined) delete process.env.MINIFLARE_WORKERD_PATH;
+    else process.env.MINIFLARE_WORKERD_PATH = chosen;
   }
 }
