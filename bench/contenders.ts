@@ -13,9 +13,10 @@ import type { Modules } from "../tests/workerd/harness/modules.ts";
 export const CONTENDERS = ["limit", "promises", "stillstore", "typescript"] as const;
 export type Contender = (typeof CONTENDERS)[number];
 
-/** Measured where serving from R2 is: what Rust costs by itself. */
-export const LIMIT_RUST = "limit-rust";
-export type Entrant = Contender | typeof LIMIT_RUST;
+/** `limit` with one difference, measured where the difference can show: in Rust where R2 serves, with digests where it stores. */
+export const VARIANTS = ["limit-rust", "limit-digests"] as const;
+export type Variant = (typeof VARIANTS)[number];
+export type Entrant = Contender | Variant;
 
 export const STARTERS = ["hello-javascript", "hello-rust", "limit", "typescript", "stillstore"] as const;
 export type Starter = (typeof STARTERS)[number];
@@ -36,8 +37,8 @@ function load(name: Entrant | Starter): Modules {
       return builtWorker("build");
     case "hello-rust":
       return builtCrate("hello");
-    case LIMIT_RUST:
-      return builtCrate(LIMIT_RUST);
+    case "limit-rust":
+      return builtCrate("limit-rust");
     case "hello-javascript":
       return bundle("hello");
     default:
@@ -64,7 +65,7 @@ function builtCrate(name: Crate): Modules {
   return sourceWorker(file("index.js").toString(), new Uint8Array(file("index_bg.wasm")));
 }
 
-type Crate = "hello" | typeof LIMIT_RUST;
+type Crate = "hello" | "limit-rust";
 
 /** Builds a small Worker in Rust the way scripts/build.mjs builds Stillstore. */
 export async function buildCrate(name: Crate): Promise<void> {

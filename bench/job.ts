@@ -1,7 +1,7 @@
 // A job is data and the cases that are measured on it. Running one takes it through its rounds, checks what came of each, and looks at
 // memory.
 import { CONTENDERS } from "./contenders.ts";
-import type { Contender, Entrant } from "./contenders.ts";
+import type { Contender, Entrant, Variant } from "./contenders.ts";
 import type { LoadClient } from "./load.ts";
 import { interleaved } from "./measure.ts";
 import type { Sample } from "./measure.ts";
@@ -36,7 +36,7 @@ export type Job<Seed> = {
   plantVars?: WorkerSettings["vars"];
   vars?: WorkerSettings["vars"];
   /** Measured beside the contenders. */
-  others?: Exclude<Entrant, Contender>[];
+  variants?: Variant[];
   plant(worker: RunningWorker): Promise<Seed>;
   cases: Case<Seed>[];
 };
@@ -50,12 +50,14 @@ export type Memory = { wasm: number | undefined; resident: number | undefined };
 
 export type JobResult = { rows: Row[]; memory: Record<Contender, Memory> };
 
+const WARM_UP_MS = 2_000;
+
 type Tools = { load: LoadClient; say(text: string): void; maxRounds: number };
 
 export async function runJob<Seed>(job: Job<Seed>, { load, say, maxRounds }: Tools): Promise<JobResult> {
   say(`${job.name}: preparing the data`);
   const stage = await prepare(job.plant, job);
-  const entrants: Entrant[] = [...CONTENDERS, ...(job.others ?? [])];
+  const entrants: Entrant[] = [...CONTENDERS, ...(job.variants ?? [])];
   const resident: Partial<Record<Entrant, number>> = {};
   const noteResident = (contender: Entrant, { worker }: Opened) => {
     const bytes = peakResidentBytesOf(worker.processIds);
@@ -72,7 +74,9 @@ export async function runJob<Seed>(job: Job<Seed>, { load, say, maxRounds }: Too
   for (const contender of first === undefined ? [] : entrants) {
     const opened = await openWarm(contender);
     // V8 takes a few hundred requests to compile what they run; how a Worker starts is a job of its own.
-    await first?.measure({ contender, worker: opened.worker, seed: stage.seed, load });
+    for (const end = performance.now() + WARM_UP_MS; performance.now() < end; ) {
+      await first?.measure({ contender, worker: opened.worker, seed: stage.seed, load });
+    }
     kept[contender] = opened;
   }
 

@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 
 import { runIfProgram, Failure } from "../scripts/command.mjs";
 import { measureCeiling } from "./ceiling.ts";
-import { LIMIT_RUST, buildCrate } from "./contenders.ts";
+import { buildCrate } from "./contenders.ts";
 import { runJob } from "./job.ts";
 import type { Job } from "./job.ts";
 import { migrate } from "./jobs/migrate.ts";
@@ -36,7 +36,7 @@ await runIfProgram(import.meta.url, async (args) => {
       quick: { type: "boolean", default: false },
       job: { type: "string", multiple: true, default: [...JOBS] },
       large: { type: "boolean", default: false },
-      rounds: { type: "string", default: "15" },
+      rounds: { type: "string", default: "Infinity" },
       json: { type: "string" },
       save: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -61,7 +61,7 @@ await runIfProgram(import.meta.url, async (args) => {
       report.memory[rows.length === 1 ? (rows[0]?.title ?? job.name) : job.name] = memory;
     };
     if (wanted.has("serve")) {
-      await buildCrate(LIMIT_RUST);
+      await buildCrate("limit-rust");
       await run(serve(quick));
     }
     if (wanted.has("embedded")) await run(serveEmbedded(quick));

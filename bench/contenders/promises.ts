@@ -1,5 +1,6 @@
 // The least JavaScript that keeps what Stillstore promises of each answer: digests that R2 enforces, a row before and after a put, all
 // headers, a line of log for each request and each call of R2. No policy, no checks, no fallback, no recovery.
+import { bodyOf, putHashed } from "./digests.ts";
 import { decoded, pagesOf, readPage } from "./pages.ts";
 import type { Page } from "./pages.ts";
 
@@ -8,10 +9,6 @@ type Env = { DB: D1Database; R2_IMAGES: R2Bucket; OPENAI_BASE_URL: string };
 type Row = { storage: string; storage_key: string; content_type: string; size_bytes: number; sha256: string; created_at_ms: number };
 
 type Answered = { route: string; response: Response };
-
-/** As Stillstore's: what is longer is hashed while it passes. */
-const HELD_BYTES = 25 << 20;
-const RUN_BYTES = 256 << 10;
 
 const SELECT = `SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, filename, created_at_ms, version
   FROM stillstore_images WHERE id = ?1`;
@@ -81,8 +78,7 @@ async function serve(request: Request, env: Env, id: string): Promise<Response> 
 
 async function upload(request: Request, env: Env): Promise<Response> {
   const sizeBytes = Number(request.headers.get("content-length"));
-  const body = sizeBytes <= HELD_BYTES ? new Uint8Array(await request.arrayBuffer()) : request.body!;
-  return stored(env, 201, body, sizeBytes);
+  return stored(env, 201, await bodyOf(request, sizeBytes), sizeBytes);
 }
 
 async function generate(request: Request, env: Env): Promise<Response> {
@@ -100,37 +96,10 @@ async function stored(env: Env, status: number, body: Uint8Array | ReadableStrea
   const key = `uploads/${id}`;
   await env.DB.prepare(RESERVE).bind(id, key, Date.now()).run();
   const started = Date.now();
-  const sha256 = body instanceof Uint8Array ? await putBytes(env, key, body) : await putStream(env, key, body, sizeBytes);
+  const sha256 = await putHashed(env.R2_IMAGES, key, body, sizeBytes, { onlyIf: { etagDoesNotMatch: "*" } });
   logStorage("put", key, sizeBytes, started);
   const record = await env.DB.prepare(COMMIT).bind(id, sizeBytes, sha256, Date.now()).first();
   return Response.json(record, { status, headers: { "x-request-id": crypto.randomUUID(), "x-content-type-options": "nosniff" } });
-}
-
-async function putBytes(env: Env, key: string, bytes: Uint8Array): Promise<string> {
-  const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
-  await env.R2_IMAGES.put(key, bytes, { sha256, customMetadata: { sha256 }, onlyIf: { etagDoesNotMatch: "*" } });
-  return sha256;
-}
-
-async function putStream(env: Env, key: string, body: ReadableStream<Uint8Array>, sizeBytes: number): Promise<string> {
-  const digests = [new crypto.DigestStream("SHA-256"), new crypto.DigestStream("MD5")] as const;
-  const fixed = new FixedLengthStream(sizeBytes);
-  const put = env.R2_IMAGES.put(key, fixed.readable, { onlyIf: { etagDoesNotMatch: "*" } });
-  const writers = [...digests, fixed.writable].map((stream) => stream.getWriter());
-  const reader = body.getReader({ mode: "byob" });
-  for (;;) {
-    const { value: run } = await reader.readAtLeast(RUN_BYTES, new Uint8Array(RUN_BYTES));
-    if (run === undefined || run.length === 0) break;
-    await Promise.all(writers.map((writer) => writer.write(run)));
-  }
-  await Promise.all(writers.map((writer) => writer.close()));
-  const [object, sha256, md5] = await Promise.all([put, ...digests.map(({ digest }) => digest)]);
-  if (hex(object!.checksums.md5!) !== hex(md5!)) throw new Error("R2 holds other bytes");
-  return hex(sha256!);
-}
-
-function hex(bytes: ArrayBuffer): string {
-  return new Uint8Array(bytes).toHex();
 }
 
 /** As `limit` does it, with R2 told the digest of each object, and a line of log for it. */

@@ -27,6 +27,7 @@ export function migrate(images: number, sizeBytes: number, rounds: number, name:
       return seed;
     },
     cases: [migrateCase(images, sizeBytes, rounds, name)],
+    variants: ["limit-digests"],
   };
 }
 

@@ -6,29 +6,27 @@ import { uploadedBytes } from "../load-body.ts";
 
 const MB = 1_000_000;
 const GENERATED_BYTES = 1.5 * MB;
-const GENERATIONS = { full: 16, quick: 8 };
 
 export function upload(quick: boolean): Job<null> {
   const cases = [10, 100].map((megabytes) => uploadCase(megabytes, quick));
-  return { name: "upload", plant: async () => null, cases };
+  return { name: "upload", plant: async () => null, cases, variants: ["limit-digests"] };
 }
 
 function uploadCase(megabytes: number, quick: boolean): Case<null> {
   const digest = md5(uploadedBytes(megabytes * MB));
-  const requests = megabytes < 100 ? 5 : 1;
   return {
     name: `upload-${megabytes}`,
     title: `Upload ${megabytes} MB by stream`,
     unit: "MB/s",
     targets: [{ against: "limit", atLeast: 0.9 }],
-    rounds: quick ? 2 : 12,
+    rounds: megabytes < 100 ? (quick ? 6 : 40) : quick ? 2 : 12,
     async measure({ worker, load, contender }) {
       const headers = { ...AUTHORIZED, "content-type": "image/png" };
       const plan = { url: `${worker.url}api/images`, method: "POST", headers, body: megabytes * MB } as const;
-      const { seconds } = await load.load({ ...plan, connections: 1, requests, status: contender === "limit" ? 200 : 201 });
-      return { units: requests * megabytes, seconds };
+      const { seconds } = await load.load({ ...plan, connections: 1, requests: 1, status: contender === "limit" ? 200 : 201 });
+      return { units: megabytes, seconds };
     },
-    verify: ({ worker }) => verifyStored(worker, digest, requests),
+    verify: ({ worker }) => verifyStored(worker, digest, 1),
   };
 }
 
@@ -36,15 +34,18 @@ export async function generate(quick: boolean): Promise<Job<null> & { stop(): Pr
   const provider = await ProviderStub.start();
   const image = wholeImage(GENERATED_BYTES);
   const answer = { body: JSON.stringify(imageInJson(image).body), headers: { "content-type": "application/json" } };
-  const requests = quick ? GENERATIONS.quick : GENERATIONS.full;
   const digest = md5(image);
-  const cases = [1, 8].map(
-    (connections): Case<null> => ({
+  const loads = [
+    { connections: 1, requests: 4 },
+    { connections: 8, requests: 16 },
+  ];
+  const cases = loads.map(
+    ({ connections, requests }): Case<null> => ({
       name: `generate-${connections}`,
       title: `Generate 1.5 MB, ${connections} connection${connections === 1 ? "" : "s"}`,
       unit: "images/s",
       targets: [{ against: "limit", atLeast: 0.85 }],
-      rounds: quick ? 3 : 15,
+      rounds: quick ? 5 : 40,
       async measure({ worker, load }) {
         provider.reset();
         provider.answer(...Array.from({ length: requests }, () => answer));
@@ -58,5 +59,5 @@ export async function generate(quick: boolean): Promise<Job<null> & { stop(): Pr
     }),
   );
   const vars = { IMAGE_PROVIDER: "openai", OPENAI_BASE_URL: provider.baseUrl };
-  return { name: "generate", vars, plant: async () => null, cases, stop: () => provider.stop() };
+  return { name: "generate", vars, plant: async () => null, cases, variants: ["limit-digests"], stop: () => provider.stop() };
 }

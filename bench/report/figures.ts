@@ -1,6 +1,6 @@
 // The figures of a run as lines of text, one table for each kind.
 import type { Ceiling } from "../ceiling.ts";
-import { CONTENDERS, LIMIT_RUST, STARTERS } from "../contenders.ts";
+import { CONTENDERS, STARTERS, VARIANTS } from "../contenders.ts";
 import type { Contender, Starter } from "../contenders.ts";
 import type { Cost, OperationCosts, TableCosts } from "../costs.ts";
 import type { Memory, Row } from "../job.ts";
@@ -28,18 +28,20 @@ export function throughputTable(rows: Row[]): Table {
   };
 }
 
-/** What serving takes in Rust without anything of what Stillstore promises. */
-export function rustTable(rows: Row[]): Table {
+/** What one thing costs by itself: the language, or the digests. */
+export function variantTable(rows: Row[]): Table {
   return {
-    title: "The same as `limit`, in Rust: medians, ratios of medians (and quartiles of the rounds' ratios)",
-    head: ["job", "unit", "limit-rust", "/ limit", "CPU / limit", "Stillstore / limit-rust", "CPU / limit-rust"],
-    lines: rows.flatMap(({ title, unit, samples }) => {
-      const rust = samples[LIMIT_RUST];
-      if (rust === undefined) return [];
-      const [ofLimit, ofRust] = [ratioOf(rust, samples.limit), ratioOf(samples.stillstore, rust)];
-      const cells = [ofLimit, ofRust].flatMap((ratio) => [ratioText(ratio), ratio.cpu?.toFixed(2) ?? ""]);
-      return [[title, unit, rateText(rust), ...cells]];
-    }),
+    title: "`limit` with one difference: medians, ratios of medians (and quartiles of the rounds' ratios)",
+    head: ["job", "variant", "unit", "median", "/ limit", "CPU / limit", "Stillstore / variant", "CPU / variant"],
+    lines: rows.flatMap(({ title, unit, samples }) =>
+      VARIANTS.flatMap((name) => {
+        const variant = samples[name];
+        if (variant === undefined) return [];
+        const [ofLimit, ofVariant] = [ratioOf(variant, samples.limit), ratioOf(samples.stillstore, variant)];
+        const cells = [ofLimit, ofVariant].flatMap((ratio) => [ratioText(ratio), ratio.cpu?.toFixed(2) ?? ""]);
+        return [[title, name, unit, rateText(variant), ...cells]];
+      }),
+    ),
   };
 }
 

@@ -10,7 +10,7 @@ import type { Start } from "../jobs/start.ts";
 import { machineText } from "../machine.ts";
 import type { Machine } from "../machine.ts";
 import { readPrices } from "../prices.ts";
-import { ceilingTable, costTable, growthTable, memoryTable, rustTable, startTable, targetResults, throughputTable } from "./figures.ts";
+import { ceilingTable, costTable, growthTable, memoryTable, variantTable, startTable, targetResults, throughputTable } from "./figures.ts";
 import type { Table } from "./figures.ts";
 import { picture } from "./svg.ts";
 import { markdownTable, terminalTable } from "./table.ts";
@@ -47,10 +47,10 @@ export function saveReport(report: Report, directory: string): void {
 
 function tablesOf(report: Report): Table[] {
   const prices = readPrices();
-  const rust = rustTable(report.rows);
+  const variants = variantTable(report.rows);
   return [
     ...(report.rows.length > 0 ? [throughputTable(report.rows)] : []),
-    ...(rust.lines.length > 0 ? [rust] : []),
+    ...(variants.lines.length > 0 ? [variants] : []),
     ...(report.rows.length > 0 ? [memoryTable(report.memory)] : []),
     ...(report.start === undefined ? [] : [startTable(report.start)]),
     ...(report.costs === undefined ? [] : [costTable(report.costs, prices)]),

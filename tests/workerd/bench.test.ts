@@ -56,7 +56,7 @@ test("prices are those of src/prices.rs", () => {
 });
 
 test("the contenders can be bundled", () => {
-  for (const name of ["limit", "promises", "typescript", "hello-javascript"] as const) {
+  for (const name of ["limit", "limit-digests", "promises", "typescript", "hello-javascript"] as const) {
     assert.match(String(modulesOf(name)["worker/index.js"]?.contents), /export/);
   }
 });
