@@ -13,8 +13,8 @@ import type { Modules } from "../tests/workerd/harness/modules.ts";
 export const CONTENDERS = ["limit", "promises", "stillstore", "typescript"] as const;
 export type Contender = (typeof CONTENDERS)[number];
 
-/** `limit` with one difference, measured where the difference can show: in Rust where R2 serves, with digests where it stores. */
-export const VARIANTS = ["limit-rust", "limit-digests"] as const;
+/** One thing apart, measured where it can show: `promises` in Rust where R2 serves, `limit` with digests where it stores. */
+export const VARIANTS = ["promises-rust", "limit-digests"] as const;
 export type Variant = (typeof VARIANTS)[number];
 export type Entrant = Contender | Variant;
 
@@ -37,8 +37,8 @@ function load(name: Entrant | Starter): Modules {
       return builtWorker("build");
     case "hello-rust":
       return builtCrate("hello");
-    case "limit-rust":
-      return builtCrate("limit-rust");
+    case "promises-rust":
+      return builtCrate("promises-rust");
     case "hello-javascript":
       return bundle("hello");
     default:
@@ -65,7 +65,7 @@ function builtCrate(name: Crate): Modules {
   return sourceWorker(file("index.js").toString(), new Uint8Array(file("index_bg.wasm")));
 }
 
-type Crate = "hello" | "limit-rust";
+type Crate = "hello" | "promises-rust";
 
 /** Builds a small Worker in Rust the way scripts/build.mjs builds Stillstore. */
 export async function buildCrate(name: Crate): Promise<void> {

@@ -50,7 +50,7 @@ export function serve(quick: boolean): Job<Seed> {
       return serveCase("R2", ask, connections, quick, [{ against: "limit", atLeast }]);
     }),
   );
-  return { name: "serve", plant: plantWith("r2"), cases, variants: ["limit-rust"] };
+  return { name: "serve", plant: plantWith("r2"), cases, variants: ["promises-rust"] };
 }
 
 export function serveEmbedded(quick: boolean): Job<Seed> {

@@ -19,7 +19,7 @@ function uploadCase(megabytes: number, quick: boolean): Case<null> {
     title: `Upload ${megabytes} MB by stream`,
     unit: "MB/s",
     targets: [{ against: "limit", atLeast: 0.9 }],
-    rounds: megabytes < 100 ? (quick ? 6 : 40) : quick ? 2 : 12,
+    rounds: megabytes < 100 ? (quick ? 6 : 25) : quick ? 2 : 12,
     async measure({ worker, load, contender }) {
       const headers = { ...AUTHORIZED, "content-type": "image/png" };
       const plan = { url: `${worker.url}api/images`, method: "POST", headers, body: megabytes * MB } as const;
@@ -45,7 +45,7 @@ export async function generate(quick: boolean): Promise<Job<null> & { stop(): Pr
       title: `Generate 1.5 MB, ${connections} connection${connections === 1 ? "" : "s"}`,
       unit: "images/s",
       targets: [{ against: "limit", atLeast: 0.85 }],
-      rounds: quick ? 5 : 40,
+      rounds: quick ? 5 : 25,
       async measure({ worker, load }) {
         provider.reset();
         provider.answer(...Array.from({ length: requests }, () => answer));

@@ -31,7 +31,7 @@ export function throughputTable(rows: Row[]): Table {
 /** What one thing costs by itself: the language, or the digests. */
 export function variantTable(rows: Row[]): Table {
   return {
-    title: "`limit` with one difference: medians, ratios of medians (and quartiles of the rounds' ratios)",
+    title: "One thing apart: medians, ratios of medians (and quartiles of the rounds' ratios)",
     head: ["job", "variant", "unit", "median", "/ limit", "CPU / limit", "Stillstore / variant", "CPU / variant"],
     lines: rows.flatMap(({ title, unit, samples }) =>
       VARIANTS.flatMap((name) => {
