@@ -21,7 +21,7 @@ import { emptyReport, printReport, saveReport } from "./report/report.ts";
 const HELP = `npm run bench -- [options]
   --quick          fewer and shorter rounds, less data: a few minutes
   --job NAME       only this job, again for more: ${"serve embedded generate upload migrate start costs"}
-  --large          costs at 100,000 images, too: an hour
+  --large          costs at 100,000 images, too
   --rounds N       at most N rounds
   --json FILE      writes every measurement to FILE
   --save           writes docs/bench/results.md and docs/bench/results.svg`;
