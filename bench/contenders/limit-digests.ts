@@ -1,7 +1,6 @@
 // What `limit` does to store, and the digests: SHA-256 of what is stored, which R2 is told; of a long stream SHA-256 and MD5, compared.
 import { bodyOf, putHashed } from "./digests.ts";
-import { decoded, pagesOf, readPage } from "./pages.ts";
-import type { Page } from "./pages.ts";
+import { moveAll } from "./pages.ts";
 
 type Env = { DB: D1Database; R2_IMAGES: R2Bucket; OPENAI_BASE_URL: string };
 
@@ -36,22 +35,8 @@ async function stored(env: Env, status: number, body: Uint8Array | ReadableStrea
   return Response.json({ id, key }, { status });
 }
 
-async function migrate(env: Env): Promise<Response> {
-  const list = `SELECT id, storage_key, content_type, embedded_write_id, size_bytes, sha256 FROM stillstore_images
-    WHERE status = 'stored' AND storage = 'd1'`;
-  const { results } = await env.DB.prepare(list).all<Page[number] & { sha256: string }>();
-  const pages = pagesOf(results) as (typeof results)[];
-  let next = readPage(env, pages[0] ?? []);
-  for (const [index, page] of pages.entries()) {
-    const chunks = await next;
-    next = readPage(env, pages[index + 1] ?? []);
-    await Promise.all(
-      page.map(({ storage_key: key, content_type: contentType, embedded_write_id: writeId, sha256 }) =>
-        env.R2_IMAGES.put(key, decoded(chunks.get(writeId)!), { httpMetadata: { contentType }, sha256 }),
-      ),
-    );
-    const update = "UPDATE stillstore_images SET storage = 'r2' WHERE id IN (SELECT value FROM json_each(?1))";
-    await env.DB.prepare(update).bind(JSON.stringify(page.map(({ id }) => id))).run();
-  }
-  return Response.json({ migrated: results.length });
+function migrate(env: Env): Promise<Response> {
+  return moveAll(env, ({ storage_key: key, content_type: contentType, sha256 }, bytes) =>
+    env.R2_IMAGES.put(key, bytes, { httpMetadata: { contentType }, sha256 }),
+  );
 }

@@ -1,6 +1,5 @@
 // The least JavaScript that moves the bytes: no checks, no policy, no catalogue, no recovery. What the platform allows.
-import { decoded, pagesOf, readPage } from "./pages.ts";
-import type { Page } from "./pages.ts";
+import { decoded, moveAll } from "./pages.ts";
 
 type Env = { DB: D1Database; R2_IMAGES: R2Bucket; OPENAI_BASE_URL: string };
 
@@ -57,23 +56,8 @@ async function stored(env: Env, id: string, key: string): Promise<Response> {
   return Response.json({ id, key });
 }
 
-/** Pages of a few megabytes, the next one read while the objects of this one are put, all at once. */
-async function migrate(env: Env): Promise<Response> {
-  const list = `SELECT id, storage_key, content_type, embedded_write_id, size_bytes FROM stillstore_images
-    WHERE status = 'stored' AND storage = 'd1'`;
-  const { results } = await env.DB.prepare(list).all<Page[number]>();
-  const pages = pagesOf(results);
-  let next = readPage(env, pages[0] ?? []);
-  for (const [index, page] of pages.entries()) {
-    const chunks = await next;
-    next = readPage(env, pages[index + 1] ?? []);
-    await Promise.all(
-      page.map(({ storage_key: key, content_type: contentType, embedded_write_id: writeId }) =>
-        env.R2_IMAGES.put(key, decoded(chunks.get(writeId)!), { httpMetadata: { contentType } }),
-      ),
-    );
-    const update = "UPDATE stillstore_images SET storage = 'r2' WHERE id IN (SELECT value FROM json_each(?1))";
-    await env.DB.prepare(update).bind(JSON.stringify(page.map(({ id }) => id))).run();
-  }
-  return Response.json({ migrated: results.length });
+function migrate(env: Env): Promise<Response> {
+  return moveAll(env, ({ storage_key: key, content_type: contentType }, bytes) =>
+    env.R2_IMAGES.put(key, bytes, { httpMetadata: { contentType } }),
+  );
 }

@@ -1,8 +1,7 @@
 // The least JavaScript that keeps what Stillstore promises of each answer: digests that R2 enforces, a row before and after a put, all
 // headers, a line of log for each request and each call of R2. No policy, no checks, no fallback, no recovery.
 import { bodyOf, putHashed } from "./digests.ts";
-import { decoded, pagesOf, readPage } from "./pages.ts";
-import type { Page } from "./pages.ts";
+import { moveAll } from "./pages.ts";
 
 type Env = { DB: D1Database; R2_IMAGES: R2Bucket; OPENAI_BASE_URL: string };
 
@@ -103,25 +102,11 @@ async function stored(env: Env, status: number, body: Uint8Array | ReadableStrea
 }
 
 /** As `limit` does it, with R2 told the digest of each object, and a line of log for it. */
-async function migrate(env: Env): Promise<Response> {
-  const list = `SELECT id, storage_key, content_type, embedded_write_id, size_bytes, sha256 FROM stillstore_images
-    WHERE status = 'stored' AND storage = 'd1'`;
-  const { results } = await env.DB.prepare(list).all<Page[number] & { sha256: string }>();
-  const pages = pagesOf(results) as (typeof results)[];
-  let next = readPage(env, pages[0] ?? []);
-  for (const [index, page] of pages.entries()) {
-    const chunks = await next;
-    next = readPage(env, pages[index + 1] ?? []);
-    await Promise.all(
-      page.map(async ({ storage_key: key, content_type: contentType, embedded_write_id: writeId, sha256, size_bytes: bytes }) => {
-        const started = Date.now();
-        const options = { httpMetadata: { contentType }, sha256, customMetadata: { sha256 }, onlyIf: { etagDoesNotMatch: "*" } };
-        await env.R2_IMAGES.put(key, decoded(chunks.get(writeId)!), options);
-        logStorage("put", key, bytes, started);
-      }),
-    );
-    const update = "UPDATE stillstore_images SET storage = 'r2' WHERE id IN (SELECT value FROM json_each(?1))";
-    await env.DB.prepare(update).bind(JSON.stringify(page.map(({ id }) => id))).run();
-  }
-  return Response.json({ migrated: results.length });
+function migrate(env: Env): Promise<Response> {
+  return moveAll(env, async ({ storage_key: key, content_type: contentType, sha256 }, bytes) => {
+    const started = Date.now();
+    const options = { httpMetadata: { contentType }, sha256, customMetadata: { sha256 }, onlyIf: { etagDoesNotMatch: "*" } };
+    await env.R2_IMAGES.put(key, bytes, options);
+    logStorage("put", key, bytes.byteLength, started);
+  });
 }
