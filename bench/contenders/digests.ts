@@ -22,7 +22,7 @@ export async function putHashed(
 
 async function putBytes(bucket: R2Bucket, key: string, bytes: Uint8Array, options: R2PutOptions): Promise<string> {
   const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
-  await bucket.put(key, bytes, { ...options, sha256 });
+  await bucket.put(key, bytes, { ...options, sha256, customMetadata: { sha256 } });
   return sha256;
 }
 

@@ -7,7 +7,7 @@ import { interleaved, median, quantile, ratioOf, summaryOf } from "../../bench/m
 import type { Sample } from "../../bench/measure.ts";
 import { dollarsPerMillion, readPrices } from "../../bench/prices.ts";
 import { picture } from "../../bench/report/svg.ts";
-import { targetResults } from "../../bench/report/figures.ts";
+import { targetResults, variantTable } from "../../bench/report/figures.ts";
 
 const samples = (...rates: number[]): Sample[] => rates.map((rate) => ({ rate, cpuMs: 1_000 / rate }));
 
@@ -45,6 +45,14 @@ test("targets are held against the contender that they name", () => {
   };
   assert.deepEqual(targetResults(row).map(({ met }) => met), [false, true]);
   assert.match(picture([row], "a & b"), /^<svg [^]*Serve &lt;1>[^]*>0\.80<[^]*a &amp; b[^]*<\/svg>\n$/);
+});
+
+test("a variant is compared with limit, and Stillstore with it", () => {
+  const about = { name: "upload", title: "Upload", unit: "MB/s", targets: [] };
+  const own = { limit: samples(100), promises: samples(90), stillstore: samples(60), typescript: samples(50) };
+  const { lines } = variantTable([{ ...about, samples: own }, { ...about, samples: { ...own, "limit-digests": samples(80) } }]);
+  const [ofLimit, ofVariant] = ["0.80 (0.80-0.80)", "0.75 (0.75-0.75)"];
+  assert.deepEqual(lines, [["Upload", "limit-digests", "MB/s", "80.0 ±0.0", ofLimit, "0.80", ofVariant, "0.75"]]);
 });
 
 test("prices are those of src/prices.rs", () => {
