@@ -87,7 +87,7 @@ function serveCase(home: string, ask: Ask, connections: 1 | 32, quick: boolean, 
     title: `Serve ${ask.title} from ${home}, ${connections} connection${connections === 1 ? "" : "s"}`,
     unit: "requests/s",
     targets,
-    // Many and short: a machine that others share changes its speed within a second, and ratios scatter as much over a twentieth of one.
+    // Many and short: a machine that others share changes its speed within a second, and ratios scatter hardly more over a twentieth of one.
     rounds: Math.round((quick ? 2.5 : 13.5) / SECONDS[connections]),
     async measure(scene) {
       const { worker, seed, load } = scene;
