@@ -1,4 +1,5 @@
 // What is done with measurements.
+import { randomNumbers } from "../tests/workerd/random.ts";
 
 /** One measurement: how much was done in a second, and the processor time that workerd took for one unit of it. */
 export type Sample = { rate: number; cpuMs: number | undefined };
@@ -16,7 +17,7 @@ export type Summary = {
 export type Ratio = {
   /** Of the medians of the rates. */
   rate: number;
-  /** Quartiles of the ratios of the rounds. */
+  /** Ends of the interval that holds 95 of 100 such ratios, of rounds drawn anew from these ones. */
   low: number;
   high: number;
   /** Of the medians of the processor times, the other way round, so that more is better here too. */
@@ -51,14 +52,26 @@ export function summaryOf(samples: Sample[]): Summary {
 
 /** `samples` and `others` were taken in the same rounds, in the same order. */
 export function ratioOf(samples: Sample[], others: Sample[]): Ratio {
-  const ofRounds = samples.map(({ rate }, round) => rate / (others[round]?.rate ?? NaN));
   const [own, other] = [summaryOf(samples), summaryOf(others)];
+  const redrawn = bootstrap(samples, others);
   return {
     rate: own.median / other.median,
-    low: quantile(ofRounds, 0.25),
-    high: quantile(ofRounds, 0.75),
+    low: quantile(redrawn, 0.025),
+    high: quantile(redrawn, 0.975),
     cpu: own.cpuMs === undefined || other.cpuMs === undefined ? undefined : other.cpuMs / own.cpuMs,
   };
+}
+
+const RESAMPLES = 1_000;
+
+/** Ratios of medians, of as many rounds as there are, drawn with replacement. A round is drawn whole: both rates, or neither. */
+function bootstrap(samples: Sample[], others: Sample[]): number[] {
+  const random = randomNumbers(1);
+  const rounds = samples.map(({ rate }, round) => ({ own: rate, other: others[round]?.rate ?? NaN }));
+  return Array.from({ length: RESAMPLES }, () => {
+    const drawn = rounds.map((round) => rounds[Math.floor(random() * rounds.length)] ?? round);
+    return median(drawn.map(({ own }) => own)) / median(drawn.map(({ other }) => other));
+  });
 }
 
 /** Measures each in turn, `rounds` times, beginning with another one each round, so that none has the better moments. */

@@ -19,7 +19,7 @@ function uploadCase(megabytes: number, quick: boolean): Case<null> {
     title: `Upload ${megabytes} MB by stream`,
     unit: "MB/s",
     targets: [{ against: "limit", atLeast: 0.9 }],
-    rounds: megabytes < 100 ? (quick ? 6 : 25) : quick ? 2 : 12,
+    rounds: megabytes < 100 ? (quick ? 6 : 60) : quick ? 2 : 15,
     async measure({ worker, load, contender }) {
       const headers = { ...AUTHORIZED, "content-type": "image/png" };
       const plan = { url: `${worker.url}api/images`, method: "POST", headers, body: megabytes * MB } as const;
@@ -36,16 +36,16 @@ export async function generate(quick: boolean): Promise<Job<null> & { stop(): Pr
   const answer = { body: JSON.stringify(imageInJson(image).body), headers: { "content-type": "application/json" } };
   const digest = md5(image);
   const loads = [
-    { connections: 1, requests: 4 },
-    { connections: 8, requests: 16 },
+    { connections: 1, requests: 2, rounds: 60 },
+    { connections: 8, requests: 8, rounds: 45 },
   ];
   const cases = loads.map(
-    ({ connections, requests }): Case<null> => ({
+    ({ connections, requests, rounds }): Case<null> => ({
       name: `generate-${connections}`,
       title: `Generate 1.5 MB, ${connections} connection${connections === 1 ? "" : "s"}`,
       unit: "images/s",
       targets: [{ against: "limit", atLeast: 0.85 }],
-      rounds: quick ? 5 : 25,
+      rounds: quick ? 5 : rounds,
       async measure({ worker, load }) {
         provider.reset();
         provider.answer(...Array.from({ length: requests }, () => answer));

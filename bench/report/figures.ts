@@ -17,7 +17,7 @@ export type Table = { title: string; head: string[]; lines: string[][] };
 
 export function throughputTable(rows: Row[]): Table {
   return {
-    title: "Throughput: medians (and half of the distance between quartiles), ratios of medians (and quartiles of the rounds' ratios)",
+    title: "Throughput: medians (and half of the distance between quartiles), ratios of medians (and 95 % intervals)",
     head: ["job", "unit", ...CONTENDERS, ...OTHERS.map((name) => `/ ${name}`), ...OTHERS.map((name) => `CPU / ${name}`), "target"],
     lines: rows.map((row) => {
       const rates = CONTENDERS.map((name) => rateText(row.samples[name]));
@@ -31,7 +31,7 @@ export function throughputTable(rows: Row[]): Table {
 /** What one thing costs by itself: the language, or the digests. */
 export function variantTable(rows: Row[]): Table {
   return {
-    title: "One thing apart: medians, ratios of medians (and quartiles of the rounds' ratios)",
+    title: "One thing apart: medians, ratios of medians (and 95 % intervals)",
     head: ["job", "variant", "unit", "median", "/ limit", "CPU / limit", "Stillstore / variant", "CPU / variant"],
     lines: rows.flatMap(({ title, unit, samples }) =>
       VARIANTS.flatMap((name) => {

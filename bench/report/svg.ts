@@ -44,7 +44,7 @@ export function picture(rows: Row[], caption: string): string {
     ];
   });
   const legend = [
-    bar(LABEL_WIDTH, 10, 14, COLORS.stillstore) + text(LABEL_WIDTH + 20, 20, "Stillstore (line: quartiles)", "start"),
+    bar(LABEL_WIDTH, 10, 14, COLORS.stillstore) + text(LABEL_WIDTH + 20, 20, "Stillstore (line: 95 % interval)", "start"),
     bar(LABEL_WIDTH + 220, 10, 14, COLORS.typescript) + text(LABEL_WIDTH + 240, 20, "typescript", "start"),
     bar(LABEL_WIDTH + 340, 10, 3, COLORS.target) + text(LABEL_WIDTH + 350, 20, "target", "start"),
     text(LABEL_WIDTH - 10, 20, "share of the limit's throughput", "end"),

@@ -20,10 +20,21 @@ test("medians and quartiles fall between values where they must", () => {
   assert.deepEqual(summaryOf(samples(10, 40, 20)), { median: 20, low: 15, high: 30, cpuMs: 50, rounds: 3 });
 });
 
-test("a ratio is that of the medians, its spread that of the rounds", () => {
+test("a ratio is that of the medians, its interval that of rounds drawn anew, the same each time", () => {
   const ratio = ratioOf(samples(10, 30, 20), samples(20, 20, 40));
-  assert.deepEqual(ratio, { rate: 1, low: 0.5, high: 1, cpu: 1 });
+  assert.deepEqual(ratio, { rate: 1, low: 0.5, high: 1.5, cpu: 1 });
   assert.equal(ratioOf([{ rate: 1, cpuMs: undefined }], samples(2)).cpu, undefined);
+
+  const rates = Array.from({ length: 200 }, (_, round) => 100 + (round % 40));
+  const scattered = ratioOf(samples(...rates), samples(...rates.toReversed()));
+  assert.deepEqual(scattered, ratioOf(samples(...rates), samples(...rates.toReversed())));
+  assert.ok(scattered.low < 0.99 && scattered.low > 0.9 && scattered.high > 1.01 && scattered.high < 1.1, JSON.stringify(scattered));
+});
+
+test("a machine that slows down in some rounds does not widen the interval of a ratio", () => {
+  const rates = Array.from({ length: 100 }, (_, round) => 100 + (round % 50));
+  const { rate, low, high } = ratioOf(samples(...rates.map((slow) => 0.9 * slow)), samples(...rates));
+  for (const end of [rate, low, high]) assert.ok(Math.abs(end - 0.9) < 1e-9);
 });
 
 test("rounds begin with another contender each", async () => {
