@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stillstore::catalog::Status;
 use stillstore::sql::{Database, DatabaseErrorKind, Statement};
 
@@ -13,6 +13,7 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../migrations/0001_stillstore_images.sql"),
     include_str!("../../migrations/0003_stillstore_migration.sql"),
     include_str!("../../migrations/0004_stillstore_images_in_key.sql"),
+    include_str!("../../migrations/0005_stillstore_count_stored.sql"),
 );
 
 #[test]
@@ -33,7 +34,7 @@ fn a_query_that_sorts_fails_the_tests() {
 #[test]
 fn triggers_keep_to_the_form_that_the_remote_parser_takes() {
     let triggers: Vec<_> = MIGRATIONS.lines().filter(|line| line.starts_with("CREATE TRIGGER")).collect();
-    assert_eq!(triggers.len(), 12);
+    assert_eq!(triggers.len(), 16);
     for trigger in triggers {
         assert!(trigger.contains(" BEGIN ") && trigger.ends_with("; END;"), "{trigger}");
         assert_eq!(trigger.matches(';').count(), 2, "{trigger}");
@@ -124,4 +125,26 @@ fn moving_the_rows_into_their_key_keeps_each_of_them_and_the_counters() {
     assert_eq!((all("stillstore_images"), all("stillstore_counters")), before);
     done(database.run(Statement::new("DELETE FROM stillstore_images WHERE id = 'id2'"))).unwrap();
     assert_ne!(all("stillstore_counters"), before.1);
+}
+
+#[test]
+fn counting_stored_images_alone_begins_with_what_is_there() {
+    let database = Sqlite::empty();
+    database.migrate(|number| number < 5);
+    let insert = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, size_bytes, sha256, \
+        version, created_at_ms, updated_at_ms) SELECT value || home, value, home, value || home, 'image/png', 'public', '{}', 7, \
+        printf('%064d', 0), 1, 0, 0 FROM json_each('[\"pending\",\"stored\",\"deleting\"]'), (SELECT 'r2' AS home UNION ALL SELECT 'd1')";
+    let run = |sql: &str| done(database.run(Statement::new(sql.to_owned()))).unwrap();
+    let counted = || {
+        let sql = "SELECT status, storage, images, bytes FROM stillstore_counters WHERE images <> 0 OR bytes <> 0 ORDER BY 1, 2";
+        run(sql).rows::<Value>().unwrap()
+    };
+    run(insert);
+    assert_eq!(counted().len(), 6);
+    database.migrate(|number| number >= 5);
+    let row = |storage: &str| json!({"status": "stored", "storage": storage, "images": 1, "bytes": 7});
+    assert_eq!(counted(), [row("d1"), row("r2")]);
+    assert_eq!(run("SELECT status FROM stillstore_counters").rows::<Value>().unwrap().len(), 16);
+    run("DELETE FROM stillstore_images");
+    assert!(counted().is_empty());
 }

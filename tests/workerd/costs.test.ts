@@ -35,6 +35,8 @@ for (const { storage, vars } of STORAGE_MODES) {
         d1: calls.filter(({ binding }) => binding === "DB").length,
       };
     };
+    /** Rows of D1 that the calls of `callsOf` wrote. */
+    const rowsWritten = async () => (await worker.faults.calls()).reduce((sum, call) => sum + (call.rowsWritten ?? 0), 0);
     const puts = storage === "r2" ? ["put"] : [];
     const gets = storage === "r2" ? ["get"] : [];
 
@@ -50,6 +52,16 @@ for (const { storage, vars } of STORAGE_MODES) {
 
     test("an upload is one R2 put and two D1 calls", async () => {
       assert.deepEqual(await callsOf(201, () => client.upload(PNG)), { r2: puts, d1: 2 });
+    });
+
+    test("an upload and a deletion write so many rows of D1", async () => {
+      // An image's row twice, its entries in indexes each time, and a counter; embedded, its bytes and what is known of them.
+      const written = storage === "r2" ? { upload: 8, deletion: 8 } : { upload: 13, deletion: 10 };
+      await callsOf(201, () => client.upload(PNG));
+      assert.equal(await rowsWritten(), written.upload);
+      const { id } = await client.stored(PNG);
+      await callsOf(204, () => client.call("DELETE", `/api/images/${id}`));
+      assert.equal(await rowsWritten(), written.deletion);
     });
 
     test("serving is one D1 call and one R2 get; embedded, the D1 call alone, and a second for a range", async () => {
