@@ -9,10 +9,12 @@ type Row = { storage: string; storage_key: string; content_type: string; size_by
 
 type Answered = { route: string; response: Response };
 
-const SELECT = `SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, filename, created_at_ms, version
+const COLUMNS = "id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, filename, created_at_ms, version";
+const SELECT = `SELECT ${COLUMNS} FROM stillstore_images WHERE id = ?1`;
+// Looked up for the row, not joined to it, which takes a fifteenth of a read longer.
+const SELECT_BYTES = `SELECT ${COLUMNS}, CASE WHEN storage = 'd1' THEN
+  (SELECT data FROM stillstore_chunks WHERE write_id = embedded_write_id AND chunk_index = 0) END AS data
   FROM stillstore_images WHERE id = ?1`;
-const SELECT_BYTES = `SELECT image.*, data FROM (${SELECT}) AS image LEFT JOIN stillstore_chunks ON chunk_index = 0 AND write_id =
-  CASE WHEN storage = 'd1' THEN (SELECT embedded_write_id FROM stillstore_images WHERE id = ?1) END`;
 const RESERVE = `INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, version, created_at_ms,
   updated_at_ms) VALUES (?1, 'pending', 'r2', ?2, 'image/png', 'public', '{}', 1, ?3, ?3)`;
 const COMMIT = `UPDATE stillstore_images SET status = 'stored', size_bytes = ?2, sha256 = ?3, version = 2, updated_at_ms = ?4
