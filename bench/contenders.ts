@@ -13,8 +13,8 @@ import type { Modules } from "../tests/workerd/harness/modules.ts";
 export const CONTENDERS = ["limit", "promises", "stillstore", "typescript"] as const;
 export type Contender = (typeof CONTENDERS)[number];
 
-/** One thing apart, measured where it can show: `promises` in Rust where R2 serves, `limit` with digests where it stores. */
-export const VARIANTS = ["promises-rust", "limit-digests"] as const;
+/** One thing apart, measured where it can show: `limit` and `promises` in Rust where R2 serves, `limit` with digests where it stores. */
+export const VARIANTS = ["limit-rust", "promises-rust", "limit-digests"] as const;
 export type Variant = (typeof VARIANTS)[number];
 export type Entrant = Contender | Variant;
 
@@ -37,6 +37,8 @@ function load(name: Entrant | Starter): Modules {
       return builtWorker("build");
     case "hello-rust":
       return builtCrate("hello");
+    case "limit-rust":
+      return builtWorker("build-conformance");
     case "promises-rust":
       return builtCrate("promises-rust");
     case "hello-javascript":

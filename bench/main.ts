@@ -4,6 +4,7 @@ import { loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
+import { VARIANTS, build } from "../scripts/build.mjs";
 import { runIfProgram, Failure } from "../scripts/command.mjs";
 import { measureCeiling } from "./ceiling.ts";
 import { buildCrate } from "./contenders.ts";
@@ -61,6 +62,7 @@ await runIfProgram(import.meta.url, async (args) => {
       report.memory[rows.length === 1 ? (rows[0]?.title ?? job.name) : job.name] = memory;
     };
     if (wanted.has("serve")) {
+      await build(VARIANTS.conformance);
       await buildCrate("promises-rust");
       await run(serve(quick));
     }

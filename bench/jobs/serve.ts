@@ -41,13 +41,19 @@ const ASKS = {
   },
 } satisfies Record<string, Ask>;
 
+/** Stillstore's own adapters without its handler have a route of their own. */
+function pathOf({ contender, seed }: Scene<Seed>): string {
+  return contender === "limit-rust" ? `conformance/limit/${seed.id}` : `images/${seed.id}`;
+}
+
 const validators = new WeakMap<RunningWorker, string>();
 
 /** Asked for once, since asking is not what is measured. */
-async function validatorOf({ worker, seed }: Scene<Seed>): Promise<string> {
+async function validatorOf(scene: Scene<Seed>): Promise<string> {
+  const { worker } = scene;
   let validator = validators.get(worker);
   if (validator === undefined) {
-    const answer = await worker.fetch(`/images/${seed.id}`);
+    const answer = await worker.fetch(`/${pathOf(scene)}`);
     await answer.arrayBuffer();
     validator = answer.headers.get("etag") ?? "";
     validators.set(worker, validator);
@@ -62,7 +68,7 @@ export function serve(quick: boolean): Job<Seed> {
       return serveCase("R2", ask, connections, quick, [{ against: "limit", atLeast }]);
     }),
   );
-  return { name: "serve", plant: plantWith("r2"), cases, variants: ["promises-rust"] };
+  return { name: "serve", plant: plantWith("r2"), cases, variants: ["limit-rust", "promises-rust"] };
 }
 
 export function serveEmbedded(quick: boolean): Job<Seed> {
@@ -90,14 +96,14 @@ function serveCase(home: string, ask: Ask, connections: 1 | 32, quick: boolean, 
     // Many and short: a machine that others share changes its speed within a second, and ratios scatter hardly more over a twentieth of one.
     rounds: Math.round((quick ? 2.5 : 13.5) / SECONDS[connections]),
     async measure(scene) {
-      const { worker, seed, load } = scene;
-      const plan = { url: `${worker.url}images/${seed.id}`, headers: await ask.headers(scene), status: ask.status, bytes };
+      const { worker, load } = scene;
+      const plan = { url: `${worker.url}${pathOf(scene)}`, headers: await ask.headers(scene), status: ask.status, bytes };
       const { requests, seconds } = await load.load({ ...plan, connections, seconds: SECONDS[connections] });
       return { units: requests, seconds };
     },
     async verify(scene) {
       const { worker, seed } = scene;
-      const answer = await worker.fetch(`/images/${seed.id}`, { headers: await ask.headers(scene) });
+      const answer = await worker.fetch(`/${pathOf(scene)}`, { headers: await ask.headers(scene) });
       assert.equal(answer.status, ask.status);
       assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), seed.bytes.slice(...ask.part));
     },

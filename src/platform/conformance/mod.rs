@@ -6,10 +6,12 @@
 //! - `GET /conformance/outside?call`: a call through `WorkerHttp`, of which the query is the JSON
 //! - `GET /conformance/model?input`: the binding `AI`, run on the query's JSON
 //! - `GET /conformance/panic`: panics
+//! - `GET /conformance/limit/{id}`: an image in R2 with nothing but its row looked at, for the bench
 
 mod bodies;
 mod bucket;
 mod database;
+mod limit;
 mod objects;
 mod outside;
 mod surroundings;
@@ -73,6 +75,7 @@ pub async fn answer(request: IncomingRequest, env: &JsValue) -> Result<Response,
             None => text(404, "no such store"),
         },
         ["conformance", "panic"] => panic(),
+        ["conformance", "limit", id] => limit::answer(&request, id, &environment).await,
         ["conformance", "outside"] => outside::send(&request.url).await,
         ["conformance", "model"] => outside::run_model(&request.url, &environment).await,
         ["conformance", suite, case] => match run(suite, case, environment).await {

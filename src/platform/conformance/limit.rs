@@ -1,0 +1,58 @@
+//! What the bench's contender `limit` does for an image in R2, over the product's own adapters: one row, one object, no checks. It says what
+//! a Worker in Rust can reach.
+
+use serde::Deserialize;
+
+use super::{Environment, text, words};
+use crate::api::Response;
+use crate::image::ObjectKey;
+use crate::platform::messages::IncomingRequest;
+use crate::sql::{Database, QueryResult, Statement};
+use crate::store::{ByteRange, ImageStore};
+
+const SELECT: &str = "SELECT storage_key, content_type, sha256 FROM stillstore_images WHERE id = ?1";
+
+#[derive(Deserialize)]
+struct Row {
+    storage_key: ObjectKey,
+    content_type: String,
+    sha256: String,
+}
+
+pub async fn answer(request: &IncomingRequest, id: &str, environment: &Environment) -> Response {
+    serve(request, id, environment).await.unwrap_or_else(|reason| text(500, reason))
+}
+
+async fn serve(request: &IncomingRequest, id: &str, environment: &Environment) -> Result<Response, String> {
+    let database = environment.database.as_ref().ok_or("the binding DB is missing")?;
+    let images = environment.images.as_ref().ok_or("the binding R2_IMAGES is missing")?;
+    let answers = database.batch(vec![Statement::new(SELECT).bind(id.to_owned())]).await.map_err(words)?;
+    let found = answers.first().map(QueryResult::first_parsed::<Row>).transpose().map_err(words)?.flatten();
+    let row = found.ok_or("no such image")?;
+    let etag = format!("\"{}\"", row.sha256);
+    if header(request, "if-none-match") == Some(&*etag) {
+        return Ok(Response { status: 304, headers: vec![("etag", etag.into())], body: None });
+    }
+    let mut headers = vec![("etag", etag.into()), ("content-type", row.content_type.into())];
+    let range = header(request, "range").map(parse_range).transpose()?;
+    let object = images.get(&row.storage_key, range).await.map_err(words)?.ok_or("no such object")?;
+    if let Some(ByteRange { offset_bytes: from, length_bytes }) = range {
+        let content_range = format!("bytes {from}-{}/{}", from + length_bytes - 1, object.size_bytes);
+        headers.push(("content-range", content_range.into()));
+    }
+    let status = if range.is_some() { 206 } else { 200 };
+    Ok(Response { status, headers, body: Some(object.body) })
+}
+
+fn header<'request>(request: &'request IncomingRequest, wanted: &str) -> Option<&'request str> {
+    request.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| &**value)
+}
+
+/// `bytes=from-to`, the one form that the bench sends.
+fn parse_range(header: &str) -> Result<ByteRange, String> {
+    let parsed = header.strip_prefix("bytes=").and_then(|range| range.split_once('-')).and_then(|(from, to)| {
+        let (from, to): (u64, u64) = (from.parse().ok()?, to.parse().ok()?);
+        Some(ByteRange { offset_bytes: from, length_bytes: to.checked_sub(from)? + 1 })
+    });
+    parsed.ok_or_else(|| format!("another range than from-to: {header}"))
+}
