@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{Environment, text, words};
+use super::{Environment, text};
 use crate::api::Response;
 use crate::image::ObjectKey;
 use crate::platform::messages::IncomingRequest;
@@ -20,22 +20,25 @@ struct Row {
 }
 
 pub async fn answer(request: &IncomingRequest, id: &str, environment: &Environment) -> Response {
-    serve(request, id, environment).await.unwrap_or_else(|reason| text(500, reason))
+    serve(request, id, environment).await.unwrap_or_else(|(status, reason)| text(status, reason))
 }
 
-async fn serve(request: &IncomingRequest, id: &str, environment: &Environment) -> Result<Response, String> {
-    let database = environment.database.as_ref().ok_or("the binding DB is missing")?;
-    let images = environment.images.as_ref().ok_or("the binding R2_IMAGES is missing")?;
-    let answers = database.batch(vec![Statement::new(SELECT).bind(id.to_owned())]).await.map_err(words)?;
-    let found = answers.first().map(QueryResult::first_parsed::<Row>).transpose().map_err(words)?.flatten();
-    let row = found.ok_or("no such image")?;
+/// Fails with a status and the reason.
+async fn serve(request: &IncomingRequest, id: &str, environment: &Environment) -> Result<Response, (u16, String)> {
+    let unbound = || (500, "a binding is missing".to_owned());
+    let database = environment.database.as_ref().ok_or_else(unbound)?;
+    let images = environment.images.as_ref().ok_or_else(unbound)?;
+    let unknown = || (404, "no such image in R2".to_owned());
+    let answers = database.batch(vec![Statement::new(SELECT).bind(id.to_owned())]).await.map_err(failed)?;
+    let found = answers.first().map(QueryResult::first_parsed::<Row>).transpose().map_err(failed)?.flatten();
+    let row = found.ok_or_else(unknown)?;
     let etag = format!("\"{}\"", row.sha256);
     if header(request, "if-none-match") == Some(&*etag) {
         return Ok(Response { status: 304, headers: vec![("etag", etag.into())], body: None });
     }
     let mut headers = vec![("etag", etag.into()), ("content-type", row.content_type.into())];
     let range = header(request, "range").map(parse_range).transpose()?;
-    let object = images.get(&row.storage_key, range).await.map_err(words)?.ok_or("no such object")?;
+    let object = images.get(&row.storage_key, range).await.map_err(failed)?.ok_or_else(unknown)?;
     if let Some(ByteRange { offset_bytes: from, length_bytes }) = range {
         let content_range = format!("bytes {from}-{}/{}", from + length_bytes - 1, object.size_bytes);
         headers.push(("content-range", content_range.into()));
@@ -48,11 +51,15 @@ fn header<'request>(request: &'request IncomingRequest, wanted: &str) -> Option<
     request.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| &**value)
 }
 
+fn failed(error: impl std::fmt::Display) -> (u16, String) {
+    (500, error.to_string())
+}
+
 /// `bytes=from-to`, the one form that the bench sends.
-fn parse_range(header: &str) -> Result<ByteRange, String> {
+fn parse_range(header: &str) -> Result<ByteRange, (u16, String)> {
     let parsed = header.strip_prefix("bytes=").and_then(|range| range.split_once('-')).and_then(|(from, to)| {
         let (from, to): (u64, u64) = (from.parse().ok()?, to.parse().ok()?);
-        Some(ByteRange { offset_bytes: from, length_bytes: to.checked_sub(from)? + 1 })
+        Some(ByteRange { offset_bytes: from, length_bytes: to.checked_sub(from)?.checked_add(1)? })
     });
-    parsed.ok_or_else(|| format!("another range than from-to: {header}"))
+    parsed.ok_or_else(|| (400, format!("Range must be bytes=from-to, not {header}")))
 }
