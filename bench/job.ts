@@ -24,8 +24,6 @@ export type Case<Seed> = {
   unit: string;
   targets: Target[];
   rounds: number;
-  /** Each measurement gets data and a process of its own, since it uses the data up. */
-  fresh?: true;
   measure(scene: Scene<Seed>): Promise<Work>;
   /** Throws unless the bytes are right. Outside of what is measured. */
   verify(scene: Scene<Seed>): Promise<void>;
@@ -35,6 +33,8 @@ export type Job<Seed> = {
   name: string;
   plantVars?: WorkerSettings["vars"];
   vars?: WorkerSettings["vars"];
+  /** Each measurement gets data and a process of its own, since it uses the data up; otherwise {@link SETS} processes serve all rounds. */
+  fresh?: true;
   /** Measured beside the contenders. */
   variants?: Variant[];
   plant(worker: RunningWorker): Promise<Seed>;
@@ -50,64 +50,85 @@ export type Memory = { wasm: number | undefined; resident: number | undefined };
 
 export type JobResult = { rows: Row[]; memory: Record<Contender, Memory> };
 
-const WARM_UP_MS = 2_000;
+/** How often the processes are started anew: two of one program differ by up to a tenth, for as long as they live. */
+const SETS = 5;
 
-type Tools = { load: LoadClient; say(text: string): void; maxRounds: number };
+/** V8 takes a few hundred requests to compile the JavaScript that they run; how a Worker starts is a job of its own. */
+const WARM_UP_MS = 4_000;
 
-export async function runJob<Seed>(job: Job<Seed>, { load, say, maxRounds }: Tools): Promise<JobResult> {
+type Tools = { load: LoadClient; say(text: string): void; maxRounds: number; quick: boolean };
+
+export async function runJob<Seed>(job: Job<Seed>, { load, say, maxRounds, quick }: Tools): Promise<JobResult> {
   say(`${job.name}: preparing the data`);
   const stage = await prepare(job.plant, job);
   const entrants: Entrant[] = [...CONTENDERS, ...(job.variants ?? [])];
-  const resident: Partial<Record<Entrant, number>> = {};
-  const noteResident = (contender: Entrant, { worker }: Opened) => {
-    const bytes = peakResidentBytesOf(worker.processIds);
-    if (bytes !== undefined) resident[contender] = Math.max(bytes, resident[contender] ?? 0);
-  };
-
-  const kept: Partial<Record<Entrant, Opened>> = {};
-  const openWarm = async (contender: Entrant) => {
-    const opened = await open(contender, stage, { bare: true });
-    await opened.worker.fetch("/");
-    return opened;
-  };
-  const [first] = job.cases.filter(({ fresh }) => !fresh);
-  for (const contender of first === undefined ? [] : entrants) {
-    const opened = await openWarm(contender);
-    // V8 takes a few hundred requests to compile what they run; how a Worker starts is a job of its own.
-    for (const end = performance.now() + WARM_UP_MS; performance.now() < end; ) {
-      await first?.measure({ contender, worker: opened.worker, seed: stage.seed, load });
+  const rows = job.cases.map(({ name, title, unit, targets }) => ({ name, title, unit, targets, samples: noSamples(entrants) }));
+  const processes = new Processes(stage);
+  const sets = job.fresh ? Math.min(maxRounds, Math.max(...job.cases.map(({ rounds }) => rounds))) : quick ? 1 : SETS;
+  for (let set = 0; set < sets; set += 1) {
+    const order = [...entrants.slice(set % entrants.length), ...entrants.slice(0, set % entrants.length)];
+    const sceneOf = async (contender: Entrant) => ({ contender, worker: await processes.of(contender), seed: stage.seed, load });
+    for (const contender of job.fresh ? [] : order) {
+      say(`${job.name}: warming up ${contender}, ${set + 1} of ${sets}`);
+      const scene = await sceneOf(contender);
+      for (const end = performance.now() + WARM_UP_MS; performance.now() < end; ) await job.cases[0]?.measure(scene);
     }
-    kept[contender] = opened;
-  }
-
-  const rows: Row[] = [];
-  for (const { measure, verify, fresh, rounds: wanted, ...about } of job.cases) {
-    const rounds = Math.min(wanted, maxRounds);
-    const samples = await interleaved(entrants, rounds, async (contender, round) => {
-      say(`${about.title}: round ${round + 1} of ${rounds}, ${contender}`);
-      const opened = (fresh ? undefined : kept[contender]) ?? (await openWarm(contender));
-      const scene = { contender, worker: opened.worker, seed: stage.seed, load };
-      const sample = await sampleOf(scene, measure);
-      await verify(scene);
-      if (fresh) {
-        noteResident(contender, opened);
-        await opened.close();
-      }
-      return sample;
-    });
-    rows.push({ ...about, samples });
-  }
-  for (const [contender, opened] of Object.entries(kept) as [Entrant, Opened][]) {
-    noteResident(contender, opened);
-    await opened.close();
+    for (const [index, { title, measure, verify, rounds }] of job.cases.entries()) {
+      const share = Math.max(0, Math.ceil((Math.min(rounds, maxRounds) - set) / sets));
+      const taken = await interleaved(order, share, async (contender, round): Promise<Sample> => {
+        say(`${title}: ${contender}, ${round + 1} of ${share} rounds, ${set + 1} of ${sets} processes`);
+        const scene = await sceneOf(contender);
+        const sample = { ...(await sampleOf(scene, measure)), set };
+        await verify(scene);
+        if (job.fresh) await processes.close(contender);
+        return sample;
+      });
+      for (const contender of entrants) rows[index]?.samples[contender]?.push(...taken[contender]);
+    }
+    for (const contender of entrants) await processes.close(contender);
   }
   const wasm = await peakWasmBytes(job, stage, load, say);
   discard(stage);
+  const resident = processes.peakResidentBytes;
   const memory = CONTENDERS.map((name) => [name, { wasm: name === "stillstore" ? wasm : undefined, resident: resident[name] }]);
   return { rows, memory: Object.fromEntries(memory) };
 }
 
-async function sampleOf<Seed>(scene: Scene<Seed>, measure: Case<Seed>["measure"]): Promise<Sample> {
+function noSamples(entrants: Entrant[]): Row["samples"] {
+  return Object.fromEntries(entrants.map((entrant) => [entrant, [] as Sample[]])) as Row["samples"];
+}
+
+/** The contenders' processes, one of each at most, and what they held in memory. */
+class Processes {
+  readonly peakResidentBytes: Partial<Record<Entrant, number>> = {};
+  #stage;
+  #opened = new Map<Entrant, Opened>();
+
+  constructor(stage: Stage<unknown>) {
+    this.#stage = stage;
+  }
+
+  /** Started when there is none, on data of its own. */
+  async of(contender: Entrant): Promise<RunningWorker> {
+    const known = this.#opened.get(contender);
+    if (known !== undefined) return known.worker;
+    const opened = await open(contender, this.#stage, { bare: true });
+    this.#opened.set(contender, opened);
+    await opened.worker.fetch("/");
+    return opened.worker;
+  }
+
+  async close(contender: Entrant): Promise<void> {
+    const opened = this.#opened.get(contender);
+    if (opened === undefined) return;
+    const bytes = peakResidentBytesOf(opened.worker.processIds);
+    if (bytes !== undefined) this.peakResidentBytes[contender] = Math.max(bytes, this.peakResidentBytes[contender] ?? 0);
+    this.#opened.delete(contender);
+    await opened.close();
+  }
+}
+
+async function sampleOf<Seed>(scene: Scene<Seed>, measure: Case<Seed>["measure"]): Promise<Omit<Sample, "set">> {
   const before = cpuMsOf(scene.worker.processIds);
   const { units, seconds } = await measure(scene);
   const after = cpuMsOf(scene.worker.processIds);

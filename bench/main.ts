@@ -53,7 +53,7 @@ await runIfProgram(import.meta.url, async (args) => {
 
   const report = emptyReport(describeMachine(), quick);
   const load = new LoadClient();
-  const tools = { load, say, maxRounds };
+  const tools = { load, say, maxRounds, quick };
   try {
     report.ceiling = await measureCeiling(load, quick);
     const run = async (job: Job<any>) => {

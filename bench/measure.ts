@@ -2,7 +2,12 @@
 import { randomNumbers } from "../tests/workerd/random.ts";
 
 /** One measurement: how much was done in a second, and the processor time that workerd took for one unit of it. */
-export type Sample = { rate: number; cpuMs: number | undefined };
+export type Sample = {
+  rate: number;
+  cpuMs: number | undefined;
+  /** The set of processes, one of each contender, that it was taken of. */
+  set: number;
+};
 
 export type Summary = {
   median: number;
@@ -17,7 +22,7 @@ export type Summary = {
 export type Ratio = {
   /** Of the medians of the rates. */
   rate: number;
-  /** Ends of the interval that holds 95 of 100 such ratios, of rounds drawn anew from these ones. */
+  /** Ends of the interval that holds 95 of 100 such ratios, of processes and their rounds drawn anew from these ones. */
   low: number;
   high: number;
   /** Of the medians of the processor times, the other way round, so that more is better here too. */
@@ -64,12 +69,17 @@ export function ratioOf(samples: Sample[], others: Sample[]): Ratio {
 
 const RESAMPLES = 1_000;
 
-/** Ratios of medians, of as many rounds as there are, drawn with replacement. A round is drawn whole: both rates, or neither. */
+/**
+ * Ratios of medians, of as many sets of processes as there are, drawn with replacement, and of as many rounds in each: two processes of one
+ * program differ for as long as they live. A round is drawn whole: both rates, or neither.
+ */
 function bootstrap(samples: Sample[], others: Sample[]): number[] {
   const random = randomNumbers(1);
-  const rounds = samples.map(({ rate }, round) => ({ own: rate, other: others[round]?.rate ?? NaN }));
+  const drawnFrom = <T>(values: T[]): T[] => values.map((value) => values[Math.floor(random() * values.length)] ?? value);
+  const rounds = samples.map(({ rate, set }, round) => ({ own: rate, other: others[round]?.rate ?? NaN, set }));
+  const sets = [...new Set(rounds.map(({ set }) => set))].map((set) => rounds.filter((round) => round.set === set));
   return Array.from({ length: RESAMPLES }, () => {
-    const drawn = rounds.map((round) => rounds[Math.floor(random() * rounds.length)] ?? round);
+    const drawn = drawnFrom(sets).flatMap(drawnFrom);
     return median(drawn.map(({ own }) => own)) / median(drawn.map(({ other }) => other));
   });
 }

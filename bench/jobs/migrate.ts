@@ -26,6 +26,7 @@ export function migrate(images: number, sizeBytes: number, rounds: number, name:
       }
       return seed;
     },
+    fresh: true,
     cases: [migrateCase(images, sizeBytes, rounds, name)],
     variants: ["limit-digests"],
   };
@@ -42,7 +43,6 @@ function migrateCase(images: number, sizeBytes: number, rounds: number, name: st
       { against: "typescript", atLeast: 2.5 },
     ],
     rounds,
-    fresh: true,
     async measure({ contender, worker }) {
       const seconds = contender === "stillstore" ? await runSeconds(worker, images) : await requestSeconds(worker, images);
       return { units: images, seconds };

@@ -9,7 +9,7 @@ import { dollarsPerMillion, readPrices } from "../../bench/prices.ts";
 import { picture } from "../../bench/report/svg.ts";
 import { targetResults, variantTable } from "../../bench/report/figures.ts";
 
-const samples = (...rates: number[]): Sample[] => rates.map((rate) => ({ rate, cpuMs: 1_000 / rate }));
+const samples = (...rates: number[]): Sample[] => rates.map((rate) => ({ rate, cpuMs: 1_000 / rate, set: 0 }));
 
 test("medians and quartiles fall between values where they must", () => {
   assert.equal(median([5, 1, 3]), 3);
@@ -23,7 +23,7 @@ test("medians and quartiles fall between values where they must", () => {
 test("a ratio is that of the medians, its interval that of rounds drawn anew, the same each time", () => {
   const ratio = ratioOf(samples(10, 30, 20), samples(20, 20, 40));
   assert.deepEqual(ratio, { rate: 1, low: 0.5, high: 1.5, cpu: 1 });
-  assert.equal(ratioOf([{ rate: 1, cpuMs: undefined }], samples(2)).cpu, undefined);
+  assert.equal(ratioOf([{ rate: 1, cpuMs: undefined, set: 0 }], samples(2)).cpu, undefined);
 
   const rates = Array.from({ length: 200 }, (_, round) => 100 + (round % 40));
   const scattered = ratioOf(samples(...rates), samples(...rates.toReversed()));
@@ -35,6 +35,15 @@ test("a machine that slows down in some rounds does not widen the interval of a 
   const rates = Array.from({ length: 100 }, (_, round) => 100 + (round % 50));
   const { rate, low, high } = ratioOf(samples(...rates.map((slow) => 0.9 * slow)), samples(...rates));
   for (const end of [rate, low, high]) assert.ok(Math.abs(end - 0.9) < 1e-9);
+});
+
+test("processes that differ widen the interval of a ratio, however many rounds each has", () => {
+  const rounds = Array.from({ length: 100 }, (_, round) => ({ rate: 100, cpuMs: undefined, set: round % 5 }));
+  const own = rounds.map((sample) => ({ ...sample, rate: 80 + 5 * sample.set }));
+  const { rate, low, high } = ratioOf(own, rounds);
+  assert.deepEqual([rate, low, high], [0.9, 0.8, 1]);
+  const { low: lowOfOne, high: highOfOne } = ratioOf(own.map((sample) => ({ ...sample, set: 0 })), rounds);
+  assert.ok(lowOfOne >= 0.85 && highOfOne <= 0.95);
 });
 
 test("rounds begin with another contender each", async () => {
