@@ -65,15 +65,17 @@ export async function runJob<Seed>(job: Job<Seed>, { load, say, maxRounds, quick
   const rows = job.cases.map(({ name, title, unit, targets }) => ({ name, title, unit, targets, samples: noSamples(entrants) }));
   const processes = new Processes(stage);
   const sets = job.fresh ? Math.min(maxRounds, Math.max(...job.cases.map(({ rounds }) => rounds))) : quick ? 1 : SETS;
+  const sceneOf = async (contender: Entrant) => ({ contender, worker: await processes.of(contender), seed: stage.seed, load });
   for (let set = 0; set < sets; set += 1) {
+    // Each set begins with another contender, to start and to measure.
     const order = [...entrants.slice(set % entrants.length), ...entrants.slice(0, set % entrants.length)];
-    const sceneOf = async (contender: Entrant) => ({ contender, worker: await processes.of(contender), seed: stage.seed, load });
     for (const contender of job.fresh ? [] : order) {
       say(`${job.name}: warming up ${contender}, ${set + 1} of ${sets}`);
       const scene = await sceneOf(contender);
       for (const end = performance.now() + WARM_UP_MS; performance.now() < end; ) await job.cases[0]?.measure(scene);
     }
     for (const [index, { title, measure, verify, rounds }] of job.cases.entries()) {
+      // The first sets take one round more where they cannot be shared out evenly.
       const share = Math.max(0, Math.ceil((Math.min(rounds, maxRounds) - set) / sets));
       const taken = await interleaved(order, share, async (contender, round): Promise<Sample> => {
         say(`${title}: ${contender}, ${round + 1} of ${share} rounds, ${set + 1} of ${sets} processes`);
