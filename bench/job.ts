@@ -3,7 +3,7 @@
 import { CONTENDERS } from "./contenders.ts";
 import type { Contender, Entrant, Variant } from "./contenders.ts";
 import type { LoadClient } from "./load.ts";
-import { interleaved } from "./measure.ts";
+import { interleaved, shareOf } from "./measure.ts";
 import type { Sample } from "./measure.ts";
 import { cpuMsOf, peakResidentBytesOf } from "./process.ts";
 import { discard, open, prepare } from "./stage.ts";
@@ -75,8 +75,7 @@ export async function runJob<Seed>(job: Job<Seed>, { load, say, maxRounds, quick
       for (const end = performance.now() + WARM_UP_MS; performance.now() < end; ) await job.cases[0]?.measure(scene);
     }
     for (const [index, { title, measure, verify, rounds }] of job.cases.entries()) {
-      // The first sets take one round more where they cannot be shared out evenly.
-      const share = Math.max(0, Math.ceil((Math.min(rounds, maxRounds) - set) / sets));
+      const share = shareOf(Math.min(rounds, maxRounds), set, sets);
       const taken = await interleaved(order, share, async (contender, round): Promise<Sample> => {
         say(`${title}: ${contender}, ${round + 1} of ${share} rounds, ${set + 1} of ${sets} processes`);
         const scene = await sceneOf(contender);

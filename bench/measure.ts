@@ -84,6 +84,11 @@ function bootstrap(samples: Sample[], others: Sample[]): number[] {
   });
 }
 
+/** How many of `rounds` the set `set` of `sets` takes; the first take one more where they cannot be shared out evenly. */
+export function shareOf(rounds: number, set: number, sets: number): number {
+  return Math.max(0, Math.ceil((rounds - set) / sets));
+}
+
 /** Measures each in turn, `rounds` times, beginning with another one each round, so that none has the better moments. */
 export async function interleaved<Name extends string, T>(
   names: readonly Name[],

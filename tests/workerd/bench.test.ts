@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { modulesOf } from "../../bench/contenders.ts";
-import { interleaved, median, quantile, ratioOf, summaryOf } from "../../bench/measure.ts";
+import { interleaved, median, quantile, ratioOf, shareOf, summaryOf } from "../../bench/measure.ts";
 import type { Sample } from "../../bench/measure.ts";
 import { dollarsPerMillion, readPrices } from "../../bench/prices.ts";
 import { picture } from "../../bench/report/svg.ts";
@@ -44,6 +44,14 @@ test("processes that differ widen the interval of a ratio, however many rounds e
   assert.deepEqual([rate, low, high], [0.9, 0.8, 1]);
   const { low: lowOfOne, high: highOfOne } = ratioOf(own.map((sample) => ({ ...sample, set: 0 })), rounds);
   assert.ok(lowOfOne >= 0.85 && highOfOne <= 0.95);
+});
+
+test("sets of processes share the rounds out, none twice and none left", () => {
+  const shares = (rounds: number, sets: number) => Array.from({ length: sets }, (_, set) => shareOf(rounds, set, sets));
+  assert.deepEqual(shares(270, 5), [54, 54, 54, 54, 54]);
+  assert.deepEqual(shares(7, 5), [2, 2, 1, 1, 1]);
+  assert.deepEqual(shares(3, 5), [1, 1, 1, 0, 0]);
+  assert.deepEqual(shares(7, 7), [1, 1, 1, 1, 1, 1, 1]);
 });
 
 test("rounds begin with another contender each", async () => {
