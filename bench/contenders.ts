@@ -13,7 +13,7 @@ import type { Modules } from "../tests/workerd/harness/modules.ts";
 export const CONTENDERS = ["limit", "promises", "stillstore", "typescript"] as const;
 export type Contender = (typeof CONTENDERS)[number];
 
-/** One thing apart, measured where it can show: `limit` and `promises` in Rust where R2 serves, `limit` with digests where it stores. */
+/** One thing apart, measured where it can show: `limit` and `promises` in Rust where images are served, `limit` with digests where it stores. */
 export const VARIANTS = ["limit-rust", "promises-rust", "limit-digests"] as const;
 export type Variant = (typeof VARIANTS)[number];
 export type Entrant = Contender | Variant;

@@ -66,7 +66,10 @@ await runIfProgram(import.meta.url, async (args) => {
       await buildCrate("promises-rust");
       await run(serve(quick));
     }
-    if (wanted.has("embedded")) await run(serveEmbedded(quick));
+    if (wanted.has("embedded")) {
+      await build(VARIANTS.conformance);
+      await run(serveEmbedded(quick));
+    }
     if (wanted.has("generate")) {
       const job = await generate(quick);
       await run(job);

@@ -74,7 +74,7 @@ export function serve(quick: boolean): Job<Seed> {
 export function serveEmbedded(quick: boolean): Job<Seed> {
   const targets: Target[] = [{ against: "typescript", atLeast: 1.5 }];
   const cases = CONNECTIONS.map((connections) => serveCase("D1", ASKS.whole, connections, quick, targets));
-  return { name: "embedded", plantVars: { ENABLE_R2_STORAGE: "false" }, plant: plantWith("d1"), cases };
+  return { name: "embedded", plantVars: { ENABLE_R2_STORAGE: "false" }, plant: plantWith("d1"), cases, variants: ["limit-rust"] };
 }
 
 function plantWith(storage: string): Job<Seed>["plant"] {

@@ -19,7 +19,7 @@ function uploadCase(megabytes: number, quick: boolean): Case<null> {
     title: `Upload ${megabytes} MB by stream`,
     unit: "MB/s",
     targets: [{ against: "limit", atLeast: 0.9 }],
-    rounds: megabytes < 100 ? (quick ? 6 : 60) : quick ? 2 : 15,
+    rounds: megabytes < 100 ? (quick ? 6 : 60) : quick ? 2 : 30,
     async measure({ worker, load, contender }) {
       const headers = { ...AUTHORIZED, "content-type": "image/png" };
       const plan = { url: `${worker.url}api/images`, method: "POST", headers, body: megabytes * MB } as const;

@@ -6,7 +6,7 @@
 //! - `GET /conformance/outside?call`: a call through `WorkerHttp`, of which the query is the JSON
 //! - `GET /conformance/model?input`: the binding `AI`, run on the query's JSON
 //! - `GET /conformance/panic`: panics
-//! - `GET /conformance/limit/{id}`: an image in R2 with nothing but its row looked at, for the bench
+//! - `GET /conformance/limit/{id}`: an image with nothing but its row looked at, for the bench
 
 mod bodies;
 mod bucket;

@@ -28,3 +28,17 @@ test("an image in R2 with nothing but its row looked at", async (context) => {
   for (const range of ["bytes=5", "bytes=3-2", "bytes=0-18446744073709551615"]) assert.equal((await ask({ range })).status, 400);
   assert.equal((await ask({}, crypto.randomUUID())).status, 404);
 });
+
+test("an embedded image comes with its row", async (context) => {
+  const worker = await startConformance({ vars: { ENABLE_R2_STORAGE: "false" } });
+  context.after(() => worker.stop());
+  const image = pngOf(1_000, 2);
+  const stored = await upload(worker, image);
+  assert.equal(stored.status, 201);
+  assert.equal(stored.json().storage, "d1");
+
+  const answer = await worker.fetch(`/conformance/limit/${stored.json().id}`);
+  assert.equal(answer.status, 200);
+  assert.equal(answer.headers.get("content-type"), "image/png");
+  assert.deepEqual(Buffer.from(await answer.arrayBuffer()), Buffer.from(image));
+});
