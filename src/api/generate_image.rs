@@ -221,11 +221,10 @@ fn parse_input(fields: &JsonObject) -> Result<GenerateInput, Problem> {
             participant_id: optional("participantId")?,
             table_id: optional("tableId")?,
         },
-        visibility: match fields.text("visibility")? {
-            None | Some("public") => Visibility::Public,
-            Some("private") => Visibility::Private,
-            Some(_) => return Err(Problem::field("visibility", "must be public or private")),
-        },
+        visibility: fields
+            .text("visibility")?
+            .map_or(Some(Visibility::Public), Visibility::from_text)
+            .ok_or_else(|| Problem::field("visibility", "must be public or private"))?,
     })
 }
 

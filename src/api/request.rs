@@ -70,7 +70,7 @@ impl Request {
     #[must_use]
     pub fn new(method: &str, url: &str, headers: Vec<(String, String)>, body: Option<Body>) -> Self {
         let url = url.split('#').next().unwrap_or_default();
-        let after_scheme = url.find("://").map_or(0, |at| at + 3);
+        let after_scheme = url.find(':').filter(|colon| url[*colon..].starts_with("://")).map_or(0, |colon| colon + 3);
         let path_at = url[after_scheme..].find(['/', '?']).map_or(url.len(), |at| after_scheme + at);
         let (origin, rest) = url.split_at(path_at);
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));

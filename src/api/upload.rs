@@ -133,11 +133,8 @@ fn parse_upload_query(request: &Request) -> Result<UploadQuery, Problem> {
             "participantId" => query.associations.participant_id = Some(association("participantId", &value)?),
             "tableId" => query.associations.table_id = Some(association("tableId", &value)?),
             "visibility" => {
-                query.visibility = match value.as_str() {
-                    "public" => Visibility::Public,
-                    "private" => Visibility::Private,
-                    _ => return Err(Problem::field("visibility", "must be public or private")),
-                };
+                query.visibility = Visibility::from_text(&value)
+                    .ok_or_else(|| Problem::field("visibility", "must be public or private"))?;
             }
             "sha256" => {
                 let digest = value.to_ascii_lowercase().parse();

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::row::{corrupt, first_record, format_of, image_columns, select_image};
+use super::row::{corrupt, first_record, image_columns, select_image};
 use super::{Catalog, CatalogError, ImageRecord, Status};
 use crate::bytes::Blob;
 use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, Visibility};
@@ -13,22 +13,41 @@ use crate::store::{CHUNK_BYTES, StorageKind};
 const SELECT_STORED: &str =
     concat!("SELECT ", image_columns!(), " FROM stillstore_images WHERE id = ?1 AND status = 'stored'");
 
+// A row as lines of one text, since every read of an image waits for it to be passed on and taken apart: `serving_of` reads them. What is
+// missing is an empty line. The file's name, which may hold line breaks, comes last, and only where there is one.
+macro_rules! image_lines {
+    () => {
+        "status || '\n' || storage || '\n' || storage_key || '\n' || content_type || '\n' || ifnull(size_bytes, '') || '\n' || \
+        ifnull(sha256, '') || '\n' || visibility || '\n' || created_at_ms || '\n' || version || ifnull('\n' || filename, '')"
+    };
+}
+
+macro_rules! move_lines {
+    () => {
+        "'stored\nr2\n' || storage_key || '\n' || content_type || '\n' || size_bytes || '\n' || sha256 || '\npublic\n' || \
+        moved_at_ms || '\n1'"
+    };
+}
+
 // The second part, an image of an application's table, is looked at only when the first found nothing.
-const SELECT_SERVING: &str = "SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, \
-    filename, created_at_ms, version FROM stillstore_images WHERE id = ?1 \
-    UNION ALL SELECT image_id, 'stored', 'r2', storage_key, content_type, size_bytes, sha256, 'public', NULL, moved_at_ms, 1 \
-    FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1";
+const SELECT_SERVING: &str = concat!(
+    "SELECT ",
+    image_lines!(),
+    " AS lines FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
+    move_lines!(),
+    " FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1"
+);
 
 // With the bytes of a public image that is embedded in one chunk; every other row has NULL for a write. They are looked up outside of the
 // UNION, which would copy them.
-const SELECT_SERVING_BYTES: &str = "SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, \
-    filename, created_at_ms, version, \
-    (SELECT data FROM stillstore_chunks WHERE write_id = found.write_id AND chunk_index = 0) AS data FROM ( \
-    SELECT id, status, storage, storage_key, content_type, size_bytes, sha256, visibility, filename, created_at_ms, version, \
-    CASE WHEN storage = 'd1' AND status = 'stored' AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END \
-    AS write_id FROM stillstore_images WHERE id = ?1 \
-    UNION ALL SELECT image_id, 'stored', 'r2', storage_key, content_type, size_bytes, sha256, 'public', NULL, moved_at_ms, 1, NULL \
-    FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1) AS found";
+const SELECT_SERVING_BYTES: &str = concat!(
+    "SELECT lines, (SELECT data FROM stillstore_chunks WHERE write_id = found.write_id AND chunk_index = 0) AS data FROM (SELECT ",
+    image_lines!(),
+    " AS lines, CASE WHEN storage = 'd1' AND status = 'stored' AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END \
+    AS write_id FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
+    move_lines!(),
+    ", NULL FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1) AS found"
+);
 
 #[expect(clippy::cast_possible_wrap, reason = "1 MiB")]
 const ONE_CHUNK_BYTES: i64 = CHUNK_BYTES as i64;
@@ -63,17 +82,7 @@ pub enum Serving {
 
 #[derive(Deserialize)]
 struct ServingRow {
-    id: ImageId,
-    status: Status,
-    storage: StorageKind,
-    storage_key: ObjectKey,
-    content_type: String,
-    size_bytes: Option<u64>,
-    sha256: Option<Sha256Digest>,
-    visibility: Visibility,
-    filename: Option<String>,
-    created_at_ms: Timestamp,
-    version: i64,
+    lines: String,
 }
 
 impl Catalog {
@@ -101,8 +110,8 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when a database failed.
     pub async fn find_for_serving(&self, id: ImageId) -> Result<Serving, CatalogError> {
-        let [row] = self.batch("find_for_serving", [Self::serving_statement(id)]).await?;
-        self.find_elsewhere(id, Self::serving_answer(&row)?).await
+        let [row] = self.batch("find_for_serving", [serving_statement(id)]).await?;
+        self.find_elsewhere(id, serving_answer(id, &row)?).await
     }
 
     /// [`Catalog::find_for_serving`], and in the same call the bytes of a public image that is embedded in one chunk, when they are
@@ -113,7 +122,7 @@ impl Catalog {
     pub async fn find_with_bytes(&self, id: ImageId) -> Result<(Serving, Option<Blob>), CatalogError> {
         let statement = Statement::new(SELECT_SERVING_BYTES).bind(id.to_string()).bind(ONE_CHUNK_BYTES);
         let [mut row] = self.batch("find_for_serving", [statement.with_bytes_column("data")]).await?;
-        let found = self.find_elsewhere(id, Self::serving_answer(&row)?).await?;
+        let found = self.find_elsewhere(id, serving_answer(id, &row)?).await?;
         let bytes = match &found {
             Serving::Found(image) => {
                 row.bytes.pop().flatten().filter(|bytes| bytes.size_bytes() as u64 == image.size_bytes)
@@ -129,36 +138,14 @@ impl Catalog {
             if found != Serving::Unknown {
                 break;
             }
-            match database.run(Self::serving_statement(id)).await {
-                Ok(row) => found = Self::serving_answer(&row)?,
+            match database.run(serving_statement(id)).await {
+                Ok(row) => found = serving_answer(id, &row)?,
                 // Stillstore's tables are not in it yet.
                 Err(error) if error.kind == DatabaseErrorKind::Schema => {}
                 Err(error) => return Err(CatalogError::during("find_for_serving")(error)),
             }
         }
         Ok(found)
-    }
-
-    /// The statement of [`Catalog::find_for_serving`], for a batch that reads the bytes in the same round trip.
-    #[must_use]
-    pub fn serving_statement(id: ImageId) -> Statement {
-        Statement::new(SELECT_SERVING).bind(id.to_string())
-    }
-
-    /// What the answer to [`Catalog::serving_statement`] says.
-    ///
-    /// # Errors
-    /// [`CatalogError`] when the row does not have the expected shape.
-    pub fn serving_answer(result: &QueryResult) -> Result<Serving, CatalogError> {
-        let during = CatalogError::during("find_for_serving");
-        let Some(row) = result.first_parsed::<ServingRow>().map_err(&during)? else {
-            return Ok(Serving::Unknown);
-        };
-        match row.status {
-            Status::Pending => Ok(Serving::Unknown),
-            Status::Stored => row.try_into().map(Serving::Found).map_err(&during),
-            Status::Deleting | Status::Deleted => Ok(Serving::Gone),
-        }
     }
 
     /// Whether the database answers and has the catalogue's tables.
@@ -175,24 +162,37 @@ impl Catalog {
     }
 }
 
-impl TryFrom<ServingRow> for ServableImage {
-    type Error = DatabaseError;
+fn serving_statement(id: ImageId) -> Statement {
+    Statement::new(SELECT_SERVING).bind(id.to_string())
+}
 
-    fn try_from(row: ServingRow) -> Result<Self, DatabaseError> {
-        let (Some(size_bytes), Some(sha256)) = (row.size_bytes, row.sha256) else {
-            return Err(corrupt("a stored image without size or digest"));
-        };
-        Ok(Self {
-            id: row.id,
-            storage: row.storage,
-            key: row.storage_key,
-            format: format_of(&row.content_type)?,
-            size_bytes,
-            sha256,
-            visibility: row.visibility,
-            filename: row.filename,
-            created_at: row.created_at_ms,
-            version: row.version,
-        })
+/// What the answer to a statement with `lines` says of the image `id`.
+fn serving_answer(id: ImageId, result: &QueryResult) -> Result<Serving, CatalogError> {
+    let during = CatalogError::during("find_for_serving");
+    let Some(row) = result.first_parsed::<ServingRow>().map_err(&during)? else {
+        return Ok(Serving::Unknown);
+    };
+    serving_of(id, &row.lines).ok_or_else(|| during(corrupt("a row that cannot be served")))
+}
+
+/// What the lines of a row say of the image `id`; `None` when they are not those of a row, or of a stored image without size or digest.
+fn serving_of(id: ImageId, lines: &str) -> Option<Serving> {
+    let mut lines = lines.splitn(10, '\n');
+    match Status::from_text(lines.next()?)? {
+        Status::Pending => return Some(Serving::Unknown),
+        Status::Deleting | Status::Deleted => return Some(Serving::Gone),
+        Status::Stored => {}
     }
+    Some(Serving::Found(ServableImage {
+        id,
+        storage: StorageKind::from_text(lines.next()?)?,
+        key: lines.next()?.to_owned().try_into().ok()?,
+        format: Format::from_content_type(lines.next()?)?,
+        size_bytes: lines.next()?.parse().ok()?,
+        sha256: lines.next()?.parse().ok()?,
+        visibility: Visibility::from_text(lines.next()?)?,
+        created_at: Timestamp::from_millis(lines.next()?.parse().ok()?),
+        version: lines.next()?.parse().ok()?,
+        filename: lines.next().map(str::to_owned),
+    }))
 }

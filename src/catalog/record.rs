@@ -32,6 +32,12 @@ impl Status {
             Self::Deleted => "deleted",
         }
     }
+
+    /// What `text` is the text form of.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        [Self::Pending, Self::Stored, Self::Deleting, Self::Deleted].into_iter().find(|status| status.as_str() == text)
+    }
 }
 
 /// The caller's own ids that an image belongs to.

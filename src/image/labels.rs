@@ -88,6 +88,12 @@ impl Visibility {
             Self::Private => "private",
         }
     }
+
+    /// What `text` is the text form of.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        [Self::Public, Self::Private].into_iter().find(|visibility| visibility.as_str() == text)
+    }
 }
 
 impl Labels {

@@ -53,6 +53,12 @@ impl StorageKind {
             Self::D1 => "d1",
         }
     }
+
+    /// What `text` is the text form of.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        [Self::R2, Self::D1].into_iter().find(|kind| kind.as_str() == text)
+    }
 }
 
 /// What goes with an object and comes back with it: at most 8,192 bytes of names and values together (R2's limit).

@@ -47,10 +47,26 @@ fn a_stored_image_is_served_by_what_its_row_says() {
         created_at: image.created_at,
         version: 2,
     };
-    assert_eq!(done(shelf.catalog.find_for_serving(image.id)).unwrap(), Serving::Found(expected.clone()));
-    let answer = done(shelf.database.run(Catalog::serving_statement(image.id))).unwrap();
-    assert_eq!(Catalog::serving_answer(&answer).unwrap(), Serving::Found(expected));
+    assert_eq!(done(shelf.catalog.find_for_serving(image.id)).unwrap(), Serving::Found(expected));
     assert_eq!(done(shelf.catalog.find_stored(image.id)).unwrap(), shelf.find(image.id));
+}
+
+#[test]
+fn whatever_a_file_is_called_is_told_apart_from_the_rest_of_its_row() {
+    let shelf = Shelf::new();
+    let image = shelf.image_in(1, Status::Stored);
+    for (sql, filename) in [
+        ("NULL", None),
+        ("''", Some("")),
+        ("char(10)", Some("\n")),
+        ("'a' || char(10) || 'public' || char(10)", Some("a\npublic\n")),
+        ("'\"\\ ' || char(233)", Some("\"\\ \u{e9}")),
+    ] {
+        shelf.sql(&format!("UPDATE stillstore_images SET filename = {sql}")).unwrap();
+        let Serving::Found(found) = done(shelf.catalog.find_for_serving(image.id)).unwrap() else { panic!("{sql}") };
+        assert_eq!(found.filename.as_deref(), filename);
+        assert_eq!((found.version, found.visibility), (2, Visibility::Private));
+    }
 }
 
 #[test]
@@ -136,6 +152,27 @@ fn each_malformed_column_of_a_real_row_is_noticed() {
         let (kind, detail) = find(&row).expect_err(column);
         assert_eq!(kind, DatabaseErrorKind::Corrupt, "{column} {value}");
         assert!(!detail.contains("Jane"), "what a person wrote goes into no log: {detail}");
+    }
+}
+
+#[test]
+fn each_malformed_line_of_a_row_to_serve_is_noticed() {
+    let digest = "ab".repeat(32);
+    let lines = ["stored", "r2", "a/b.png", "image/png", "3", &digest, "public", "0", "2"];
+    let find = |lines: &[&str]| {
+        let row = serde_json::json!([{ "lines": lines.join("\n") }]);
+        let catalog = Catalog::new(Rc::new(Canned(row.to_string())));
+        done(catalog.find_for_serving(id(1))).map_err(|error| error.kind())
+    };
+    assert!(matches!(find(&lines), Ok(Serving::Found(image)) if image.filename.is_none()));
+    let malformed = ["melted", "tape", "a key", "text/html", "-1", "abc", "friends", "0.5", "two"];
+    for (line, value) in malformed.into_iter().enumerate() {
+        for value in [value, ""] {
+            let mut lines = lines;
+            lines[line] = value;
+            assert_eq!(find(&lines), Err(DatabaseErrorKind::Corrupt), "{value:?} in line {line}");
+        }
+        assert_eq!(find(&lines[..line]), Err(DatabaseErrorKind::Corrupt), "{line} lines");
     }
 }
 
