@@ -172,27 +172,28 @@ fn serving_answer(id: ImageId, result: &QueryResult) -> Result<Serving, CatalogE
     let Some(row) = result.first_parsed::<ServingRow>().map_err(&during)? else {
         return Ok(Serving::Unknown);
     };
-    serving_of(id, &row.lines).ok_or_else(|| during(corrupt("a row that cannot be served")))
+    serving_of(id, &row.lines).map_err(|column| during(corrupt(column)))
 }
 
-/// What the lines of a row say of the image `id`; `None` when they are not those of a row, or of a stored image without size or digest.
-fn serving_of(id: ImageId, lines: &str) -> Option<Serving> {
+/// What the lines of a row say of the image `id`. Fails with the first column that is not as it should be.
+fn serving_of(id: ImageId, lines: &str) -> Result<Serving, &'static str> {
     let mut lines = lines.splitn(10, '\n');
-    match Status::from_text(lines.next()?)? {
-        Status::Pending => return Some(Serving::Unknown),
-        Status::Deleting | Status::Deleted => return Some(Serving::Gone),
+    let mut line = || lines.next().unwrap_or_default();
+    match Status::from_text(line()).ok_or("status")? {
+        Status::Pending => return Ok(Serving::Unknown),
+        Status::Deleting | Status::Deleted => return Ok(Serving::Gone),
         Status::Stored => {}
     }
-    Some(Serving::Found(ServableImage {
+    Ok(Serving::Found(ServableImage {
         id,
-        storage: StorageKind::from_text(lines.next()?)?,
-        key: lines.next()?.to_owned().try_into().ok()?,
-        format: Format::from_content_type(lines.next()?)?,
-        size_bytes: lines.next()?.parse().ok()?,
-        sha256: lines.next()?.parse().ok()?,
-        visibility: Visibility::from_text(lines.next()?)?,
-        created_at: Timestamp::from_millis(lines.next()?.parse().ok()?),
-        version: lines.next()?.parse().ok()?,
+        storage: StorageKind::from_text(line()).ok_or("storage")?,
+        key: line().to_owned().try_into().map_err(|_| "storage_key")?,
+        format: Format::from_content_type(line()).ok_or("content_type")?,
+        size_bytes: line().parse().map_err(|_| "size_bytes")?,
+        sha256: line().parse().map_err(|_| "sha256")?,
+        visibility: Visibility::from_text(line()).ok_or("visibility")?,
+        created_at: Timestamp::from_millis(line().parse().map_err(|_| "created_at_ms")?),
+        version: line().parse().map_err(|_| "version")?,
         filename: lines.next().map(str::to_owned),
     }))
 }

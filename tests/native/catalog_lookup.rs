@@ -162,17 +162,28 @@ fn each_malformed_line_of_a_row_to_serve_is_noticed() {
     let find = |lines: &[&str]| {
         let row = serde_json::json!([{ "lines": lines.join("\n") }]);
         let catalog = Catalog::new(Rc::new(Canned(row.to_string())));
-        done(catalog.find_for_serving(id(1))).map_err(|error| error.kind())
+        done(catalog.find_for_serving(id(1))).map_err(|error| (error.kind(), error.source.detail))
     };
     assert!(matches!(find(&lines), Ok(Serving::Found(image)) if image.filename.is_none()));
-    let malformed = ["melted", "tape", "a key", "text/html", "-1", "abc", "friends", "0.5", "two"];
-    for (line, value) in malformed.into_iter().enumerate() {
+    let malformed = [
+        ("status", "melted"),
+        ("storage", "tape"),
+        ("storage_key", "a key"),
+        ("content_type", "text/html"),
+        ("size_bytes", "-1"),
+        ("sha256", "abc"),
+        ("visibility", "friends"),
+        ("created_at_ms", "0.5"),
+        ("version", "two"),
+    ];
+    for (line, (column, value)) in malformed.into_iter().enumerate() {
+        let expected = Err((DatabaseErrorKind::Corrupt, column.to_owned()));
         for value in [value, ""] {
             let mut lines = lines;
             lines[line] = value;
-            assert_eq!(find(&lines), Err(DatabaseErrorKind::Corrupt), "{value:?} in line {line}");
+            assert_eq!(find(&lines), expected, "{value:?}");
         }
-        assert_eq!(find(&lines[..line]), Err(DatabaseErrorKind::Corrupt), "{line} lines");
+        assert_eq!(find(&lines[..line]), expected, "{line} lines");
     }
 }
 
