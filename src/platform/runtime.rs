@@ -1,6 +1,8 @@
 //! The Worker's clock, randomness, timers and digests.
 #![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
 
+use std::cell::RefCell;
+
 use async_trait::async_trait;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -33,6 +35,14 @@ const HASH_HERE_BYTES: usize = 4096;
 /// The longest timer JS knows, about 24 days; a longer one fires at once.
 const MAX_SLEEP_MS: u64 = i32::MAX as u64;
 
+/// Sixteen random bytes are fetched so many times at once: a call for 16 bytes is a hundredth of a small read.
+const RANDOM_AT_ONCE: usize = 64;
+
+thread_local! {
+    /// Random bytes that nobody was given yet.
+    static RANDOM: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The Worker's surroundings.
 pub struct WorkerRuntime;
 
@@ -46,11 +56,18 @@ impl Runtime for WorkerRuntime {
     }
 
     fn random_bytes(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        // Unwrap safety: `crypto.getRandomValues` is part of every Worker and takes up to 65,536 bytes.
-        #[expect(clippy::expect_used, reason = "going on with predictable ids would be worse than stopping")]
-        getrandom::fill(&mut bytes).expect("crypto.getRandomValues");
-        bytes
+        RANDOM.with_borrow_mut(|ready| {
+            if let Some(bytes) = ready.pop() {
+                return bytes;
+            }
+            let mut fresh = [[0; 16]; RANDOM_AT_ONCE];
+            // Unwrap safety: `crypto.getRandomValues` is part of every Worker and takes up to 65,536 bytes.
+            #[expect(clippy::expect_used, reason = "going on with predictable ids would be worse than stopping")]
+            getrandom::fill(fresh.as_flattened_mut()).expect("crypto.getRandomValues");
+            let [first, others @ ..] = fresh;
+            ready.extend_from_slice(&others);
+            first
+        })
     }
 
     async fn sleep(&self, duration_ms: u64) {

@@ -134,6 +134,16 @@ test("no header of an answer is left in the next one of its kind", async () => {
   }
 });
 
+test("each request has an id of its own, however many there are", async () => {
+  for (const { worker } of homes) {
+    // More than twice as many as random bytes are fetched for at once.
+    const answers = await Promise.all(Array.from({ length: 200 }, () => worker.fetch("/no-such-route")));
+    const ids = answers.map(({ headers }) => headers.get("x-request-id") ?? "none");
+    assert.equal(new Set(ids).size, 200);
+    for (const id of ids) assert.match(id, /^[0-9a-f]{32}$/);
+  }
+});
+
 test("an SVG cannot run script on the origin", async () => {
   const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"><script>alert(1)</script></svg>');
   for (const { worker, client } of homes) {
