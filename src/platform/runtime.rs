@@ -35,7 +35,7 @@ const HASH_HERE_BYTES: usize = 4096;
 /// The longest timer JS knows, about 24 days; a longer one fires at once.
 const MAX_SLEEP_MS: u64 = i32::MAX as u64;
 
-/// Sixteen random bytes are fetched so many times at once: a call for 16 bytes is a hundredth of a small read.
+/// How many times sixteen random bytes one call fetches; a call for each took a hundredth of a small read.
 const RANDOM_AT_ONCE: usize = 64;
 
 thread_local! {

@@ -136,7 +136,7 @@ test("no header of an answer is left in the next one of its kind", async () => {
 
 test("each request has an id of its own, however many there are", async () => {
   for (const { worker } of homes) {
-    // More than twice as many as random bytes are fetched for at once.
+    // Random bytes are fetched for 64 ids at once.
     const answers = await Promise.all(Array.from({ length: 200 }, () => worker.fetch("/no-such-route")));
     const ids = answers.map(({ headers }) => headers.get("x-request-id") ?? "none");
     assert.equal(new Set(ids).size, 200);
