@@ -1,12 +1,14 @@
 //! `/api/migrate-images/runs/{id}`: a run, what it did, its receipt.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::run_body::RunBody;
 use super::{Code, Exchange, Problem, Request, Response};
 use crate::migrate::{Action, BackupRef, Engine, Run, RunId, Settings, Verdict};
-use crate::store::StorageKind;
+use crate::store::{LatePuts, StorageKind};
 
 /// Slices in a page of items: 100 items of 300 bytes each are 30 KB.
 const SLICES_PER_PAGE: u16 = 10;
@@ -96,7 +98,7 @@ impl super::App {
             database: self.catalog.database(),
             others: self.databases.clone(),
             sources: self.config.migration_sources.clone(),
-            bucket: self.r2.clone()?,
+            bucket: Rc::new(LatePuts::new(self.r2.clone()?)),
             embedded: self.embedded.clone(),
             runtime: self.runtime.clone(),
             recorder: library.recorder.clone(),

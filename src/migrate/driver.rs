@@ -21,9 +21,9 @@ use super::run::{InFlight, Run, RunId, State};
 use super::run_row::first_run;
 use super::slice::{Bounds, Hand, Interruption, Slice, Work};
 use super::step::{self, Named, Next, Settlement, Standing};
-use crate::runtime::{Runtime, Timestamp};
+use crate::runtime::{Runtime, Timestamp, within};
 use crate::sql::{DatabaseError, QueryResult, Statement};
-use crate::store::ImageStore;
+use crate::store::{ImageStore, LatePuts};
 
 /// The size that items are taken to have before any was seen: a generated image's.
 const TYPICAL_BYTES: u64 = 1024 * 1024;
@@ -48,9 +48,11 @@ pub struct Driver {
     pub ledger: Ledger,
     pub runtime: Rc<dyn Runtime>,
     /// The bucket.
-    pub bucket: Rc<dyn ImageStore>,
+    pub bucket: Rc<LatePuts>,
     /// How long a lease lasts, in milliseconds: longer than a slice and the slowest call in it.
     pub lease_ms: i64,
+    /// How long a put is waited for, in milliseconds, and once more when it was late.
+    pub put_timeout_ms: u64,
 }
 
 /// A worker that has the lease.
@@ -104,7 +106,11 @@ impl Driver {
             run,
             began_at: now,
         };
-        match shift.work_through(budget).await {
+        let worked = shift.work_through(budget).await;
+        if worked.is_err() && shift.has_lease() {
+            shift.await_late_puts().await;
+        }
+        match worked {
             Ok(()) => Ok(shift.run),
             Err(Interruption::Hopeless { reason, detail }) => {
                 shift.settle(false).await?;
@@ -153,7 +159,11 @@ impl Shift<'_> {
         let mut spent = false;
         loop {
             let standing = Standing { requested: self.run.requested, exhausted, spent };
-            match step::next(standing) {
+            let next = step::next(standing);
+            if next != Next::GoOn {
+                self.await_late_puts().await;
+            }
+            match next {
                 Next::GoOn => {}
                 Next::Pause => {
                     if self.pause().await? {
@@ -226,6 +236,13 @@ impl Shift<'_> {
         Bounds { limit, ..bounds }
     }
 
+    /// Waits for the puts that were given up, as long again as for each: who has the run next could remove an object before its late
+    /// put takes effect, and nobody would look for it again.
+    async fn await_late_puts(&self) {
+        // What comes later still is an orphan, which a validation finds.
+        let _ = within(&self.driver.runtime, self.driver.put_timeout_ms, self.driver.bucket.ended()).await;
+    }
+
     /// Goes over the objects that were being put when a worker died, or whose put did not answer, and removes those that no row
     /// names. While the run goes on, those that a row may yet come to name are left.
     async fn settle(&mut self, run_goes_on: bool) -> Result<(), Interruption> {
@@ -286,7 +303,8 @@ impl Shift<'_> {
 
     async fn end(&mut self, state: State) -> Result<(), Interruption> {
         self.settle(false).await?;
-        let receipt = receipt::write(&self.driver.ledger, &self.driver.bucket, &self.run, || self.has_lease()).await?;
+        let bucket: Rc<dyn ImageStore> = self.driver.bucket.clone();
+        let receipt = receipt::write(&self.driver.ledger, &bucket, &self.run, || self.has_lease()).await?;
         let now = self.driver.runtime.now();
         let end = ledger::end(&self.run, &self.token, state, Some(&receipt), now)?;
         let statements = vec![end, ledger::require_one_change(), ledger::delete_lines(&self.run.id)];

@@ -27,7 +27,7 @@ use super::walk::{Purpose, Walk};
 use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::{Runtime, Timestamp};
 use crate::sql::{Database, DatabaseError};
-use crate::store::{EmbeddedStore, ImageStore};
+use crate::store::{EmbeddedStore, LatePuts};
 use crate::telemetry::{Event, Recorder};
 
 /// Runs that a cron event takes up at once; the next event takes up the others.
@@ -58,7 +58,7 @@ pub struct Engine {
     pub others: Rc<[(String, Rc<dyn Database>)]>,
     /// What `MIGRATION_SOURCES` says.
     pub sources: Rc<[TableSource]>,
-    pub bucket: Rc<dyn ImageStore>,
+    pub bucket: Rc<LatePuts>,
     pub embedded: Rc<EmbeddedStore>,
     pub runtime: Rc<dyn Runtime>,
     pub recorder: Recorder,
@@ -139,6 +139,7 @@ impl Engine {
             runtime: Rc::clone(&self.runtime),
             bucket: Rc::clone(&self.bucket),
             lease_ms: self.lease_ms(),
+            put_timeout_ms: self.settings.timeout_ms,
         };
         let budget = Budget {
             until: started_at.plus_millis(patience.millis()),
@@ -338,7 +339,7 @@ impl Engine {
                         prompt_in_metadata: self.settings.prompt_in_metadata,
                     }),
                 };
-                Box::new(Restore { target, bucket: Rc::clone(&self.bucket), ids })
+                Box::new(Restore { target, bucket: self.bucket.clone(), ids })
             }
         })
     }
@@ -350,26 +351,18 @@ impl Engine {
     }
 
     fn copier(&self) -> Copier {
-        Copier {
-            bucket: Rc::clone(&self.bucket),
-            runtime: Rc::clone(&self.runtime),
-            timeout_ms: self.settings.timeout_ms,
-        }
+        Copier { bucket: self.bucket.clone(), runtime: Rc::clone(&self.runtime), timeout_ms: self.settings.timeout_ms }
     }
 
     fn part_writer(&self) -> PartWriter {
         PartWriter {
-            bucket: Rc::clone(&self.bucket),
+            bucket: self.bucket.clone(),
             runtime: Rc::clone(&self.runtime),
             timeout_ms: self.settings.timeout_ms,
         }
     }
 
     fn copies(&self) -> Copies {
-        Copies {
-            bucket: Rc::clone(&self.bucket),
-            runtime: Rc::clone(&self.runtime),
-            timeout_ms: self.settings.timeout_ms,
-        }
+        Copies { bucket: self.bucket.clone(), runtime: Rc::clone(&self.runtime), timeout_ms: self.settings.timeout_ms }
     }
 }

@@ -10,6 +10,7 @@ use super::step::{self, FailedCommit, Fence, MAX_STALLS, Named, Recovery, Settle
 use super::tally::{stages, totals, uncertain};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement};
+use crate::store::ImageStore as _;
 
 /// A commit that was refused because an item was changed meanwhile; nothing happened.
 struct Refused(DatabaseError);

@@ -7,6 +7,7 @@ mod error;
 mod fallback;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 mod faulty;
+mod late_puts;
 mod media;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 mod memory;
@@ -18,6 +19,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use fallback::Fallback;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 pub use faulty::{Faulty, StoreCall};
+pub use late_puts::LatePuts;
 pub use media::Media;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 pub use memory::MemoryStore;

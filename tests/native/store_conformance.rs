@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use stillstore::sql::Fault;
 use stillstore::store::conformance::{self, CASES};
-use stillstore::store::{EmbeddedStore, Fallback, Faulty, ImageStore, MemoryStore, StorageKind, StoreCall};
+use stillstore::store::{EmbeddedStore, Fallback, Faulty, ImageStore, LatePuts, MemoryStore, StorageKind, StoreCall};
 
 use crate::runtime::{TestRuntime, block_on};
 use crate::sqlite::Sqlite;
@@ -59,6 +59,11 @@ fn memory_store_conforms_and_is_left_empty() {
 #[test]
 fn embedded_store_conforms() {
     assert_conforms(&embedded(), true);
+}
+
+#[test]
+fn a_store_that_remembers_late_puts_conforms() {
+    assert_conforms(&LatePuts::new(Rc::new(memory())), true);
 }
 
 #[test]

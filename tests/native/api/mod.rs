@@ -12,6 +12,7 @@ mod migrate_backup_crash;
 mod migrate_backup_memory;
 mod migrate_backup_run;
 mod migrate_crash;
+mod migrate_late_puts;
 mod migrate_operations;
 mod migrate_plans;
 mod migrate_refusals;
