@@ -51,7 +51,7 @@ export type Memory = { wasm: number | undefined; resident: number | undefined };
 export type JobResult = { rows: Row[]; memory: Record<Contender, Memory> };
 
 /** How often the processes are started anew: two of one program differ by up to a tenth, for as long as they live. */
-const SETS = 5;
+const SETS = 10;
 
 /** V8 takes a few hundred requests to compile the JavaScript that they run; how a Worker starts is a job of its own. */
 const WARM_UP_MS = 4_000;

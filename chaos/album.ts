@@ -22,8 +22,8 @@ export type KeptImage = {
   /** Opens a private image. */
   signedPath: string;
   fate: Fate;
-  /** Its DELETE was answered with success, so that its row is a tombstone. */
-  hasTombstone: boolean;
+  /** Its DELETE was answered with success. */
+  isRemoved: boolean;
   /** Unknown until the first read of an image that a provider made, and dropped with its deletion. */
   bytes: Uint8Array | undefined;
 };
@@ -56,7 +56,7 @@ export class Album {
     if (bytes !== undefined) assert.equal(sha256, digest(bytes), `${id} was stored as other bytes than were sent`);
     assert.equal(this.find(id), undefined, `${id} was given to two images`);
     const { pathname, search } = new URL(url);
-    const image: KeptImage = { id, sha256, visibility, signedPath: pathname + search, fate: "stored", hasTombstone: false, bytes };
+    const image: KeptImage = { id, sha256, visibility, signedPath: pathname + search, fate: "stored", isRemoved: false, bytes };
     this.images.push(image);
     this.#byId.set(id, image);
     return image;

@@ -12,8 +12,13 @@ import type { World } from "./world.ts";
 const READERS = 8;
 const SOURCES = ["embedded", "images"];
 
-type ImageRow = { id: string; status: string; storage: string; sha256: string; visibility: string; session_id: string | null };
+type ImageRow = { id: string; status: string; storage: string; sha256: string; visibility: string };
 
+// What may have been in two homes, such as what changed in D1 before it was marked and erased, is removed once more, by the sweep.
+const UNFINISHED_DELETIONS = `SELECT removed.value AS id, status FROM json_each(?1) AS removed
+  LEFT JOIN stillstore_images AS image ON image.id = removed.value
+  WHERE NOT ifnull(status = 'deleted' OR status = 'deleting' AND coalesce(filename, persona_id, session_id, generation) IS NULL AND (
+    fallback_reason IS NOT NULL OR iif(storage = 'r2', embedded_write_id IS NOT NULL, version > 3)), 0)`;
 // An owner is given with the image's row and taken with it, so that the sweep never looks at these.
 const MISOWNED_BLOBS = `SELECT write_id, object_key, owner_id, status FROM stillstore_blobs LEFT JOIN stillstore_images ON id = owner_id
   WHERE owner_id IS NOT NULL AND NOT ifnull(status = 'deleting' OR status = 'stored' AND embedded_write_id = write_id, 0)`;
@@ -99,20 +104,20 @@ export class Reckoning {
     return this.#album.compare(image, read, range);
   }
 
-  /** Each stored row is an image that somebody made and nobody deleted; each deletion left its tombstone. */
+  /** Each stored row is an image that somebody made and nobody deleted; each deletion left its tombstone, or its row to the sweep. */
   async #accountForRows(): Promise<void> {
-    const sql = "SELECT id, status, storage, sha256, visibility, session_id FROM stillstore_images";
-    const { results } = await this.#world.worker.db.prepare(sql).all<ImageRow>();
-    const rows = new Map(results.map((row) => [row.id, row]));
-    for (const row of results.filter(({ status }) => status === "stored")) {
+    const { db } = this.#world.worker;
+    const sql = "SELECT id, status, storage, sha256, visibility FROM stillstore_images WHERE status = 'stored'";
+    const { results } = await db.prepare(sql).all<ImageRow>();
+    for (const row of results) {
       const image = this.#album.find(row.id);
       assert.ok(image !== undefined, `nobody made the image of the row ${JSON.stringify(row)}`);
       assert.notEqual(image.fate, "deleted", `somebody deleted the image of the row ${JSON.stringify(row)}`);
       assert.deepEqual([row.sha256, row.visibility], [image.sha256, image.visibility], `the row ${JSON.stringify(row)}`);
     }
-    for (const { id } of this.#album.images.filter(({ hasTombstone }) => hasTombstone)) {
-      assert.equal(rows.get(id)?.status, "deleted", `${id} was deleted with success; its row: ${JSON.stringify(rows.get(id))}`);
-    }
+    const removed = JSON.stringify(this.#album.images.filter(({ isRemoved }) => isRemoved).map(({ id }) => id));
+    const { results: unfinished } = await db.prepare(UNFINISHED_DELETIONS).bind(removed).all();
+    assert.deepEqual(unfinished, [], "what was deleted with success has a tombstone, or is left to the sweep");
   }
 
   /** Each embedded object is its image's, each image that names one has it whole, and no part lies about. */

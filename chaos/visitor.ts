@@ -112,7 +112,7 @@ export class Visitor {
     image.fate = "doubtful";
     assertAnswer(await this.#world.ask("DELETE", `/api/images/${image.id}`), 204);
     this.#album.delete(image);
-    image.hasTombstone = true;
+    image.isRemoved = true;
     this.#own = this.#own.filter((other) => other !== image);
   }
 

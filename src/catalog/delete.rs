@@ -20,13 +20,20 @@ const FINISH_DELETE: &str = "UPDATE stillstore_images \
     labels = '{}', generation = NULL, fallback_reason = NULL, embedded_write_id = NULL \
     WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
 
+// What says where bytes may be stays: the key, the embedded write, why the image fell back. So does the time of the deletion, for the
+// sweep to come to it in turn.
+const ERASE: &str = "UPDATE stillstore_images SET version = version + 1, \
+    filename = NULL, context = NULL, persona_id = NULL, session_id = NULL, participant_id = NULL, table_id = NULL, \
+    labels = '{}', generation = NULL \
+    WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
+
 // A journal line names the key; without its image there is nothing left to roll back.
 const UNCOUNT_MOVE: &str = "UPDATE stillstore_move_counters SET items = items - 1 WHERE source = 'embedded' \
     AND stage = (SELECT stage FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1) \
-    AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'deleted')";
+    AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND (status = 'deleted' OR status = 'deleting'))";
 
 const FORGET_MOVE: &str = "DELETE FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1 \
-    AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'deleted')";
+    AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND (status = 'deleted' OR status = 'deleting'))";
 
 const POSTPONE_DELETE: &str = "UPDATE stillstore_images SET version = version + 1, updated_at_ms = ?3 \
     WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
@@ -86,14 +93,24 @@ impl Catalog {
     ) -> Result<DeleteFinished, CatalogError> {
         let finish = Statement::new(FINISH_DELETE).bind(id.to_string()).bind(version).bind(now.as_millis());
         let status = Statement::new(SELECT_STATUS).bind(id.to_string());
-        let forget = Statement::new(FORGET_MOVE).bind(id.to_string());
-        let uncount = Statement::new(UNCOUNT_MOVE).bind(id.to_string());
+        let [uncount, forget] = forget_move(id);
         let [_, _, _, status] = self.batch("finish_delete", [finish, uncount, forget, status]).await?;
         let row: Option<StatusRow> = status.first().map_err(CatalogError::during("finish_delete"))?;
         Ok(match row.map(|row| row.status) {
             None | Some(Status::Deleted) => DeleteFinished::Deleted,
             Some(_) => DeleteFinished::Changed,
         })
+    }
+
+    /// Erases what people wrote of an image whose deletion is finished later: prompt, labels, names and the caller's ids; and its line
+    /// in the journal. The key stays, and the file name in it.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed; it may be erased.
+    pub async fn erase(&self, id: ImageId, version: i64) -> Result<(), CatalogError> {
+        let erase = Statement::new(ERASE).bind(id.to_string()).bind(version);
+        let [uncount, forget] = forget_move(id);
+        self.batch("erase", [erase, uncount, forget]).await.map(drop)
     }
 
     /// Puts a deletion whose bytes could not be removed at the end of the sweep's queue, so that it does not keep the
@@ -105,4 +122,9 @@ impl Catalog {
         let postpone = Statement::new(POSTPONE_DELETE).bind(id.to_string()).bind(version).bind(now.as_millis());
         self.batch("postpone_delete", [postpone]).await.map(drop)
     }
+}
+
+/// The statements that take an image which is being deleted out of the journal.
+fn forget_move(id: ImageId) -> [Statement; 2] {
+    [UNCOUNT_MOVE, FORGET_MOVE].map(|sql| Statement::new(sql).bind(id.to_string()))
 }

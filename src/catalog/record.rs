@@ -111,7 +111,7 @@ pub struct Content {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRecord {
     pub description: Description,
-    /// Rises with each change; every update names the version that it read.
+    /// 1 at first, and rises with each change; every update names the version that it read.
     pub version: i64,
     pub status: Status,
     pub storage: StorageKind,
@@ -122,8 +122,5 @@ pub struct ImageRecord {
     pub fallback_reason: Option<String>,
     /// The database holds the bytes, be it as the home or as the original of an image that moved to R2.
     pub has_embedded_bytes: bool,
-    /// Whether an image in the database may have a copy in R2, because it was moved there and back. Only known of an
-    /// image that was looked up by itself, or is to be swept; false in a listing.
-    pub has_copy: bool,
     pub updated_at: Timestamp,
 }

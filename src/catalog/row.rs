@@ -19,13 +19,6 @@ macro_rules! image_columns {
     };
 }
 
-/// The further column of [`ImageRow`] for whoever removes an image: a look into the journal, which a listing does without.
-macro_rules! has_copy_column {
-    () => {
-        "storage = 'd1' AND EXISTS (SELECT 1 FROM stillstore_moves WHERE source = 'embedded' AND item_id = id) AS has_copy"
-    };
-}
-
 /// The columns that [`bind_description`] binds to `?1` up to `?14`, for `INSERT`.
 macro_rules! description_columns {
     () => {
@@ -34,10 +27,9 @@ macro_rules! description_columns {
     };
 }
 
-pub(super) use {description_columns, has_copy_column, image_columns};
+pub(super) use {description_columns, image_columns};
 
-const SELECT_IMAGE: &str =
-    concat!("SELECT ", image_columns!(), ", ", has_copy_column!(), " FROM stillstore_images WHERE id = ?1");
+const SELECT_IMAGE: &str = concat!("SELECT ", image_columns!(), " FROM stillstore_images WHERE id = ?1");
 
 /// One row of `stillstore_images`.
 #[derive(Deserialize)]
@@ -64,8 +56,6 @@ struct ImageRow {
     generation: Option<String>,
     fallback_reason: Option<String>,
     has_embedded_bytes: u8,
-    #[serde(default)]
-    has_copy: u8,
     updated_at_ms: Timestamp,
 }
 
@@ -103,7 +93,6 @@ impl TryFrom<ImageRow> for ImageRecord {
             generation: row.generation.map(|json| from_json::<GenerationRecord>("generation", &json)).transpose()?,
             fallback_reason: row.fallback_reason,
             has_embedded_bytes: row.has_embedded_bytes == 1,
-            has_copy: row.has_copy == 1,
             updated_at: row.updated_at_ms,
         })
     }

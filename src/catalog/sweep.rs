@@ -1,6 +1,6 @@
 //! What the periodic sweep needs to know: work that nobody finished, and rows that nobody needs.
 
-use super::row::{has_copy_column, image_columns, records};
+use super::row::{image_columns, records};
 use super::{Catalog, CatalogError, ImageRecord};
 use crate::runtime::Timestamp;
 use crate::sql::Statement;
@@ -8,8 +8,6 @@ use crate::sql::Statement;
 const SELECT_STALE: &str = concat!(
     "SELECT ",
     image_columns!(),
-    ", ",
-    has_copy_column!(),
     " FROM stillstore_images INDEXED BY stillstore_images_unfinished ",
     "WHERE status IN ('pending', 'deleting') AND updated_at_ms <= ?1 ORDER BY updated_at_ms LIMIT ?2"
 );

@@ -6,6 +6,9 @@ use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord};
 use crate::image::ImageId;
 use crate::store::{StorageKind, StoreError, StoreErrorKind};
 
+/// The version of a row that was written as stored, without a reservation for R2, and then marked `deleting`.
+const STORED_AND_MARKED: i64 = 2;
+
 /// Why an image was not removed yet. The row stays `deleting`, unreadable, until another call or the sweep is through.
 #[derive(Debug)]
 pub enum RemoveError {
@@ -31,23 +34,36 @@ impl Library {
     /// 3. make the cache in front forget it;
     /// 4. turn the row into a tombstone without personal data.
     ///
+    /// An image that may be in two homes got there by a put that nobody waited for, or that was done again, so that one may still be
+    /// under way and bring the bytes back. Only its personal data is erased for now: the sweep removes its bytes once more, when no put
+    /// can be left, and finishes.
+    ///
     /// # Errors
     /// [`RemoveError`].
     pub async fn remove(&self, id: ImageId) -> Result<(), RemoveError> {
         match self.catalog.begin_delete(id, self.runtime.now()).await? {
             DeleteStep::NotFound => Err(RemoveError::NotFound),
             DeleteStep::AlreadyDeleted => Ok(()),
+            DeleteStep::Delete(record) if homes(&record).len() > 1 => {
+                self.clear(&record).await?;
+                Ok(self.catalog.erase(id, record.version).await?)
+            }
             DeleteStep::Delete(record) => self.finish_removal(&record).await,
         }
     }
 
     pub(super) async fn finish_removal(&self, record: &ImageRecord) -> Result<(), RemoveError> {
+        self.clear(record).await?;
+        self.catalog.finish_delete(record.description.id, record.version, self.runtime.now()).await?;
+        Ok(())
+    }
+
+    /// Removes the bytes, wherever they may be, and makes the cache in front forget them.
+    async fn clear(&self, record: &ImageRecord) -> Result<(), RemoveError> {
         for storage in homes(record) {
             self.delete_bytes(record, storage).await.map_err(RemoveError::Store)?;
         }
-        self.cache.purge(record.description.id).await.map_err(RemoveError::Cache)?;
-        self.catalog.finish_delete(record.description.id, record.version, self.runtime.now()).await?;
-        Ok(())
+        self.cache.purge(record.description.id).await.map_err(RemoveError::Cache)
     }
 
     async fn delete_bytes(&self, record: &ImageRecord, storage: StorageKind) -> Result<(), StoreError> {
@@ -68,11 +84,14 @@ fn not_bound() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound")
 }
 
-/// Every home where bytes of the record may be. A put that failed or timed out may have happened all the same, so that an image
-/// which fell back, or never got as far as `stored`, may be in both; an image that moved to R2 keeps its original for a while, and one that moved back
-/// may have left its copy.
+/// Every home where bytes of the record may be. A put that failed, timed out or was killed may have happened all the same, so that an
+/// image which fell back, or never got as far as `stored`, may be in both; an image that moved to R2 keeps its original for a while,
+/// and one that moved back, or was reserved for R2 at first, may have left a copy there.
 fn homes(record: &ImageRecord) -> Vec<StorageKind> {
-    let moved = record.storage == StorageKind::R2 && record.has_embedded_bytes;
-    let certain = record.content.is_some() && record.fallback_reason.is_none() && !moved && !record.has_copy;
+    let was_elsewhere = match record.storage {
+        StorageKind::R2 => record.has_embedded_bytes,
+        StorageKind::D1 => record.version > STORED_AND_MARKED,
+    };
+    let certain = record.content.is_some() && record.fallback_reason.is_none() && !was_elsewhere;
     if certain { vec![record.storage] } else { vec![StorageKind::R2, StorageKind::D1] }
 }

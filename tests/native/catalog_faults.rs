@@ -42,6 +42,10 @@ fn finish_delete(shelf: &Shelf) -> Result<String, CatalogError> {
     written(done(shelf.catalog.finish_delete(id(1), 3, at(3))))
 }
 
+fn erase(shelf: &Shelf) -> Result<String, CatalogError> {
+    written(done(shelf.catalog.erase(id(1), 3)))
+}
+
 fn claim(shelf: &Shelf) -> Result<String, CatalogError> {
     let key = "key".parse().unwrap();
     written(done(shelf.catalog.claim(&key, Sha256Digest::of(b""), id(1), at(0), 1000)))
@@ -53,12 +57,13 @@ fn release(shelf: &Shelf) -> Result<String, CatalogError> {
 }
 
 /// Operations that write, each with those that go before it.
-const WRITES: [(Operation, &[Operation]); 7] = [
+const WRITES: [(Operation, &[Operation]); 8] = [
     (reserve, &[]),
     (commit, &[claim, reserve]),
     (abandon, &[reserve]),
     (begin_delete, &[reserve, commit]),
     (finish_delete, &[reserve, commit, begin_delete]),
+    (erase, &[reserve, commit, begin_delete]),
     (claim, &[]),
     (release, &[claim]),
 ];

@@ -1,7 +1,9 @@
 //! From a reservation to a stored image to a tombstone, and every step that must not be taken.
 
-use stillstore::catalog::{Commit, Committed, DeleteFinished, DeleteStep, ImageRecord, Reservation, Status};
-use stillstore::image::ImageId;
+use stillstore::catalog::{
+    Associations, Commit, Committed, DeleteFinished, DeleteStep, Description, ImageRecord, Reservation, Status,
+};
+use stillstore::image::{ImageId, Labels};
 use stillstore::sql::{DatabaseErrorKind, Statement};
 use stillstore::store::StorageKind;
 
@@ -24,7 +26,6 @@ fn a_reservation_is_a_pending_row_that_holds_the_whole_description() {
         generation: None,
         fallback_reason: None,
         has_embedded_bytes: false,
-        has_copy: false,
         updated_at: at(5),
     };
     assert_eq!(shelf.find(description.id), Some(expected));
@@ -80,7 +81,6 @@ fn a_commit_stores_everything_with_or_without_a_reservation() {
             generation: Some(generation.clone()),
             fallback_reason: Some("store-unavailable".to_owned()),
             has_embedded_bytes: false,
-            has_copy: false,
             updated_at: at(1),
         };
         assert_eq!(done(shelf.catalog.commit(commit)).unwrap(), Committed::Done(expected.clone()));
@@ -172,6 +172,7 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
                 DeleteFinished::Changed => "changed",
             }
         }
+        "erase" => done(shelf.catalog.erase(image.id, version)).map(|()| "ok").unwrap(),
         "postpone_delete" => done(shelf.catalog.postpone_delete(image.id, version, at(9))).map(|()| "ok").unwrap(),
         other => panic!("{other}"),
     };
@@ -212,6 +213,7 @@ fn each_operation_moves_each_status_as_drawn() {
             "finish_delete of an older version",
             ["deleted, no row", "changed, pending", "changed, stored", "changed, deleting", "deleted, deleted"],
         ),
+        ("erase", ["ok, no row", "ok, pending", "ok, stored", "ok, deleting", "ok, deleted"]),
         ("postpone_delete", ["ok, no row", "ok, pending", "ok, stored", "ok, deleting", "ok, deleted"]),
     ];
     for (operation, expected) in table {
@@ -233,6 +235,7 @@ fn what_changes_nothing_leaves_the_row_untouched() {
         }
         if status != Status::Deleting {
             done(shelf.catalog.finish_delete(image.id, shelf.version(image.id), at(9))).unwrap();
+            done(shelf.catalog.erase(image.id, shelf.version(image.id))).unwrap();
             done(shelf.catalog.postpone_delete(image.id, shelf.version(image.id), at(9))).unwrap();
         }
         if matches!(status, Status::Deleting | Status::Deleted) {
@@ -266,6 +269,30 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
     assert_eq!(tombstone.content, Some(content));
     assert_eq!(tombstone.updated_at, at(3));
     assert_ne!(tombstone.description.key, description.key);
+}
+
+#[test]
+fn an_erased_row_holds_nothing_that_a_person_wrote_but_its_key_and_knows_where_its_bytes_may_be() {
+    let shelf = Shelf::new();
+    let (description, content, generation) = (description(1), content(), generation());
+    let commit = Commit {
+        generation: Some(&generation),
+        fallback_reason: Some("store-unavailable"),
+        ..plain_commit(&description, &content)
+    };
+    done(shelf.catalog.commit(commit)).unwrap();
+    done(shelf.catalog.begin_delete(description.id, at(2))).unwrap();
+    let DeleteStep::Delete(before) = done(shelf.catalog.begin_delete(description.id, at(3))).unwrap() else { panic!() };
+    done(shelf.catalog.erase(description.id, 2)).unwrap();
+    let DeleteStep::Delete(after) = done(shelf.catalog.begin_delete(description.id, at(4))).unwrap() else { panic!() };
+    let erased = Description {
+        filename: None,
+        context: None,
+        associations: Associations::default(),
+        labels: Labels::default(),
+        ..description
+    };
+    assert_eq!(*after, ImageRecord { description: erased, version: 3, generation: None, ..*before });
 }
 
 #[test]

@@ -44,7 +44,7 @@ const DAMAGE: Record<string, Damage> = {
     sabotage: (worker) => worker.db.prepare(STRAY_ROW).bind(randomUUID()).run(),
   },
   "a deletion that left no tombstone": {
-    found: /was deleted with success/,
+    found: /what was deleted with success/,
     sabotage: (worker) => worker.db.prepare("UPDATE stillstore_images SET status = 'deleting' WHERE status = 'deleted'").run(),
   },
 };

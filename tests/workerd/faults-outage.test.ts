@@ -57,6 +57,23 @@ describe("an R2 that takes nothing", () => {
     });
   }
 
+  test("and takes an image after all once it was deleted: the sweep removes it again", async () => {
+    await worker.faults.set({ ...R2_PUT, when: "hang" });
+    const { id, key, fallbackReason } = (await upload(worker, BYTES)).json();
+    assert.equal(fallbackReason, "store-timeout");
+    assert.equal((await remove(worker, id)).status, 204);
+    assert.deepEqual(await objectKeys(worker), []);
+
+    await worker.bucket.put(key, BYTES);
+    await assertInvariants(worker);
+    assert.equal((await serve(worker, id)).status, 410);
+    assert.equal((await remove(worker, id)).status, 204, "again");
+    await worker.bucket.put(key, BYTES);
+    await letTimePassAndSweep(worker);
+    await assertSwept(worker);
+    assert.deepEqual(await objectKeys(worker), []);
+  });
+
   for (const when of ["before", "after"] as const) {
     test(`and a D1 that takes no bytes: 503, and nothing half-stored: ${when}`, async () => {
       await worker.faults.set({ ...R2_PUT, when }, { ...BLOB_PUT, when });

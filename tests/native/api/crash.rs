@@ -172,3 +172,28 @@ fn both_stores_failing_is_a_503_and_nothing_half_stored() {
         assert!(world.bucket.inner.contents().is_empty());
     }
 }
+
+#[test]
+fn an_image_that_is_made_anew_once_r2_is_switched_off_leaves_nothing_in_the_bucket() {
+    let mut was_in_both = false;
+    for fault in Fault::ALL {
+        for nth in 1..=MOST_CALLS {
+            let mut world = World::new(true);
+            world.database.plan.fail_nth(None::<DatabaseCall>, nth, fault);
+            let _ = Flow::Generate.run(&world, "");
+            heal(&world);
+            world.runtime.advance(HOURS_2_MS);
+            world.app.config.r2_enabled = false;
+
+            let made = Flow::Generate.run(&world, "").expect("nothing hangs any more").json();
+            was_in_both |= made["image"]["storage"] == "d1" && !world.bucket.inner.contents().is_empty();
+            let path = format!("/api/images/{}", made["image"]["id"].as_str().unwrap());
+            assert_eq!(world.call("DELETE", &path, None).status, 204);
+            world.assert_invariants();
+            sweep_everything(&world);
+            world.assert_invariants();
+            world.assert_swept();
+        }
+    }
+    assert!(was_in_both);
+}

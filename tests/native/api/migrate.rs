@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use stillstore::library::SWEEP_AFTER_MS;
 use stillstore::sql::{Database, Fault, Statement};
 use stillstore::store::StoreCall;
 
@@ -48,6 +49,22 @@ fn assert_readable(world: &World, images: &[(String, Vec<u8>)]) {
 
 fn count(world: &World, sql: &'static str) -> u64 {
     world.rows(sql)[0]["n"].as_u64().unwrap()
+}
+
+#[test]
+fn an_image_that_is_deleted_behind_its_move_leaves_the_journal_at_once() {
+    let (world, images) = embedded_world(&[70, 70]);
+    act(&world, &json!({"action": "migrate"}));
+    assert_eq!(world.call("DELETE", &format!("/api/images/{}", images[0].0), None).status, 204);
+    let left = world.rows("SELECT item_id FROM stillstore_moves");
+    assert_eq!(left, [json!({"item_id": images[1].0})]);
+    let counted = world.rows("SELECT stage, items FROM stillstore_move_counters WHERE items <> 0");
+    assert_eq!(counted, [json!({"stage": "moved", "items": 1})]);
+
+    world.runtime.advance(SWEEP_AFTER_MS);
+    world.sweep();
+    assert_eq!(world.rows("SELECT 1 FROM stillstore_images WHERE status = 'deleted'").len(), 1);
+    assert_eq!(world.rows("SELECT stage, items FROM stillstore_move_counters WHERE items <> 0"), counted);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A put that a run gave up takes effect all the same, later.
+//! A put that was given up takes effect all the same, later.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -8,12 +8,13 @@ use std::task::Poll;
 use async_trait::async_trait;
 use serde_json::json;
 use stillstore::image::ObjectKey;
+use stillstore::library::SWEEP_AFTER_MS;
 use stillstore::store::{
     ByteRange, ImageStore, ListPage, ObjectInfo, PutObject, PutReceipt, StorageKind, StoreError, StoredObject,
 };
 
 use super::migrate::{act, embedded_world};
-use super::world::World;
+use super::world::{PNG, World};
 use crate::runtime::block_on;
 
 /// A bucket whose puts of images take longer than anybody waits. They are under way as soon as they were asked for, like the platform's, and end
@@ -66,13 +67,19 @@ impl ImageStore for SlowBucket {
     }
 }
 
-/// An embedded image, its id, and a slow bucket that a run is about to move it into.
-fn slow_world() -> (World, String, Rc<SlowBucket>) {
-    let (mut world, images) = embedded_world(&[70]);
+/// Slows the bucket of the world down.
+fn slow_bucket(world: &mut World) -> Rc<SlowBucket> {
     let inner = Rc::clone(&world.bucket) as Rc<dyn ImageStore>;
     let bucket = Rc::new(SlowBucket { inner, under_way: RefCell::default() });
     world.app.r2 = Some(Rc::clone(&bucket) as Rc<dyn ImageStore>);
     world.runtime.end_sleeps_up_to(u64::MAX);
+    bucket
+}
+
+/// An embedded image, its id, and a slow bucket that a run is about to move it into.
+fn slow_world() -> (World, String, Rc<SlowBucket>) {
+    let (mut world, images) = embedded_world(&[70]);
+    let bucket = slow_bucket(&mut world);
     let (id, _) = images.into_iter().next().unwrap();
     let answer = world.post_json("/api/migrate-images", &json!({"action": "migrate"}), &[]);
     assert_eq!(answer.code(), "storage-unavailable", "the run waits for the bucket");
@@ -117,4 +124,27 @@ fn an_image_that_is_deleted_while_its_put_is_late_leaves_nothing() {
     block_on(world.app.tick());
     assert_eq!(state(&world), "completed");
     assert_eq!(images_in(&world, &bucket), [""; 0]);
+}
+
+#[test]
+fn an_image_that_fell_back_and_is_deleted_while_its_put_is_late_leaves_nothing() {
+    let mut world = World::new(true);
+    let bucket = slow_bucket(&mut world);
+    let record = world.upload("filename=jane-doe.png&personaId=jane&meta.note=hello", PNG).json();
+    assert_eq!(record["fallbackReason"], "store-timeout");
+    let path = format!("/api/images/{}", record["id"].as_str().unwrap());
+    for _ in 0..2 {
+        assert_eq!(world.call("DELETE", &path, None).status, 204);
+        assert_eq!(world.call("GET", &path, None).code(), "image-deleted");
+    }
+    let row = world.rows("SELECT status, filename, context, persona_id, labels FROM stillstore_images")[0].clone();
+    let erased = json!({"status": "deleting", "filename": null, "context": null, "persona_id": null, "labels": "{}"});
+    assert_eq!(row, erased, "what people wrote does not wait for the sweep");
+
+    assert_eq!(images_in(&world, &bucket).len(), 1, "the put took effect behind the deletion");
+    world.assert_invariants();
+    world.runtime.advance(SWEEP_AFTER_MS);
+    world.sweep();
+    world.assert_swept();
+    assert_eq!(world.rows("SELECT status FROM stillstore_images"), [json!({"status": "deleted"})]);
 }
