@@ -45,7 +45,11 @@ const SELECT_STATUS: &str = "SELECT status FROM stillstore_images WHERE id = ?1"
 pub enum DeleteStep {
     /// Remove the bytes under the record's key, then [`Catalog::finish_delete`] its version. Remove them from every home:
     /// a put that failed without an answer may have left some in another home than the record's.
-    Delete(Box<ImageRecord>),
+    Delete {
+        record: Box<ImageRecord>,
+        /// When the row changed before: as stored, moved, or marked by an earlier call.
+        unchanged_since: Timestamp,
+    },
     AlreadyDeleted,
     NotFound,
 }
@@ -72,12 +76,21 @@ impl Catalog {
     /// [`CatalogError`] when the database failed; the deletion may have begun.
     pub async fn begin_delete(&self, id: ImageId, now: Timestamp) -> Result<DeleteStep, CatalogError> {
         let begin = Statement::new(BEGIN_DELETE).bind(id.to_string()).bind(now.as_millis());
-        let [_, row] = self.batch("begin_delete", [begin, select_image(id)]).await?;
-        Ok(match first_record(&row).map_err(CatalogError::during("begin_delete"))? {
-            Some(record) if record.status == Status::Deleted => DeleteStep::AlreadyDeleted,
-            Some(record) => DeleteStep::Delete(Box::new(record)),
-            None => DeleteStep::NotFound,
-        })
+        let [row, _] = self.batch("begin_delete", [select_image(id), begin]).await?;
+        let Some(mut record) = first_record(&row).map_err(CatalogError::during("begin_delete"))? else {
+            return Ok(DeleteStep::NotFound);
+        };
+        let unchanged_since = record.updated_at;
+        match record.status {
+            Status::Deleted => return Ok(DeleteStep::AlreadyDeleted),
+            Status::Deleting => {}
+            Status::Pending | Status::Stored => {
+                record.status = Status::Deleting;
+                record.version += 1;
+                record.updated_at = now;
+            }
+        }
+        Ok(DeleteStep::Delete { record: Box::new(record), unchanged_since })
     }
 
     /// Turns the row, whose bytes are gone, into a tombstone: what is left is the id, the times, the media type, size and

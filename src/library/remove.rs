@@ -2,6 +2,7 @@
 
 use super::Library;
 use super::metadata::belongs_to;
+use super::sweep::SWEEP_AFTER_MS;
 use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord};
 use crate::image::ImageId;
 use crate::store::{StorageKind, StoreError, StoreErrorKind};
@@ -34,21 +35,24 @@ impl Library {
     /// 3. make the cache in front forget it;
     /// 4. turn the row into a tombstone without personal data.
     ///
-    /// An image that may be in two homes got there by a put that nobody waited for, or that was done again, so that one may still be
-    /// under way and bring the bytes back. Only its personal data is erased for now: the sweep removes its bytes once more, when no put
-    /// can be left, and finishes.
+    /// An image that may be in two homes got there by a put that nobody waited for, or that was done again. One may still be under way
+    /// if that was within the hour, and bring the bytes back. Only the personal data is erased then: the sweep removes the bytes once
+    /// more, when no put can be left, and finishes.
     ///
     /// # Errors
     /// [`RemoveError`].
     pub async fn remove(&self, id: ImageId) -> Result<(), RemoveError> {
-        match self.catalog.begin_delete(id, self.runtime.now()).await? {
+        let now = self.runtime.now();
+        match self.catalog.begin_delete(id, now).await? {
             DeleteStep::NotFound => Err(RemoveError::NotFound),
             DeleteStep::AlreadyDeleted => Ok(()),
-            DeleteStep::Delete(record) if homes(&record).len() > 1 => {
+            DeleteStep::Delete { record, unchanged_since }
+                if homes(&record).len() > 1 && unchanged_since.plus_millis(SWEEP_AFTER_MS) > now =>
+            {
                 self.clear(&record).await?;
                 Ok(self.catalog.erase(id, record.version).await?)
             }
-            DeleteStep::Delete(record) => self.finish_removal(&record).await,
+            DeleteStep::Delete { record, .. } => self.finish_removal(&record).await,
         }
     }
 

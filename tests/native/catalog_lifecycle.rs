@@ -141,7 +141,8 @@ fn outcome(shelf: &Shelf, image: ImageId, answer: &str) -> String {
 fn try_operation(operation: &str, status: Option<Status>) -> String {
     let shelf = Shelf::new();
     let image = status.map_or_else(|| description(1), |status| shelf.image_in(1, status));
-    let version = shelf.find(image.id).map_or(1, |record| record.version);
+    let before = shelf.find(image.id);
+    let version = before.as_ref().map_or(1, |record| record.version);
     let answer = match operation {
         "reserve" => match done(shelf.catalog.reserve(&image, StorageKind::R2, at(9))).unwrap() {
             Reservation::Reserved => "reserved",
@@ -157,7 +158,9 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
         "abandon" => done(shelf.catalog.abandon(image.id, at(9))).map(|()| "ok").unwrap(),
         "withdraw" => done(shelf.catalog.withdraw(image.id)).map(|()| "ok").unwrap(),
         "begin_delete" => match done(shelf.catalog.begin_delete(image.id, at(9))).unwrap() {
-            DeleteStep::Delete(record) => {
+            DeleteStep::Delete { record, unchanged_since } => {
+                assert_eq!(Some(&*record), shelf.find(image.id).as_ref());
+                assert_eq!(Some(unchanged_since), before.map(|record| record.updated_at));
                 assert_eq!(record.status, Status::Deleting);
                 assert_eq!(record.description, image);
                 "delete"
@@ -271,6 +274,13 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
     assert_ne!(tombstone.description.key, description.key);
 }
 
+fn deleting(shelf: &Shelf, id: ImageId) -> ImageRecord {
+    match done(shelf.catalog.begin_delete(id, at(2))).unwrap() {
+        DeleteStep::Delete { record, .. } => *record,
+        step => panic!("{step:?}"),
+    }
+}
+
 #[test]
 fn an_erased_row_holds_nothing_that_a_person_wrote_but_its_key_and_knows_where_its_bytes_may_be() {
     let shelf = Shelf::new();
@@ -281,10 +291,9 @@ fn an_erased_row_holds_nothing_that_a_person_wrote_but_its_key_and_knows_where_i
         ..plain_commit(&description, &content)
     };
     done(shelf.catalog.commit(commit)).unwrap();
-    done(shelf.catalog.begin_delete(description.id, at(2))).unwrap();
-    let DeleteStep::Delete(before) = done(shelf.catalog.begin_delete(description.id, at(3))).unwrap() else { panic!() };
+    let before = deleting(&shelf, description.id);
     done(shelf.catalog.erase(description.id, 2)).unwrap();
-    let DeleteStep::Delete(after) = done(shelf.catalog.begin_delete(description.id, at(4))).unwrap() else { panic!() };
+    let after = deleting(&shelf, description.id);
     let erased = Description {
         filename: None,
         context: None,
@@ -292,7 +301,7 @@ fn an_erased_row_holds_nothing_that_a_person_wrote_but_its_key_and_knows_where_i
         labels: Labels::default(),
         ..description
     };
-    assert_eq!(*after, ImageRecord { description: erased, version: 3, generation: None, ..*before });
+    assert_eq!(after, ImageRecord { description: erased, version: 3, generation: None, ..before });
 }
 
 #[test]

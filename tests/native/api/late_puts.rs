@@ -127,6 +127,18 @@ fn an_image_that_is_deleted_while_its_put_is_late_leaves_nothing() {
 }
 
 #[test]
+fn an_image_that_fell_back_long_ago_is_deleted_for_good() {
+    let mut world = World::new(true);
+    let bucket = slow_bucket(&mut world);
+    let id = world.upload("", PNG).json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(images_in(&world, &bucket).len(), 1, "the put took effect behind the upload");
+    world.runtime.advance(SWEEP_AFTER_MS);
+    assert_eq!(world.call("DELETE", &format!("/api/images/{id}"), None).status, 204);
+    assert_eq!(world.rows("SELECT status FROM stillstore_images"), [json!({"status": "deleted"})]);
+    world.assert_swept();
+}
+
+#[test]
 fn an_image_that_fell_back_and_is_deleted_while_its_put_is_late_leaves_nothing() {
     let mut world = World::new(true);
     let bucket = slow_bucket(&mut world);
