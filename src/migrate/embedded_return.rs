@@ -34,14 +34,16 @@ const PRESENT: &str = "SELECT image.status, image.storage, image.version, image.
     LEFT JOIN stillstore_blobs AS blob ON blob.object_key = wanted.object_key AND blob.stored_at_ms IS NOT NULL \
     LEFT JOIN stillstore_moves AS moved ON moved.source = 'embedded' AND moved.item_id = wanted.id";
 
-// An image that had moved to R2 comes back as one that had not: the backup holds its bytes, and not the bucket's copy.
+// An image that had moved to R2 comes back as one that had not: the backup holds its bytes, and not the bucket's copy. Its version says
+// that there may be one, as of any image in D1 that changed.
 const INSERT: &str = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, filename, \
     context, persona_id, session_id, participant_id, table_id, labels, generation, size_bytes, sha256, width, height, \
     fallback_reason, version, created_at_ms, updated_at_ms, embedded_write_id) \
     SELECT ?1 ->> 'id', 'stored', 'd1', ?1 ->> 'storage_key', ?1 ->> 'content_type', ?1 ->> 'visibility', ?1 ->> 'filename', \
     ?1 ->> 'context', ?1 ->> 'persona_id', ?1 ->> 'session_id', ?1 ->> 'participant_id', ?1 ->> 'table_id', ?1 ->> 'labels', \
     ?1 ->> 'generation', ?1 ->> 'size_bytes', ?1 ->> 'sha256', ?1 ->> 'width', ?1 ->> 'height', ?1 ->> 'fallback_reason', \
-    ?1 ->> 'version', ?1 ->> 'created_at_ms', ?1 ->> 'updated_at_ms', \
+    max(?1 ->> 'version', 1 + EXISTS (SELECT 1 FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1 ->> 'id')), \
+    ?1 ->> 'created_at_ms', ?1 ->> 'updated_at_ms', \
     (SELECT write_id FROM stillstore_blobs WHERE object_key = ?1 ->> 'storage_key' AND stored_at_ms IS NOT NULL)";
 
 const NAME_BYTES: &str = "UPDATE stillstore_images SET version = version + 1, updated_at_ms = ?3, \

@@ -347,3 +347,18 @@ fn what_cannot_be_asked_for_is_refused() {
     }
     assert!(world.rows("SELECT id FROM stillstore_runs WHERE action = 'restore'").is_empty());
 }
+
+#[test]
+fn an_image_that_was_restored_behind_its_move_is_deleted_with_the_copy_that_the_move_left() {
+    let (world, images) = embedded_world(&[200]);
+    let id = &images[0].0;
+    let backup = back_up(&world, &json!({"action": "backup"}));
+    act(&world, &json!({"action": "migrate"}));
+    wipe(&world);
+    let restored = restore(&world, &backup);
+    assert_eq!(restored["result"]["restored"], 1, "{restored}");
+    let copies = || world.bucket.inner.contents().into_keys().filter(|key| !key.starts_with("stillstore/")).count();
+    assert_eq!(copies(), 1);
+    assert_eq!(world.call("DELETE", &format!("/api/images/{id}"), None).status, 204);
+    assert_eq!(copies(), 0);
+}
