@@ -77,7 +77,7 @@ await runIfProgram(import.meta.url, async (args) => {
     }
     if (wanted.has("upload")) await run(upload(quick));
     if (wanted.has("migrate")) {
-      await run(quick ? migrate(60, 200_000, 2, "migrate-small") : migrate(500, 200_000, 14, "migrate-small"));
+      await run(quick ? migrate(60, 200_000, 2, "migrate-small") : migrate(500, 200_000, 10, "migrate-small"));
       await run(quick ? migrate(8, 5_000_000, 2, "migrate-large") : migrate(60, 5_000_000, 7, "migrate-large"));
     }
     if (wanted.has("start")) report.start = await measureStart(Math.min(maxRounds, quick ? 3 : 9), say);
