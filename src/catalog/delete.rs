@@ -43,9 +43,11 @@ const SELECT_STATUS: &str = "SELECT status FROM stillstore_images WHERE id = ?1"
 /// What to do next to delete an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeleteStep {
-    /// Remove the bytes under the record's key, then [`Catalog::finish_delete`] its version. Remove them from every home:
-    /// a put that failed without an answer may have left some in another home than the record's.
+    /// Remove the bytes under the record's key, then [`Catalog::finish_delete`] its version, or [`Catalog::erase`] it when they are to
+    /// be removed once more. Remove them from every home: a put that failed without an answer may have left some in another home than
+    /// the record's.
     Delete {
+        /// The row as it is now, `deleting`.
         record: Box<ImageRecord>,
         /// When the row changed before: as stored, moved, or marked by an earlier call.
         unchanged_since: Timestamp,

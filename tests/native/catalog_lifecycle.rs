@@ -248,9 +248,8 @@ fn what_changes_nothing_leaves_the_row_untouched() {
     }
 }
 
-#[test]
-fn a_tombstone_holds_nothing_that_a_person_wrote() {
-    let shelf = Shelf::new();
+/// An image that a provider made, with all that people may write, which fell back.
+fn fallen_back(shelf: &Shelf) -> Description {
     let (description, content, generation) = (description(1), content(), generation());
     let commit = Commit {
         generation: Some(&generation),
@@ -258,6 +257,13 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
         ..plain_commit(&description, &content)
     };
     done(shelf.catalog.commit(commit)).unwrap();
+    description
+}
+
+#[test]
+fn a_tombstone_holds_nothing_that_a_person_wrote() {
+    let shelf = Shelf::new();
+    let description = fallen_back(&shelf);
     let before = shelf.sql("SELECT * FROM stillstore_images").unwrap();
     done(shelf.catalog.begin_delete(description.id, at(2))).unwrap();
     done(shelf.catalog.finish_delete(description.id, 2, at(3))).unwrap();
@@ -269,7 +275,7 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
         assert!(!after[0].to_string().contains(word), "{word} is left in {}", after[0]);
     }
     let tombstone = shelf.find(description.id).unwrap();
-    assert_eq!(tombstone.content, Some(content));
+    assert_eq!(tombstone.content, Some(content()));
     assert_eq!(tombstone.updated_at, at(3));
     assert_ne!(tombstone.description.key, description.key);
 }
@@ -284,13 +290,7 @@ fn deleting(shelf: &Shelf, id: ImageId) -> ImageRecord {
 #[test]
 fn an_erased_row_holds_nothing_that_a_person_wrote_but_its_key_and_knows_where_its_bytes_may_be() {
     let shelf = Shelf::new();
-    let (description, content, generation) = (description(1), content(), generation());
-    let commit = Commit {
-        generation: Some(&generation),
-        fallback_reason: Some("store-unavailable"),
-        ..plain_commit(&description, &content)
-    };
-    done(shelf.catalog.commit(commit)).unwrap();
+    let description = fallen_back(&shelf);
     let before = deleting(&shelf, description.id);
     done(shelf.catalog.erase(description.id, 2)).unwrap();
     let after = deleting(&shelf, description.id);
