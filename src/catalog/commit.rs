@@ -1,6 +1,8 @@
 //! The step that makes an image readable.
 
-use super::row::{bind_description, corrupt, description_columns, first_record, integer, select_image, to_json};
+use super::row::{
+    bind_description, corrupt, description_columns, first_record, image_columns, integer, select_image, to_json,
+};
 use super::{Catalog, CatalogError, Content, Description, GenerationRecord, IdempotencyKey, ImageRecord, Status};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, DatabaseErrorKind, Statement, Value};
@@ -19,7 +21,8 @@ const STORE: &str = concat!(
     "storage = excluded.storage, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, ",
     "width = excluded.width, height = excluded.height, generation = excluded.generation, ",
     "fallback_reason = excluded.fallback_reason, embedded_write_id = excluded.embedded_write_id, ",
-    "updated_at_ms = excluded.updated_at_ms, version = version + 1"
+    "updated_at_ms = excluded.updated_at_ms, version = version + 1 RETURNING ",
+    image_columns!()
 );
 
 const COMPLETE_KEY: &str =
@@ -74,7 +77,7 @@ impl Catalog {
         let statements = statements(commit).map_err(&during)?;
         match self.database.batch(statements).await {
             Ok(results) => {
-                let row = results.last().map(first_record).transpose().map_err(&during)?.flatten();
+                let row = results.first().map(first_record).transpose().map_err(&during)?.flatten();
                 row.map(Committed::Done).ok_or_else(|| during(corrupt("no row after a commit")))
             }
             Err(error) if error.kind == DatabaseErrorKind::Constraint => self.why_refused(description, error).await,
@@ -99,7 +102,7 @@ impl Catalog {
     }
 }
 
-/// The statements of a commit; the last answers with the row.
+/// The statements of a commit; the first answers with the row.
 fn statements(commit: Commit<'_>) -> Result<Vec<Statement>, DatabaseError> {
     let Commit { description, storage, content, generation, fallback_reason, idempotency, extra, now } = commit;
     let store = bind_description(Statement::new(STORE), description, storage, now)?
@@ -111,5 +114,5 @@ fn statements(commit: Commit<'_>) -> Result<Vec<Statement>, DatabaseError> {
         .bind(fallback_reason.map_or(Value::Null, Value::from));
     let complete_key = idempotency
         .map(|key| Statement::new(COMPLETE_KEY).bind(key.digest().to_string()).bind(description.id.to_string()));
-    Ok([store].into_iter().chain(complete_key).chain(extra).chain([select_image(description.id)]).collect())
+    Ok([store].into_iter().chain(complete_key).chain(extra).collect())
 }

@@ -7,7 +7,7 @@ use crate::runtime::Timestamp;
 use crate::sql::Statement;
 use crate::store::StorageKind;
 
-// Without a conflict target: a taken id and a taken key are both told by the row that is there afterwards.
+// Without a conflict target: whether the id or the key is taken is told by the row that is there afterwards.
 const INSERT_PENDING: &str = concat!(
     "INSERT INTO stillstore_images (",
     description_columns!(),
@@ -37,6 +37,8 @@ pub enum Reservation {
 impl Catalog {
     /// Inserts a pending row, so that bytes put under its key can be found again whatever happens next.
     ///
+    /// One round trip when it inserts the row, two otherwise.
+    ///
     /// # Errors
     /// [`CatalogError`] when the database failed; the row may be there.
     pub async fn reserve(
@@ -46,8 +48,13 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<Reservation, CatalogError> {
         let during = CatalogError::during("reserve");
-        let insert = bind_description(Statement::new(INSERT_PENDING), description, storage, now).map_err(&during)?;
-        let [_, row] = self.batch("reserve", [insert, select_image(description.id)]).await?;
+        let insert = || bind_description(Statement::new(INSERT_PENDING), description, storage, now).map_err(&during);
+        let [inserted] = self.batch("reserve", [insert()?]).await?;
+        if inserted.changes > 0 {
+            return Ok(Reservation::Reserved);
+        }
+        // Inserted once more, since what was in the way may be gone.
+        let [_, row] = self.batch("reserve", [insert()?, select_image(description.id)]).await?;
         Ok(match first_record(&row).map_err(&during)? {
             Some(record) if record.status == Status::Pending && record.description.key == description.key => {
                 Reservation::Reserved

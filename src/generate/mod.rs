@@ -3,9 +3,9 @@
 //! A provider's bytes are believed only as an [`ImageFile`], which can be made in no other way than by looking at them.
 
 mod chain;
-mod encoded;
 mod error;
 mod image_file;
+mod json_answer;
 pub mod openai;
 pub mod placeholder;
 mod provider;

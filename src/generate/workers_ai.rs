@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::encoded::{self, EncodedImage, MAX_ANSWER_BYTES};
+use super::json_answer::{JsonAnswer, MAX_ANSWER_BYTES};
 use super::{
     GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, ModelName, Problem, ProviderName, Quality,
 };
@@ -143,10 +143,11 @@ impl Generator for WorkersAi {
 }
 
 fn decode(answer: Vec<u8>) -> Result<ImageFile, GenerateError> {
-    let parsed: Answer<'_> = encoded::parse(&answer)?;
+    let json = JsonAnswer::new(answer);
+    let parsed: Answer<'_> = json.parse()?;
     let value = parsed.image.or(parsed.result.and_then(|result| result.image));
-    let image = value.and_then(|value| EncodedImage::find(value, &answer)).ok_or(GenerateError::EmptyAnswer)?;
-    image.decode(answer)
+    let image = value.and_then(|value| json.image(value)).ok_or(GenerateError::EmptyAnswer)?;
+    json.decode(image)
 }
 
 /// What an error means, by the codes in the documentation of Workers AI; 3030 is its filter of prompts.

@@ -1,5 +1,5 @@
-//! What [`Database`] promises of texts and bytes that are handed out apart from the rows, as functions, one a rule, to run natively and
-//! inside the Workers runtime, where they stay in JS.
+//! What [`Database`] promises of texts and bytes that are handed out apart from the rows, and of the changes it counts, as functions, one
+//! a rule, to run natively and inside the Workers runtime, where texts and bytes stay in JS.
 
 use std::rc::Rc;
 
@@ -30,6 +30,7 @@ pub const CASES: &[Case] = cases![
     texts_come_an_entry_a_row,
     texts_and_bytes_come_in_the_order_of_their_statements,
     a_row_is_swapped_only_where_it_holds_the_text,
+    an_insert_that_finds_its_row_changes_nothing,
     a_blob_round_trips_as_hexadecimal_text,
     values_other_than_text_are_corrupt,
     stored_texts_decode_as_local_ones,
@@ -153,6 +154,17 @@ async fn a_row_is_swapped_only_where_it_holds_the_text(database: Rc<dyn Database
     let changes: Vec<u64> =
         changes.into_iter().collect::<Result<Vec<_>, _>>().map_err(words)?.iter().map(|it| it.changes).collect();
     expect(changes == [0, 1, 0, 1, 1], format!("changes {changes:?}"))
+}
+
+async fn an_insert_that_finds_its_row_changes_nothing(database: Rc<dyn Database>) -> Outcome {
+    let insert = |id: i64| {
+        let sql = "INSERT INTO conformance_texts (id, data) VALUES (?1, 'a') ON CONFLICT DO NOTHING";
+        Statement::new(sql).bind(id)
+    };
+    let alone = [database.run(insert(1)).await.map_err(words)?, database.run(insert(1)).await.map_err(words)?];
+    let together = database.batch(vec![insert(2), insert(1), insert(2), insert(3)]).await.map_err(words)?;
+    let changes: Vec<u64> = alone.iter().chain(&together).map(|answer| answer.changes).collect();
+    expect(changes == [1, 0, 1, 0, 0, 1], format!("changes {changes:?}"))
 }
 
 async fn a_blob_round_trips_as_hexadecimal_text(database: Rc<dyn Database>) -> Outcome {

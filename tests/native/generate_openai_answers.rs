@@ -75,6 +75,53 @@ fn spellings_of_base64_are_forgiven() {
     }
 }
 
+/// Longer than any text in an answer.
+fn long_base64() -> String {
+    format!("{}{}", base64(&picture()), "\t".repeat(48_000))
+}
+
+#[test]
+fn long_images_are_found_wherever_they_are() {
+    let long = json!(long_base64()).to_string();
+    let url = json!(format!("data:image/png;base64,{}", long_base64())).to_string();
+    let other = json!(format!("{}\"b\\", "A".repeat(48_001))).to_string();
+    for answer in [
+        format!(r#"{{"data":[{{"b64_json":{long}}}],"usage":{{"total_tokens":7}}}}"#),
+        format!(r#"{{"usage":{{"total_tokens":7}},"data":[{{"b64_json":{long},"revised_prompt":"a \"cat\" \\"}}]}}"#),
+        format!(r#"{{{other}:"","data":[{{"b64_json":"","url":{url}}}],"usage":{{"total_tokens":7}}}}"#),
+        format!(
+            r#"{{"other":{other},"data":[{{"b64_json":{long}}},{{"b64_json":{other}}}],"usage":{{"total_tokens":7}}}}"#
+        ),
+        format!(r#"{{"data":[{{"b64_json":{}}}],"usage":{{"total_tokens":7}}}}"#, long.replace('/', "\\/")),
+    ] {
+        let image = Provider::new("gpt-image-1", [ok(answer)]).run().expect("made");
+        assert_eq!((image.file.bytes(), image.total_tokens), (&picture()[..], Some(7)));
+    }
+}
+
+#[test]
+fn long_strings_that_are_no_image_are_none() {
+    for (image, expected) in [
+        (json!({"b64_json": "%".repeat(48_001)}), GenerateError::UnreadableAnswer),
+        (json!({"b64_json": "\u{e9}".repeat(48_001)}), GenerateError::UnreadableAnswer),
+        (json!({"url": format!("https://a.example/{}", "x".repeat(48_001))}), GenerateError::EmptyAnswer),
+        (json!({"b64_json": "", "other": long_base64()}), GenerateError::EmptyAnswer),
+        (json!({"url": format!("data:{}", "x".repeat(48_001))}), GenerateError::UnreadableAnswer),
+    ] {
+        assert_eq!(outcome(json!({"data": [image]}).to_string()), Err(expected));
+    }
+    let answer = json!({"data": [{"b64_json": long_base64(), "revised_prompt": "x".repeat(48_001)}]});
+    assert_eq!(answering(&answer).run().expect("made").revised_prompt, None);
+}
+
+#[test]
+fn cut_long_strings_are_truncated() {
+    let whole = json!({"data": [{"b64_json": long_base64()}, {"b64_json": long_base64()}]}).to_string();
+    for cut in [whole.len() / 4, whole.len() / 2, whole.len() - 10, whole.len() - 1] {
+        assert_eq!(outcome(&whole[..cut]), Err(GenerateError::Truncated), "{cut}");
+    }
+}
+
 #[test]
 fn the_first_of_several_is_taken() {
     let other = base64(&image_fixtures::bytes("still.gif"));
@@ -185,6 +232,7 @@ fn answers_of_another_shape_are_errors() {
         "5",
         r#"{"data":{}}"#,
         r#"{"data":["x"]}"#,
+        r#"{"data":[{"b64_json":"A"}]}"#,
         r#"{"data":[{"b64_json":"%%%%"}]}"#,
         r#"{"data":[{"b64_json":"\u00e9\u00e9"}]}"#,
         r#"{"data":[{"b64_json":"data:image/png"}]}"#,

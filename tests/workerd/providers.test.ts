@@ -1,8 +1,10 @@
 // The provider `openai` against a server that answers as scripted.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { crc32 } from "node:zlib";
 
 import { Client, bytesOf, pathOf, problemOf, sha256, storedKeys } from "./client.ts";
 import { projectDir } from "./harness/project.ts";
@@ -42,6 +44,16 @@ async function workerWith(vars: Partial<typeof DEFAULTS> = {}): Promise<{ worker
   return { worker, client: new Client(worker) };
 }
 
+/** A whole image with a chunk of random bytes in it. */
+function wholePng(sizeBytes: number): Buffer {
+  const data = Buffer.concat([Buffer.from("raNd"), randomBytes(sizeBytes - PNG.length - 12)]);
+  const [length, checksum] = [Buffer.alloc(4), Buffer.alloc(4)];
+  length.writeUInt32BE(data.length - 4);
+  checksum.writeUInt32BE(crc32(data));
+  const afterHeader = 8 + 25;
+  return Buffer.concat([PNG.subarray(0, afterHeader), length, data, checksum, PNG.subarray(afterHeader)]);
+}
+
 const generate = (client: Client, fields = {}) => client.generate({ prompt: PROMPT, ...fields });
 
 describe("an image", () => {
@@ -55,6 +67,28 @@ describe("an image", () => {
     );
     assert.deepEqual([body.image.sha256, body.originalUrl], [sha256(PNG), body.imageUrl]);
     assert.deepEqual(await bytesOf(await worker.fetch(pathOf(body.imageUrl))), PNG);
+  });
+
+  test("comes whole whatever its length, and however its base64 is written", async () => {
+    const { worker, client } = await workerWith();
+    const revised_prompt = "a gar\u{e7}on\u2019s garden \u{1f33b}";
+    for (const sizeBytes of [40_000, 49_152, 49_155, 1_600_000, 6_000_000]) {
+      const image = wholePng(sizeBytes);
+      const base64 = image.toString("base64");
+      for (const [written, encoded] of Object.entries({
+        plain: base64,
+        "in lines": base64.replaceAll(/.{76}/g, "$&\\n"),
+        escaped: base64.replaceAll("/", "\\/").replaceAll("+", "\\u002b"),
+        "as a data URL": `data:image/png;base64,${base64}`,
+      })) {
+        const body = `{"data":[{"revised_prompt":${JSON.stringify(revised_prompt)},"b64_json":"${encoded}"}],"usage":{"total_tokens":5}}`;
+        provider.answer({ body, headers: { "content-type": "application/json" } });
+        const answer: any = await (await generate(client)).json();
+        const { totalTokens, revisedPrompt } = answer.generation.metadata;
+        assert.deepEqual([totalTokens, revisedPrompt, answer.image.sha256], [5, revised_prompt, sha256(image)], `${sizeBytes} ${written}`);
+        assert.deepEqual(await bytesOf(await worker.fetch(pathOf(answer.imageUrl))), image);
+      }
+    }
   });
 
   test("comes by its URL, to which no key goes", async () => {

@@ -8,13 +8,11 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::failure::failure_within_success;
-use crate::generate::encoded::{self, EncodedImage, short_text};
+use crate::generate::json_answer::{EncodedImage, JsonAnswer, MAX_PROMPT_BYTES, short_text};
 use crate::generate::{GenerateError, Prompt};
 
 /// Longer URLs are not followed; signed ones have about 500 bytes.
 const MAX_URL_BYTES: usize = 8 * 1024;
-/// A character takes at most 12 bytes, as two escapes.
-const MAX_REVISED_PROMPT_BYTES: usize = 12 * Prompt::MAX_CHARACTERS;
 
 /// The answer, without its image's bytes.
 pub struct Answer {
@@ -59,20 +57,20 @@ struct Usage {
 }
 
 impl Answer {
-    /// Reads the JSON text `answer`.
+    /// Reads `answer`.
     ///
     /// # Errors
     /// [`GenerateError`]: no image, another shape, or an error in place of an image.
-    pub fn parse(answer: &[u8]) -> Result<Self, GenerateError> {
-        let response: ImagesResponse<'_> = encoded::parse(answer)?;
+    pub fn parse(answer: &JsonAnswer) -> Result<Self, GenerateError> {
+        let response: ImagesResponse<'_> = answer.parse()?;
         let Some(First(Some(image))) = response.data else {
             let error = response.error.map(|error| failure_within_success(200, error.get()));
             return Err(error.unwrap_or(GenerateError::EmptyAnswer));
         };
-        let encoded = image.b64_json.and_then(|value| EncodedImage::find(value, answer));
+        let encoded = image.b64_json.and_then(|value| answer.image(value));
         let source = encoded.map(Source::Encoded).or_else(|| source_of(image.url?, answer));
         // An odd prompt or token count is no reason to lose a picture that was paid for.
-        let revised_prompt = image.revised_prompt.and_then(|value| short_text(value, MAX_REVISED_PROMPT_BYTES));
+        let revised_prompt = image.revised_prompt.and_then(|value| short_text(value, MAX_PROMPT_BYTES));
         let usage = response.usage.and_then(|usage| serde_json::from_str::<Usage>(usage.get()).ok());
         Ok(Self {
             image: source.ok_or(GenerateError::EmptyAnswer)?,
@@ -82,12 +80,9 @@ impl Answer {
     }
 }
 
-fn source_of(url: &RawValue, answer: &[u8]) -> Option<Source> {
-    if url.get().starts_with("\"data:") {
-        EncodedImage::find(url, answer).map(Source::Encoded)
-    } else {
-        short_text(url, MAX_URL_BYTES).map(Source::Url)
-    }
+fn source_of(url: &RawValue, answer: &JsonAnswer) -> Option<Source> {
+    let image = answer.image_at_data_url(url).map(Source::Encoded);
+    image.or_else(|| short_text(url, MAX_URL_BYTES).map(Source::Url))
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use self::answer::{Answer, Source};
 use self::failure::failure;
 use self::family::Family;
-use super::encoded::MAX_ANSWER_BYTES;
+use super::json_answer::{JsonAnswer, MAX_ANSWER_BYTES};
 use super::{
     ApiKey, BaseUrl, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, MAX_GENERATED_BYTES,
     ModelName, ProviderName,
@@ -141,11 +141,12 @@ impl Generator for OpenAi {
             .map_err(|_| GenerateError::Misconfigured("the request cannot be written as JSON"))?;
 
         let response = self.ask(body, deadline).await?;
-        let answer = Answer::parse(&response.body)?;
+        let json = JsonAnswer::new(response.body);
+        let answer = Answer::parse(&json)?;
         let (file, original_url) = match answer.image {
-            Source::Encoded(image) => (image.decode(response.body)?, None),
+            Source::Encoded(image) => (json.decode(image)?, None),
             Source::Url(url) => {
-                drop(response);
+                drop(json);
                 (self.fetch(&url, deadline).await?, Some(url))
             }
         };

@@ -84,7 +84,7 @@ export class ByteReader {
   async #read(maxBytes) {
     if (this.#pending.length === 0 && !this.#ended) {
       this.#pending = await this.#arrive(maxBytes);
-      this.#ended = this.#pending.length === 0;
+      this.#ended ||= this.#pending.length === 0;
     }
     const run = this.#pending.subarray(0, maxBytes);
     this.#pending = this.#pending.subarray(maxBytes);
@@ -94,7 +94,11 @@ export class ByteReader {
   /** @param {number} maxBytes */
   async #arrive(maxBytes) {
     this.#reader ??= readerOf(this.#stream);
-    if (this.#reader instanceof ReadableStreamBYOBReader) return fill(this.#reader, maxBytes);
+    if (this.#reader instanceof ReadableStreamBYOBReader) {
+      const bytes = await fill(this.#reader, maxBytes);
+      this.#ended = bytes.length < maxBytes;
+      return bytes;
+    }
     for (;;) {
       const { value, done } = await this.#reader.read();
       if (done) return NOTHING;
