@@ -35,8 +35,12 @@ for (const { storage, vars } of STORAGE_MODES) {
         d1: calls.filter(({ binding }) => binding === "DB").length,
       };
     };
-    /** Rows of D1 that the calls of `callsOf` wrote. */
-    const rowsWritten = async () => (await worker.faults.calls()).reduce((sum, call) => sum + (call.rowsWritten ?? 0), 0);
+    /** Rows of D1 that the calls of `callsOf` read and wrote. */
+    const rows = async () => {
+      const calls = await worker.faults.calls();
+      const sumOf = (field: "rowsRead" | "rowsWritten") => calls.reduce((sum, call) => sum + (call[field] ?? 0), 0);
+      return { read: sumOf("rowsRead"), written: sumOf("rowsWritten") };
+    };
     const puts = storage === "r2" ? ["put"] : [];
     const gets = storage === "r2" ? ["get"] : [];
 
@@ -54,14 +58,14 @@ for (const { storage, vars } of STORAGE_MODES) {
       assert.deepEqual(await callsOf(201, () => client.upload(PNG)), { r2: puts, d1: 2 });
     });
 
-    test("an upload and a deletion write so many rows of D1", async () => {
+    test("an upload and a deletion read and write so many rows of D1", async () => {
       // An image's row twice, its entries in indexes each time, and a counter; embedded, its bytes and what is known of them.
-      const written = storage === "r2" ? { upload: 8, deletion: 8 } : { upload: 13, deletion: 10 };
+      const upload = storage === "r2" ? { read: 2, written: 8 } : { read: 11, written: 13 };
       await callsOf(201, () => client.upload(PNG));
-      assert.equal(await rowsWritten(), written.upload);
+      assert.deepEqual(await rows(), upload);
       const { id } = await client.stored(PNG);
       await callsOf(204, () => client.call("DELETE", `/api/images/${id}`));
-      assert.equal(await rowsWritten(), written.deletion);
+      assert.equal((await rows()).written, storage === "r2" ? 8 : 10);
     });
 
     test("serving is one D1 call and one R2 get; embedded, the D1 call alone, and a second for a range", async () => {
