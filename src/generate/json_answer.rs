@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use super::{GenerateError, ImageFile, MAX_GENERATED_BYTES, Prompt};
 
 /// The longest JSON answer taken: an image of [`MAX_GENERATED_BYTES`] in base64, four characters for three bytes, and 64 KiB for the
-/// rest. An image is unescaped and decoded where it lies: this is also what an answer takes of memory.
+/// rest. An image is unescaped and decoded where it lies: this is also what an answer takes of memory, and what is beside its long
+/// strings once more.
 pub const MAX_ANSWER_BYTES: u64 = MAX_GENERATED_BYTES.div_ceil(3) * 4 + 64 * 1024;
 
 /// The longest revised prompt that is read, still escaped: a character takes at most 12 bytes, as two escapes.

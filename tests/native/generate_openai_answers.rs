@@ -93,6 +93,7 @@ fn long_images_are_found_wherever_they_are() {
             r#"{{"other":{other},"data":[{{"b64_json":{long}}},{{"b64_json":{other}}}],"usage":{{"total_tokens":7}}}}"#
         ),
         format!(r#"{{"data":[{{"b64_json":{}}}],"usage":{{"total_tokens":7}}}}"#, long.replace('/', "\\/")),
+        format!("{{\"data\":[{{\"b64_json\":\"{}\"}}],\"usage\":{{\"total_tokens\":7}}}}", long_base64()),
     ] {
         let image = Provider::new("gpt-image-1", [ok(answer)]).run().expect("made");
         assert_eq!((image.file.bytes(), image.total_tokens), (&picture()[..], Some(7)));
