@@ -60,9 +60,12 @@ for (const { storage, vars } of STORAGE_MODES) {
 
     test("an upload and a deletion read and write so many rows of D1", async () => {
       // An image's row twice, its entries in indexes each time, and a counter; embedded, its bytes and what is known of them.
-      const upload = storage === "r2" ? { read: 2, written: 8 } : { read: 11, written: 13 };
+      // Counting the write's chunks passes the entry behind them, which is not there when the write's random id is the greatest.
+      const reads = storage === "r2" ? [2] : [10, 11];
       await callsOf(201, () => client.upload(PNG));
-      assert.deepEqual(await rows(), upload);
+      const { read, written } = await rows();
+      assert.ok(reads.includes(read), `${read} rows`);
+      assert.equal(written, storage === "r2" ? 8 : 13);
       const { id } = await client.stored(PNG);
       await callsOf(204, () => client.call("DELETE", `/api/images/${id}`));
       assert.equal((await rows()).written, storage === "r2" ? 8 : 10);
