@@ -19,7 +19,8 @@ pub const MAX_PROMPT_BYTES: usize = 12 * Prompt::MAX_CHARACTERS;
 /// each byte of them twice.
 const MAX_STRING_BYTES: usize = MAX_PROMPT_BYTES;
 
-/// An answer, whose long strings were found.
+/// An answer, whose long strings were found. JSON's rules for what is in a string hold for the others: a long one is an image, which has
+/// to be base64, or is not looked at.
 pub struct JsonAnswer {
     bytes: Vec<u8>,
     /// With an empty string in place of each long one; not used when there is none.
