@@ -1,4 +1,4 @@
-// Whether memory stays flat from minute 2 of ten to the end.
+// Whether memory stays flat from minute 2 of ten to the end, and whether the Worker keeps nothing of the whole.
 import type { MemorySample } from "./memory.ts";
 
 /** The part of a run in which memory may still grow: two minutes of ten. */
@@ -8,6 +8,8 @@ export const MIN_JUDGED_SECONDS = 300;
 
 /** Four pages of 64 KiB: it grows whenever more is held at once than ever before, by a page at least, and never shrinks. */
 const MAX_WASM_GROWTH_BYTES = 4 * 65_536;
+/** Code that is compiled when first run, and pools; a leak of an object for each request is at least 12 bytes of some 100,000 requests. */
+const MAX_IDLE_GROWTH_BYTES = 1_000_000;
 /** Bytes a minute; docs/bench/README.md says why so much. */
 const MAX_HEAP_GROWTH = 500_000;
 const MAX_RESIDENT_GROWTH = 5_000_000;
@@ -21,12 +23,19 @@ export function verdictsOf(samples: MemorySample[], seconds: number): Verdict[] 
   const wasm = judged.map(({ wasmBytes }) => wasmBytes);
   const [first = NaN, last = NaN] = [wasm[0], wasm.at(-1)];
   const heapGrowth = growthOf(lowestOfMinutes(judged, ({ workerHeapBytes }) => workerHeapBytes));
+  const idleGrowth = (samples.at(-1)?.workerHeapBytes ?? NaN) - (samples[0]?.workerHeapBytes ?? NaN);
   const verdicts = [
     {
       what: "wasm memory of the Worker",
       rule: `at the end, at most ${MAX_WASM_GROWTH_BYTES} bytes more`,
       measured: `${last - first} bytes more`,
       met: last - first <= MAX_WASM_GROWTH_BYTES,
+    },
+    {
+      what: "heap of the Worker, with nothing to do",
+      rule: `after the load, at most ${MAX_IDLE_GROWTH_BYTES} bytes more than before it`,
+      measured: `${idleGrowth} bytes more`,
+      met: idleGrowth <= MAX_IDLE_GROWTH_BYTES,
     },
     growthVerdict("heap of the Worker, lowest of each minute", heapGrowth, MAX_HEAP_GROWTH),
   ];
@@ -42,11 +51,13 @@ function growthVerdict(what: string, bytesPerMinute: number, most: number): Verd
 
 type Point = { seconds: number; bytes: number };
 
-/** Of each whole minute the least: between two collections a heap holds what the next one frees. */
-export function lowestOfMinutes(samples: MemorySample[], bytesOf: (sample: MemorySample) => number): Point[] {
+/** Of each whole minute the least: the others hold what is under way. A minute that is cut short has too few to find a low one. */
+function lowestOfMinutes(samples: MemorySample[], bytesOf: (sample: MemorySample) => number): Point[] {
+  const wholeMinutes = Math.floor((samples.at(-1)?.seconds ?? 0) / 60);
   const lowest = new Map<number, Point>();
   for (const sample of samples) {
     const minute = Math.floor(sample.seconds / 60);
+    if (minute >= wholeMinutes) break;
     const point = { seconds: sample.seconds, bytes: bytesOf(sample) };
     if (point.bytes < (lowest.get(minute)?.bytes ?? Infinity)) lowest.set(minute, point);
   }

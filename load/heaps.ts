@@ -1,12 +1,15 @@
 // The JavaScript heaps of the isolates in workerd, through its inspector: the Worker's own, and those of the D1 and R2 simulators.
+// The Worker's is collected first: what the next collection frees is tens of megabytes, and would hide what is held.
 import { once } from "node:events";
 
 import { WebSocket } from "undici";
 
+import type { RunningWorker } from "../tests/workerd/harness/worker.ts";
+
 export type Heaps = {
-  /** Bytes in use: objects, what V8 holds for workerd, and array buffers other than wasm memory. */
+  /** Bytes in use behind a collection: objects, what V8 holds for workerd, and array buffers other than wasm memory. */
   worker: number;
-  /** Those of all other isolates. */
+  /** Those of all other isolates, with what their next collections free. */
   simulators: number;
 };
 
@@ -17,51 +20,91 @@ type Isolate = { id: string; webSocketDebuggerUrl: string };
 const WORKER_PREFIX = "core:user:";
 
 export class HeapProbe {
-  #sessions: { isWorker: boolean; socket: WebSocket }[] = [];
-  #requests = 0;
+  #sessions: { isWorker: boolean; session: Session }[] = [];
+  #worker: RunningWorker;
 
-  /** @param inspector `RunningWorker.inspectorUrl` */
-  static async open(inspector: URL): Promise<HeapProbe> {
-    const probe = new HeapProbe();
-    const isolates = (await (await fetch(new URL("/json", inspector))).json()) as Isolate[];
+  private constructor(worker: RunningWorker) {
+    this.#worker = worker;
+  }
+
+  /** @param worker with its inspector open */
+  static async open(worker: RunningWorker): Promise<HeapProbe> {
+    const probe = new HeapProbe(worker);
+    const isolates = (await (await fetch(new URL("/json", await worker.inspectorUrl()))).json()) as Isolate[];
     for (const { id, webSocketDebuggerUrl } of isolates) {
-      const socket = new WebSocket(webSocketDebuggerUrl);
-      await once(socket as unknown as EventTarget, "open");
-      probe.#sessions.push({ isWorker: id.startsWith(WORKER_PREFIX), socket });
+      probe.#sessions.push({ isWorker: id.startsWith(WORKER_PREFIX), session: await Session.open(webSocketDebuggerUrl) });
     }
     return probe;
   }
 
+  /** @throws when workerd is gone */
   async read(): Promise<Heaps> {
     const heaps: Heaps = { worker: 0, simulators: 0 };
-    const usages = await Promise.all(this.#sessions.map(({ socket }) => this.#usageOf(socket)));
-    this.#sessions.forEach(({ isWorker }, index) => {
-      const { usedSize = 0, embedderHeapUsedSize = 0, backingStorageSize = 0 } = usages[index] ?? {};
+    const read = async ({ isWorker, session }: { isWorker: boolean; session: Session }) => {
+      if (isWorker) await this.#collect(session);
+      const { usedSize, embedderHeapUsedSize, backingStorageSize } = (await session.ask("Runtime.getHeapUsage")) as Usage;
       heaps[isWorker ? "worker" : "simulators"] += usedSize + embedderHeapUsedSize + backingStorageSize;
-    });
+    };
+    await Promise.all(this.#sessions.map(read));
     return heaps;
   }
 
   close(): void {
-    for (const { socket } of this.#sessions) socket.close();
+    for (const { session } of this.#sessions) session.close();
   }
 
-  /** @throws when workerd is gone */
-  #usageOf(socket: WebSocket): Promise<Usage> {
-    this.#requests += 1;
-    const id = this.#requests;
-    const answered = new AbortController();
-    const usage = new Promise<Usage>((resolve, reject) => {
-      const fail = () => reject(new Error("workerd ended under load"));
-      if (socket.readyState !== WebSocket.OPEN) return fail();
-      socket.addEventListener("close", fail, { signal: answered.signal });
-      const listen = ({ data }: { data: string }) => {
-        const message = JSON.parse(data) as { id?: number; result: Usage };
-        if (message.id === id) resolve(message.result);
-      };
-      socket.addEventListener("message", listen, { signal: answered.signal });
-      socket.send(JSON.stringify({ id, method: "Runtime.getHeapUsage" }));
+  /** V8 collects in a task of its own, which workerd comes to with the next request to that isolate. */
+  async #collect(session: Session): Promise<void> {
+    let isCollected = false;
+    const collected = session.ask("HeapProfiler.collectGarbage").finally(() => (isCollected = true));
+    const wake = async () => {
+      while (!isCollected) await this.#worker.wasmMemoryBytes();
+    };
+    await Promise.all([collected, wake()]);
+  }
+}
+
+type Answer = { id?: number; result?: unknown; error?: { message: string } };
+
+/** Of the inspector with one isolate. */
+class Session {
+  #socket: WebSocket;
+  #requests = 0;
+  #pending = new Map<number, PromiseWithResolvers<unknown>>();
+
+  static async open(url: string): Promise<Session> {
+    const socket = new WebSocket(url);
+    await once(socket as unknown as EventTarget, "open");
+    return new Session(socket);
+  }
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.addEventListener("message", ({ data }: { data: string }) => this.#settle(JSON.parse(data) as Answer));
+    socket.addEventListener("close", () => {
+      for (const { reject } of this.#pending.values()) reject(new Error("workerd ended under load"));
     });
-    return usage.finally(() => answered.abort());
+  }
+
+  /** @throws when workerd is gone, or refuses */
+  ask(method: string): Promise<unknown> {
+    if (this.#socket.readyState !== WebSocket.OPEN) return Promise.reject(new Error("workerd ended under load"));
+    this.#requests += 1;
+    const answer = Promise.withResolvers<unknown>();
+    this.#pending.set(this.#requests, answer);
+    this.#socket.send(JSON.stringify({ id: this.#requests, method }));
+    return answer.promise;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  #settle({ id, result, error }: Answer): void {
+    const answer = id === undefined ? undefined : this.#pending.get(id);
+    if (id === undefined || answer === undefined) return;
+    this.#pending.delete(id);
+    if (error === undefined) answer.resolve(result);
+    else answer.reject(new Error(`workerd's inspector: ${error.message}`));
   }
 }

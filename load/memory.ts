@@ -10,14 +10,14 @@ export type MemorySample = {
   residentBytes: number | undefined;
   /** Of the Worker: it never shrinks. */
   wasmBytes: number;
-  /** In use, with what the next collection will free. */
+  /** As `Heaps` says. */
   workerHeapBytes: number;
   simulatorHeapBytes: number;
 };
 
 const SAMPLE_MS = 5_000;
 
-/** Takes samples from now on. */
+/** Takes samples from its start to its end, the first and the last while nothing else is asked of the Worker. */
 export class MemoryWatch {
   readonly samples: MemorySample[] = [];
   #worker: RunningWorker;
@@ -27,7 +27,9 @@ export class MemoryWatch {
   #timer: NodeJS.Timeout;
 
   static async start(worker: RunningWorker): Promise<MemoryWatch> {
-    return new MemoryWatch(worker, await HeapProbe.open(await worker.inspectorUrl()));
+    const watch = new MemoryWatch(worker, await HeapProbe.open(worker));
+    await watch.#taking;
+    return watch;
   }
 
   private constructor(worker: RunningWorker, probe: HeapProbe) {
