@@ -51,7 +51,7 @@ function growthVerdict(what: string, bytesPerMinute: number, most: number): Verd
 
 type Point = { seconds: number; bytes: number };
 
-/** Of each whole minute the least: the others hold what is under way. A minute that is cut short has too few to find a low one. */
+/** Of each whole minute the least: the others hold more of what is under way. The last, cut short, has few, and one with nothing to do. */
 function lowestOfMinutes(samples: MemorySample[], bytesOf: (sample: MemorySample) => number): Point[] {
   const wholeMinutes = Math.floor((samples.at(-1)?.seconds ?? 0) / 60);
   const lowest = new Map<number, Point>();
