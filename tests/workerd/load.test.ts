@@ -33,6 +33,10 @@ test(`${SECONDS} seconds of mixed load ${isOhaInstalled ? "by oha and the checke
   context.diagnostic(`seed ${seed}`);
   const result = await runLoad({ seconds: SECONDS, connections: CONNECTIONS, seed, oha: isOhaInstalled, say: () => {} });
   assert.deepEqual(result.problems, []);
+  const [first, last] = [result.memory[0], result.memory.at(-1)];
+  assert.ok(first !== undefined && last !== undefined && last.seconds >= SECONDS);
+  // Under load it is 8 MB.
+  for (const { workerHeapBytes } of [first, last]) assert.ok(workerHeapBytes < 4_000_000, `${workerHeapBytes} bytes with nothing to do`);
   assert.equal(result.clients.length, isOhaInstalled ? MIN_CONNECTIONS : 1);
   for (const { title, requests } of result.clients) assert.ok(requests > 0, title);
   assert.equal(result.clients.reduce((sum, client) => sum + client.connections, 0), CONNECTIONS);
