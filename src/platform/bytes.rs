@@ -32,6 +32,17 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn cancel(this: &ByteReader) -> Result<(), JsValue>;
 
+    /// A request's body, which stays readable after whoever had it dropped it.
+    #[derive(Clone)]
+    #[wasm_bindgen(extends = ByteReader)]
+    type RequestReader;
+
+    #[wasm_bindgen(constructor)]
+    fn new(stream: &JsValue) -> RequestReader;
+
+    #[wasm_bindgen(method)]
+    async fn answer(this: &RequestReader, body: &JsValue, max_bytes: f64) -> JsValue;
+
     /// A JS source that asks a closure for its runs.
     type PulledSource;
 
@@ -125,9 +136,27 @@ impl JsBody {
         Body::from_source(Box::new(source), promised_bytes)
     }
 
+    /// The body of a request to us, and what reads on to its end whatever becomes of the body.
+    pub fn request_body(stream: &JsValue, promised_bytes: Option<u64>) -> (Body, Unread) {
+        let reader = RequestReader::new(stream);
+        let source = Self { reader: reader.clone().into(), handed_on: false };
+        (Body::from_source(Box::new(source), promised_bytes), Unread(reader))
+    }
+
     fn into_reader(mut self) -> ByteReader {
         self.handed_on = true;
         self.reader.clone()
+    }
+}
+
+/// What of a request's body nobody has read yet.
+pub struct Unread(RequestReader);
+
+impl Unread {
+    /// The body of the answer, once the request was read to its end. After `max_bytes` of it the answer goes out all the same, and lasts
+    /// until as much again was read.
+    pub async fn answer(self, body: &JsValue, max_bytes: u64) -> JsValue {
+        self.0.answer(body, js_length(max_bytes)).await
     }
 }
 

@@ -31,7 +31,8 @@ fn start() {
 // goes away, for up to 30 seconds (the platform's limit).
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response, String> {
-    to_js(answer(IncomingRequest::from_js(&request), env.as_ref()).await)
+    let (request, unread) = IncomingRequest::from_js(&request);
+    to_js(answer(request, env.as_ref()).await, unread).await
 }
 
 async fn answer(request: IncomingRequest, env: &JsValue) -> Response {

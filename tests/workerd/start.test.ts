@@ -1,29 +1,18 @@
 // `npm start` as a person runs it: from arguments to a served request, and to nothing left behind.
 import assert from "node:assert/strict";
-import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readdir } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 
 import { wranglerArguments } from "../../scripts/start.mjs";
-import { projectDir } from "./harness/project.ts";
+import { npmStart } from "./npm-start.ts";
 
 for (const signal of ["SIGTERM", "SIGKILL"] as const) {
   test(`serves without a token on the port and state given, and leaves nothing behind on ${signal}`, async (t) => {
-    const directory = await mkdtemp(join(tmpdir(), "stillstore-start-"));
-    t.after(() => rm(directory, { recursive: true }));
-    const port = await freePort();
-    const npm = spawn("npm", ["start", "--", "--port", `${port}`, "--persist-to", directory], { cwd: projectDir });
-    t.after(() => npm.kill());
-
-    const output = await readUntil(npm.stdout, /Ready on http/);
+    const { url, directory, npm, output } = await npmStart(t);
     assert.match(output, /env\.ALLOW_UNAUTHENTICATED /);
-    const response = await fetch(`http://localhost:${port}/`);
+    const response = await fetch(`${url}/`);
     assert.ok(response.status < 500, `status ${response.status}`);
     await response.body?.cancel();
     assert.notDeepEqual(await readdir(directory), []);
@@ -59,27 +48,6 @@ describe("the arguments given to wrangler", () => {
     assert.deepEqual(option(dev, "--var"), ["ALLOW_UNAUTHENTICATED:false"]);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-/** The output up to the text awaited; what there is when the output ends without it. */
-async function readUntil(stream: NodeJS.ReadableStream, awaited: RegExp): Promise<string> {
-  let output = "";
-  return new Promise((resolve) => {
-    stream.on("data", (chunk) => {
-      output += chunk;
-      if (awaited.test(output)) resolve(output);
-    });
-    stream.on("end", () => resolve(output));
-  });
-}
 
 type Process = { pid: number; parentPid: number; command: string };
 

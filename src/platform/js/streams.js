@@ -10,6 +10,9 @@
 /** What a first read asks for. A later one asks for three times what has come, so memory follows what arrives. */
 const FIRST_READ_BYTES = 1 << 20;
 
+/** Length of the runs that are read only to be thrown away. */
+const DISCARD_RUN_BYTES = 1 << 20;
+
 /** Length of the runs in which a source becomes a stream. */
 const STREAM_RUN_BYTES = 256 << 10;
 
@@ -60,6 +63,11 @@ export class ByteReader {
     cancelled.catch(() => {});
   }
 
+  /** Whether the stream was given to somebody else, who reads it now. */
+  get isHandedOn() {
+    return this.#reader === null && this.#stream.locked;
+  }
+
   /** The very stream, while nothing was read of it. */
   get untouched() {
     return this.#reader === null ? this.#stream : null;
@@ -104,6 +112,52 @@ export class ByteReader {
       if (done) return NOTHING;
       const bytes = bytesOf(value);
       if (bytes.length > 0) return bytes;
+    }
+  }
+}
+
+/**
+ * Reads a request's body. An answer that goes out while the client is still sending reaches it, or a proxy in between, as a broken
+ * connection, so that what nobody wants is read too: {@link answer}.
+ */
+export class RequestReader extends ByteReader {
+  /** @override */
+  cancel() {}
+
+  /**
+   * The body of the answer, once the request was read to its end and thrown away. After `maxBytes` the answer goes out all the same, and as
+   * much again is read while the client notices.
+   * @param {Uint8Array | ReadableStream | null} body
+   * @param {number} maxBytes
+   */
+  async answer(body, maxBytes) {
+    if (this.isHandedOn || (await this.#discard(maxBytes))) return body;
+    if (!(body instanceof Uint8Array)) return body;
+    const { readable, writable } = new FixedLengthStream(body.length);
+    const writer = writable.getWriter();
+    const write = async () => {
+      await writer.write(body);
+      if (!(await this.#discard(maxBytes))) super.cancel();
+      await writer.close();
+    };
+    write().catch(() => {});
+    return readable;
+  }
+
+  /**
+   * @param {number} maxBytes
+   * @returns whether the request has ended, or its client is gone
+   */
+  async #discard(maxBytes) {
+    try {
+      for (let size = 0; size < maxBytes; ) {
+        const run = await this.next(DISCARD_RUN_BYTES);
+        if (run === null) return true;
+        size += run.length;
+      }
+      return false;
+    } catch {
+      return true;
     }
   }
 }
