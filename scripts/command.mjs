@@ -12,6 +12,7 @@ const STOP_SIGNALS = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
 const NPM_WATCH_MS = 500;
 const TTY_REFRESH_MS = 1_000;
 const LOG_REFRESH_MS = 15_000;
+const CLEAR_LINE = "\r\x1b[2K";
 
 /**
  * @typedef {{ env?: NodeJS.ProcessEnv, cwd?: string }} CommandOptions
@@ -84,6 +85,12 @@ function killGroup(leaderPid) {
 }
 
 /**
+ * The commands of {@link runWithProgress} that go on now.
+ * @type {Set<import("node:child_process").ChildProcess>}
+ */
+const beside = new Set();
+
+/**
  * Runs a command and hides its output, which is shown only when it fails.
  * A line says what is being done, for how many seconds, and what it is at.
  * @param {string} label
@@ -96,6 +103,7 @@ export async function runWithProgress(label, command, args, { step, ...options }
   let output = "";
   const code = await new Promise((resolve, reject) => {
     const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+    beside.add(child);
     /** @param {Buffer} chunk */
     const collect = (chunk) => {
       output += chunk;
@@ -107,9 +115,14 @@ export async function runWithProgress(label, command, args, { step, ...options }
     child.stdout.on("data", collect);
     child.stderr.on("data", collect);
     child.on("error", (error) => reject(notStarted(command, error)));
-    child.on("close", resolve);
+    child.on("close", (code) => {
+      beside.delete(child);
+      resolve(code);
+    });
   }).finally(() => progress.stop());
   if (code !== 0) {
+    // What goes on beside it is of no use without it.
+    for (const child of beside) child.kill();
     throw new Failure(`${output}\n${label}: \`${[command, ...args].join(" ")}\` failed (exit code ${code}).`);
   }
 }
@@ -150,28 +163,46 @@ function isBadArgument(error) {
   return error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
 }
 
+/**
+ * Work that goes on now, in the order in which it began.
+ * @type {Set<{ label: string, startedAtMs: number, step: string }>}
+ */
+const ongoing = new Set();
+/** @type {NodeJS.Timeout | undefined} */
+let progressTimer;
+
 /** @param {string} label */
 function startProgress(label) {
-  const startedAtMs = Date.now();
-  const isTty = process.stderr.isTTY;
-  let current = "";
-  const elapsed = () => `${Math.round((Date.now() - startedAtMs) / 1_000)} s`;
-  const show = () => {
-    const line = `${label} (${elapsed()})${current ? `: ${current}` : ""}`;
-    process.stderr.write(isTty ? `\r\x1b[2K${line.slice(0, process.stderr.columns - 1)}` : `${line}\n`);
-  };
-  show();
-  const timer = setInterval(show, isTty ? TTY_REFRESH_MS : LOG_REFRESH_MS);
+  const task = { label, startedAtMs: Date.now(), step: "" };
+  ongoing.add(task);
+  progressTimer ??= setInterval(showProgress, process.stderr.isTTY ? TTY_REFRESH_MS : LOG_REFRESH_MS);
+  showProgress();
   return {
     /** @param {string} text */
     step(text) {
-      current = text;
+      task.step = text;
     },
     stop() {
-      clearInterval(timer);
-      process.stderr.write(`${isTty ? "\r\x1b[2K" : ""}${label}: ${elapsed()}\n`);
+      ongoing.delete(task);
+      process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ""}${task.label}: ${elapsedSeconds(task)} s\n`);
+      if (ongoing.size > 0) return showProgress();
+      clearInterval(progressTimer);
+      progressTimer = undefined;
     },
   };
+}
+
+/** One line for all that goes on, which a terminal shows in place of the line before. */
+function showProgress() {
+  const tasks = [...ongoing].map((task) => `${task.label} (${elapsedSeconds(task)} s)${task.step === "" ? "" : `: ${task.step}`}`);
+  const line = tasks.join("; ");
+  const isTty = process.stderr.isTTY;
+  process.stderr.write(isTty ? `${CLEAR_LINE}${line.slice(0, process.stderr.columns - 1)}` : `${line}\n`);
+}
+
+/** @param {{ startedAtMs: number }} task */
+function elapsedSeconds({ startedAtMs }) {
+  return Math.round((Date.now() - startedAtMs) / 1_000);
 }
 
 /**

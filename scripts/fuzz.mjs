@@ -3,7 +3,7 @@
 //   npm run fuzz -- route --seconds 600       one target
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { Failure, outputOf, run, runIfProgram, runWithProgress } from "./command.mjs";
@@ -21,7 +21,7 @@ const fuzzDir = join(projectDir, "fuzz");
 const env = {
   ...toolEnvironment(),
   RUSTUP_TOOLCHAIN: TOOLCHAIN,
-  PATH: [cargoFuzz.binDir, toolEnvironment().PATH].join(delimiter),
+  PATH: [dirname(cargoFuzz.program), toolEnvironment().PATH].join(delimiter),
 };
 
 /** Real images, which need not be in the corpus a second time. */

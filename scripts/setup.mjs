@@ -1,7 +1,7 @@
 // Installs what the other scripts need and is missing: npm packages, the wasm target, and the Rust build tools.
 // Node 20 built-ins only.
 import { existsSync, rmSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 
 import { Failure, outputOf, runIfProgram, runWithProgress } from "./command.mjs";
 import {
@@ -10,11 +10,24 @@ import {
 
 const WASM_TARGET = "wasm32-unknown-unknown";
 
-/** Makes everything ready to build, test and serve. Takes well under a second when nothing is missing. */
-export async function setup() {
-  await installNpmPackages();
+/** How tools of the profile `dev` are compiled: their own crates' settings for it are for debugging them. */
+const DEV_PROFILE = {
+  CARGO_PROFILE_DEV_DEBUG: "0",
+  CARGO_PROFILE_DEV_DEBUG_ASSERTIONS: "false",
+  CARGO_PROFILE_DEV_OVERFLOW_CHECKS: "false",
+  CARGO_INCREMENTAL: "0",
+};
+
+/**
+ * Makes everything ready to build, test and serve. Takes well under a second when nothing is missing.
+ * @param {() => Promise<void>} [meanwhile] what needs nothing but Rust and its wasm target, and is done beside an installation of tools:
+ *   linking has one core to itself, so that both together take hardly longer than one
+ */
+export async function setup(meanwhile = async () => {}) {
   await installWasmTarget();
-  await installCargoTools([workerBuild, wasmBindgen]);
+  const tools = [workerBuild, wasmBindgen];
+  const isFirst = tools.some((tool) => !existsSync(tool.program));
+  await Promise.all([installNpmPackages(), installCargoTools(tools), ...(isFirst ? [meanwhile()] : [])]);
 }
 
 /**
@@ -26,14 +39,14 @@ export async function installCargoTools(tools) {
   const missing = tools.filter((tool) => !existsSync(tool.program));
   if (missing.length === 0) return;
   const targetDir = join(cacheDir, "target");
-  for (const { crate, version, binDir } of missing) {
+  for (const { crate, version, installDir, installArgs } of missing) {
     await runWithProgress(
-      `Compiling ${crate} ${version} (some minutes, once)`,
+      `Compiling the tool ${crate} ${version}, once`,
       "cargo",
-      ["install", "--locked", `${crate}@${version}`, "--root", dirname(binDir)],
+      ["install", "--locked", `${crate}@${version}`, "--root", installDir, ...installArgs],
       {
         cwd: projectDir,
-        env: { ...toolEnvironment(), CARGO_TARGET_DIR: targetDir },
+        env: { ...toolEnvironment(), ...DEV_PROFILE, CARGO_TARGET_DIR: targetDir },
         step: /^\s*(Compiling \S+|Downloading .*|Installing \S+)/,
       },
     );
@@ -88,4 +101,4 @@ function modifiedAtMs(path) {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs;
 }
 
-await runIfProgram(import.meta.url, setup);
+await runIfProgram(import.meta.url, () => setup());

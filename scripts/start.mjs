@@ -4,6 +4,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
+import { VARIANTS, build, compile } from "./build.mjs";
 import { Failure, run, runGroup, runIfProgram } from "./command.mjs";
 import { setup } from "./setup.mjs";
 import { node22, projectDir, toolEnvironment, wranglerScript } from "./toolchain.mjs";
@@ -56,7 +57,9 @@ function hasMigrations() {
 }
 
 await runIfProgram(import.meta.url, async (args) => {
-  await setup();
+  await setup(() => compile(VARIANTS.release));
+  // wrangler would show every line of it.
+  await build(VARIANTS.release);
   const { dev, migrations } = wranglerArguments(args);
   const options = { cwd: projectDir, env: toolEnvironment() };
   if (hasMigrations() && (await run(node22, [wranglerScript, ...migrations], options)) !== 0) {

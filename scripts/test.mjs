@@ -1,16 +1,13 @@
 // Everything `npm test` proves: the crate on this machine, and the built Worker in workerd.
 //   npm test -- --native [cargo test arguments]        npm test -- --native store::
 //   npm test -- --workerd [node --test arguments]      npm test -- --workerd tests/workerd/deploy.test.ts
-import { build, VARIANTS } from "./build.mjs";
+import { VARIANTS, build, compile } from "./build.mjs";
 import { Failure, run, runGroup, runIfProgram } from "./command.mjs";
 import { setup } from "./setup.mjs";
 import { node22, projectDir, toolEnvironment } from "./toolchain.mjs";
 
-/**
- * The project's own limit, about a fifth of what Cloudflare accepts: every cold start loads and compiles the bundle.
- * 640 KB are for code, 10 KB for the OpenAPI document, which is 9.6 KB.
- */
-const MAX_GZIP_KB = 650;
+/** The project's own limit, a third of what Cloudflare accepts on the free plan: every cold start loads and compiles the bundle. */
+const MAX_GZIP_KB = 1_000;
 const TEST_FILES = "tests/workerd/**/*.test.ts";
 /** Ends a test file that hangs; far more than one takes on a slow and busy machine. */
 const TEST_TIMEOUT_MS = 600_000;
@@ -45,7 +42,7 @@ async function testInWorkerd(args) {
 
 await runIfProgram(import.meta.url, async ([choice, ...args]) => {
   const parts = choice === undefined ? Object.keys(PARTS) : [choice];
-  await setup();
+  await setup(() => compile(VARIANTS.release));
   /** @type {string[]} */
   const failed = [];
   for (const part of parts) {

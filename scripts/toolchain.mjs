@@ -1,10 +1,10 @@
 // Which tools the project uses, where they are, and the environment that lets programs find them.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { Failure } from "./command.mjs";
+import { Failure, outputOf } from "./command.mjs";
 
 export const projectDir = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
 export const nodeModulesDir = join(projectDir, "node_modules");
@@ -18,19 +18,30 @@ export const node22 = join(nodeModulesDir, "node", "bin", "node");
 export const wranglerScript = join(nodeModulesDir, "wrangler", "wrangler-dist", "cli.js");
 
 /**
- * A program installed with `cargo install`, in a directory of its own so that a new version of one rebuilds only that.
- * @typedef {{ crate: string, version: string, binDir: string, program: string }} CargoTool
+ * A program that `cargo install` makes, in a directory of its own so that a new version of one rebuilds only that.
+ * @typedef {object} CargoTool
+ * @property {string} crate
+ * @property {string} version
+ * @property {string} installDir where it is installed
+ * @property {string} program the installed one, or one of this version on the PATH
+ * @property {string[]} installArgs what of the crate is compiled, and how
  */
 
+/** Compiles fast and runs slowly, which does not matter to a tool that runs for seconds. */
+const QUICKLY = ["--profile", "dev"];
+
 /** Both must equal the version of their library crate, so the lock file decides. */
-export const workerBuild = cargoTool("worker-build", lockedVersion("worker"), "worker-build");
-export const wasmBindgen = cargoTool("wasm-bindgen-cli", lockedVersion("wasm-bindgen"), "wasm-bindgen");
+export const workerBuild = cargoTool("worker-build", lockedVersion("worker"), "worker-build", [...QUICKLY, "--bin", "worker-build"]);
+export const wasmBindgen = cargoTool("wasm-bindgen-cli", lockedVersion("wasm-bindgen"), "wasm-bindgen", [
+  // The default features are for its test runner.
+  ...QUICKLY, "--bin", "wasm-bindgen", "--no-default-features",
+]);
 
-export const cargoFuzz = cargoTool("cargo-fuzz", "0.13.2", "cargo-fuzz");
+export const cargoFuzz = cargoTool("cargo-fuzz", "0.13.2", "cargo-fuzz", QUICKLY);
 
-export const oha = cargoTool("oha", "1.16.0", "oha");
+export const oha = cargoTool("oha", "1.16.0", "oha", []);
 
-export const cargoDeny = cargoTool("cargo-deny", "0.20.2", "cargo-deny");
+export const cargoDeny = cargoTool("cargo-deny", "0.20.2", "cargo-deny", QUICKLY);
 
 /**
  * The environment for every program this project starts.
@@ -64,11 +75,26 @@ export function systemPath() {
  * @param {string} crate
  * @param {string} version
  * @param {string} program
+ * @param {string[]} installArgs
  * @returns {CargoTool}
  */
-function cargoTool(crate, version, program) {
-  const binDir = join(cacheDir, "tools", `${crate}-${version}`, "bin");
-  return { crate, version, binDir, program: join(binDir, program) };
+function cargoTool(crate, version, program, installArgs) {
+  const installDir = join(cacheDir, "tools", `${crate}-${version}`);
+  const installed = join(installDir, "bin", program);
+  const onPath = existsSync(installed) ? undefined : findOnPath(program, version);
+  return { crate, version, installDir, program: onPath ?? installed, installArgs };
+}
+
+/**
+ * The first program of this name on the PATH, when it is of this version.
+ * @param {string} program
+ * @param {string} version
+ */
+function findOnPath(program, version) {
+  const path = systemPath().split(delimiter).map((directory) => join(directory, program)).find((file) => existsSync(file));
+  if (path === undefined) return undefined;
+  const said = outputOf(path, ["--version"]) ?? "";
+  return said.split(/\s+/).includes(version) ? path : undefined;
 }
 
 /** @param {string} crate */
