@@ -10,7 +10,7 @@ export const MIN_JUDGED_SECONDS = 300;
 const MAX_WASM_GROWTH_BYTES = 4 * 65_536;
 /** Code that is compiled when first run, and pools; a leak of an object for each request is at least 12 bytes of some 100,000 requests. */
 const MAX_IDLE_GROWTH_BYTES = 1_000_000;
-/** Bytes a minute; docs/bench/README.md says why so much. */
+/** Bytes a minute; docs/bench/notes.md says why so much. */
 const MAX_HEAP_GROWTH = 500_000;
 const MAX_RESIDENT_GROWTH = 5_000_000;
 
