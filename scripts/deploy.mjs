@@ -1,9 +1,100 @@
-// Deploys the Worker to a Cloudflare account. Arguments go to `wrangler deploy`; --dry-run needs no account.
-import { run, runIfProgram } from "./command.mjs";
+// Deploys the Worker, after creating what the account lacks: npm run deploy -- --help
+import { Failure, run, runIfProgram } from "./command.mjs";
+import { USAGE, parseOptions } from "./deploy/options.mjs";
 import { setup } from "./setup.mjs";
 import { node22, projectDir, toolEnvironment, wranglerScript } from "./toolchain.mjs";
 
+/**
+ * @typedef {import("./deploy/options.mjs").DeployOptions} DeployOptions
+ * @typedef {import("./deploy/config.mjs").Resources} Resources
+ */
+
 await runIfProgram(import.meta.url, async (args) => {
+  const options = parseOptions(args, process.env);
   await setup();
-  return run(node22, [wranglerScript, "deploy", ...args], { cwd: projectDir, env: toolEnvironment() });
+  if (options.mode === "information") {
+    console.log(USAGE);
+    return wranglerDeploy(args);
+  }
+  // These need packages that setup installs.
+  const { readResources } = await import("./deploy/config.mjs");
+  const resources = readResources(options.configPath, options.environment);
+  if (options.mode === "dry-run") {
+    await sayWhatWouldBeMade(resources, options);
+    return wranglerDeploy(args);
+  }
+  await makeWhatIsMissing(resources, options);
+  console.log("Last step: deploy the Worker");
+  const code = await wranglerDeploy(args);
+  if (code !== 0) throw new Failure(notTaken("deploy the Worker"));
 });
+
+/** @param {string[]} args */
+function wranglerDeploy(args) {
+  return run(node22, [wranglerScript, "deploy", ...args], { cwd: projectDir, env: toolEnvironment() });
+}
+
+/**
+ * @param {Resources} resources
+ * @param {DeployOptions} options
+ */
+async function makeWhatIsMissing(resources, options) {
+  const { LOG_IN } = await import("./deploy/wrangler.mjs");
+  if (!(await isLoggedIn(resources, options))) throw new Failure(`Nobody is logged in to Cloudflare. ${LOG_IN}`);
+  const { plan } = await import("./deploy/steps.mjs");
+  const { present, steps } = await plan(resources, options);
+  if (present.length > 0) console.log(`There already: ${present.join(", ")}.`);
+  for (const [index, { title, take }] of steps.entries()) {
+    console.log(`Step ${index + 1} of ${steps.length + 1}: ${title}`);
+    try {
+      await take();
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      throw new Failure(`${error.message}\n\n${notTaken(title)}`);
+    }
+  }
+}
+
+/** @param {string} title */
+function notTaken(title) {
+  return `Failed: ${title}. What was done before it stays; the same command again goes on from there.`;
+}
+
+/**
+ * @param {Resources} resources
+ * @param {DeployOptions} options
+ */
+async function sayWhatWouldBeMade(resources, options) {
+  try {
+    if (!(await isLoggedIn(resources, options))) {
+      const { LOG_IN } = await import("./deploy/wrangler.mjs");
+      console.log(`What the account lacks is not known, since nobody is logged in to Cloudflare. ${LOG_IN}`);
+      return;
+    }
+    const { plan } = await import("./deploy/steps.mjs");
+    const { present, steps } = await plan(resources, options);
+    if (present.length > 0) console.log(`There already: ${present.join(", ")}.`);
+    console.log("Without --dry-run this command would:");
+    for (const { title } of steps) console.log(`- ${title}`);
+    console.log("- deploy the Worker\n");
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    console.log(`What the account lacks is not known:\n\n${error.message}\n`);
+  }
+}
+
+/**
+ * Says which account it is where that is known.
+ * @param {Resources} resources
+ * @param {DeployOptions} options
+ */
+async function isLoggedIn(resources, options) {
+  if (options.usesProfile) return true;
+  const { login } = await import("./deploy/account.mjs");
+  const user = await login(options.forWorker);
+  if (user === undefined) return false;
+  const id = resources.accountId ?? process.env.CLOUDFLARE_ACCOUNT_ID;
+  const account = user.accounts.length === 1 ? user.accounts[0] : user.accounts.find((account) => account.id === id);
+  if (account !== undefined) console.log(`Account: ${account.name} (${account.id})`);
+  return true;
+}
