@@ -7,6 +7,7 @@ import { node22, projectDir, toolEnvironment, wranglerScript } from "./toolchain
 /**
  * @typedef {import("./deploy/options.mjs").DeployOptions} DeployOptions
  * @typedef {import("./deploy/config.mjs").Resources} Resources
+ * @typedef {import("./deploy/steps.mjs").Step} Step
  */
 
 await runIfProgram(import.meta.url, async (args) => {
@@ -18,15 +19,18 @@ await runIfProgram(import.meta.url, async (args) => {
   }
   // These need packages that setup installs.
   const { readResources } = await import("./deploy/config.mjs");
-  const resources = readResources(options.configPath, options.environment);
+  const resources = readResources(options);
   if (options.mode === "dry-run") {
     await sayWhatWouldBeMade(resources, options);
     return wranglerDeploy(args);
   }
-  await makeWhatIsMissing(resources, options);
-  console.log("Last step: deploy the Worker");
-  const code = await wranglerDeploy(args);
-  if (code !== 0) throw new Failure(notTaken("deploy the Worker"));
+  const deploy = {
+    title: "deploy the Worker",
+    take: async () => {
+      if ((await wranglerDeploy(args)) !== 0) throw new Failure("wrangler deploy failed, for the reason above.");
+    },
+  };
+  await take([...(await missing(resources, options)), deploy]);
 });
 
 /** @param {string[]} args */
@@ -37,27 +41,38 @@ function wranglerDeploy(args) {
 /**
  * @param {Resources} resources
  * @param {DeployOptions} options
+ * @returns {Promise<Step[]>}
  */
-async function makeWhatIsMissing(resources, options) {
+async function missing(resources, options) {
   const { LOG_IN } = await import("./deploy/wrangler.mjs");
   if (!(await isLoggedIn(resources, options))) throw new Failure(`Nobody is logged in to Cloudflare. ${LOG_IN}`);
-  const { plan } = await import("./deploy/steps.mjs");
-  const { present, steps } = await plan(resources, options);
-  if (present.length > 0) console.log(`There already: ${present.join(", ")}.`);
+  return ask(resources, options);
+}
+
+/** @param {Step[]} steps */
+async function take(steps) {
   for (const [index, { title, take }] of steps.entries()) {
-    console.log(`Step ${index + 1} of ${steps.length + 1}: ${title}`);
+    console.log(`Step ${index + 1} of ${steps.length}: ${title}`);
     try {
       await take();
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      throw new Failure(`${error.message}\n\n${notTaken(title)}`);
+      const rest = "What was done before it stays; the same command again goes on from there.";
+      throw new Failure(`${error.message}\n\nFailed: ${title}. ${rest}`);
     }
   }
 }
 
-/** @param {string} title */
-function notTaken(title) {
-  return `Failed: ${title}. What was done before it stays; the same command again goes on from there.`;
+/**
+ * Asks what is there, says so, and returns what is to be done.
+ * @param {Resources} resources
+ * @param {DeployOptions} options
+ */
+async function ask(resources, options) {
+  const { plan } = await import("./deploy/steps.mjs");
+  const { present, steps } = await plan(resources, options);
+  if (present.length > 0) console.log(`There already: ${present.join(", ")}.`);
+  return steps;
 }
 
 /**
@@ -71,9 +86,7 @@ async function sayWhatWouldBeMade(resources, options) {
       console.log(`What the account lacks is not known, since nobody is logged in to Cloudflare. ${LOG_IN}`);
       return;
     }
-    const { plan } = await import("./deploy/steps.mjs");
-    const { present, steps } = await plan(resources, options);
-    if (present.length > 0) console.log(`There already: ${present.join(", ")}.`);
+    const steps = await ask(resources, options);
     console.log("Without --dry-run this command would:");
     for (const { title } of steps) console.log(`- ${title}`);
     console.log("- deploy the Worker\n");

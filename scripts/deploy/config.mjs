@@ -1,10 +1,8 @@
 // What a wrangler.toml names that an account must have.
 import { readFileSync, writeFileSync } from "node:fs";
-import { relative } from "node:path";
 import { parse } from "smol-toml";
 
 import { Failure } from "../command.mjs";
-import { projectDir } from "../toolchain.mjs";
 import { withDatabaseId } from "./toml.mjs";
 
 /** The bindings of the Worker (`src/platform`). */
@@ -31,13 +29,15 @@ const PLACEHOLDER = /^[0-]*$/;
  */
 
 /**
- * @param {string} path
- * @param {string | undefined} environment
+ * @typedef {Pick<import("./options.mjs").DeployOptions, "configPath" | "configName" | "environment">} Source
+ */
+
+/**
+ * @param {Source} source
  * @returns {Resources}
  */
-export function readResources(path, environment) {
-  const file = relative(projectDir, path);
-  const top = /** @type {Environment & { env?: Record<string, Environment> }} */ (parseFile(path, file));
+export function readResources({ configPath, configName: file, environment }) {
+  const top = /** @type {Environment & { env?: Record<string, Environment> }} */ (parseFile(configPath, file));
   const section = environment === undefined ? top : top.env?.[environment];
   if (section === undefined) throw new Failure(`${file} has no section [env.${environment}].`);
 
@@ -65,20 +65,19 @@ export function readResources(path, environment) {
 
 /**
  * Writes the id of a database into the file, which otherwise stays as it is.
- * @param {string} path
- * @param {string | undefined} environment
+ * @param {Source} source
  * @param {string} binding
  * @param {string} id
  */
-export function recordDatabaseId(path, environment, binding, id) {
-  const text = withDatabaseId(readFileSync(path, "utf8"), environment, binding, id);
+export function recordDatabaseId({ configPath, configName, environment }, binding, id) {
+  const text = withDatabaseId(readFileSync(configPath, "utf8"), environment, binding, id);
   if (text === undefined) {
     throw new Failure(
-      `The entry of ${binding} in ${relative(projectDir, path)} is written in a form that is not understood here.\n` +
+      `The entry of ${binding} in ${configName} is not a [[d1_databases]] table with a line for each key.\n` +
         `Write database_id = "${id}" into it.`,
     );
   }
-  writeFileSync(path, text);
+  writeFileSync(configPath, text);
 }
 
 /**

@@ -21,6 +21,7 @@ These and all other arguments go to \`wrangler deploy\`:
  * @typedef {object} DeployOptions
  * @property {"deploy" | "dry-run" | "information"} mode `information`: --help or --version
  * @property {string} configPath
+ * @property {string} configName the same as it was given, for messages
  * @property {string | undefined} environment the [env.X] to deploy; undefined: the top level
  * @property {string[]} forWorker for every `wrangler` call: the configuration, environment and account that it is about
  * @property {string[]} forSecrets the same for `wrangler secret`
@@ -58,8 +59,8 @@ export function parseOptions(args, env) {
   const environment = text("env", values.env);
   const name = text("name", values.name);
   const profile = text("profile", values.profile);
-  const configPath = resolve(projectDir, config ?? "wrangler.toml");
-  if (!configPath.endsWith(".toml")) throw new Failure(`${config}: the configuration must be a .toml file.`);
+  const configName = config ?? "wrangler.toml";
+  if (!configName.endsWith(".toml")) throw new Failure(`${config}: the configuration must be a .toml file.`);
 
   const forAccount = (values["env-file"] ?? []).flatMap((file) => ["--env-file", text("env-file", file) ?? ""]);
   if (config !== undefined) forAccount.push("--config", config);
@@ -67,7 +68,8 @@ export function parseOptions(args, env) {
   const forWorker = environment === undefined ? forAccount : [...forAccount, "--env", environment];
   return {
     mode: values.help || values.version ? "information" : isSet(values["dry-run"]) ? "dry-run" : "deploy",
-    configPath,
+    configPath: resolve(projectDir, configName),
+    configName,
     environment: (environment ?? env.CLOUDFLARE_ENV) || undefined,
     forWorker,
     // `wrangler deploy --name X --env Y` deploys X, but with both `wrangler secret` means X-Y.

@@ -1,14 +1,14 @@
 // What stands between an account and a deployed Worker, as steps that can be taken one after the other.
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 
 import { Failure } from "../command.mjs";
 import { projectDir } from "../toolchain.mjs";
 import { bucketCors, databases, queueExists, secrets } from "./account.mjs";
 import { recordDatabaseId } from "./config.mjs";
-import { call } from "./wrangler.mjs";
+import { ask, call, failed } from "./wrangler.mjs";
 
 const CORS_POLICY = join(projectDir, "cors-policy.json");
 const TOKEN = "API_TOKEN";
@@ -81,11 +81,11 @@ async function queues(resources, { forWorker }) {
  * @param {DeployOptions} options
  * @returns {Promise<Plan>}
  */
-async function d1Databases(resources, { configPath, environment, forWorker }) {
+async function d1Databases(resources, options) {
   /** @type {Plan} */
   const { present, steps } = { present: [], steps: [] };
+  const { configName: file, forWorker } = options;
   const inAccount = await databases(forWorker);
-  const file = relative(projectDir, configPath);
   for (const { binding, name = "", id, jurisdiction, isMigrated } of resources.databases) {
     if (id !== undefined && !inAccount.some(({ uuid }) => uuid === id)) {
       throw new Failure(
@@ -105,7 +105,7 @@ async function d1Databases(resources, { configPath, environment, forWorker }) {
         take: async () => {
           const created = (await databases(forWorker)).find((database) => database.name === name);
           if (created === undefined) throw new Failure(`wrangler d1 list does not name the database ${name} yet.`);
-          recordDatabaseId(configPath, environment, binding, created.uuid);
+          recordDatabaseId(options, binding, created.uuid);
         },
       });
     }
@@ -126,7 +126,12 @@ async function token(_, { forSecrets }) {
   if ((await secrets(forSecrets)).includes(TOKEN)) return { present: [`secret ${TOKEN}`], steps: [] };
   const take = async () => {
     const value = randomBytes(TOKEN_BYTES).toString("hex");
-    await call(["secret", "put", TOKEN, ...forSecrets], value);
+    const args = ["secret", "put", TOKEN, ...forSecrets];
+    const answer = await ask(args, value);
+    if (answer.code !== 0) {
+      const unknown = `If the secret is there although this failed, nobody knows it: npx wrangler ${args.join(" ")}`;
+      throw new Failure(`${failed(args, answer).message}\n\n${unknown} sets one that you know.`);
+    }
     console.log(`\n    ${TOKEN} = ${value}\n\n  It is shown this once: keep it where you keep passwords.\n`);
   };
   return { present: [], steps: [{ title: `generate an ${TOKEN} and set it as a secret`, take }] };

@@ -79,7 +79,7 @@ function isHeader(line) {
 /** @param {string} line */
 function parseLine(line) {
   try {
-    return parse(line);
+    return parse(line.trimEnd());
   } catch {
     return undefined;
   }

@@ -12,7 +12,7 @@ export const LOG_IN = "Log in with `npx wrangler login`, or set CLOUDFLARE_API_T
  * @type {[RegExp, string][]}
  */
 const ADVICE = [
-  [/not logged in|could not authenticate|no credentials were found/i, LOG_IN],
+  [/not logged in|could not authenticate|necessary to set a CLOUDFLARE_API_TOKEN/i, LOG_IN],
   [
     /\[code: (10000|10001|9109)\]/,
     "The login or token lacks a permission. It needs Edit on Workers Scripts, Workers R2 Storage, D1 and Queues: log in\n" +
@@ -31,6 +31,8 @@ const ADVICE = [
       "wrangler.toml: migrations are then kept going by the cron event, every ten minutes.",
   ],
 ];
+
+const NOT_OUR_ISSUES = /^\s*If you think this is a bug.*\n/gm;
 
 /**
  * @typedef {{ code: number, stdout: string, stderr: string }} Answer
@@ -79,7 +81,7 @@ export async function call(args, input) {
 export function failed(args, answer) {
   const message = words(answer);
   const advice = ADVICE.find(([pattern]) => pattern.test(message))?.[1];
-  const said = `${answer.stdout}\n${answer.stderr}`.trim();
+  const said = `${answer.stdout}\n${answer.stderr}`.replaceAll(NOT_OUR_ISSUES, "").trim();
   return new Failure([`wrangler ${args.join(" ")}`, said, advice].filter(Boolean).join("\n\n"));
 }
 
