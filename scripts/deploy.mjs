@@ -106,8 +106,12 @@ async function isLoggedIn(resources, options) {
   const { login } = await import("./deploy/account.mjs");
   const user = await login(options.forWorker);
   if (user === undefined) return false;
-  const id = resources.accountId ?? process.env.CLOUDFLARE_ACCOUNT_ID;
-  const account = user.accounts.length === 1 ? user.accounts[0] : user.accounts.find((account) => account.id === id);
-  if (account !== undefined) console.log(`Account: ${account.name} (${account.id})`);
+  const { accounts } = user;
+  const id = resources.accountId ?? process.env.CLOUDFLARE_ACCOUNT_ID ?? (accounts.length === 1 ? accounts[0]?.id : undefined);
+  if (id === undefined) return true;
+  // Else wrangler might take the account that it remembers from another login.
+  if (resources.accountId === undefined) process.env.CLOUDFLARE_ACCOUNT_ID = id;
+  const name = accounts.find((account) => account.id === id)?.name;
+  console.log(`Account: ${name === undefined ? id : `${name} (${id})`}`);
   return true;
 }
