@@ -25,7 +25,7 @@ export async function login(options) {
 }
 
 /**
- * The CORS rules of a bucket. `r2 bucket list` would not do, since it stops at twenty buckets.
+ * The CORS rules of a bucket. `r2 bucket list` would not do, since it lists one page only.
  * @param {string} name
  * @param {string[]} options
  * @returns {Promise<string[][] | undefined>} undefined: there is no such bucket

@@ -72,7 +72,7 @@ class Desk {
   }
 
   async deploy(...args: string[]): Promise<Run> {
-    const env = { ...process.env, STILLSTORE_WRANGLER: STAND_IN, STAND_IN_ACCOUNT: this.accountPath };
+    const env = { ...process.env, CLOUDFLARE_ACCOUNT_ID: undefined, CLOUDFLARE_ENV: undefined, STILLSTORE_WRANGLER: STAND_IN, STAND_IN_ACCOUNT: this.accountPath };
     const child = spawn(process.execPath, [SCRIPT, "--config", this.configPath, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
     const run: Run = { code: null, stdout: "", stderr: "" };
     child.stdout.on("data", (text) => (run.stdout += text));
@@ -112,6 +112,12 @@ describe("npm run deploy on an empty account", () => {
     assert.equal(desk.config, CONFIG.replace(PLACEHOLDER, uuid));
     const { args = [] } = desk.account.calls.at(-1) ?? {};
     assert.deepEqual(args, ["deploy", "--config", desk.configPath, "--var", "ENABLE_R2_STORAGE:false"]);
+  });
+
+  test("makes all of it in the account that it names, whatever wrangler remembers", async (t) => {
+    const desk = await Desk.set(t);
+    assert.match((await desk.deploy()).stdout, /^Account: Someone \(1\)$/m);
+    assert.deepEqual(new Set(desk.account.calls.slice(1).map(({ accountId }) => accountId)), new Set(["1"]));
   });
 
   test("shows the token once, and gives it to wrangler by standard input alone", async (t) => {

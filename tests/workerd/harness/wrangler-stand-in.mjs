@@ -6,7 +6,12 @@ import { parseArgs } from "node:util";
 import { parse } from "smol-toml";
 
 /**
- * @typedef {{ command: string, args: string[], input: string, changes: boolean }} Call `changes`: it may change an account
+ * @typedef {object} Call
+ * @property {string} command
+ * @property {string[]} args
+ * @property {string} input
+ * @property {string} [accountId] of the environment
+ * @property {boolean} changes it may change an account
  *
  * @typedef {object} Failure the next call of `command`, or the one after `skip` others, fails
  * @property {string} command
@@ -79,7 +84,7 @@ function main(path, args) {
   const words = values["dry-run"] ? ["deploy", "--dry-run"] : positionals;
   const command = known.find((name) => words.join(" ").startsWith(name)) ?? "unknown";
   const input = process.stdin.isTTY || command === "deploy" || command === "deploy --dry-run" ? "" : readFileSync(0, "utf8");
-  account.calls.push({ command, args, input, changes: !READS.includes(command) });
+  account.calls.push({ command, args, input, accountId: process.env.CLOUDFLARE_ACCOUNT_ID, changes: !READS.includes(command) });
 
   const failure = account.failure;
   const isDue = failure?.command === command && (failure.skip ?? 0) === 0;
