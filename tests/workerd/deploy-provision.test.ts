@@ -10,6 +10,7 @@ import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import { parse } from "smol-toml";
 
+import { withDatabaseId } from "../../scripts/deploy/toml.mjs";
 import { projectDir } from "./harness/project.ts";
 import type { WranglerConfig } from "./harness/project.ts";
 import { EMPTY_ACCOUNT } from "./harness/wrangler-stand-in.mjs";
@@ -155,6 +156,14 @@ describe("npm run deploy on an empty account", () => {
   });
 });
 
+test("npm run deploy -- --help asks and makes nothing", async (t) => {
+  const desk = await Desk.set(t);
+  const { code, stdout } = await desk.deploy("--help");
+  assert.equal(code, 0);
+  assert.match(stdout, /--dry-run  [\s\S]*wrangler deploy \[path\]/);
+  assert.deepEqual(desk.account.calls.map(({ command }) => command), ["deploy --help"]);
+});
+
 test("npm run deploy makes nothing that is there, and replaces no token", async (t) => {
   const desk = await Desk.set(t);
   await desk.deploy();
@@ -240,9 +249,17 @@ describe("npm run deploy says what to do", () => {
     assert.deepEqual(desk.account.calls.map(({ command }) => command), ["whoami", "deploy --dry-run"]);
   });
 
+  test("when a question fails, and shows what would be deployed under --dry-run", async (t) => {
+    const desk = await Desk.set(t, { failure: { command: "queues info", when: "before" } });
+    const { code, stdout } = await desk.deploy("--dry-run");
+    assert.equal(code, 0);
+    assert.match(stdout, /^What the account lacks is not known:[\s\S]*fetch failed/m);
+    assert.equal(desk.account.calls.at(-1)?.command, "deploy --dry-run");
+  });
+
   const refusals: Record<string, [Failure, RegExp]> = {
     "several accounts": [
-      { command: "r2 bucket cors list", when: "before", message: "More than one account available but unable to select one" },
+      { command: "r2 bucket cors list", when: "before", message: "More than one\n  account available but unable to select one" },
       /Set CLOUDFLARE_ACCOUNT_ID/,
     ],
     "a missing permission": [
@@ -291,6 +308,12 @@ describe("npm run deploy says what to do", () => {
     writeFileSync(desk.configPath, desk.config.replace('database_id = ""', line));
     assert.equal((await desk.deploy()).code, 0);
     assert.equal(desk.account.databases.length, 1);
+  });
+
+  test("about an entry whose lines are not where they seem to be", () => {
+    const text = ["note = \"\"\"", "[[d1_databases]]", "\"\"\"", "[[d1_databases]]", 'binding = "DB"', 'database_id = ""', ""];
+    assert.equal(withDatabaseId(text.slice(3).join("\n"), undefined, "DB", "1")?.split("\n")[2], 'database_id = "1"');
+    assert.equal(withDatabaseId(text.join("\n"), undefined, "DB", "1"), undefined);
   });
 
   test("about an environment that is not there", async (t) => {

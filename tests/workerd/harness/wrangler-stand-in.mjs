@@ -57,7 +57,7 @@ export const EMPTY_ACCOUNT = {
 };
 
 const MIGRATIONS = 5;
-const READS = ["whoami", "r2 bucket cors list", "queues info", "d1 list", "secret list", "deploy --dry-run"];
+const READS = ["whoami", "r2 bucket cors list", "queues info", "d1 list", "secret list", "deploy --dry-run", "deploy --help"];
 
 class Refusal extends Error {}
 
@@ -81,9 +81,10 @@ function main(path, args) {
     },
   });
   const known = [...READS, ...Object.keys(COMMANDS)];
-  const words = values["dry-run"] ? ["deploy", "--dry-run"] : positionals;
+  const flag = ["dry-run", "help"].find((name) => values[name]);
+  const words = flag === undefined ? positionals : ["deploy", `--${flag}`];
   const command = known.find((name) => words.join(" ").startsWith(name)) ?? "unknown";
-  const input = process.stdin.isTTY || command === "deploy" || command === "deploy --dry-run" ? "" : readFileSync(0, "utf8");
+  const input = process.stdin.isTTY || command.startsWith("deploy") ? "" : readFileSync(0, "utf8");
   account.calls.push({ command, args, input, accountId: process.env.CLOUDFLARE_ACCOUNT_ID, changes: !READS.includes(command) });
 
   const failure = account.failure;
@@ -202,6 +203,9 @@ const COMMANDS = {
   },
   "deploy --dry-run"() {
     print("--dry-run: exiting now.");
+  },
+  "deploy --help"() {
+    print("wrangler deploy [path]");
   },
   deploy({ account, config, values }) {
     const env = typeof values.env === "string" ? `-${values.env}` : "";
