@@ -14,8 +14,12 @@ export const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cac
 
 /** Node.js >= 22.12, which wrangler needs, whatever version runs this script. */
 export const node22 = join(nodeModulesDir, "node", "bin", "node");
-/** wrangler itself rather than its launcher, which would die of a signal before wrangler has stopped workerd. */
-export const wranglerScript = join(nodeModulesDir, "wrangler", "wrangler-dist", "cli.js");
+/**
+ * wrangler itself rather than its launcher, which would die of a signal before wrangler has stopped workerd.
+ * Another one can be named by STILLSTORE_WRANGLER: one that is being debugged, or a stand-in.
+ */
+export const wranglerScript =
+  process.env.STILLSTORE_WRANGLER || join(nodeModulesDir, "wrangler", "wrangler-dist", "cli.js");
 
 /**
  * A program that `cargo install` makes, in a directory of its own so that a new version of one rebuilds only that.

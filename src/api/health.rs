@@ -13,7 +13,7 @@ const CHECK_TIMEOUT_MS: u64 = 3_000;
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Health"))]
 pub(super) struct HealthBody<'app> {
-    #[cfg_attr(test, schemars(extend("enum" = ["ok", "degraded", "error"])))]
+    #[cfg_attr(test, schemars(extend("enum" = ["healthy", "degraded", "unhealthy"])))]
     status: &'static str,
     services: Services,
     /// Variables that cannot be used, and what is expected of them; never their values.
@@ -24,29 +24,29 @@ pub(super) struct HealthBody<'app> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Services {
-    #[cfg_attr(test, schemars(extend("enum" = ["ok", "error"])))]
+    #[cfg_attr(test, schemars(extend("enum" = ["healthy", "unhealthy"])))]
     database: &'static str,
     #[cfg_attr(test, schemars(extend("enum" = ["enabled", "disabled", "error"])))]
     r2_storage: &'static str,
 }
 
 impl Exchange<'_> {
-    /// 200 with `ok` or `degraded` (images can be stored and read, something needs attention), 503 with `error`.
+    /// 200 with `healthy` or `degraded` (images can be stored and read, something needs attention), 503 with `unhealthy`.
     pub(super) async fn health(&self) -> Result<Response, Problem> {
         let (database_works, r2_storage) = futures::join!(self.database_works(), self.r2_state());
         let status = match (database_works, r2_storage) {
-            (false, _) => "error",
+            (false, _) => "unhealthy",
             (true, "error") => "degraded",
             (true, _) if !self.app.problems.is_empty() => "degraded",
-            (true, _) => "ok",
+            (true, _) => "healthy",
         };
         let body = HealthBody {
             status,
-            services: Services { database: if database_works { "ok" } else { "error" }, r2_storage },
+            services: Services { database: if database_works { "healthy" } else { "unhealthy" }, r2_storage },
             configuration: &self.app.problems,
             version: env!("CARGO_PKG_VERSION"),
         };
-        Ok(Response::json(if status == "error" { 503 } else { 200 }, &body))
+        Ok(Response::json(if status == "unhealthy" { 503 } else { 200 }, &body))
     }
 
     async fn database_works(&self) -> bool {

@@ -7,6 +7,7 @@ mod generate_answer;
 mod generate_image;
 mod health;
 mod images;
+mod index;
 mod metrics;
 mod migrate_images;
 mod migration_status;
@@ -213,6 +214,8 @@ impl Exchange<'_> {
             Route::Health => self.health().await,
             Route::Metrics => Ok(self.metrics()),
             Route::OpenApi => Ok(openapi::openapi()),
+            Route::Index => Ok(index::index(&request)),
+            Route::Docs => Ok(index::docs()),
         }
     }
 

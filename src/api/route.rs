@@ -39,6 +39,10 @@ pub enum Route {
     Metrics,
     /// `GET /openapi.json`
     OpenApi,
+    /// `GET /`
+    Index,
+    /// `GET /docs`
+    Docs,
 }
 
 /// Who may use a route.
@@ -64,6 +68,8 @@ enum Resource {
     Health,
     Metrics,
     OpenApi,
+    Index,
+    Docs,
 }
 
 impl Resource {
@@ -91,6 +97,8 @@ impl Resource {
             [Some("health"), None, ..] => Self::Health,
             [Some("metrics"), None, ..] => Self::Metrics,
             [Some("openapi.json"), None, ..] => Self::OpenApi,
+            [Some(""), None, ..] => Self::Index,
+            [Some("docs"), None, ..] => Self::Docs,
             _ => return None,
         })
     }
@@ -106,7 +114,9 @@ impl Resource {
             | Self::RunReceipt(_)
             | Self::Health
             | Self::Metrics
-            | Self::OpenApi => "GET, HEAD, OPTIONS",
+            | Self::OpenApi
+            | Self::Index
+            | Self::Docs => "GET, HEAD, OPTIONS",
         }
     }
 }
@@ -143,6 +153,8 @@ impl Route {
             (Resource::Health, _) if reads => Ok(Self::Health),
             (Resource::Metrics, _) if reads => Ok(Self::Metrics),
             (Resource::OpenApi, _) if reads => Ok(Self::OpenApi),
+            (Resource::Index, _) if reads => Ok(Self::Index),
+            (Resource::Docs, _) if reads => Ok(Self::Docs),
             _ => Err(Problem::plain(Code::MethodNotAllowed).with_header("Allow", resource.methods())),
         }
     }
@@ -157,7 +169,7 @@ impl Route {
     #[must_use]
     pub const fn access(&self) -> Access {
         match self {
-            Self::ServeImage(_) | Self::Health | Self::OpenApi => Access::Public,
+            Self::ServeImage(_) | Self::Health | Self::OpenApi | Self::Index | Self::Docs => Access::Public,
             Self::GenerateImage
             | Self::UploadImage
             | Self::ListImages
@@ -192,6 +204,8 @@ impl Route {
             Self::Health => "health",
             Self::Metrics => "metrics",
             Self::OpenApi => "openapi",
+            Self::Index => "index",
+            Self::Docs => "docs",
         }
     }
 }
@@ -245,7 +259,9 @@ mod tests {
 
     #[test]
     fn other_paths_are_not_found() {
-        for path in ["", "/", "/api", "/api/images/", "/api/images/x", "/images", "/images/", "/health/", "//health"] {
+        for path in
+            ["", "//", "/api", "/docs/", "/api/images/", "/api/images/x", "/images", "/images/", "/health/", "//health"]
+        {
             assert_eq!(Route::parse(Method::Get, path).unwrap_err().code.status(), 404, "{path}");
         }
         assert_eq!(Route::parse(Method::Get, &format!("/images/{ID}/x")).unwrap_err().code.status(), 404);

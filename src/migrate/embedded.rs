@@ -25,6 +25,9 @@ use crate::store::{CHUNK_BYTES, EmbeddedStore, ImageStore, StorageKind};
 /// The source's name.
 pub const EMBEDDED: &str = "embedded";
 
+/// What receipts call the place of its images in the database.
+pub(super) const EMBEDDED_PLACE: &str = "d1";
+
 // An upsert, because one that finds its row counts as no row read. Without the row, the schema refuses what it would insert.
 const SWITCH_TO_R2: &str = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, \
     version, created_at_ms, updated_at_ms) VALUES (?1, 'pending', 'd1', '', '', 'public', '{}', 1, ?3, ?3) \
@@ -114,7 +117,7 @@ impl MoveEmbedded {
         let line = |verdict| {
             Line::new(id.clone(), verdict)
                 .with_bytes(sha256, size_bytes, found.record.description.format.content_type())
-                .from_place("d1")
+                .from_place(EMBEDDED_PLACE)
                 .to_object(&key)
         };
         if run.parameters.dry_run {

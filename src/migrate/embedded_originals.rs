@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::embedded::EMBEDDED_PLACE;
 use super::journal::{Entry, Stage};
 use super::originals::{Change, Copies, Originals, Refusal, Setback, digest};
 use super::run::InFlight;
@@ -119,6 +120,10 @@ impl EmbeddedOriginals {
 
 #[async_trait(?Send)]
 impl Originals for EmbeddedOriginals {
+    fn place(&self) -> String {
+        EMBEDDED_PLACE.to_owned()
+    }
+
     fn load(&self, entry: &Entry) -> Statement {
         Statement::new(format!(
             "SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images \

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::backup::{BackupItem, Data};
-use super::embedded::EMBEDDED;
+use super::embedded::{EMBEDDED, EMBEDDED_PLACE};
 use super::embedded_originals::{STATEMENTS_PER_PUT, too_large};
 use super::journal::{self, Stage};
 use super::ledger::require_one_change;
@@ -232,7 +232,7 @@ impl Target for EmbeddedReturn {
         let line = |verdict| {
             let content_type = wanted.record.description.format.content_type();
             let line = Line::new(item.id.clone(), verdict);
-            line.with_bytes(wanted.sha256, wanted.size_bytes, content_type).to_place("d1")
+            line.with_bytes(wanted.sha256, wanted.size_bytes, content_type).to_place(EMBEDDED_PLACE)
         };
         if run.parameters.dry_run {
             self.check(&wanted, data).await?;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::backup::{BackupItem, Data, Split, blob_extent};
 use super::candidates::{Candidate, Candidates, item_id, listed_candidates, listed_ids};
-use super::embedded::EMBEDDED;
+use super::embedded::{EMBEDDED, EMBEDDED_PLACE};
 use super::item::IdType;
 use super::line::{Line, Verdict};
 use super::originals::Refusal;
@@ -93,7 +93,7 @@ impl EmbeddedRows {
         Ok(Ok(Saving {
             line: Line::new(id.clone(), Verdict::Saved)
                 .with_bytes(sha256, size_bytes, row.content_type)
-                .from_place("d1"),
+                .from_place(EMBEDDED_PLACE),
             data_bytes: size_bytes,
             extent: blob_extent(&id, size_bytes),
             reads: if inline.is_some() { 0 } else { u64::from(chunks) },

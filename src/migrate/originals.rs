@@ -54,6 +54,9 @@ pub(super) struct Change {
 /// The originals of one source.
 #[async_trait(?Send)]
 pub(super) trait Originals {
+    /// What receipts call the place of originals.
+    fn place(&self) -> String;
+
     /// Reads an entry's row, for [`Originals::restore`] and [`Originals::clean`].
     fn load(&self, entry: &Entry) -> Statement;
 

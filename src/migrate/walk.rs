@@ -109,7 +109,7 @@ impl Walk {
             Line::new(id.clone(), verdict)
                 .with_bytes(entry.sha256, entry.size_bytes, entry.content_type.clone())
                 .from_object(&entry.key)
-                .to_place("d1")
+                .to_place(&self.originals.place())
         };
         if hand.run.parameters.dry_run {
             self.originals.check(entry, row, hand).await?;
@@ -169,7 +169,7 @@ impl Walk {
         let line = |verdict| {
             Line::new(id.clone(), verdict)
                 .with_bytes(entry.sha256, entry.size_bytes, entry.content_type.clone())
-                .from_place("d1")
+                .from_place(&self.originals.place())
                 .to_object(&entry.key)
         };
         let change = self.originals.clean(entry, row, hand).await?;

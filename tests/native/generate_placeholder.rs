@@ -44,6 +44,14 @@ fn distance(one: &Picture, other: &Picture) -> usize {
 }
 
 #[test]
+fn the_picture_in_the_readme_is_of_the_prompt_that_it_says() {
+    const README: &str = include_str!("../../README.md");
+    assert!(README.contains("docs/images/lighthouse.png") && README.contains("\"prompt\": \"a lighthouse at dawn\""));
+    let picture: &[u8] = include_bytes!("../../docs/images/lighthouse.png");
+    assert!(draw("a lighthouse at dawn", Size::Square512, None) == picture);
+}
+
+#[test]
 fn the_same_prompt_makes_the_same_bytes_on_every_machine() {
     let file = draw("a lighthouse at dusk", Size::Square1024, None);
     assert_eq!(

@@ -33,6 +33,7 @@ mod image_read;
 mod image_read_model;
 mod migrate_backup;
 mod migrate_line;
+mod migrate_receipt;
 mod migrate_record;
 mod migrate_record_faults;
 mod migrate_table;

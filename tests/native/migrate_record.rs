@@ -5,10 +5,6 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use serde_json::json;
-use serde_json::value::RawValue;
-use stillstore::image::Sha256Digest;
-use stillstore::migrate::item::ItemId;
-use stillstore::migrate::line::{self, Line};
 use stillstore::migrate::record::{self, Extent, Pages, Read, Verdict, WriteError, Written};
 use stillstore::sql::DatabaseError;
 use stillstore::store::{ImageStore, MemoryStore, StorageKind};
@@ -16,8 +12,6 @@ use stillstore::store::{ImageStore, MemoryStore, StorageKind};
 use crate::reference_sha256::sha256_hex;
 use crate::runtime::{TestRuntime, block_on};
 use crate::store_database::{Embedded, key};
-
-const RECEIPTS: &str = include_str!("../../docs/receipts.md");
 
 /// Pages in memory, or an error in place of one.
 pub struct Given(VecDeque<Result<String, DatabaseError>>);
@@ -77,26 +71,6 @@ fn a_record_is_its_header_its_lines_and_their_proof() {
     assert_eq!(written.sha256.to_string(), sha256_hex(expected.as_bytes()));
     let info = block_on(store.head(&key("record"))).expect("head").expect("there");
     assert_eq!(info.content_type, "application/x-ndjson");
-}
-
-#[test]
-fn the_documented_receipt_is_one() {
-    let id = |text: &str| ItemId::try_from(text.to_owned()).expect("an id");
-    let moved = Line::new(id("p1"), line::Verdict::Moved)
-        .with_bytes(Sha256Digest::of(b"GIF89a"), 6, "image/gif")
-        .from_place("d1:images.image_data")
-        .to_object(&key("images/2026/11/p1.gif"));
-    let failed = Line::failed(id("p2"), "not-base64", "the column is not base64").from_place("d1:images.image_data");
-    let content = moved.to_ndjson() + &failed.to_ndjson();
-    let documented = RECEIPTS.split("```").find_map(|block| block.strip_prefix("json\n")).expect("an example");
-    let header: Box<RawValue> = serde_json::from_str(documented.lines().next().expect("a header")).expect("JSON");
-    let store = memory();
-    let pages = Given::texts(&[&content]);
-    block_on(record::write(&store, key("record"), &header, Extent::of(&content), pages)).expect("written");
-    assert_eq!(String::from_utf8(stored(&store)).expect("text"), documented);
-    for verdict in line::Verdict::ALL {
-        assert!(RECEIPTS.contains(&format!("`{}`", verdict.as_str())), "{}", verdict.as_str());
-    }
 }
 
 #[test]

@@ -15,8 +15,19 @@ use stillstore::migrate::RunId;
 use crate::api::world::{Answer, PNG, TOKEN, World};
 
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get"];
-const PATH_WORDS: [&str; 10] =
-    ["api", "images", "generate-image", "migrate-images", "signed-url", "health", "metrics", "openapi.json", "", "API"];
+const PATH_WORDS: [&str; 11] = [
+    "api",
+    "images",
+    "generate-image",
+    "migrate-images",
+    "signed-url",
+    "health",
+    "metrics",
+    "openapi.json",
+    "docs",
+    "",
+    "API",
+];
 const FIELDS: [&str; 9] =
     ["prompt", "personaId", "sessionId", "participantId", "tableId", "size", "quality", "style", "visibility"];
 const PARAMETERS: [&str; 16] = [
@@ -74,6 +85,8 @@ fn path_of(route: &Route) -> String {
         Route::Health => "/health".to_owned(),
         Route::Metrics => "/metrics".to_owned(),
         Route::OpenApi => "/openapi.json".to_owned(),
+        Route::Index => "/".to_owned(),
+        Route::Docs => "/docs".to_owned(),
     }
 }
 

@@ -1,6 +1,7 @@
 // The configuration that is deployed, as wrangler sees it.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -10,8 +11,10 @@ import { projectDir, readWranglerConfig } from "./harness/project.ts";
 const OPEN_FOR_LOCAL_WORK = "ALLOW_UNAUTHENTICATED";
 
 const deploy = join(projectDir, "scripts", "deploy.mjs");
+// Nobody is logged in where wrangler keeps its logins.
+const nowhere = join(tmpdir(), "stillstore-no-login");
 const { stdout } = await promisify(execFile)(process.execPath, [deploy, "--dry-run"], {
-  env: { ...process.env, CLOUDFLARE_API_TOKEN: undefined, CLOUDFLARE_ACCOUNT_ID: undefined },
+  env: { ...process.env, CLOUDFLARE_API_TOKEN: undefined, CLOUDFLARE_ACCOUNT_ID: undefined, XDG_CONFIG_HOME: nowhere },
 });
 
 test("a dry run needs no account and lists every binding and var of wrangler.toml", () => {

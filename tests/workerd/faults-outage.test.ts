@@ -99,13 +99,13 @@ describe("an R2 that gives nothing", () => {
     const health = await ask(worker, "GET", "/health");
     assert.equal(health.status, 200);
     assert.equal(health.json().status, "degraded");
-    assert.deepEqual(health.json().services, { database: "ok", r2_storage: "error" });
+    assert.deepEqual(health.json().services, { database: "healthy", r2_storage: "error" });
 
     await worker.faults.clear();
     const served = await serve(worker, id);
     assert.equal(served.status, 200);
     assert.equal(sha256(served.body ?? new Uint8Array()), sha256(BYTES));
-    assert.equal((await ask(worker, "GET", "/health")).json().status, "ok");
+    assert.equal((await ask(worker, "GET", "/health")).json().status, "healthy");
   });
 
   test("deleting is 503, unreadable at once, and finished by the sweep", async () => {
@@ -141,8 +141,8 @@ describe("a D1 that is down", () => {
     for (const answer of answers) assertProblem(answer, "database-unavailable");
     const health = await ask(worker, "GET", "/health");
     assert.equal(health.status, 503);
-    assert.equal(health.json().status, "error");
-    assert.deepEqual(health.json().services, { database: "error", r2_storage: "enabled" });
+    assert.equal(health.json().status, "unhealthy");
+    assert.deepEqual(health.json().services, { database: "unhealthy", r2_storage: "enabled" });
 
     await worker.faults.clear();
     assert.equal((await serve(worker, id)).status, 200);

@@ -83,7 +83,7 @@ describe("npm start and the commands of README.md", () => {
     const health = JSON.parse(await type("Ask how it is"));
     assert.deepEqual(
       [health.status, health.services, health.configuration],
-      ["ok", { database: "ok", r2_storage: "enabled" }, []],
+      ["healthy", { database: "healthy", r2_storage: "enabled" }, []],
     );
   });
 

@@ -95,6 +95,8 @@ pub(super) const fn template(route: &Route) -> &'static str {
         Route::Health => "/health",
         Route::Metrics => "/metrics",
         Route::OpenApi => "/openapi.json",
+        Route::Index => "/",
+        Route::Docs => "/docs",
     }
 }
 
@@ -118,6 +120,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::Health,
         Route::Metrics,
         Route::OpenApi,
+        Route::Index,
+        Route::Docs,
     ]
 }
 

@@ -8,6 +8,7 @@ use super::requests::{GenerateRequest, MigrateRequest, SignRequest};
 use crate::api::generate_answer::GenerateBody;
 use crate::api::health::HealthBody;
 use crate::api::images::{ListBody, SignedUrlBody};
+use crate::api::index::IndexBody;
 use crate::api::migrate_images::{Answer, ControlAnswer};
 use crate::api::migration_status::{StatsBody, StatusBody};
 use crate::api::representation::ImageBody;
@@ -124,8 +125,8 @@ pub(super) fn operation(route: &Route, schemas: &mut Schemas) -> Operation {
             Operation {
                 summary: "Whether the services work",
                 answers: vec![
-                    (200, answer("`ok` or `degraded`.", JSON, &schema)),
-                    (503, answer("`error`.", JSON, &schema)),
+                    (200, answer("`healthy` or `degraded`.", JSON, &schema)),
+                    (503, answer("`unhealthy`.", JSON, &schema)),
                 ],
                 codes: Vec::new(),
                 parameters: Vec::new(),
@@ -142,6 +143,20 @@ pub(super) fn operation(route: &Route, schemas: &mut Schemas) -> Operation {
         Route::OpenApi => Operation {
             summary: "This document",
             answers: vec![(200, answer("The document.", JSON, &json!({ "type": "object", "required": ["openapi"] })))],
+            codes: Vec::new(),
+            parameters: Vec::new(),
+            body: None,
+        },
+        Route::Index => Operation {
+            summary: "What answers here, and where to read on",
+            answers: vec![(200, answer("Name, version and links.", JSON, &schemas.answer::<IndexBody>()))],
+            codes: Vec::new(),
+            parameters: Vec::new(),
+            body: None,
+        },
+        Route::Docs => Operation {
+            summary: "This API in words, for people",
+            answers: vec![(200, answer("The text.", "text/markdown", &json!({ "type": "string" })))],
             codes: Vec::new(),
             parameters: Vec::new(),
             body: None,

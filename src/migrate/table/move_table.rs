@@ -149,7 +149,7 @@ impl MoveTable {
         let line = |verdict| {
             Line::new(id.clone(), verdict)
                 .with_bytes(ready.sha256, ready.bytes.size_bytes() as u64, ready.format.content_type())
-                .from_place(&["d1:", self.table.source.table.as_str()].concat())
+                .from_place(&self.table.place())
                 .to_object(&ready.key)
         };
         if run.parameters.dry_run {

@@ -194,6 +194,10 @@ impl TableOriginals {
 
 #[async_trait(?Send)]
 impl Originals for TableOriginals {
+    fn place(&self) -> String {
+        self.table.place()
+    }
+
     fn load(&self, entry: &Entry) -> Statement {
         let url = entry.original.get("url").and_then(|url| url.as_str()).unwrap_or_default();
         self.table.load_moved(&entry.item, url, INLINE_MAX_BYTES)

@@ -76,7 +76,7 @@ enum Present {
 }
 
 impl Table {
-    /// What the receipt calls the place of a row.
+    /// What receipts call the place of its images in the database.
     pub(super) fn place(&self) -> String {
         ["d1:", self.source.table.as_str()].concat()
     }

@@ -58,8 +58,8 @@ fn a_broken_configuration_closes_everything_but_reading() {
 fn health_tells_what_is_down_and_keeps_secrets() {
     let world = World::new(true);
     let body = world.send("GET", "/health", &[], None).json();
-    assert_eq!(body["status"], "ok");
-    assert_eq!(body["services"], serde_json::json!({"database": "ok", "r2_storage": "enabled"}));
+    assert_eq!(body["status"], "healthy");
+    assert_eq!(body["services"], serde_json::json!({"database": "healthy", "r2_storage": "enabled"}));
     assert!(!body.to_string().contains(TOKEN));
     assert_eq!(World::new(false).send("GET", "/health", &[], None).json()["services"]["r2_storage"], "disabled");
 
@@ -71,8 +71,25 @@ fn health_tells_what_is_down_and_keeps_secrets() {
         assert_eq!(answer.json()["services"]["r2_storage"], "error");
         world.database.plan.fail_all(None, fault);
         let answer = world.send("GET", "/health", &[], None);
-        assert_eq!((answer.status, answer.json()["status"].as_str()), (503, Some("error")), "{fault:?}");
+        assert_eq!((answer.status, answer.json()["status"].as_str()), (503, Some("unhealthy")), "{fault:?}");
+        assert_eq!(answer.json()["services"], serde_json::json!({"database": "unhealthy", "r2_storage": "error"}));
     }
+}
+
+#[test]
+fn the_address_itself_says_what_answers_and_where_to_read_on() {
+    let world = World::new(true);
+    let index = world.send("GET", "/", &[], None);
+    assert_eq!((index.status, index.json()["name"].as_str()), (200, Some("Stillstore")));
+    assert_eq!(index.json()["version"], env!("CARGO_PKG_VERSION"));
+    let links = index.json()["links"].as_object().unwrap().clone();
+    assert_eq!(links.keys().collect::<Vec<_>>(), ["docs", "health", "openapi"]);
+    for url in links.values() {
+        let path = url.as_str().unwrap().strip_prefix("https://images.example").unwrap();
+        assert_eq!(world.send("GET", path, &[], None).status, 200, "{path}");
+    }
+    let docs = world.send("GET", "/docs", &[], None);
+    assert!(docs.body.starts_with(b"# API\n"));
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn check_route(method: &str, path: &str) {
         ["", "images", id] if is_id(id) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id] if is_run(id) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id, "items" | "receipt"] if is_run(id) => Some("GET HEAD"),
-        ["", "health" | "metrics"] => Some("GET HEAD"),
+        ["", "" | "docs" | "health" | "metrics" | "openapi.json"] => Some("GET HEAD"),
         _ => None,
     };
     let methods = Route::allowed_methods(path);
