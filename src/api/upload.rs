@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::generate_image::association;
+use super::generate_input::association;
 use super::{Code, Exchange, Problem, Request, Response};
 use crate::bytes::Body;
 use crate::catalog::Associations;

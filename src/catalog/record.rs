@@ -63,6 +63,12 @@ pub struct GenerationRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub style: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_format: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_compression: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revised_prompt: Option<String>,
     /// Tokens that the provider billed, when it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
