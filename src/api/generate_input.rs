@@ -110,3 +110,47 @@ pub(super) fn association(field: &'static str, value: &str) -> Result<String, Pr
     Ok(value.to_owned())
 }
 
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::api::Request;
+
+    fn digest(body: &str) -> Sha256Digest {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        let mut request = Request::new("POST", "http://a/", headers, Some(body.as_bytes().to_vec().into()));
+        let fields = request.json_object().now_or_never().unwrap().unwrap();
+        GenerateInput::parse(&fields).unwrap().digest()
+    }
+
+    #[test]
+    fn a_request_keeps_the_digest_that_earlier_versions_gave_it() {
+        // What was hashed before there were several images, and outputs to choose.
+        let parts = r#"["a fox","1024x1024",null,null,"public","p1",null,null,null]"#;
+        for body in [
+            r#"{"prompt": "a fox", "personaId": "p1"}"#,
+            r#"{"prompt": " a fox", "personaId": "p1", "size": "1024x1024", "n": 1, "background": null}"#,
+        ] {
+            assert_eq!(digest(body), Sha256Digest::of(parts.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
+    fn every_field_changes_the_digest() {
+        let bodies = [
+            r#"{"prompt": "a fox", "personaId": "p1"}"#,
+            r#"{"prompt": "a fox", "personaId": "p1", "size": "1040x1024"}"#,
+            r#"{"prompt": "a fox", "personaId": "p1", "n": 2}"#,
+            r#"{"prompt": "a fox", "personaId": "p1", "n": 3}"#,
+            r#"{"prompt": "a fox", "personaId": "p1", "background": "opaque"}"#,
+            r#"{"prompt": "a fox", "personaId": "p1", "background": "auto"}"#,
+            r#"{"prompt": "a fox", "personaId": "p1", "outputFormat": "webp"}"#,
+            r#"{"prompt": "a fox", "personaId": "p1", "outputFormat": "jpeg"}"#,
+            r#"{"prompt": "a fox", "personaId": "p1", "outputFormat": "jpeg", "outputCompression": 2}"#,
+        ];
+        let digests: std::collections::BTreeSet<_> = bodies.iter().map(|body| digest(body).to_string()).collect();
+        assert_eq!(digests.len(), bodies.len());
+    }
+}
