@@ -141,8 +141,10 @@ impl Exchange<'_> {
             return problem;
         }
         let (made, wanted) = (images.len(), input.count);
-        let rest = if has_key { "the same request with its Idempotency-Key makes the others" } else { "ask for the others" };
-        problem.detail = format!("{}; {made} of {wanted} images are stored and named in `images`: {rest}", problem.detail);
+        let rest =
+            if has_key { "the same request with its Idempotency-Key makes the others" } else { "ask for the others" };
+        problem.detail =
+            format!("{}; {made} of {wanted} images are stored and named in `images`: {rest}", problem.detail);
         problem.images = MadeImages::of(&self.all_of_them(images, origin));
         problem
     }

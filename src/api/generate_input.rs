@@ -110,7 +110,6 @@ pub(super) fn association(field: &'static str, value: &str) -> Result<String, Pr
     Ok(value.to_owned())
 }
 
-
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;

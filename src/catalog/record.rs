@@ -57,6 +57,9 @@ pub struct GenerationRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     pub prompt: String,
+    /// In a listing: the prompt is longer, and this is its start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prompt_cut: bool,
     pub size: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<String>,

@@ -88,6 +88,7 @@ impl Generation {
             provider: self.provider.to_owned(),
             model: self.image.model.clone(),
             prompt: request.prompt.as_str().to_owned(),
+            prompt_cut: false,
             size: request.size.text().into_owned(),
             quality: request.quality.map(|quality| quality.as_str().to_owned()),
             style: request.style.map(|style| style.as_str().to_owned()),

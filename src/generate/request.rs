@@ -93,14 +93,7 @@ impl GenerateRequest {
     /// A request for a picture of `prompt`, and nothing else.
     #[must_use]
     pub fn new(prompt: Prompt) -> Self {
-        Self {
-            prompt,
-            size: Size::default(),
-            quality: None,
-            style: None,
-            output: Output::default(),
-            variation: 0,
-        }
+        Self { prompt, size: Size::default(), quality: None, style: None, output: Output::default(), variation: 0 }
     }
 }
 

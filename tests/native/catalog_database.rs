@@ -206,6 +206,7 @@ pub fn generation() -> GenerationRecord {
         provider: "placeholder".to_owned(),
         model: None,
         prompt: "Jane Doe, by the sea".to_owned(),
+        prompt_cut: false,
         size: "640x480".to_owned(),
         quality: Some("hd".to_owned()),
         style: None,

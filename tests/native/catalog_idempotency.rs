@@ -75,9 +75,8 @@ fn further_images_have_keys_of_their_own_that_hang_on_the_first() {
     lease(&shelf, id(1), at(0));
     complete(&shelf, 1);
     let further = key.of_further_image(id(1), 1);
-    let claim_further = |image, now| {
-        done(shelf.catalog.claim(&further, Sha256Digest::of(b"body"), image, now, LEASE_MS)).unwrap()
-    };
+    let claim_further =
+        |image, now| done(shelf.catalog.claim(&further, Sha256Digest::of(b"body"), image, now, LEASE_MS)).unwrap();
     let Claim::Claimed(second) = claim_further(id(2), at(1)) else { panic!("not claimed") };
     assert!(matches!(claim_further(id(3), at(2)), Claim::InProgress { .. }));
     done(shelf.catalog.release(&further, &second)).unwrap();

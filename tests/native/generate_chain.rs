@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use stillstore::catalog::FailedProvider;
 use stillstore::generate::placeholder::Placeholder;
 use stillstore::generate::{
-    Background, Chain, Field, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, Output, OutputFormat,
-    Problem, ProviderName, Quality, Style, Unconfigured,
+    Background, Chain, Field, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, Output,
+    OutputFormat, Problem, ProviderName, Quality, Style, Unconfigured,
 };
 use stillstore::image::{Dimensions, Format};
 

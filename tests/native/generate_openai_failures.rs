@@ -94,7 +94,11 @@ fn a_prompt_that_the_server_finds_too_long_is_told_with_its_limit_if_there_is_on
     for (status, body, limit_characters) in [
         (400, error(too_long, "invalid_request_error", "string_above_max_length", "prompt"), Some(32_000)),
         (422, error("", "invalid_request_error", "string_above_max_length", "prompt"), None),
-        (400, json!({"error": {"code": null, "type": "invalid_request_error", "param": null, "message": of_dall_e}}), Some(1000)),
+        (
+            400,
+            json!({"error": {"code": null, "type": "invalid_request_error", "param": null, "message": of_dall_e}}),
+            Some(1000),
+        ),
         (413, json!("too long"), None),
     ] {
         assert_eq!(outcome(status, &body), GenerateError::PromptTooLong { limit_characters }, "{body}");
@@ -106,15 +110,28 @@ fn a_prompt_that_the_server_finds_too_long_is_told_with_its_limit_if_there_is_on
 #[test]
 fn a_refusal_of_what_the_caller_chose_names_the_field() {
     let transparent = "Transparent background is not supported for this model.";
-    let asked = |size: &str, output| GenerateRequest { size: Size::parse(size).expect(size), output, ..request("a cat") };
+    let asked =
+        |size: &str, output| GenerateRequest { size: Size::parse(size).expect(size), output, ..request("a cat") };
     let lossy = Output::new(Some(Background::Opaque), Some(OutputFormat::Webp), Some(7)).expect("an output");
     let clear = Output::new(Some(Background::Transparent), None, None).expect("an output");
     for (body, request, field) in [
-        (error(transparent, "image_generation_user_error", "invalid_value", "background"), asked("auto", clear), Field::Background),
+        (
+            error(transparent, "image_generation_user_error", "invalid_value", "background"),
+            asked("auto", clear),
+            Field::Background,
+        ),
         (json!({"error": {"message": transparent, "param": null}}), asked("auto", clear), Field::Background),
         (error("", "invalid_request_error", "invalid_value", "size"), asked("3840x2160", lossy), Field::Size),
-        (error("", "invalid_request_error", "invalid_value", "output_format"), asked("auto", lossy), Field::OutputFormat),
-        (error("", "invalid_request_error", "invalid_value", "output_compression"), asked("auto", lossy), Field::OutputCompression),
+        (
+            error("", "invalid_request_error", "invalid_value", "output_format"),
+            asked("auto", lossy),
+            Field::OutputFormat,
+        ),
+        (
+            error("", "invalid_request_error", "invalid_value", "output_compression"),
+            asked("auto", lossy),
+            Field::OutputCompression,
+        ),
     ] {
         let answer = |body: &Value| Provider::new("gpt-image-2", [Ok(response(400, body.to_string()))]);
         assert_eq!(answer(&body).generate(&request), Err(GenerateError::Unsupported { field }), "{body}");

@@ -69,16 +69,13 @@ fn every_size_is_drawn_in_its_dimensions_and_auto_is_square() {
 
 #[test]
 fn other_sizes_are_drawn_in_their_dimensions_within_the_limit_of_a_generated_image() {
-    for text in ["3840x2160", "2160x3840", "2880x2880", "3840x1280", "1024x640"] {
-        let size = Size::parse(text).expect(text);
-        for index in 0..2 {
-            let file = draw(&format!("prompt number {index}"), size, None);
-            let picture = decode(&file);
-            assert_eq!(format!("{}x{}", picture.width, picture.height), text);
-            assert!((0.9..0.9999).contains(&smoothness(&picture)), "{text}");
-            // A 20th of what a provider may answer.
-            assert!(file.len() <= 1024 * 1024, "{} bytes for prompt {index} at {text}", file.len());
-        }
+    for text in ["3840x2160", "480x1408", "1024x640"] {
+        let file = draw("prompt number 0", Size::parse(text).expect(text), None);
+        let picture = decode(&file);
+        assert_eq!(format!("{}x{}", picture.width, picture.height), text);
+        assert!((0.9..0.9999).contains(&smoothness(&picture)), "{text}");
+        // A 20th of what a provider may answer.
+        assert!(file.len() <= 1024 * 1024, "{} bytes at {text}", file.len());
     }
 }
 

@@ -111,9 +111,23 @@ fn a_size_outside_the_limits_is_refused_with_the_rule_that_it_breaks() {
     ] {
         assert_eq!(rule(Size::parse(text)), broken, "{text}");
     }
-    for text in ["", "x", "1024", "1024x", "x1024", "01024x1024", "1024x0", "+1024x1024", "1024 x1024", "1024x1024x1024",
-        "1024.0x1024", "-1024x1024", "99999999999x1024", "\u{661}024x1024", "AUTO"]
-    {
+    for text in [
+        "",
+        "x",
+        "1024",
+        "1024x",
+        "x1024",
+        "01024x1024",
+        "1024x0",
+        "+1024x1024",
+        "1024 x1024",
+        "1024x1024x1024",
+        "1024.0x1024",
+        "-1024x1024",
+        "99999999999x1024",
+        "\u{661}024x1024",
+        "AUTO",
+    ] {
         assert!(rule(Size::parse(text)).starts_with("must be one of 256x256, "), "{text:?}");
     }
 }

@@ -92,7 +92,10 @@ impl Family {
             output_format: self.is_gpt_image().then(|| output.format().unwrap_or(OutputFormat::Png).as_str()),
             output_compression: output.compression(),
             // Not sent where the provider chooses, which is what it does without.
-            background: output.background().filter(|background| *background != Background::Auto).map(Background::as_str),
+            background: output
+                .background()
+                .filter(|background| *background != Background::Auto)
+                .map(Background::as_str),
         }
     }
 
@@ -103,10 +106,7 @@ impl Family {
             (Self::Unknown, size)
             | (Self::DallE2, size @ (Size::Square256 | Size::Square512))
             | (Self::GptImage | Self::GptImage2, size @ (Size::Auto | Size::Landscape1536 | Size::Portrait1536))
-            | (
-                Self::GptImage2,
-                size @ (Size::Landscape1792 | Size::Portrait1792 | Size::Custom(_)),
-            )
+            | (Self::GptImage2, size @ (Size::Landscape1792 | Size::Portrait1792 | Size::Custom(_)))
             | (Self::DallE3, size @ (Size::Landscape1792 | Size::Portrait1792)) => size,
             (Self::GptImage, size) => nearest(size, [Size::Landscape1536, Size::Portrait1536]),
             (Self::DallE3, size) => nearest(size, [Size::Landscape1792, Size::Portrait1792]),

@@ -123,7 +123,8 @@ impl OpenAi {
 /// `error`, as what the caller can do about it where the server refuses what the caller chose. Any other parameter that it refuses is
 /// our own mistake.
 fn about_field(error: GenerateError, request: &GenerateRequest) -> GenerateError {
-    let GenerateError::RequestRefused { status: 400 | 422, problem: Problem { parameter: Some(parameter), .. } } = error
+    let GenerateError::RequestRefused { status: 400 | 422, problem: Problem { parameter: Some(parameter), .. } } =
+        error
     else {
         return error;
     };

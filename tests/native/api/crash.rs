@@ -152,7 +152,8 @@ fn a_failure_loses_nothing_and_leaves_nothing_behind() {
                 assert_eq!(first, named[..first.len()], "{case}: one key, the same images");
                 assert!(answer.status != 200 || first.len() == named.len(), "{case}");
             }
-            let rows = world.rows("SELECT id FROM stillstore_images WHERE status = 'stored' AND generation IS NOT NULL");
+            let rows =
+                world.rows("SELECT id FROM stillstore_images WHERE status = 'stored' AND generation IS NOT NULL");
             let stored: BTreeSet<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
             assert_eq!(stored, named.iter().map(String::as_str).collect(), "{case}: no image twice, none lost");
         }

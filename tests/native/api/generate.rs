@@ -104,9 +104,18 @@ fn bad_fields_are_named_with_their_rule_and_nothing_is_made() {
         ("outputFormat", json!({"prompt": "x", "personaId": "p", "outputFormat": 1})),
         ("outputCompression", json!({"prompt": "x", "personaId": "p", "outputCompression": 50})),
         ("outputCompression", json!({"prompt": "x", "personaId": "p", "outputFormat": "png", "outputCompression": 50})),
-        ("outputCompression", json!({"prompt": "x", "personaId": "p", "outputFormat": "webp", "outputCompression": 101})),
-        ("outputCompression", json!({"prompt": "x", "personaId": "p", "outputFormat": "webp", "outputCompression": -1})),
-        ("outputCompression", json!({"prompt": "x", "personaId": "p", "outputFormat": "webp", "outputCompression": "50"})),
+        (
+            "outputCompression",
+            json!({"prompt": "x", "personaId": "p", "outputFormat": "webp", "outputCompression": 101}),
+        ),
+        (
+            "outputCompression",
+            json!({"prompt": "x", "personaId": "p", "outputFormat": "webp", "outputCompression": -1}),
+        ),
+        (
+            "outputCompression",
+            json!({"prompt": "x", "personaId": "p", "outputFormat": "webp", "outputCompression": "50"}),
+        ),
         ("n", json!({"prompt": "x", "personaId": "p", "n": 0})),
         ("n", json!({"prompt": "x", "personaId": "p", "n": 5})),
         ("n", json!({"prompt": "x", "personaId": "p", "n": 1.5})),
@@ -162,7 +171,9 @@ fn the_longest_prompt_fits_however_it_is_written() {
     for written in [fox, r"\ud83e\udd8a"] {
         let body = |count: usize| {
             let prompt = written.repeat(count);
-            format!(r#"{{"prompt": "{prompt}", "personaId": "{id}", "sessionId": "{id}", "participantId": "{id}", "tableId": "{id}"}}"#)
+            format!(
+                r#"{{"prompt": "{prompt}", "personaId": "{id}", "sessionId": "{id}", "participantId": "{id}", "tableId": "{id}"}}"#
+            )
         };
         let send = |count| world.send("POST", "/api/generate-image", &headers, Some(body(count).into_bytes().into()));
         let answer = send(32_000);

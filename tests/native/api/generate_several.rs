@@ -145,7 +145,12 @@ fn without_a_key_a_failure_names_the_images_too() {
     let partly = several(&world, 2, &[]);
     assert_eq!((partly.status, partly.code().as_str()), (422, "prompt-refused"));
     assert_eq!(stored(&world), ids(&partly).into_iter().collect());
-    assert!(partly.json()["detail"].as_str().unwrap().ends_with("1 of 2 images are stored and named in `images`: ask for the others"));
+    assert!(
+        partly.json()["detail"]
+            .as_str()
+            .unwrap()
+            .ends_with("1 of 2 images are stored and named in `images`: ask for the others")
+    );
     world.studio.fails_at.set(Some((3, GenerateError::Moderation)));
     assert_eq!(several(&world, 2, &[]).json()["images"], Value::Null, "nothing was made");
 }
