@@ -23,6 +23,7 @@ struct Claimed {
 }
 
 /// An image of the answer, and whether an earlier request made it.
+#[derive(Clone)]
 pub(super) struct Made {
     pub record: ImageRecord,
     pub replayed: bool,
@@ -47,7 +48,9 @@ impl Exchange<'_> {
                 None => key,
             };
             match self.make_image(&input, variation, key).await {
-                Ok(image) => images.push(image),
+                // Copied now that the image's bytes are free: what was allocated behind them would keep the space that they leave from
+                // growing, and the next image, which is longer by a little, from going there.
+                Ok(image) => images.push(image.clone()),
                 Err(problem) => {
                     return Err(self.partly_made(problem, &images, &input, key.is_some(), &request.origin));
                 }

@@ -253,7 +253,7 @@ describe("several images", () => {
     assert.equal(new Set(whole.images.map(({ image }: any) => image.id)).size, 4);
   });
 
-  test("take the memory of one", async () => {
+  test("take the memory of one", async (context) => {
     const { worker, client } = await workerWith({ OPENAI_IMAGE_MODEL: "gpt-image-1.5" });
     const largest = () => imageInJson(wholePng(20_971_520));
     provider.answer(largest());
@@ -264,19 +264,19 @@ describe("several images", () => {
     assert.equal(response.status, 200, await response.clone().text());
     assert.equal(((await response.json()) as any).images.length, 4);
     const forFour = await worker.wasmMemoryBytes();
-    console.log(`wasm memory: ${forOne} bytes for one image of 20 MiB, ${forFour} for four`);
+    context.diagnostic(`wasm memory: ${forOne} bytes for one image of 20 MiB, ${forFour} for four`);
     assert.ok(forFour <= forOne + 4 * 1024 * 1024, `${forOne} bytes for one, ${forFour} for four`);
   });
 });
 
-test("the built-in provider draws 3840x2160 in little memory", async () => {
+test("the built-in provider draws 3840x2160 in little memory", async (context) => {
   const { worker, client } = await workerWith({ IMAGE_PROVIDER: "placeholder", OPENAI_IMAGE_MODEL: "gpt-image-2" });
   const made: any = await (await generate(client, { size: "3840x2160", n: 2 })).json();
   const { width, height } = made.generation.metadata;
   assert.deepEqual([width, height, made.images.length], [3840, 2160, 2]);
   assert.notEqual(made.images[0].image.sha256, made.images[1].image.sha256);
   const bytes = await worker.wasmMemoryBytes();
-  console.log(`wasm memory: ${bytes} bytes after two pictures of 3840x2160, of ${made.image.size} bytes`);
+  context.diagnostic(`wasm memory: ${bytes} bytes after two pictures of 3840x2160, of ${made.image.size} bytes`);
   assert.ok(bytes < 8 * 1024 * 1024, `${bytes} bytes`);
   assert.equal((await bytesOf(await worker.fetch(pathOf(made.imageUrl)))).length, made.image.size);
 });
