@@ -23,7 +23,6 @@ struct Claimed {
 }
 
 /// An image of the answer, and whether an earlier request made it.
-#[derive(Clone)]
 pub(super) struct Made {
     pub record: ImageRecord,
     pub replayed: bool,
@@ -48,9 +47,7 @@ impl Exchange<'_> {
                 None => key,
             };
             match self.make_image(&input, variation, key).await {
-                // Copied now that the image's bytes are free: what was allocated behind them would keep the space that they leave from
-                // growing, and the next image, which is longer by a little, from going there.
-                Ok(image) => images.push(image.clone()),
+                Ok(image) => images.push(image),
                 Err(problem) => {
                     return Err(self.partly_made(problem, &images, &input, key.is_some(), &request.origin));
                 }
@@ -145,7 +142,7 @@ impl Exchange<'_> {
             dimensions: file.dimensions(),
             body: file.into_bytes().into(),
             sha256: None,
-            source: Source::Generated(record),
+            source: Source::Generated(record.into()),
             visibility: input.visibility,
             associations: input.associations.clone(),
             labels: Labels::default(),

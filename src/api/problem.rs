@@ -144,11 +144,11 @@ pub struct Problem {
     /// For the caller: what was wrong this time.
     pub detail: String,
     /// The field that breaks a rule.
-    pub field: Option<String>,
+    pub field: Option<Box<str>>,
     /// The run that the error is about.
     pub run_id: Option<Box<str>>,
     /// The images that were made before the request failed.
-    pub images: Option<MadeImages>,
+    pub images: Option<Box<MadeImages>>,
     /// For the log only.
     pub cause: Option<String>,
     /// Headers that belong to the error: `Allow`, `Retry-After`, `Content-Range`, `WWW-Authenticate`.
@@ -162,8 +162,8 @@ pub struct MadeImages(Box<RawValue>);
 
 impl MadeImages {
     /// `images` as JSON.
-    pub(super) fn of(images: &[OneOfThem<'_>]) -> Option<Self> {
-        serde_json::value::to_raw_value(images).ok().map(Self)
+    pub(super) fn of(images: &[OneOfThem<'_>]) -> Option<Box<Self>> {
+        serde_json::value::to_raw_value(images).ok().map(|json| Box::new(Self(json)))
     }
 }
 
@@ -220,7 +220,7 @@ impl Problem {
         let field = field.into();
         let name = if field.is_empty() { "the empty name" } else { &field };
         let detail = format!("{name} {}", rule.into());
-        Self { field: Some(field), ..Self::new(Code::InvalidField, detail) }
+        Self { field: Some(field.into()), ..Self::new(Code::InvalidField, detail) }
     }
 
     /// Adds the inside message for the log.
@@ -256,7 +256,7 @@ impl Problem {
             remedy: self.code.remedy(),
             field: self.field.as_deref(),
             run_id: self.run_id.as_deref(),
-            images: self.images.as_ref(),
+            images: self.images.as_deref(),
             request_id,
         };
         let mut response = Response::json(self.code.status(), &document);

@@ -100,19 +100,19 @@ impl Details {
         self.parameter.or_else(in_words)
     }
 
-    /// Whether the prompt is too long, and the limit if it is said.
-    fn prompt_limit(&self) -> Option<Option<usize>> {
+    /// The error, with the limit if it is said, where the prompt is too long.
+    fn prompt_too_long(&self) -> Option<GenerateError> {
         let is_about_prompt = match self.parameter {
             Some(parameter) => parameter == "prompt",
             None => self.message.contains("prompt"),
         };
-        let limit = PROMPT_LIMIT_PHRASES.iter().find_map(|phrase| {
+        let limit_characters = PROMPT_LIMIT_PHRASES.iter().find_map(|phrase| {
             let (_, after) = self.message.split_once(phrase)?;
             let digits = after.bytes().take_while(u8::is_ascii_digit).count();
             after.get(..digits)?.parse().ok()
         });
-        let is_too_long = limit.is_some() || self.any_of(&["string_above_max_length"]).is_some();
-        (is_about_prompt && is_too_long).then_some(limit)
+        let is_too_long = limit_characters.is_some() || self.any_of(&["string_above_max_length"]).is_some();
+        (is_about_prompt && is_too_long).then_some(GenerateError::PromptTooLong { limit_characters })
     }
 
     fn any_of(&self, known: &[&'static str]) -> Option<&'static str> {
@@ -137,9 +137,9 @@ fn classify(status: u16, details: &Details, retry_after_ms: impl FnOnce() -> Opt
     }
     let problem = Problem { code: details.any_of(&OTHER), parameter: details.parameter() };
     if matches!(status, 400 | 422)
-        && let Some(limit_characters) = details.prompt_limit()
+        && let Some(too_long) = details.prompt_too_long()
     {
-        return GenerateError::PromptTooLong { limit_characters };
+        return too_long;
     }
     match status {
         // Nothing else of a request is long.
