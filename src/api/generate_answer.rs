@@ -2,6 +2,11 @@
 
 use serde::Serialize;
 
+use super::generate_image::Made;
+use super::generate_input::GenerateInput;
+#[cfg(test)]
+use super::generate_input::MAX_IMAGES;
+use super::problem::MadeImages;
 use super::representation::ImageBody;
 use super::{Code, Exchange, Problem, Response};
 use crate::catalog::{FailedProvider, GenerationRecord, ImageRecord};
@@ -23,6 +28,21 @@ pub(super) struct GenerateBody<'record> {
     fallback_reason: Option<String>,
     storage: StorageBody<'record>,
     generation: GenerationBody<'record>,
+    image: ImageBody<'record>,
+    /// Every image, the first too: the fields above are about the first.
+    #[cfg_attr(test, schemars(length(min = 1, max = MAX_IMAGES)))]
+    images: Vec<OneOfThem<'record>>,
+}
+
+/// One of the images that a request made.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OneOfGeneratedImages"))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OneOfThem<'record> {
+    #[cfg_attr(test, schemars(extend("format" = "uri")))]
+    image_url: String,
+    original_url: String,
+    storage: StorageBody<'record>,
     image: ImageBody<'record>,
 }
 
@@ -67,6 +87,9 @@ struct GenerationBody<'record> {
 struct GenerationMetadata<'record> {
     model: Option<&'record str>,
     style: Option<&'record str>,
+    background: Option<&'record str>,
+    output_format: Option<&'record str>,
+    output_compression: Option<u8>,
     revised_prompt: Option<&'record str>,
     total_tokens: Option<u64>,
     width: Option<u32>,
@@ -77,36 +100,68 @@ struct GenerationMetadata<'record> {
 }
 
 impl Exchange<'_> {
-    /// The answer that tells of a generated image; the same for the request that made it and for each that repeats it.
-    pub(super) fn generate_answer(
-        &self,
-        record: &ImageRecord,
-        origin: &str,
-        replayed: bool,
-    ) -> Result<Response, Problem> {
-        let generation = record
-            .generation
-            .as_ref()
-            .ok_or_else(|| Problem::plain(Code::InternalError).because(&"a generated image without its generation"))?;
-        let (image_url, _) = self.url_of(record, origin);
+    /// The answer that tells of generated images; the same for the request that made them and for each that repeats it.
+    pub(super) fn generate_answer(&self, images: &[Made], origin: &str) -> Result<Response, Problem> {
+        let missing = |what: &'static str| Problem::plain(Code::InternalError).because(&what);
+        let Made { record, .. } = images.first().ok_or_else(|| missing("no image was asked for"))?;
+        let generation =
+            record.generation.as_ref().ok_or_else(|| missing("a generated image without its generation"))?;
+        let first = self.one_of_them(record, origin);
         let provider_fallback = provider_fallback_reason(generation);
         let reasons: Vec<&str> =
             provider_fallback.as_deref().into_iter().chain(record.fallback_reason.as_deref()).collect();
         let body = GenerateBody {
             success: true,
-            original_url: generation.original_url.as_deref().unwrap_or(&image_url),
-            image_url: &image_url,
+            original_url: &first.original_url,
+            image_url: &first.image_url,
             fallback: provider_fallback.is_some(),
             fallback_reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
             storage: storage_body(record),
             generation: generation_body(record, generation, provider_fallback.clone()),
             image: self.image_body(record, origin),
+            images: self.all_of_them(images, origin),
         };
         let mut response = Response::json(200, &body);
-        if replayed {
+        if images.iter().all(|image| image.replayed) {
             response.set_header("Idempotency-Replayed", "true");
         }
         Ok(response)
+    }
+
+    /// `problem`, which stopped the request, with the images that were made before it: they are stored, and paid for.
+    pub(super) fn partly_made(
+        &self,
+        mut problem: Problem,
+        images: &[Made],
+        input: &GenerateInput,
+        has_key: bool,
+        origin: &str,
+    ) -> Problem {
+        if images.is_empty() {
+            return problem;
+        }
+        let (made, wanted) = (images.len(), input.count);
+        let rest =
+            if has_key { "the same request with its Idempotency-Key makes the others" } else { "ask for the others" };
+        problem.detail =
+            format!("{}; {made} of {wanted} images are stored and named in `images`: {rest}", problem.detail);
+        problem.images = MadeImages::of(&self.all_of_them(images, origin));
+        problem
+    }
+
+    fn all_of_them<'record>(&self, images: &'record [Made], origin: &str) -> Vec<OneOfThem<'record>> {
+        images.iter().map(|image| self.one_of_them(&image.record, origin)).collect()
+    }
+
+    fn one_of_them<'record>(&self, record: &'record ImageRecord, origin: &str) -> OneOfThem<'record> {
+        let (image_url, _) = self.url_of(record, origin);
+        let original_url = record.generation.as_ref().and_then(|generation| generation.original_url.clone());
+        OneOfThem {
+            original_url: original_url.unwrap_or_else(|| image_url.clone()),
+            image_url,
+            storage: storage_body(record),
+            image: self.image_body(record, origin),
+        }
     }
 }
 
@@ -142,6 +197,9 @@ fn generation_body<'record>(
         metadata: GenerationMetadata {
             model: generation.model.as_deref(),
             style: generation.style.as_deref(),
+            background: generation.background.as_deref(),
+            output_format: generation.output_format.as_deref(),
+            output_compression: generation.output_compression,
             revised_prompt: generation.revised_prompt.as_deref(),
             total_tokens: generation.total_tokens,
             width: dimensions.map(|dimensions| dimensions.width),

@@ -1,32 +1,19 @@
 //! `POST /api/generate-image`: a prompt becomes a stored image.
 
-use super::request::JsonObject;
+use super::generate_input::GenerateInput;
 use super::upload::add_problem;
 use super::{Code, Exchange, Problem, Request, Response};
-use crate::catalog::{Associations, Claim, IdempotencyKey, ImageRecord, Lease};
-use crate::generate::{
-    AllFailed, GenerateError, GenerateRequest, Generation, InvalidParameter, MAX_GENERATED_BYTES, Prompt, Quality,
-    Size, Style,
-};
-use crate::image::{ImageId, Labels, Sha256Digest, Visibility};
+use crate::catalog::{Claim, IdempotencyKey, ImageRecord, Lease};
+use crate::generate::{AllFailed, GenerateError, GenerateRequest, Generation, MAX_GENERATED_BYTES};
+use crate::image::{ImageId, Labels};
 use crate::library::{NewImage, Source};
 use crate::runtime::Timestamp;
 use crate::telemetry::Event;
 
-/// Longest id of a persona, session, participant or table, in bytes: an id, not a text.
-pub(super) const MAX_ASSOCIATION_BYTES: usize = 200;
 /// What a generation may take beyond its providers and stores, in milliseconds, before another request may take over.
 const LEASE_MARGIN_MS: u64 = 60_000;
 /// How long a second request with a key is told to wait at most: the first usually ends long before its lease.
 const MAX_RETRY_AFTER_SECONDS: u64 = 5;
-
-/// A generate request, checked.
-#[derive(Debug)]
-struct GenerateInput {
-    request: GenerateRequest,
-    associations: Associations,
-    visibility: Visibility,
-}
 
 /// The identity that an image has before it exists.
 struct Claimed {
@@ -35,28 +22,61 @@ struct Claimed {
     claim: Option<(IdempotencyKey, Lease)>,
 }
 
+/// An image of the answer, and whether an earlier request made it.
+pub(super) struct Made {
+    pub record: ImageRecord,
+    pub replayed: bool,
+}
+
 impl Exchange<'_> {
-    /// Generates and keeps an image:
+    /// Generates and keeps images, one after the other, so that memory holds one at a time:
     ///
     /// 1. check every field;
-    /// 2. claim the idempotency key, if there is one: a finished claim is answered with its image, at no cost;
-    /// 3. ask the providers in order;
-    /// 4. add the image, which completes the key; a failure gives the key back, so that the caller may try again at once.
+    /// 2. make or find each image, by [`Exchange::make_image`];
+    /// 3. when one fails, stop: the answer is its problem, and names the images that are there.
     pub(super) async fn generate_image(&self, mut request: Request) -> Result<Response, Problem> {
         let fields = request.json_object().await?;
-        let input = parse_input(&fields)?;
+        let input = GenerateInput::parse(&fields)?;
         let key = idempotency_key(&request)?;
 
+        let mut images: Vec<Made> = Vec::new();
+        for variation in 0..input.count {
+            // The keys of the others hang on the first image, hence are new when its key is: no answer mixes two requests' images.
+            let key = match images.first() {
+                Some(first) => key.map(|key| key.of_further_image(first.record.description.id, variation)),
+                None => key,
+            };
+            match self.make_image(&input, variation, key).await {
+                Ok(image) => images.push(image),
+                Err(problem) => {
+                    return Err(self.partly_made(problem, &images, &input, key.is_some(), &request.origin));
+                }
+            }
+        }
+        self.generate_answer(&images, &request.origin)
+    }
+
+    /// Makes an image, or finds the one that an earlier request with the key made:
+    ///
+    /// 1. claim the idempotency key, if there is one: a finished claim is answered with its image, at no cost;
+    /// 2. ask the providers in order;
+    /// 3. add the image, which completes the key; a failure gives the key back, so that the caller may try again at once.
+    async fn make_image(
+        &self,
+        input: &GenerateInput,
+        variation: u8,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Made, Problem> {
         let claimed = match key {
             None => Claimed { id: None, created_at: self.library.runtime.now(), claim: None },
-            Some(key) => match self.claim(key, &input).await? {
+            Some(key) => match self.claim(key, input).await? {
                 Ok(claimed) => claimed,
-                Err(record) => return self.generate_answer(&record, &request.origin, true),
+                Err(record) => return Ok(Made { record, replayed: true }),
             },
         };
         let claim = claimed.claim;
-        match self.generate_and_add(input, claimed).await {
-            Ok(record) => self.generate_answer(&record, &request.origin, false),
+        match self.generate_and_add(input, variation, claimed).await {
+            Ok(record) => Ok(Made { record, replayed: false }),
             Err(problem) => {
                 if let Some((key, lease)) = claim {
                     // Best effort: a claim that stays is free again when its lease ends.
@@ -102,12 +122,18 @@ impl Exchange<'_> {
         u32::try_from(lease_ms).unwrap_or(u32::MAX)
     }
 
-    async fn generate_and_add(&self, input: GenerateInput, claimed: Claimed) -> Result<ImageRecord, Problem> {
+    async fn generate_and_add(
+        &self,
+        input: &GenerateInput,
+        variation: u8,
+        claimed: Claimed,
+    ) -> Result<ImageRecord, Problem> {
         let started_at = self.library.runtime.now();
-        let outcome = self.app.generators.generate(&input.request).await;
+        let request = GenerateRequest { variation, ..input.request.clone() };
+        let outcome = self.app.generators.generate(&request).await;
         self.record_generation(&outcome, self.library.runtime.now().millis_since(started_at));
         let generation = outcome.map_err(|failure| generation_problem(&failure))?;
-        let record = generation.record(&input.request);
+        let record = generation.record(&request);
         let file = generation.image.file;
         let image = NewImage {
             id: claimed.id,
@@ -116,9 +142,9 @@ impl Exchange<'_> {
             dimensions: file.dimensions(),
             body: file.into_bytes().into(),
             sha256: None,
-            source: Source::Generated(record),
+            source: Source::Generated(record.into()),
             visibility: input.visibility,
-            associations: input.associations,
+            associations: input.associations.clone(),
             labels: Labels::default(),
             prompt_in_metadata: self.app.config.store_prompt_metadata,
             idempotency: claimed.claim.map(|(key, _)| key),
@@ -155,10 +181,17 @@ fn generation_problem(failure: &AllFailed) -> Problem {
         GenerateError::RateLimited { .. } => Code::ProviderRateLimited,
         GenerateError::Moderation | GenerateError::PromptRefused => Code::PromptRefused,
         GenerateError::PromptTooLong { limit_characters } => {
-            return Problem::field(
-                "prompt",
-                format!("must be at most {limit_characters} characters for this provider"),
-            );
+            let rule = match limit_characters {
+                Some(limit) => format!("must be at most {limit} characters for this provider"),
+                None => "is too long for this provider".to_owned(),
+            };
+            return Problem::field("prompt", format!("{rule}; shorten it, or name another provider in IMAGE_PROVIDER"))
+                .because(failure);
+        }
+        GenerateError::Unsupported { field } => {
+            let rule = "asks for what no configured provider has; leave it out, ask for something else, or name a provider \
+                        that has it in IMAGE_PROVIDER";
+            return Problem::field(field.as_str(), rule).because(failure);
         }
         GenerateError::QuotaExhausted
         | GenerateError::Unauthorized { .. }
@@ -178,65 +211,6 @@ fn generation_problem(failure: &AllFailed) -> Problem {
         GenerateError::Timeout | GenerateError::Unavailable { .. } => problem.with_header("Retry-After", "30"),
         _ => problem,
     }
-}
-
-impl GenerateInput {
-    /// A digest of everything that the request asks for, to tell whether a key is used for the same request again.
-    fn digest(&self) -> Sha256Digest {
-        let GenerateRequest { prompt, size, quality, style } = &self.request;
-        let associations = &self.associations;
-        let parts = [
-            Some(prompt.as_str()),
-            Some(size.as_str()),
-            quality.map(Quality::as_str),
-            style.map(Style::as_str),
-            Some(self.visibility.as_str()),
-            associations.persona_id.as_deref(),
-            associations.session_id.as_deref(),
-            associations.participant_id.as_deref(),
-            associations.table_id.as_deref(),
-        ];
-        // Serialising strings cannot fail; JSON keeps the parts apart.
-        Sha256Digest::of(&serde_json::to_vec(&parts).unwrap_or_default())
-    }
-}
-
-fn parse_input(fields: &JsonObject) -> Result<GenerateInput, Problem> {
-    let required = |field: &'static str| fields.text(field)?.ok_or_else(|| Problem::field(field, "is required"));
-    let refuse = |field: &'static str| move |InvalidParameter(rule): InvalidParameter| Problem::field(field, rule);
-    let prompt = Prompt::parse(required("prompt")?).map_err(refuse("prompt"))?;
-    let persona_id = association("personaId", required("personaId")?)?;
-    let optional = |field: &'static str| fields.text(field)?.map(|value| association(field, value)).transpose();
-    let request = GenerateRequest {
-        prompt,
-        size: fields.text("size")?.map_or(Ok(Size::default()), Size::parse).map_err(refuse("size"))?,
-        quality: fields.text("quality")?.map(Quality::parse).transpose().map_err(refuse("quality"))?,
-        style: fields.text("style")?.map(Style::parse).transpose().map_err(refuse("style"))?,
-    };
-    Ok(GenerateInput {
-        request,
-        associations: Associations {
-            persona_id: Some(persona_id),
-            session_id: optional("sessionId")?,
-            participant_id: optional("participantId")?,
-            table_id: optional("tableId")?,
-        },
-        visibility: fields
-            .text("visibility")?
-            .map_or(Some(Visibility::Public), Visibility::from_text)
-            .ok_or_else(|| Problem::field("visibility", "must be public or private"))?,
-    })
-}
-
-/// An id of the caller's own.
-pub(super) fn association(field: &'static str, value: &str) -> Result<String, Problem> {
-    if value.trim().is_empty() || value.len() > MAX_ASSOCIATION_BYTES || value.chars().any(char::is_control) {
-        return Err(Problem::field(
-            field,
-            format!("must be 1 to {MAX_ASSOCIATION_BYTES} bytes, not blank, without control characters"),
-        ));
-    }
-    Ok(value.to_owned())
 }
 
 fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, Problem> {

@@ -350,7 +350,7 @@ async fn source_problem(engine: &Engine, error: SourceError) -> Result<Problem, 
             Problem::field("source", ["must be one of ", &engine.source_names().await?.join(", ")].concat())
         }
         SourceError::Unusable { problem, .. } => {
-            Problem { field: Some(problem.field.to_owned()), ..Problem::new(Code::SourceUnusable, detail) }
+            Problem { field: Some(problem.field.into()), ..Problem::new(Code::SourceUnusable, detail) }
         }
         SourceError::NotMigrated { binding } => {
             let command = ["; run `npx wrangler d1 migrations apply ", &binding, " --remote`"].concat();

@@ -5,6 +5,7 @@ mod cors;
 mod delivery;
 mod generate_answer;
 mod generate_image;
+mod generate_input;
 mod health;
 mod images;
 mod index;

@@ -1,9 +1,12 @@
 //! Errors as callers see them: RFC 9457 problem documents with a stable code, and an inside message for the log.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
+use super::generate_answer::OneOfThem;
 use super::response::Response;
 use crate::bytes::BodyError;
 use crate::catalog::CatalogError;
@@ -141,13 +144,33 @@ pub struct Problem {
     /// For the caller: what was wrong this time.
     pub detail: String,
     /// The field that breaks a rule.
-    pub field: Option<String>,
+    pub field: Option<Box<str>>,
     /// The run that the error is about.
     pub run_id: Option<Box<str>>,
+    /// The images that were made before the request failed.
+    pub images: Option<Box<MadeImages>>,
     /// For the log only.
     pub cause: Option<String>,
     /// Headers that belong to the error: `Allow`, `Retry-After`, `Content-Range`, `WWW-Authenticate`.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
+}
+
+/// Images as an answer shows them. Their prompts may hold personal text, and debug output ends in logs.
+#[derive(Clone, Serialize)]
+#[serde(transparent)]
+pub struct MadeImages(Box<RawValue>);
+
+impl MadeImages {
+    /// `images` as JSON.
+    pub(super) fn of(images: &[OneOfThem<'_>]) -> Option<Box<Self>> {
+        serde_json::value::to_raw_value(images).ok().map(|json| Box::new(Self(json)))
+    }
+}
+
+impl fmt::Debug for MadeImages {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("MadeImages(..)")
+    }
 }
 
 #[derive(Serialize)]
@@ -164,6 +187,10 @@ pub(super) struct Document<'problem> {
     field: Option<&'problem str>,
     #[serde(rename = "runId", skip_serializing_if = "Option::is_none")]
     run_id: Option<&'problem str>,
+    /// The images that were made before the request for several of them failed; they are stored.
+    #[cfg_attr(test, schemars(with = "Vec<OneOfThem<'problem>>"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<&'problem MadeImages>,
     request_id: &'problem str,
 }
 
@@ -178,7 +205,7 @@ impl Problem {
             Code::Unauthorized => vec![("WWW-Authenticate", "Bearer".into())],
             _ => Vec::new(),
         };
-        Self { code, detail: detail.into(), field: None, run_id: None, cause: None, headers }
+        Self { code, detail: detail.into(), field: None, run_id: None, images: None, cause: None, headers }
     }
 
     /// A problem that its title says in full.
@@ -193,7 +220,7 @@ impl Problem {
         let field = field.into();
         let name = if field.is_empty() { "the empty name" } else { &field };
         let detail = format!("{name} {}", rule.into());
-        Self { field: Some(field), ..Self::new(Code::InvalidField, detail) }
+        Self { field: Some(field.into()), ..Self::new(Code::InvalidField, detail) }
     }
 
     /// Adds the inside message for the log.
@@ -229,6 +256,7 @@ impl Problem {
             remedy: self.code.remedy(),
             field: self.field.as_deref(),
             run_id: self.run_id.as_deref(),
+            images: self.images.as_deref(),
             request_id,
         };
         let mut response = Response::json(self.code.status(), &document);

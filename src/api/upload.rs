@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::generate_image::association;
+use super::generate_input::association;
 use super::{Code, Exchange, Problem, Request, Response};
 use crate::bytes::Body;
 use crate::catalog::Associations;
@@ -109,7 +109,7 @@ pub(super) fn add_problem(error: AddError, limit_bytes: u64) -> Problem {
     let problem = match &error.kind {
         StoreErrorKind::Body(error) => Problem::from(error.clone()),
         StoreErrorKind::ChecksumMismatch => {
-            Problem { field: Some("sha256".to_owned()), ..Problem::plain(Code::ChecksumMismatch) }
+            Problem { field: Some("sha256".into()), ..Problem::plain(Code::ChecksumMismatch) }
         }
         StoreErrorKind::TooLarge { limit_bytes: limit } => too_large((*limit).min(limit_bytes)),
         StoreErrorKind::Unavailable | StoreErrorKind::KeyTaken | StoreErrorKind::Corrupt => {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::image::Sha256Digest;
+use crate::image::{ImageId, Sha256Digest};
 
 /// An idempotency key: 1 to 255 visible ASCII characters, known by its SHA-256 only, because it is the client's own text.
 ///
@@ -20,6 +20,13 @@ impl IdempotencyKey {
     #[must_use]
     pub const fn digest(&self) -> Sha256Digest {
         self.0
+    }
+
+    /// The key of a further image of a request with this key, whose first image is `first`; no client can send it, since what is
+    /// hashed has spaces.
+    #[must_use]
+    pub fn of_further_image(&self, first: ImageId, index: u8) -> Self {
+        Self(Sha256Digest::of(format!("stillstore image {index} beside {first} of {}", self.0).as_bytes()))
     }
 }
 

@@ -12,10 +12,16 @@ use crate::store::StorageKind;
 /// The columns of [`ImageRow`], for `SELECT`.
 macro_rules! image_columns {
     () => {
-        "id, storage_key, content_type, visibility, filename, context, \
-         persona_id, session_id, participant_id, table_id, labels, created_at_ms, \
-         version, status, storage, size_bytes, sha256, width, height, generation, fallback_reason, \
-         embedded_write_id IS NOT NULL AS has_embedded_bytes, updated_at_ms"
+        image_columns!("generation")
+    };
+    ($generation:literal) => {
+        concat!(
+            "id, storage_key, content_type, visibility, filename, context, ",
+            "persona_id, session_id, participant_id, table_id, labels, created_at_ms, ",
+            "version, status, storage, size_bytes, sha256, width, height, ",
+            $generation,
+            ", fallback_reason, embedded_write_id IS NOT NULL AS has_embedded_bytes, updated_at_ms"
+        )
     };
 }
 

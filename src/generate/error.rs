@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Field;
 use crate::http::HttpError;
 use crate::image::Rejection;
 
@@ -25,8 +26,10 @@ pub enum GenerateError {
     Moderation,
     /// The provider refuses the prompt for another reason.
     PromptRefused,
-    /// The prompt is longer than this provider's model takes.
-    PromptTooLong { limit_characters: usize },
+    /// The prompt is longer than this provider's model takes, which may not say how many characters that are.
+    PromptTooLong { limit_characters: Option<usize> },
+    /// The provider's model does not have what the caller asks for in this field.
+    Unsupported { field: Field },
     /// The provider refuses our request for a reason other than the prompt.
     RequestRefused { status: u16, problem: Problem },
     /// A successful answer without an image in it.
@@ -78,6 +81,7 @@ impl GenerateError {
             Self::Moderation => "moderation-refused",
             Self::PromptRefused => "prompt-refused",
             Self::PromptTooLong { .. } => "prompt-too-long",
+            Self::Unsupported { .. } => "field-unsupported",
             Self::RequestRefused { .. } => "provider-refused-request",
             Self::EmptyAnswer => "provider-empty-answer",
             Self::UnreadableAnswer => "provider-unreadable-answer",
@@ -88,14 +92,16 @@ impl GenerateError {
         }
     }
 
-    /// How much a caller can do about it, for choosing one error out of several: more is more.
+    /// How much a caller can do about it, for choosing one error out of several: more is more. That a provider does not have what is
+    /// asked for is the answer only where each configured one says so.
     pub(super) const fn usefulness(&self) -> u8 {
         match self {
-            Self::Moderation | Self::PromptRefused => 4,
-            Self::RateLimited { retry_after_ms: Some(_) } => 3,
-            Self::Timeout | Self::Unavailable { .. } | Self::RateLimited { .. } | Self::PromptTooLong { .. } => 2,
+            Self::Moderation | Self::PromptRefused => 5,
+            Self::RateLimited { retry_after_ms: Some(_) } => 4,
+            Self::Timeout | Self::Unavailable { .. } | Self::RateLimited { .. } | Self::PromptTooLong { .. } => 3,
+            Self::Unsupported { .. } => 1,
             Self::Misconfigured(_) => 0,
-            _ => 1,
+            _ => 2,
         }
     }
 }
@@ -119,8 +125,14 @@ impl fmt::Display for GenerateError {
             Self::ModelNotFound => formatter.write_str("the provider does not have the configured model"),
             Self::Moderation => formatter.write_str("the provider's moderation refused the prompt or its picture"),
             Self::PromptRefused => formatter.write_str("the provider refused the prompt"),
-            Self::PromptTooLong { limit_characters } => {
-                write!(formatter, "the provider's model takes prompts of at most {limit_characters} characters")
+            Self::PromptTooLong { limit_characters: Some(limit) } => {
+                write!(formatter, "the provider's model takes prompts of at most {limit} characters")
+            }
+            Self::PromptTooLong { limit_characters: None } => {
+                formatter.write_str("the prompt is too long for the provider's model")
+            }
+            Self::Unsupported { field } => {
+                write!(formatter, "the provider's model does not have what {} asks for", field.as_str())
             }
             Self::RequestRefused { status, problem } => write!(
                 formatter,

@@ -5,19 +5,22 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{GenerateError, ImageFile, MAX_GENERATED_BYTES, Prompt};
+use super::{GenerateError, ImageFile, MAX_GENERATED_BYTES};
 
 /// The longest JSON answer taken: an image of [`MAX_GENERATED_BYTES`] in base64, four characters for three bytes, and 64 KiB for the
 /// rest. An image is unescaped and decoded where it lies: this is also what an answer takes of memory, and what is beside its long
 /// strings once more.
 pub const MAX_ANSWER_BYTES: u64 = MAX_GENERATED_BYTES.div_ceil(3) * 4 + 64 * 1024;
 
+/// The longest revised prompt that is kept, in characters. Only dall-e-3 is known to rewrite prompts, and this is what it takes itself.
+pub const MAX_REVISED_PROMPT_CHARACTERS: usize = 4000;
+
 /// The longest revised prompt that is read, still escaped: a character takes at most 12 bytes, as two escapes.
-pub const MAX_PROMPT_BYTES: usize = 12 * Prompt::MAX_CHARACTERS;
+pub const MAX_REVISED_PROMPT_BYTES: usize = 12 * MAX_REVISED_PROMPT_CHARACTERS;
 
 /// Strings of more bytes than any text but an image are taken out of an answer before its JSON is read: the JSON parser would look at
 /// each byte of them twice.
-const MAX_STRING_BYTES: usize = MAX_PROMPT_BYTES;
+const MAX_STRING_BYTES: usize = MAX_REVISED_PROMPT_BYTES;
 
 /// An answer, whose long strings were found. JSON's rules for what is in a string hold for the others: a long one is an image, which has
 /// to be base64, or is not looked at.

@@ -7,18 +7,22 @@ mod error;
 mod image_file;
 mod json_answer;
 pub mod openai;
+mod output;
 pub mod placeholder;
 mod provider;
 mod request;
 mod settings;
+mod size;
 pub mod workers_ai;
 
 pub use chain::{AllFailed, Chain, Generation};
 pub use error::{GenerateError, Problem};
 pub use image_file::{ImageFile, MAX_GENERATED_BYTES};
+pub use output::{Background, Field, Output, OutputFormat};
 pub use provider::{ProviderName, Unconfigured};
-pub use request::{GenerateRequest, InvalidParameter, Prompt, Quality, Size, Style};
+pub use request::{GenerateRequest, InvalidParameter, Prompt, Quality, Style};
 pub use settings::{ApiKey, BaseUrl, ModelName};
+pub use size::{CustomSize, Size};
 
 use std::fmt;
 

@@ -2,27 +2,12 @@
 
 use std::fmt;
 
-use crate::image::Dimensions;
+use super::{Output, Size};
 
 /// A description of the wanted picture: 1 to [`Prompt::MAX_CHARACTERS`] characters after trimming, without control characters except
 /// line feed and tab.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Prompt(String);
-
-/// The size asked for. A provider that does not have it makes the nearest one that it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Size {
-    Square256,
-    Square512,
-    #[default]
-    Square1024,
-    Landscape1792,
-    Portrait1792,
-    Landscape1536,
-    Portrait1536,
-    /// The provider chooses.
-    Auto,
-}
 
 /// How much work to put into a picture. A provider that does not have the value uses the nearest one, or its own default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +34,10 @@ pub struct GenerateRequest {
     pub size: Size,
     pub quality: Option<Quality>,
     pub style: Option<Style>,
+    pub output: Output,
+    /// Which of several pictures of the same request this is, from 0 on. Only the built-in provider looks at it: the others never
+    /// make the same picture twice.
+    pub variation: u8,
 }
 
 /// The rule that a value broke, as the rest of a sentence that starts with the field's name.
@@ -56,8 +45,8 @@ pub struct GenerateRequest {
 pub struct InvalidParameter(pub String);
 
 impl Prompt {
-    /// What dall-e-3 takes. gpt-image takes 32,000 and dall-e-2 1,000; a provider that takes fewer says so itself.
-    pub const MAX_CHARACTERS: usize = 4000;
+    /// What the gpt-image models take. A provider that takes fewer says so itself.
+    pub const MAX_CHARACTERS: usize = 32_000;
 
     /// The prompt in `text`, without white space at its ends.
     ///
@@ -100,56 +89,11 @@ impl fmt::Debug for Prompt {
     }
 }
 
-impl Size {
-    /// Every size, in the order in which documentation lists them.
-    pub const ALL: [Self; 8] = [
-        Self::Square256,
-        Self::Square512,
-        Self::Square1024,
-        Self::Landscape1792,
-        Self::Portrait1792,
-        Self::Landscape1536,
-        Self::Portrait1536,
-        Self::Auto,
-    ];
-
-    /// The text form: `{width}x{height}` or `auto`.
+impl GenerateRequest {
+    /// A request for a picture of `prompt`, and nothing else.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Square256 => "256x256",
-            Self::Square512 => "512x512",
-            Self::Square1024 => "1024x1024",
-            Self::Landscape1792 => "1792x1024",
-            Self::Portrait1792 => "1024x1792",
-            Self::Landscape1536 => "1536x1024",
-            Self::Portrait1536 => "1024x1536",
-            Self::Auto => "auto",
-        }
-    }
-
-    /// Width and height in pixels, unless the provider chooses.
-    #[must_use]
-    pub const fn dimensions(self) -> Option<Dimensions> {
-        let (width, height) = match self {
-            Self::Square256 => (256, 256),
-            Self::Square512 => (512, 512),
-            Self::Square1024 => (1024, 1024),
-            Self::Landscape1792 => (1792, 1024),
-            Self::Portrait1792 => (1024, 1792),
-            Self::Landscape1536 => (1536, 1024),
-            Self::Portrait1536 => (1024, 1536),
-            Self::Auto => return None,
-        };
-        Some(Dimensions { width, height })
-    }
-
-    /// The size with this text form.
-    ///
-    /// # Errors
-    /// [`InvalidParameter`] with the list of all sizes.
-    pub fn parse(text: &str) -> Result<Self, InvalidParameter> {
-        find(&Self::ALL, Self::as_str, text)
+    pub fn new(prompt: Prompt) -> Self {
+        Self { prompt, size: Size::default(), quality: None, style: None, output: Output::default(), variation: 0 }
     }
 }
 

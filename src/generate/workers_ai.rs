@@ -11,12 +11,16 @@ use super::{
     GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, ModelName, Problem, ProviderName, Quality,
 };
 use crate::http::{AiBinding, AiError, AiOutput, AnswerLimits};
+use crate::image::Dimensions;
 
 /// The model when none is set.
 #[must_use]
 pub fn default_model() -> ModelName {
     ModelName::built_in("@cf/black-forest-labs/flux-1-schnell")
 }
+
+/// The longest prompt of models that document one.
+const DOCUMENTED_PROMPT_CHARACTERS: usize = 2048;
 
 /// Which model to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +41,7 @@ pub struct WorkersAi {
 enum Family {
     /// flux-1-schnell: a prompt of 2,048 characters and 1 to 8 steps, 4 by default; always 1024x1024.
     Flux1,
-    /// Stable Diffusion XL, Dreamshaper, Phoenix, Lucid Origin: width and height, 256 to 2,048 pixels in multiples of 8, which all of
-    /// our sizes are.
+    /// Stable Diffusion XL, Dreamshaper, Phoenix, Lucid Origin: width and height, 256 to 2,048 pixels in multiples of 8.
     Sized,
     /// flux-2: only as multipart forms, which the binding takes as a stream and not as JSON.
     Multipart,
@@ -90,12 +93,14 @@ impl Family {
     }
 
     fn input(self, request: &GenerateRequest) -> Result<Input<'_>, GenerateError> {
-        const FLUX1_PROMPT_CHARACTERS: usize = 2048;
         const FLUX1_MOST_STEPS: u8 = 8;
-        let dimensions = request.size.dimensions().filter(|_| self == Self::Sized);
+        if let Some(field) = request.output.first_asked() {
+            return Err(GenerateError::Unsupported { field });
+        }
+        let dimensions = request.size.dimensions().filter(|_| self == Self::Sized).map(within_longest_side);
         let steps = match self {
-            Self::Flux1 if request.prompt.characters() > FLUX1_PROMPT_CHARACTERS => {
-                return Err(GenerateError::PromptTooLong { limit_characters: FLUX1_PROMPT_CHARACTERS });
+            Self::Flux1 if request.prompt.characters() > DOCUMENTED_PROMPT_CHARACTERS => {
+                return Err(GenerateError::PromptTooLong { limit_characters: Some(DOCUMENTED_PROMPT_CHARACTERS) });
             }
             Self::Flux1 if matches!(request.quality, Some(Quality::Hd | Quality::High)) => Some(FLUX1_MOST_STEPS),
             Self::Multipart => {
@@ -112,6 +117,20 @@ impl Family {
             steps,
         })
     }
+}
+
+/// `dimensions`, or where a side is too long for the models, the nearest smaller ones of the same shape.
+fn within_longest_side(dimensions: Dimensions) -> Dimensions {
+    const LONGEST_SIDE: u32 = 2048;
+    const STEP: u32 = 8;
+    let Dimensions { width, height } = dimensions;
+    let longer = width.max(height);
+    if longer <= LONGEST_SIDE {
+        return dimensions;
+    }
+    // Our sizes are at most three times as long as wide: no side becomes too short.
+    let fit = |side: u32| side * LONGEST_SIDE / longer / STEP * STEP;
+    Dimensions { width: fit(width), height: fit(height) }
 }
 
 impl WorkersAi {
@@ -134,7 +153,8 @@ impl Generator for WorkersAi {
         let input_json = serde_json::to_string(&input)
             .map_err(|_| GenerateError::Misconfigured("the request cannot be written as JSON"))?;
         let limits = AnswerLimits { timeout_ms: self.settings.timeout_ms, max_response_bytes: MAX_ANSWER_BYTES };
-        let file = match self.binding.run(model.as_str(), input_json, limits).await.map_err(failure)? {
+        let answer = self.binding.run(model.as_str(), input_json, limits).await;
+        let file = match answer.map_err(|error| failure(error, request))? {
             AiOutput::Json(answer) => decode(answer)?,
             AiOutput::Binary(bytes) => ImageFile::inspect(bytes)?,
         };
@@ -150,8 +170,10 @@ fn decode(answer: Vec<u8>) -> Result<ImageFile, GenerateError> {
     json.decode(image)
 }
 
-/// What an error means, by the codes in the documentation of Workers AI; 3030 is its filter of prompts.
-fn failure(error: AiError) -> GenerateError {
+/// What an error means, by the codes in the documentation of Workers AI; 3030 is its filter of prompts. There is no code for a prompt that
+/// is too long: an input that is refused is taken for one where it is longer than any model documents.
+fn failure(error: AiError, request: &GenerateRequest) -> GenerateError {
+    let is_long = || request.prompt.characters() > DOCUMENTED_PROMPT_CHARACTERS;
     let refused = |status| GenerateError::RequestRefused { status, problem: Problem::default() };
     match error {
         AiError::Timeout => GenerateError::Timeout,
@@ -164,9 +186,11 @@ fn failure(error: AiError) -> GenerateError {
             Some(3007 | 3008) => GenerateError::Timeout,
             Some(5007 | 3042) => GenerateError::ModelNotFound,
             Some(3023 | 3041 | 5016 | 5018) => GenerateError::Unauthorized { status: 403 },
+            Some(3003 | 5004 | 5006) if is_long() => GenerateError::PromptTooLong { limit_characters: None },
             Some(3003 | 5004 | 5006) => refused(400),
             Some(5005 | 5019) => refused(405),
-            Some(3006) => refused(413),
+            // Nothing else of an input is long.
+            Some(3006) => GenerateError::PromptTooLong { limit_characters: None },
             _ => GenerateError::Unavailable { status: None },
         },
     }

@@ -22,7 +22,7 @@ const MAX_ATTEMPTS: usize = 3;
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A provider made it.
-    Generated(GenerationRecord),
+    Generated(Box<GenerationRecord>),
     /// A caller sent it.
     Uploaded { context: Context, filename: Option<String> },
 }

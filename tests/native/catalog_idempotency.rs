@@ -56,6 +56,35 @@ fn another_key_is_another_image() {
 }
 
 #[test]
+fn further_images_have_keys_of_their_own_that_hang_on_the_first() {
+    let key = idempotency_key();
+    let other: IdempotencyKey = "order-2".parse().unwrap();
+    let digests = [
+        key,
+        key.of_further_image(id(1), 1),
+        key.of_further_image(id(1), 2),
+        key.of_further_image(id(2), 1),
+        other.of_further_image(id(1), 1),
+    ]
+    .map(|key| key.digest().to_string());
+    assert_eq!(digests.iter().collect::<std::collections::BTreeSet<_>>().len(), digests.len());
+    assert_eq!(key.of_further_image(id(1), 1), key.of_further_image(id(1), 1));
+
+    // Both are claimed, completed and given up apart from each other.
+    let shelf = Shelf::new();
+    lease(&shelf, id(1), at(0));
+    complete(&shelf, 1);
+    let further = key.of_further_image(id(1), 1);
+    let claim_further =
+        |image, now| done(shelf.catalog.claim(&further, Sha256Digest::of(b"body"), image, now, LEASE_MS)).unwrap();
+    let Claim::Claimed(second) = claim_further(id(2), at(1)) else { panic!("not claimed") };
+    assert!(matches!(claim_further(id(3), at(2)), Claim::InProgress { .. }));
+    done(shelf.catalog.release(&further, &second)).unwrap();
+    assert!(matches!(claim_further(id(3), at(3)), Claim::Claimed(lease) if lease.image_id == id(3)));
+    assert_eq!(claim(&shelf, "body", id(4), at(4)), Claim::Completed { image_id: id(1) });
+}
+
+#[test]
 fn the_same_key_with_another_body_is_refused_in_every_state() {
     let shelf = Shelf::new();
     lease(&shelf, id(1), at(0));

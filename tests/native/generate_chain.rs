@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use stillstore::catalog::FailedProvider;
 use stillstore::generate::placeholder::Placeholder;
 use stillstore::generate::{
-    Chain, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, Problem, ProviderName, Quality, Style,
-    Unconfigured,
+    Background, Chain, Field, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, Output,
+    OutputFormat, Problem, ProviderName, Quality, Style, Unconfigured,
 };
 use stillstore::image::{Dimensions, Format};
 
@@ -68,7 +68,7 @@ fn failed(provider: &str, reason: &str) -> FailedProvider {
 }
 
 /// Every kind of failure, its reason, and whether another provider is tried after it.
-const FAILURES: [(GenerateError, &str, bool); 16] = [
+const FAILURES: [(GenerateError, &str, bool); 17] = [
     (GenerateError::Timeout, "provider-timeout", true),
     (GenerateError::Unavailable { status: Some(503) }, "provider-unavailable", true),
     (GenerateError::RateLimited { retry_after_ms: None }, "provider-rate-limited", true),
@@ -77,7 +77,8 @@ const FAILURES: [(GenerateError, &str, bool); 16] = [
     (GenerateError::ModelNotFound, "provider-model-not-found", true),
     (GenerateError::Moderation, "moderation-refused", false),
     (GenerateError::PromptRefused, "prompt-refused", false),
-    (GenerateError::PromptTooLong { limit_characters: 1000 }, "prompt-too-long", true),
+    (GenerateError::PromptTooLong { limit_characters: Some(1000) }, "prompt-too-long", true),
+    (GenerateError::Unsupported { field: Field::Background }, "field-unsupported", true),
     (
         GenerateError::RequestRefused { status: 400, problem: Problem { code: None, parameter: Some("size") } },
         "provider-refused-request",
@@ -140,11 +141,17 @@ fn when_all_fail_the_answer_is_what_a_caller_can_act_on() {
     let wait = GenerateError::RateLimited { retry_after_ms: Some(9000) };
     let busy = GenerateError::Unavailable { status: Some(503) };
     let unconfigured = GenerateError::Misconfigured("no key");
+    let unsupported = GenerateError::Unsupported { field: Field::Background };
     for (errors, expected) in [
         (vec![unconfigured, wait, busy], (wait, "1")),
         (vec![busy, GenerateError::Timeout], (busy, "0")),
         (vec![unconfigured, GenerateError::NotAnImage, busy], (busy, "2")),
         (vec![wait, GenerateError::Moderation], (GenerateError::Moderation, "1")),
+        // Some configured provider has it.
+        (vec![unsupported, busy], (busy, "1")),
+        (vec![unsupported, GenerateError::NotAnImage], (GenerateError::NotAnImage, "1")),
+        (vec![unconfigured, unsupported], (unsupported, "1")),
+        (vec![unsupported, GenerateError::Unsupported { field: Field::OutputFormat }], (unsupported, "0")),
         (vec![unconfigured, unconfigured], (unconfigured, "0")),
     ] {
         let names = ["0", "1", "2"];
@@ -176,7 +183,9 @@ fn the_built_in_provider_stands_in_for_one_without_settings() {
 #[test]
 fn the_record_says_what_was_asked_and_what_came() {
     let providers = vec![failing("openai", GenerateError::Timeout), making("workers-ai")];
-    let request = GenerateRequest { quality: Some(Quality::Hd), style: Some(Style::Vivid), ..request(SECRET_PROMPT) };
+    let output = Output::new(Some(Background::Opaque), Some(OutputFormat::Jpeg), Some(80)).expect("an output");
+    let request =
+        GenerateRequest { quality: Some(Quality::Hd), style: Some(Style::Vivid), output, ..request(SECRET_PROMPT) };
     let record = now(chain(providers).generate(&request)).expect("made").record(&request);
     assert_eq!(
         serde_json::to_value(record).expect("json"),
@@ -187,6 +196,9 @@ fn the_record_says_what_was_asked_and_what_came() {
             "size": "1024x1024",
             "quality": "hd",
             "style": "vivid",
+            "background": "opaque",
+            "output_format": "jpeg",
+            "output_compression": 80,
             "revised_prompt": format!("{SECRET_PROMPT}, in oil"),
             "total_tokens": 1056,
             "failed_providers": [{"provider": "openai", "reason": "provider-timeout"}],

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use stillstore::bytes::Blob;
 use stillstore::generate::openai::{OpenAi, OpenAiSettings};
 use stillstore::generate::{
-    ApiKey, BaseUrl, GenerateError, GenerateRequest, GeneratedImage, Generator, ModelName, Prompt, Size,
+    ApiKey, BaseUrl, GenerateError, GenerateRequest, GeneratedImage, Generator, ModelName, Prompt,
 };
 use stillstore::http::{AiBinding, AiError, AiOutput, AnswerLimits, HttpClient, HttpError, HttpRequest, HttpResponse};
 use stillstore::image::Sha256Digest;
@@ -144,8 +144,7 @@ pub fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub fn request(prompt: &str) -> GenerateRequest {
-    let prompt = Prompt::parse(prompt).expect("prompt");
-    GenerateRequest { prompt, size: Size::Square1024, quality: None, style: None }
+    GenerateRequest::new(Prompt::parse(prompt).expect("prompt"))
 }
 
 pub fn response(status: u16, body: impl Into<Vec<u8>>) -> HttpResponse {

@@ -3,7 +3,9 @@
 #![allow(clippy::unnecessary_wraps, reason = "answers are scripted as the seam gives them")]
 
 use serde_json::{Value, json};
-use stillstore::generate::{GenerateError, GeneratedImage, Problem};
+use stillstore::generate::{
+    Background, Field, GenerateError, GenerateRequest, GeneratedImage, Output, OutputFormat, Problem, Size,
+};
 use stillstore::http::{HttpError, HttpResponse};
 
 use crate::generate_fakes::{NOW_MS, Provider, SECRET_KEY, SECRET_PROMPT, ok_base64, request, response};
@@ -70,16 +72,10 @@ fn other_errors_are_told_by_code_parameter_and_status() {
         (400, error("", "invalid_request_error", "invalid_value", "prompt"), GenerateError::PromptRefused),
         (
             400,
-            error("", "invalid_request_error", "string_above_max_length", "prompt"),
-            refused(400, Some("string_above_max_length"), Some("prompt")),
-        ),
-        (
-            400,
             error("", "invalid_request_error", "unknown_parameter", "output_format"),
             refused(400, Some("unknown_parameter"), Some("output_format")),
         ),
         (400, error("", "invalid_request_error", "", ""), refused(400, Some("invalid_request_error"), None)),
-        (413, json!("too long"), refused(413, None, None)),
         (408, json!({}), GenerateError::Timeout),
         (504, json!({}), GenerateError::Timeout),
         (500, error("", "server_error", "", ""), GenerateError::Unavailable { status: Some(500) }),
@@ -87,6 +83,61 @@ fn other_errors_are_told_by_code_parameter_and_status() {
         (301, json!({}), GenerateError::Unavailable { status: Some(301) }),
     ] {
         assert_eq!(outcome(status, &body), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_prompt_that_the_server_finds_too_long_is_told_with_its_limit_if_there_is_one() {
+    let too_long = "Invalid 'prompt': string too long. Expected a string with maximum length 32000, but got a string with \
+                    length 50733 instead.";
+    let of_dall_e = "Prompt must be length 1000 or less. Your prompt length is 1192. Please reduce your prompt length.";
+    for (status, body, limit_characters) in [
+        (400, error(too_long, "invalid_request_error", "string_above_max_length", "prompt"), Some(32_000)),
+        (422, error("", "invalid_request_error", "string_above_max_length", "prompt"), None),
+        (
+            400,
+            json!({"error": {"code": null, "type": "invalid_request_error", "param": null, "message": of_dall_e}}),
+            Some(1000),
+        ),
+        (413, json!("too long"), None),
+    ] {
+        assert_eq!(outcome(status, &body), GenerateError::PromptTooLong { limit_characters }, "{body}");
+    }
+    let elsewhere = error("maximum length 64", "invalid_request_error", "string_above_max_length", "model");
+    assert_eq!(outcome(400, &elsewhere), refused(400, Some("string_above_max_length"), Some("model")));
+}
+
+#[test]
+fn a_refusal_of_what_the_caller_chose_names_the_field() {
+    let transparent = "Transparent background is not supported for this model.";
+    let asked =
+        |size: &str, output| GenerateRequest { size: Size::parse(size).expect(size), output, ..request("a cat") };
+    let lossy = Output::new(Some(Background::Opaque), Some(OutputFormat::Webp), Some(7)).expect("an output");
+    let clear = Output::new(Some(Background::Transparent), None, None).expect("an output");
+    for (body, request, field) in [
+        (
+            error(transparent, "image_generation_user_error", "invalid_value", "background"),
+            asked("auto", clear),
+            Field::Background,
+        ),
+        (json!({"error": {"message": transparent, "param": null}}), asked("auto", clear), Field::Background),
+        (error("", "invalid_request_error", "invalid_value", "size"), asked("3840x2160", lossy), Field::Size),
+        (
+            error("", "invalid_request_error", "invalid_value", "output_format"),
+            asked("auto", lossy),
+            Field::OutputFormat,
+        ),
+        (
+            error("", "invalid_request_error", "invalid_value", "output_compression"),
+            asked("auto", lossy),
+            Field::OutputCompression,
+        ),
+    ] {
+        let answer = |body: &Value| Provider::new("gpt-image-2", [Ok(response(400, body.to_string()))]);
+        assert_eq!(answer(&body).generate(&request), Err(GenerateError::Unsupported { field }), "{body}");
+        // What the caller did not choose is our own mistake.
+        let ours = answer(&body).run().expect_err("refused");
+        assert_eq!(ours.reason(), "provider-refused-request", "{body}");
     }
 }
 

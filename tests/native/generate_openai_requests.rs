@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use stillstore::generate::openai::OpenAiSettings;
-use stillstore::generate::{BaseUrl, GenerateError, GenerateRequest, ModelName, Quality, Size, Style};
+use stillstore::generate::{
+    Background, BaseUrl, Field, GenerateError, GenerateRequest, ModelName, Output, OutputFormat, Quality, Size, Style,
+};
 use stillstore::http::Method;
 
 use crate::generate_fakes::{Provider, SECRET_KEY, TIMEOUT_MS, ok_base64, request};
@@ -107,15 +109,83 @@ fn every_size_becomes_one_that_the_family_has() {
         ("dall-e-2", &["256x256", "512x512", "1024x1024"]),
     ];
     for (model, sizes) in families {
-        for size in Size::ALL {
+        for size in Size::FIXED {
             let body = body(model, size, None, None);
             let sent = body["size"].as_str().expect("a size");
+            let asked = size.text();
             assert!(sizes.contains(&sent), "{model} was asked for {sent}");
-            assert!(!sizes.contains(&size.as_str()) || sent == size.as_str(), "{model} has {size:?} but got {sent}");
-            let keeps_shape = orientation(sent) == orientation(size.as_str());
+            assert!(!sizes.contains(&&*asked) || sent == asked, "{model} has {size:?} but got {sent}");
+            let keeps_shape = orientation(sent) == orientation(&asked);
             assert!(keeps_shape || model == "dall-e-2" || size == Size::Auto, "{model} was asked for {sent}");
             assert_eq!(body.get("quality"), None);
         }
+    }
+}
+
+#[test]
+fn other_sizes_go_to_gpt_image_2_as_they_are_and_elsewhere_as_the_nearest_shape() {
+    for (asked, gpt_image_1, dall_e_3) in [
+        ("3840x2160", "1536x1024", "1792x1024"),
+        ("2160x3840", "1024x1536", "1024x1792"),
+        ("2880x2880", "1024x1024", "1024x1024"),
+        ("1280x1024", "1536x1024", "1024x1024"),
+        ("1024x1280", "1024x1536", "1024x1024"),
+        ("1152x1024", "1024x1024", "1024x1024"),
+    ] {
+        let size = Size::parse(asked).expect(asked);
+        let sent = |model| body(model, size, None, None)["size"].as_str().expect("a size").to_owned();
+        for model in ["gpt-image-2", "gpt-image-2-2026-04-21", "openai/gpt-image-2.5-flare", "another-model"] {
+            assert_eq!(sent(model), asked, "{model}");
+        }
+        assert_eq!((sent("gpt-image-1"), sent("gpt-image-1.5")), (gpt_image_1.to_owned(), gpt_image_1.to_owned()));
+        assert_eq!((sent("dall-e-3"), sent("dall-e-2")), (dall_e_3.to_owned(), "1024x1024".to_owned()));
+    }
+}
+
+fn output(background: Option<Background>, format: Option<OutputFormat>, compression: Option<u8>) -> GenerateRequest {
+    let output = Output::new(background, format, compression).expect("an output");
+    GenerateRequest { output, ..request("a cat") }
+}
+
+#[test]
+fn gpt_image_is_told_how_the_file_is_to_be_made() {
+    for (request, expected) in [
+        (output(None, None, None), json!({"output_format": "png"})),
+        (output(Some(Background::Auto), None, None), json!({"output_format": "png"})),
+        (
+            output(Some(Background::Transparent), Some(OutputFormat::Webp), Some(0)),
+            json!({"output_format": "webp", "output_compression": 0, "background": "transparent"}),
+        ),
+        (
+            output(Some(Background::Opaque), Some(OutputFormat::Jpeg), Some(80)),
+            json!({"output_format": "jpeg", "output_compression": 80, "background": "opaque"}),
+        ),
+    ] {
+        for model in ["gpt-image-1.5", "gpt-image-2"] {
+            let provider = Provider::new(model, [ok_base64(&picture())]);
+            provider.generate(&request).expect("made");
+            let sent: Value = serde_json::from_slice(&provider.request(0).body).expect("json");
+            let mut all = json!({"model": model, "prompt": "a cat", "n": 1, "size": "1024x1024"});
+            all.as_object_mut().expect("an object").extend(expected.as_object().expect("an object").clone());
+            assert_eq!(sent, all);
+        }
+    }
+}
+
+#[test]
+fn what_a_family_does_not_have_is_not_sent() {
+    for model in ["dall-e-2", "dall-e-3", "another-model"] {
+        for (request, field) in [
+            (output(Some(Background::Opaque), None, None), Field::Background),
+            (output(Some(Background::Transparent), None, None), Field::Background),
+            (output(None, Some(OutputFormat::Png), None), Field::OutputFormat),
+            (output(Some(Background::Opaque), Some(OutputFormat::Jpeg), Some(1)), Field::OutputFormat),
+        ] {
+            let result = Provider::new(model, []).generate(&request);
+            assert_eq!(result, Err(GenerateError::Unsupported { field }), "{model} {request:?}");
+        }
+        let auto = output(Some(Background::Auto), None, None);
+        Provider::new(model, [ok_base64(&picture())]).generate(&auto).expect("any provider chooses");
     }
 }
 
@@ -140,9 +210,15 @@ fn every_quality_becomes_one_that_the_family_has() {
 
 #[test]
 fn a_prompt_that_the_model_cannot_take_is_not_sent() {
-    let provider = Provider::new("dall-e-2", []);
-    let result = provider.generate(&request(&"\u{e9}".repeat(1001)));
-    assert_eq!(result, Err(GenerateError::PromptTooLong { limit_characters: 1000 }));
-    let provider = Provider::new("dall-e-2", [ok_base64(&picture())]);
-    provider.generate(&request(&"\u{e9}".repeat(1000))).expect("made");
+    for (model, limit) in [("dall-e-2", 1000), ("dall-e-3", 4000)] {
+        let provider = Provider::new(model, []);
+        let result = provider.generate(&request(&"\u{e9}".repeat(limit + 1)));
+        assert_eq!(result, Err(GenerateError::PromptTooLong { limit_characters: Some(limit) }));
+        let provider = Provider::new(model, [ok_base64(&picture())]);
+        provider.generate(&request(&"\u{e9}".repeat(limit))).expect("made");
+    }
+    for model in ["gpt-image-1.5", "gpt-image-2"] {
+        let provider = Provider::new(model, [ok_base64(&picture())]);
+        provider.generate(&request(&"\u{1f98a}".repeat(32_000))).expect("made");
+    }
 }

@@ -2,8 +2,13 @@
 
 use std::collections::HashSet;
 
-use stillstore::generate::{GenerateRequest, Prompt, Size, Style, placeholder};
-use stillstore::image::Sha256Digest;
+use stillstore::generate::placeholder::{self, Placeholder};
+use stillstore::generate::{
+    Background, Field, GenerateError, GenerateRequest, Generator, Output, OutputFormat, Prompt, Size, Style,
+};
+use stillstore::image::{Format, Sha256Digest};
+
+use crate::generate_fakes::now;
 
 struct Picture {
     width: usize,
@@ -13,7 +18,7 @@ struct Picture {
 
 fn draw(prompt: &str, size: Size, style: Option<Style>) -> Vec<u8> {
     let prompt = Prompt::parse(prompt).expect("prompt");
-    placeholder::draw(&GenerateRequest { prompt, size, quality: None, style }).expect("drawn")
+    placeholder::draw(&GenerateRequest { size, style, ..GenerateRequest::new(prompt) }).expect("drawn")
 }
 
 /// Decodes with checksums of chunks and data verified.
@@ -63,11 +68,57 @@ fn the_same_prompt_makes_the_same_bytes_on_every_machine() {
 
 #[test]
 fn every_size_is_drawn_in_its_dimensions_and_auto_is_square() {
-    for size in Size::ALL {
+    for size in Size::FIXED {
         let picture = decode(&draw("one of every size", size, None));
         let expected = size.dimensions().map_or((1024, 1024), |size| (size.width as usize, size.height as usize));
         assert_eq!((picture.width, picture.height), expected, "{size:?}");
     }
+}
+
+#[test]
+fn other_sizes_are_drawn_in_their_dimensions_within_the_limit_of_a_generated_image() {
+    for text in ["3840x2160", "480x1408", "1024x640"] {
+        let file = draw("prompt number 0", Size::parse(text).expect(text), None);
+        let picture = decode(&file);
+        assert_eq!(format!("{}x{}", picture.width, picture.height), text);
+        assert!((0.9..0.9999).contains(&smoothness(&picture)), "{text}");
+        // A 20th of what a provider may answer.
+        assert!(file.len() <= 1024 * 1024, "{} bytes at {text}", file.len());
+    }
+}
+
+#[test]
+fn each_of_several_pictures_is_another_and_always_the_same() {
+    let drawn = |variation| {
+        let prompt = Prompt::parse("a fox").expect("prompt");
+        let request = GenerateRequest { size: Size::Square256, variation, ..GenerateRequest::new(prompt) };
+        placeholder::draw(&request).expect("drawn")
+    };
+    let files = [0, 1, 2, 3].map(drawn);
+    assert_eq!(files, [0, 1, 2, 3].map(drawn));
+    assert_eq!(files[0], draw("a fox", Size::Square256, None));
+    for (index, one) in files.iter().enumerate() {
+        for other in files.iter().skip(index + 1) {
+            assert!(distance(&decode(one), &decode(other)) > 12);
+        }
+    }
+}
+
+#[test]
+fn it_makes_opaque_pngs_and_refuses_anything_else() {
+    let made = |background, format, compression| {
+        let prompt = Prompt::parse("a fox").expect("prompt");
+        let output = Output::new(background, format, compression).expect("an output");
+        let request = GenerateRequest { size: Size::Square256, output, ..GenerateRequest::new(prompt) };
+        now(Placeholder.generate(&request)).map(|image| image.file.format())
+    };
+    for (background, format) in [(Some(Background::Opaque), Some(OutputFormat::Png)), (Some(Background::Auto), None)] {
+        assert_eq!(made(background, format, None), Ok(Format::Png));
+    }
+    let unsupported = |field| Err(GenerateError::Unsupported { field });
+    assert_eq!(made(Some(Background::Transparent), None, None), unsupported(Field::Background));
+    assert_eq!(made(None, Some(OutputFormat::Jpeg), Some(80)), unsupported(Field::OutputFormat));
+    assert_eq!(made(None, Some(OutputFormat::Webp), None), unsupported(Field::OutputFormat));
 }
 
 #[test]

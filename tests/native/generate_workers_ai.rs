@@ -6,7 +6,8 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use stillstore::generate::workers_ai::{WorkersAi, WorkersAiSettings};
 use stillstore::generate::{
-    GenerateError, GenerateRequest, GeneratedImage, Generator, ModelName, Problem, Quality, Size,
+    Background, Field, GenerateError, GenerateRequest, GeneratedImage, Generator, ModelName, Output, OutputFormat,
+    Problem, Quality, Size,
 };
 use stillstore::http::{AiError, AiOutput};
 use stillstore::image::Format;
@@ -58,7 +59,7 @@ fn flux_1_takes_steps_and_no_size() {
 #[test]
 fn flux_1_takes_prompts_of_2048_characters() {
     let (result, binding) = run(FLUX_1, &request(&"x".repeat(2049)), Ok(AiOutput::Binary(picture())));
-    assert_eq!(result, Err(GenerateError::PromptTooLong { limit_characters: 2048 }));
+    assert_eq!(result, Err(GenerateError::PromptTooLong { limit_characters: Some(2048) }));
     assert!(binding.calls.borrow().is_empty());
     input(FLUX_1, &request(&"x".repeat(2048)));
 }
@@ -71,10 +72,53 @@ fn models_with_sizes_get_width_and_height() {
         let auto = GenerateRequest { size: Size::Auto, ..request("a cat") };
         assert_eq!(input(model, &auto), json!({"prompt": "a cat"}));
     }
-    for dimensions in Size::ALL.iter().filter_map(|size| size.dimensions()) {
+    for dimensions in Size::FIXED.iter().filter_map(|size| size.dimensions()) {
         for side in [dimensions.width, dimensions.height] {
             assert!((256..=2048).contains(&side) && side % 8 == 0, "{side} is no side that models take");
         }
+    }
+}
+
+#[test]
+fn sizes_that_are_too_long_for_the_models_keep_their_shape() {
+    for (asked, width, height) in [
+        ("3840x2160", 2048, 1152),
+        ("2160x3840", 1152, 2048),
+        ("3840x1280", 2048, 680),
+        ("2880x2880", 2048, 2048),
+        ("2048x1152", 2048, 1152),
+        ("1408x480", 1408, 480),
+    ] {
+        let size = Size::parse(asked).expect(asked);
+        let sent = input(SDXL, &GenerateRequest { size, ..request("a cat") });
+        assert_eq!(sent, json!({"prompt": "a cat", "width": width, "height": height}), "{asked}");
+        assert_eq!(input(FLUX_1, &GenerateRequest { size, ..request("a cat") }), json!({"prompt": "a cat"}));
+    }
+}
+
+#[test]
+fn what_no_model_has_is_refused_before_one_is_called() {
+    let transparent = Output::new(Some(Background::Transparent), None, None).expect("an output");
+    let jpeg = Output::new(None, Some(OutputFormat::Jpeg), Some(50)).expect("an output");
+    for (output, field) in [(transparent, Field::Background), (jpeg, Field::OutputFormat)] {
+        for model in [FLUX_1, SDXL, "@cf/someone/something-new"] {
+            let asked = GenerateRequest { output, ..request("a cat") };
+            let (result, binding) = run(model, &asked, Ok(AiOutput::Binary(picture())));
+            assert_eq!(result, Err(GenerateError::Unsupported { field }));
+            assert!(binding.calls.borrow().is_empty());
+        }
+    }
+}
+
+#[test]
+fn an_input_that_is_refused_with_a_long_prompt_is_too_long() {
+    let refused = |characters: usize, code| {
+        let error = AiError::Failed { code: Some(code) };
+        run(SDXL, &request(&"x".repeat(characters)), Err(error)).0.expect_err("refused")
+    };
+    for code in [3003, 5004, 5006] {
+        assert_eq!(refused(2049, code), GenerateError::PromptTooLong { limit_characters: None });
+        assert_eq!(refused(2048, code).reason(), "provider-refused-request");
     }
 }
 
@@ -139,7 +183,7 @@ fn errors_are_told_by_code() {
         (AiError::Failed { code: Some(5018) }, GenerateError::Unauthorized { status: 403 }),
         (AiError::Failed { code: Some(5006) }, refused(400)),
         (AiError::Failed { code: Some(5019) }, refused(405)),
-        (AiError::Failed { code: Some(3006) }, refused(413)),
+        (AiError::Failed { code: Some(3006) }, GenerateError::PromptTooLong { limit_characters: None }),
     ] {
         assert_eq!(outcome(Err(error)), Err(expected), "{error:?}");
     }

@@ -69,6 +69,26 @@ for (const { storage, vars } of STORAGE_MODES) {
   });
 }
 
+test(`a page of 100 images with the longest prompts leaves it under ${MAX_WASM_BYTES}`, async (context) => {
+  const worker = await startWorker();
+  context.after(() => worker.stop());
+  const client = new Client(worker);
+  const prompt = "\u{1f98a}".repeat(32_000);
+  for (let made = 0; made < 100; made += 4) {
+    const response = await client.generate({ prompt, n: 4, size: "256x256" });
+    assert.equal(response.status, 200, await response.text());
+  }
+  const response = await client.call("GET", "/api/images?limit=100");
+  const { images } = (await response.json()) as { images: { generation: { prompt: string; prompt_cut: boolean } }[] };
+  assert.equal(images.length, 100);
+  for (const { generation } of images) {
+    assert.deepEqual([[...generation.prompt].length, generation.prompt_cut], [4000, true]);
+  }
+  const bytes = await worker.wasmMemoryBytes();
+  context.diagnostic(`wasm memory: ${bytes} bytes`);
+  assert.ok(bytes < MAX_WASM_BYTES, `${bytes} bytes`);
+});
+
 for (const form of ["base64", "a URL"]) {
   test(`a provider's ${LARGEST_GENERATED} bytes as ${form} leave it under ${MAX_WASM_BYTES_GENERATING}`, async (context) => {
     const provider = await ProviderStub.start();

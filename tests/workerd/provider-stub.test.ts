@@ -65,3 +65,39 @@ test("holds an answer back", async () => {
   resolve();
   assert.equal(await (await response).text(), "late");
 });
+
+test("refuses what OpenAI's schema forbids, whatever is scripted", async () => {
+  for (const [request, param, code] of [
+    [{ model: "gpt-image-1.5", prompt: "a", response_format: "b64_json" }, "response_format", "unknown_parameter"],
+    [{ model: "gpt-image-1.5", prompt: "a", size: "1536x864" }, "size", "invalid_value"],
+    [{ model: "gpt-image-2", prompt: "a", size: "1920x1080" }, "size", "invalid_value"],
+    [{ model: "gpt-image-2", prompt: "a", size: "3840x2176" }, "size", "invalid_value"],
+    [{ model: "gpt-image-2", prompt: "a", size: "800x800" }, "size", "invalid_value"],
+    [{ model: "gpt-image-2", prompt: "a", size: "3072x1008" }, "size", "invalid_value"],
+    [{ model: "gpt-image-2", prompt: "a".repeat(32_001) }, "prompt", "string_above_max_length"],
+    [{ model: "gpt-image-2", prompt: "a", background: "transparent" }, null, "invalid_value"],
+    [{ model: "gpt-image-2.5-flare", prompt: "a", background: "transparent", output_format: "jpeg" }, "background", "invalid_value"],
+    [{ model: "gpt-image-2", prompt: "a", output_compression: 50 }, "output_compression", "invalid_value"],
+    [{ model: "gpt-image-2", prompt: "a", output_format: "webp", output_compression: 101 }, "output_compression", "invalid_value"],
+    [{ model: "gpt-image-2", prompt: "a", n: 0 }, "n", "invalid_value"],
+    [{ model: "dall-e-3", prompt: "a", n: 2 }, "n", "invalid_value"],
+    [{ model: "dall-e-3", prompt: "a", output_format: "png" }, "output_format", "unknown_parameter"],
+    [{ model: "dall-e-3", prompt: "a".repeat(4001) }, "prompt", "string_above_max_length"],
+    [{ model: "dall-e-2", prompt: "a", style: "vivid" }, "style", "unknown_parameter"],
+    [{ model: "gpt-image-2" }, "prompt", "missing_required_parameter"],
+  ] as const) {
+    provider.answer(imageInJson(image));
+    const response = await fetch(`${provider.baseUrl}/images/generations`, { method: "POST", body: JSON.stringify(request) });
+    const { error } = (await response.json()) as any;
+    assert.deepEqual([response.status, error.param, error.code], [400, param, code], JSON.stringify(request).slice(0, 99));
+  }
+  for (const request of [
+    { model: "gpt-image-2", prompt: "a", n: 4, size: "3840x2160", background: "opaque", output_format: "jpeg", output_compression: 0 },
+    { model: "gpt-image-2.5-flare", prompt: "a", background: "transparent", output_format: "webp", output_compression: 100 },
+  ]) {
+    provider.reset();
+    provider.answer(imageInJson(image));
+    const response = await fetch(`${provider.baseUrl}/images/generations`, { method: "POST", body: JSON.stringify(request) });
+    assert.equal(response.status, 200, JSON.stringify(request));
+  }
+});

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::api::generate_image::MAX_ASSOCIATION_BYTES;
+use crate::api::generate_input::MAX_ASSOCIATION_BYTES;
 use crate::api::upload::MAX_FILENAME_BYTES;
 use crate::catalog::PageSize;
 use crate::image::Labels;

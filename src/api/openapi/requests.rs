@@ -4,9 +4,9 @@
 use schemars::JsonSchema;
 
 use crate::api::auth::MAX_SIGNED_URL_SECONDS;
-use crate::api::generate_image::MAX_ASSOCIATION_BYTES;
+use crate::api::generate_input::{MAX_ASSOCIATION_BYTES, MAX_IMAGES};
 use crate::api::migrate_images::{ACTIONS, MAX_BATCH_SIZE, MAX_CONCURRENCY, MAX_IDS, MAX_SAMPLE};
-use crate::generate::{Prompt, Quality, Size, Style};
+use crate::generate::{Background, Output, OutputFormat, Prompt, Quality, Size, Style};
 use crate::image::Visibility;
 use crate::migrate::RunId;
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
@@ -29,6 +29,15 @@ pub(super) struct GenerateRequest {
     size: Option<Size>,
     quality: Option<Quality>,
     style: Option<Style>,
+    /// `transparent` is not for `outputFormat` `jpeg`.
+    background: Option<Background>,
+    output_format: Option<OutputFormat>,
+    /// For `outputFormat` `jpeg` and `webp` only.
+    #[schemars(range(min = 0, max = Output::MAX_COMPRESSION))]
+    output_compression: Option<u8>,
+    /// How many images.
+    #[schemars(range(min = 1, max = MAX_IMAGES))]
+    n: Option<u8>,
     visibility: Option<Visibility>,
 }
 

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::api::Code;
-use crate::generate::{Quality, Size, Style};
+use crate::generate::{Background, OutputFormat, Quality, Size, Style};
 use crate::image::{Context, ImageId, Labels, ObjectKey, Sha256Digest};
 use crate::migrate::RunId;
 use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, ItemId};
@@ -60,7 +60,16 @@ schemas! {
         "description": "Stable; branch on it.",
         "enum": (Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>())
     };
-    named Size => { "type": "string", "enum": (Size::ALL.map(Size::as_str)) };
+    named Size => {
+        "description": "One of the names, or another size with both sides divisible by 16, no side longer than 3840 pixels, a ratio \
+            between 1:3 and 3:1, and 655360 to 8294400 pixels in all.",
+        "anyOf": [
+            { "type": "string", "enum": (Size::FIXED.map(|size| size.text().into_owned())) },
+            { "type": "string", "pattern": "^[1-9][0-9]{2,3}x[1-9][0-9]{2,3}$" }
+        ]
+    };
     named Quality => { "type": "string", "enum": (Quality::ALL.map(Quality::as_str)) };
+    named Background => { "type": "string", "enum": (Background::ALL.map(Background::as_str)) };
+    named OutputFormat => { "type": "string", "enum": (OutputFormat::ALL.map(OutputFormat::as_str)) };
     named Style => { "type": "string", "enum": (Style::ALL.map(Style::as_str)) };
 }

@@ -8,8 +8,10 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::failure::failure_within_success;
-use crate::generate::json_answer::{EncodedImage, JsonAnswer, MAX_PROMPT_BYTES, short_text};
-use crate::generate::{GenerateError, Prompt};
+use crate::generate::GenerateError;
+use crate::generate::json_answer::{
+    EncodedImage, JsonAnswer, MAX_REVISED_PROMPT_BYTES, MAX_REVISED_PROMPT_CHARACTERS, short_text,
+};
 
 /// Longer URLs are not followed; signed ones have about 500 bytes.
 const MAX_URL_BYTES: usize = 8 * 1024;
@@ -17,7 +19,7 @@ const MAX_URL_BYTES: usize = 8 * 1024;
 /// The answer, without its image's bytes.
 pub struct Answer {
     pub image: Source,
-    /// Cut to as many characters as a prompt may have.
+    /// Cut to [`MAX_REVISED_PROMPT_CHARACTERS`].
     pub revised_prompt: Option<String>,
     pub total_tokens: Option<u64>,
 }
@@ -70,11 +72,11 @@ impl Answer {
         let encoded = image.b64_json.and_then(|value| answer.image(value));
         let source = encoded.map(Source::Encoded).or_else(|| source_of(image.url?, answer));
         // An odd prompt or token count is no reason to lose a picture that was paid for.
-        let revised_prompt = image.revised_prompt.and_then(|value| short_text(value, MAX_PROMPT_BYTES));
+        let revised_prompt = image.revised_prompt.and_then(|value| short_text(value, MAX_REVISED_PROMPT_BYTES));
         let usage = response.usage.and_then(|usage| serde_json::from_str::<Usage>(usage.get()).ok());
         Ok(Self {
             image: source.ok_or(GenerateError::EmptyAnswer)?,
-            revised_prompt: revised_prompt.map(|prompt| prompt.chars().take(Prompt::MAX_CHARACTERS).collect()),
+            revised_prompt: revised_prompt.map(|prompt| prompt.chars().take(MAX_REVISED_PROMPT_CHARACTERS).collect()),
             total_tokens: usage.and_then(|usage| usage.total_tokens),
         })
     }

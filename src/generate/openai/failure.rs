@@ -37,10 +37,24 @@ const OTHER: [&str; 10] = [
     "unsupported_parameter",
     "unsupported_value",
 ];
-const PARAMETERS: [&str; 8] = ["prompt", "model", "n", "size", "quality", "style", "response_format", "output_format"];
+const PARAMETERS: [&str; 10] = [
+    "prompt",
+    "model",
+    "n",
+    "size",
+    "quality",
+    "style",
+    "response_format",
+    "output_format",
+    "output_compression",
+    "background",
+];
 /// What refusals by moderation say that have no code of their own.
 const MODERATION_PHRASES: [&str; 4] =
     ["safety system", "content policy", "content filter", "content management policy"];
+
+/// What stands before the number in refusals of prompts that are too long: OpenAI's of today, and that of dall-e.
+const PROMPT_LIMIT_PHRASES: [&str; 2] = ["maximum length ", "must be length "];
 
 /// The error that the unsuccessful `response` stands for.
 pub fn failure(response: &HttpResponse, now: Timestamp) -> GenerateError {
@@ -80,6 +94,27 @@ impl Details {
         }
     }
 
+    /// The parameter that is complained of, be it in words.
+    fn parameter(&self) -> Option<&'static str> {
+        let in_words = || self.message.contains("transparent background").then_some("background");
+        self.parameter.or_else(in_words)
+    }
+
+    /// The error, with the limit if it is said, where the prompt is too long.
+    fn prompt_too_long(&self) -> Option<GenerateError> {
+        let is_about_prompt = match self.parameter {
+            Some(parameter) => parameter == "prompt",
+            None => self.message.contains("prompt"),
+        };
+        let limit_characters = PROMPT_LIMIT_PHRASES.iter().find_map(|phrase| {
+            let (_, after) = self.message.split_once(phrase)?;
+            let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+            after.get(..digits)?.parse().ok()
+        });
+        let is_too_long = limit_characters.is_some() || self.any_of(&["string_above_max_length"]).is_some();
+        (is_about_prompt && is_too_long).then_some(GenerateError::PromptTooLong { limit_characters })
+    }
+
     fn any_of(&self, known: &[&'static str]) -> Option<&'static str> {
         let known_as = |word: &String| known.iter().copied().find(|known| known == word);
         self.words.iter().find_map(known_as)
@@ -100,13 +135,18 @@ fn classify(status: u16, details: &Details, retry_after_ms: impl FnOnce() -> Opt
     if matches!(status, 401 | 403) || details.any_of(&CREDENTIALS).is_some() {
         return GenerateError::Unauthorized { status };
     }
-    let problem = Problem { code: details.any_of(&OTHER), parameter: details.parameter };
-    // Another provider may take longer prompts.
-    let prompt_is_wrong = problem.parameter == Some("prompt") && problem.code != Some("string_above_max_length");
+    let problem = Problem { code: details.any_of(&OTHER), parameter: details.parameter() };
+    if matches!(status, 400 | 422)
+        && let Some(too_long) = details.prompt_too_long()
+    {
+        return too_long;
+    }
     match status {
+        // Nothing else of a request is long.
+        413 => GenerateError::PromptTooLong { limit_characters: None },
         429 => GenerateError::RateLimited { retry_after_ms: retry_after_ms() },
         408 | 504 => GenerateError::Timeout,
-        400 | 422 if prompt_is_wrong => GenerateError::PromptRefused,
+        400 | 422 if problem.parameter == Some("prompt") => GenerateError::PromptRefused,
         200..=299 | 400..=499 => GenerateError::RequestRefused { status, problem },
         _ => GenerateError::Unavailable { status: Some(status) },
     }

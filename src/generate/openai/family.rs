@@ -1,15 +1,18 @@
 //! What the model families of the images API take: `POST /images/generations`, OpenAI's `CreateImageRequest`.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use crate::generate::{GenerateRequest, ModelName, Quality, Size, Style};
+use crate::generate::{Background, Field, GenerateRequest, ModelName, OutputFormat, Quality, Size, Style};
+use crate::image::Dimensions;
 
 /// Models that take the same parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// gpt-image-1, its variants and chatgpt-image: three sizes, always base64.
     GptImage,
-    /// gpt-image-2 and its variants: any size in multiples of 16 from 655,360 pixels on.
+    /// gpt-image-2, 2.5 and their variants: any size in multiples of 16 from 655,360 pixels on.
     GptImage2,
     DallE3,
     DallE2,
@@ -25,7 +28,7 @@ pub struct Parameters<'request> {
     #[serde(skip_serializing_if = "Option::is_none")]
     n: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<&'static str>,
+    size: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quality: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +37,10 @@ pub struct Parameters<'request> {
     response_format: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_format: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_compression: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    background: Option<&'static str>,
 }
 
 impl Family {
@@ -52,8 +59,19 @@ impl Family {
     pub const fn max_prompt_characters(self) -> Option<usize> {
         match self {
             Self::DallE2 => Some(1000),
-            Self::GptImage | Self::GptImage2 | Self::DallE3 | Self::Unknown => None,
+            Self::DallE3 => Some(4000),
+            Self::GptImage | Self::GptImage2 | Self::Unknown => None,
         }
+    }
+
+    const fn is_gpt_image(self) -> bool {
+        matches!(self, Self::GptImage | Self::GptImage2)
+    }
+
+    /// The field of `request` that asks for what the family does not have. Whether a gpt-image model has transparent backgrounds is
+    /// the server's to say: gpt-image-2 has had them for some weeks of 2026.
+    pub const fn unsupported(self, request: &GenerateRequest) -> Option<Field> {
+        if self.is_gpt_image() { None } else { request.output.first_asked() }
     }
 
     /// The body that asks `model` for `request`.
@@ -62,7 +80,7 @@ impl Family {
         model: &'request ModelName,
         request: &'request GenerateRequest,
     ) -> Parameters<'request> {
-        let is_gpt_image = matches!(self, Self::GptImage | Self::GptImage2);
+        let output = &request.output;
         Parameters {
             model: model.as_str(),
             prompt: request.prompt.as_str(),
@@ -71,25 +89,30 @@ impl Family {
             quality: request.quality.and_then(|quality| self.quality(quality)),
             style: request.style.filter(|_| self == Self::DallE3).map(Style::as_str),
             response_format: matches!(self, Self::DallE3 | Self::DallE2).then_some("b64_json"),
-            output_format: is_gpt_image.then_some("png"),
+            output_format: self.is_gpt_image().then(|| output.format().unwrap_or(OutputFormat::Png).as_str()),
+            output_compression: output.compression(),
+            // Not sent where the provider chooses, which is what it does without.
+            background: output
+                .background()
+                .filter(|background| *background != Background::Auto)
+                .map(Background::as_str),
         }
     }
 
     /// The nearest size that the family has.
-    fn size(self, size: Size) -> Option<&'static str> {
+    fn size(self, size: Size) -> Option<Cow<'static, str>> {
         let nearest = match (self, size) {
             (Self::Unknown, Size::Auto) => return None,
             (Self::Unknown, size)
             | (Self::DallE2, size @ (Size::Square256 | Size::Square512))
             | (Self::GptImage | Self::GptImage2, size @ (Size::Auto | Size::Landscape1536 | Size::Portrait1536))
-            | (Self::GptImage2 | Self::DallE3, size @ (Size::Landscape1792 | Size::Portrait1792)) => size,
-            (Self::GptImage, Size::Landscape1792) => Size::Landscape1536,
-            (Self::GptImage, Size::Portrait1792) => Size::Portrait1536,
-            (Self::DallE3, Size::Landscape1536) => Size::Landscape1792,
-            (Self::DallE3, Size::Portrait1536) => Size::Portrait1792,
-            _ => Size::Square1024,
+            | (Self::GptImage2, size @ (Size::Landscape1792 | Size::Portrait1792 | Size::Custom(_)))
+            | (Self::DallE3, size @ (Size::Landscape1792 | Size::Portrait1792)) => size,
+            (Self::GptImage, size) => nearest(size, [Size::Landscape1536, Size::Portrait1536]),
+            (Self::DallE3, size) => nearest(size, [Size::Landscape1792, Size::Portrait1792]),
+            (Self::GptImage2 | Self::DallE2, _) => Size::Square1024,
         };
-        Some(nearest.as_str())
+        Some(nearest.text())
     }
 
     /// The nearest quality that the family has.
@@ -108,5 +131,20 @@ impl Family {
             },
             Self::DallE2 | Self::Unknown => None,
         }
+    }
+}
+
+/// The one of a family's sizes, a square, a wide and a tall one, whose shape is nearest to that of `size`.
+fn nearest(size: Size, [wide, tall]: [Size; 2]) -> Size {
+    let ratio = |size: Size| {
+        let Dimensions { width, height } = size.dimensions().unwrap_or(Dimensions { width: 1, height: 1 });
+        f64::from(width) / f64::from(height)
+    };
+    // Half way between a square and the wide size, as ratios go.
+    let limit = ratio(wide).sqrt();
+    match ratio(size) {
+        wanted if wanted > limit => wide,
+        wanted if wanted < limit.recip() => tall,
+        _ => Size::Square1024,
     }
 }

@@ -14,8 +14,8 @@ use self::failure::failure;
 use self::family::Family;
 use super::json_answer::{JsonAnswer, MAX_ANSWER_BYTES};
 use super::{
-    ApiKey, BaseUrl, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, MAX_GENERATED_BYTES,
-    ModelName, ProviderName,
+    ApiKey, BaseUrl, Field, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, MAX_GENERATED_BYTES,
+    ModelName, Problem, ProviderName, Size,
 };
 use crate::http::{AnswerLimits, HttpClient, HttpRequest, HttpResponse, Method};
 use crate::runtime::{Runtime, Timestamp};
@@ -120,6 +120,25 @@ impl OpenAi {
     }
 }
 
+/// `error`, as what the caller can do about it where the server refuses what the caller chose. Any other parameter that it refuses is
+/// our own mistake.
+fn about_field(error: GenerateError, request: &GenerateRequest) -> GenerateError {
+    let GenerateError::RequestRefused { status: 400 | 422, problem: Problem { parameter: Some(parameter), .. } } =
+        error
+    else {
+        return error;
+    };
+    let output = &request.output;
+    let field = match parameter {
+        "size" if matches!(request.size, Size::Custom(_)) => Field::Size,
+        "background" if output.background().is_some() => Field::Background,
+        "output_format" if output.format().is_some() => Field::OutputFormat,
+        "output_compression" if output.compression().is_some() => Field::OutputCompression,
+        _ => return error,
+    };
+    GenerateError::Unsupported { field }
+}
+
 #[async_trait(?Send)]
 impl Generator for OpenAi {
     fn name(&self) -> &'static str {
@@ -132,7 +151,10 @@ impl Generator for OpenAi {
         if let Some(limit_characters) = family.max_prompt_characters()
             && request.prompt.characters() > limit_characters
         {
-            return Err(GenerateError::PromptTooLong { limit_characters });
+            return Err(GenerateError::PromptTooLong { limit_characters: Some(limit_characters) });
+        }
+        if let Some(field) = family.unsupported(request) {
+            return Err(GenerateError::Unsupported { field });
         }
         let timeout_ms = i64::try_from(self.settings.timeout_ms).unwrap_or(i64::MAX);
         let deadline = self.runtime.now().plus_millis(timeout_ms);
@@ -140,7 +162,7 @@ impl Generator for OpenAi {
         let body = serde_json::to_vec(&family.parameters(model, request))
             .map_err(|_| GenerateError::Misconfigured("the request cannot be written as JSON"))?;
 
-        let response = self.ask(body, deadline).await?;
+        let response = self.ask(body, deadline).await.map_err(|error| about_field(error, request))?;
         let json = JsonAnswer::new(response.body);
         let answer = Answer::parse(&json)?;
         let (file, original_url) = match answer.image {

@@ -1,5 +1,7 @@
 //! Every call of every flow fails, before it happens and after, and as a crash; then the sweep runs.
 
+use std::collections::BTreeSet;
+
 use stillstore::sql::DatabaseCall;
 use stillstore::sql::Fault;
 use stillstore::store::StoreCall;
@@ -7,7 +9,7 @@ use stillstore::store::StoreCall;
 use super::world::{Answer, PNG, TOKEN, World};
 
 /// Longer than any flow has calls.
-const MOST_CALLS: usize = 8;
+const MOST_CALLS: usize = 14;
 const HOURS_2_MS: i64 = 2 * 60 * 60 * 1000;
 
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +21,7 @@ enum Seam {
 #[derive(Debug, Clone, Copy)]
 enum Flow {
     Generate,
+    GenerateTwo,
     Upload,
     UploadPrivate,
     Serve,
@@ -26,7 +29,17 @@ enum Flow {
 }
 
 impl Flow {
-    const ALL: [Self; 5] = [Self::Generate, Self::Upload, Self::UploadPrivate, Self::Serve, Self::Delete];
+    const ALL: [Self; 6] =
+        [Self::Generate, Self::GenerateTwo, Self::Upload, Self::UploadPrivate, Self::Serve, Self::Delete];
+
+    /// How many images the flow generates.
+    const fn generates(self) -> usize {
+        match self {
+            Self::Generate => 1,
+            Self::GenerateTwo => 2,
+            Self::Upload | Self::UploadPrivate | Self::Serve | Self::Delete => 0,
+        }
+    }
 
     /// Runs the flow; `None` when it hangs, which stands for a killed isolate.
     fn run(self, world: &World, existing: &str) -> Option<Answer> {
@@ -34,10 +47,10 @@ impl Flow {
         let token = ("authorization", bearer.as_str());
         let image = || Some(PNG.to_vec().into());
         match self {
-            Self::Generate => {
+            Self::Generate | Self::GenerateTwo => {
                 let headers = [token, ("content-type", "application/json"), ("idempotency-key", "crash")];
-                let body = br#"{"prompt": "a lighthouse", "personaId": "p1"}"#.to_vec();
-                world.send_until_crash("POST", "/api/generate-image", &headers, Some(body.into()))
+                let body = format!(r#"{{"prompt": "a lighthouse", "personaId": "p1", "n": {}}}"#, self.generates());
+                world.send_until_crash("POST", "/api/generate-image", &headers, Some(body.into_bytes().into()))
             }
             Self::Upload => world.send_until_crash("POST", "/api/images?filename=new.png", &[token], image()),
             Self::UploadPrivate => world.send_until_crash("POST", "/api/images?visibility=private", &[token], image()),
@@ -53,6 +66,13 @@ fn world_with_image(r2_enabled: bool) -> (World, String) {
     assert_eq!(uploaded.status, 201, "{uploaded:?}");
     let id = uploaded.json()["id"].as_str().unwrap().to_owned();
     (world, id)
+}
+
+/// The ids of the images that an answer names, in order.
+fn generated_ids(answer: &Answer) -> Vec<String> {
+    let body = answer.json();
+    let images = body["images"].as_array().cloned().unwrap_or_default();
+    images.iter().map(|image| image["image"]["id"].as_str().unwrap().to_owned()).collect()
 }
 
 fn plan(world: &World, seam: Seam, nth: usize, fault: Fault) {
@@ -123,9 +143,19 @@ fn a_failure_loses_nothing_and_leaves_nothing_behind() {
 
         let again = flow.run(world, existing).expect("nothing hangs any more");
         assert!(again.status < 300, "{case}: the same request works once the failure is over: {again:?}");
-        if let (Flow::Generate, Some(Answer { status: 200, body, .. })) = (flow, &answer) {
-            let first: serde_json::Value = serde_json::from_slice(body).unwrap();
-            assert_eq!(again.json()["image"]["id"], first["image"]["id"], "{case}: one key, one image");
+        if flow.generates() > 0 {
+            let named = generated_ids(&again);
+            assert_eq!(named.len(), flow.generates(), "{case}");
+            if let Some(answer) = &answer {
+                // Whether it made all of them or says which ones it did.
+                let first = generated_ids(answer);
+                assert_eq!(first, named[..first.len()], "{case}: one key, the same images");
+                assert!(answer.status != 200 || first.len() == named.len(), "{case}");
+            }
+            let rows =
+                world.rows("SELECT id FROM stillstore_images WHERE status = 'stored' AND generation IS NOT NULL");
+            let stored: BTreeSet<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+            assert_eq!(stored, named.iter().map(String::as_str).collect(), "{case}: no image twice, none lost");
         }
         world.assert_invariants();
 

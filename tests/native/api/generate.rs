@@ -1,7 +1,7 @@
 //! `POST /api/generate-image`.
 
 use serde_json::{Value, json};
-use stillstore::generate::GenerateError;
+use stillstore::generate::{Background, Field, GenerateError, OutputFormat};
 use stillstore::sql::Fault;
 use stillstore::store::StoreCall;
 
@@ -80,7 +80,7 @@ fn the_object_carries_its_origin_and_no_prompt() {
 #[test]
 fn bad_fields_are_named_with_their_rule_and_nothing_is_made() {
     let world = World::new(true);
-    let long = "x".repeat(4001);
+    let long = "x".repeat(32_001);
     for (field, body) in [
         ("prompt", json!({"personaId": "p1"})),
         ("prompt", json!({"prompt": null, "personaId": "p1"})),
@@ -96,6 +96,30 @@ fn bad_fields_are_named_with_their_rule_and_nothing_is_made() {
         ("sessionId", json!({"prompt": "x", "personaId": "p", "sessionId": 1})),
         ("size", json!({"prompt": "x", "personaId": "p", "size": "1x1"})),
         ("size", json!({"prompt": "x", "personaId": "p", "size": 1024})),
+        ("size", json!({"prompt": "x", "personaId": "p", "size": "1920x1080"})),
+        ("size", json!({"prompt": "x", "personaId": "p", "size": "3840x2176"})),
+        ("background", json!({"prompt": "x", "personaId": "p", "background": "green"})),
+        ("background", json!({"prompt": "x", "personaId": "p", "background": "transparent", "outputFormat": "jpeg"})),
+        ("outputFormat", json!({"prompt": "x", "personaId": "p", "outputFormat": "gif"})),
+        ("outputFormat", json!({"prompt": "x", "personaId": "p", "outputFormat": 1})),
+        ("outputCompression", json!({"prompt": "x", "personaId": "p", "outputCompression": 50})),
+        ("outputCompression", json!({"prompt": "x", "personaId": "p", "outputFormat": "png", "outputCompression": 50})),
+        (
+            "outputCompression",
+            json!({"prompt": "x", "personaId": "p", "outputFormat": "webp", "outputCompression": 101}),
+        ),
+        (
+            "outputCompression",
+            json!({"prompt": "x", "personaId": "p", "outputFormat": "webp", "outputCompression": -1}),
+        ),
+        (
+            "outputCompression",
+            json!({"prompt": "x", "personaId": "p", "outputFormat": "webp", "outputCompression": "50"}),
+        ),
+        ("n", json!({"prompt": "x", "personaId": "p", "n": 0})),
+        ("n", json!({"prompt": "x", "personaId": "p", "n": 5})),
+        ("n", json!({"prompt": "x", "personaId": "p", "n": 1.5})),
+        ("n", json!({"prompt": "x", "personaId": "p", "n": "2"})),
         ("quality", json!({"prompt": "x", "personaId": "p", "quality": "best"})),
         ("style", json!({"prompt": "x", "personaId": "p", "style": "loud"})),
         ("visibility", json!({"prompt": "x", "personaId": "p", "visibility": "friends"})),
@@ -129,12 +153,72 @@ fn bodies_that_are_not_json_objects_are_refused() {
         ("application/json", b"{\"prompt\": ", 400, "invalid-json"),
         ("application/json", b"\xff\xfe", 400, "invalid-json"),
         ("application/json; charset=utf-8", b"{}", 400, "invalid-field"),
-        ("Application/JSON", &vec![b' '; 131_073], 413, "body-too-large"),
+        ("Application/JSON", &vec![b' '; 393_217], 413, "body-too-large"),
     ] {
         assert_eq!(send(content_type, body), (status, code.to_owned()), "{content_type} {} bytes", body.len());
     }
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
-    assert_eq!(send("application/json", &deep[..131_000]).0, 400);
+    assert_eq!(send("application/json", &deep[..199_000]).0, 400);
+}
+
+#[test]
+fn the_longest_prompt_fits_however_it_is_written() {
+    let world = World::new(true);
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let fox = "\u{1f98a}";
+    let id = "\\u0070".repeat(200);
+    for written in [fox, r"\ud83e\udd8a"] {
+        let body = |count: usize| {
+            let prompt = written.repeat(count);
+            format!(
+                r#"{{"prompt": "{prompt}", "personaId": "{id}", "sessionId": "{id}", "participantId": "{id}", "tableId": "{id}"}}"#
+            )
+        };
+        let send = |count| world.send("POST", "/api/generate-image", &headers, Some(body(count).into_bytes().into()));
+        let answer = send(32_000);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json()["generation"]["prompt"], fox.repeat(32_000));
+        let id = answer.json()["image"]["id"].as_str().unwrap().to_owned();
+        let record = world.call("GET", &format!("/api/images/{id}"), None).json();
+        assert_eq!(record["generation"]["prompt"], fox.repeat(32_000));
+        let too_long = send(32_001);
+        assert_eq!((too_long.status, too_long.json()["field"].as_str()), (400, Some("prompt")));
+    }
+}
+
+#[test]
+fn how_the_file_is_to_be_made_is_asked_for_and_remembered() {
+    let world = World::new(true);
+    let fields = json!({
+        "prompt": "a fox", "personaId": "p1", "size": "2048x1152", "background": "opaque", "outputFormat": "webp", "outputCompression": 40
+    });
+    let made = post(&world, &fields).json();
+    let asked = world.studio.requests.borrow().first().unwrap().clone();
+    assert_eq!(
+        (asked.size.text(), asked.output.background(), asked.output.format(), asked.output.compression()),
+        ("2048x1152".into(), Some(Background::Opaque), Some(OutputFormat::Webp), Some(40))
+    );
+    let metadata = &made["generation"]["metadata"];
+    assert_eq!(made["generation"]["size"], "2048x1152");
+    assert_eq!(
+        (&metadata["background"], &metadata["outputFormat"], &metadata["outputCompression"]),
+        (&json!("opaque"), &json!("webp"), &json!(40))
+    );
+    // The format is what came, whatever was asked for.
+    assert_eq!(made["image"]["content_type"], "image/png");
+    let record = &made["image"]["generation"];
+    assert_eq!((&record["output_format"], &record["output_compression"]), (&json!("webp"), &json!(40)));
+}
+
+#[test]
+fn a_field_that_no_provider_has_is_named_with_the_way_out() {
+    let world = World::new(true);
+    world.studio.errors.borrow_mut().push(GenerateError::Unsupported { field: Field::OutputFormat });
+    let answer = world.generate(&[]);
+    let document = answer.json();
+    assert_eq!((answer.status, document["field"].as_str()), (400, Some("outputFormat")));
+    assert!(document["detail"].as_str().unwrap().starts_with("outputFormat asks for what no configured provider has"));
 }
 
 #[test]
@@ -217,7 +301,9 @@ fn each_failure_of_a_provider_has_its_code() {
         (GenerateError::EmptyAnswer, 502, "provider-answer-empty"),
         (GenerateError::NotAnImage, 502, "provider-image-invalid"),
         (GenerateError::Truncated, 502, "provider-image-invalid"),
-        (GenerateError::PromptTooLong { limit_characters: 1000 }, 400, "invalid-field"),
+        (GenerateError::PromptTooLong { limit_characters: Some(1000) }, 400, "invalid-field"),
+        (GenerateError::PromptTooLong { limit_characters: None }, 400, "invalid-field"),
+        (GenerateError::Unsupported { field: Field::Background }, 400, "invalid-field"),
         (GenerateError::Moderation, 422, "prompt-refused"),
     ] {
         let world = World::new(true);

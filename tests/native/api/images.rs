@@ -19,6 +19,27 @@ fn ids(world: &World, query: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_listing_cuts_prompts_that_a_record_has_whole() {
+    let world = World::new(true);
+    for (characters, cut) in [(4000, false), (4001, true), (32_000, true)] {
+        let prompt = "\u{1f98a}".repeat(characters);
+        let made =
+            world.post_json("/api/generate-image", &serde_json::json!({"prompt": prompt, "personaId": "p1"}), &[]);
+        let id = made.json()["image"]["id"].as_str().unwrap().to_owned();
+        let record = world.call("GET", &format!("/api/images/{id}"), None).json();
+        assert_eq!(record["generation"]["prompt"], prompt);
+        assert_eq!(record["generation"].get("prompt_cut"), None);
+        let listed = world.call("GET", "/api/images", None).json()["images"].as_array().unwrap().clone();
+        let listed = listed.iter().find(|image| image["id"] == id).unwrap().clone();
+        let generation = &listed["generation"];
+        assert_eq!(generation["prompt"].as_str().unwrap().chars().count(), characters.min(4000));
+        assert!(prompt.starts_with(generation["prompt"].as_str().unwrap()));
+        assert_eq!(generation.get("prompt_cut").and_then(serde_json::Value::as_bool), cut.then_some(true));
+        assert_eq!(generation["size"], record["generation"]["size"]);
+    }
+}
+
+#[test]
 fn pages_show_every_image_once_newest_first() {
     let world = World::new(true);
     let mut uploaded: Vec<String> = (0..7).map(|_| upload(&world, "")).collect();

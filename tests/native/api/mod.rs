@@ -6,6 +6,7 @@ mod crash;
 mod delivery;
 mod documentation;
 mod generate;
+mod generate_several;
 mod images;
 mod late_puts;
 mod migrate;

@@ -44,6 +44,10 @@ impl Sink for Lines {
 pub struct Studio {
     pub calls: Cell<usize>,
     pub errors: RefCell<Vec<GenerateError>>,
+    /// The call to fail, counted from 1.
+    pub fails_at: Cell<Option<(usize, GenerateError)>>,
+    /// What was asked for, call by call.
+    pub requests: RefCell<Vec<GenerateRequest>>,
 }
 
 struct StudioHandle(Rc<Studio>, &'static str);
@@ -54,8 +58,14 @@ impl Generator for StudioHandle {
         self.1
     }
 
-    async fn generate(&self, _request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
+    async fn generate(&self, request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
         self.0.calls.set(self.0.calls.get() + 1);
+        self.0.requests.borrow_mut().push(request.clone());
+        if let Some((call, error)) = self.0.fails_at.get()
+            && call == self.0.calls.get()
+        {
+            return Err(error);
+        }
         match self.0.errors.borrow_mut().pop() {
             Some(error) => Err(error),
             None => Ok(GeneratedImage::new(ImageFile::inspect(PNG.to_vec())?)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use stillstore::api::Request;
-use stillstore::generate::{Prompt, Quality, Size, Style};
+use stillstore::generate::{Background, OutputFormat, Prompt, Quality, Size, Style};
 use stillstore::image::Sha256Digest;
 use stillstore::migrate::Parameters;
 
@@ -73,17 +73,23 @@ pub fn generate_body(body: &[u8]) {
             assert_eq!(images(world), before, "a refused request stores nothing");
             return false;
         }
-        assert_eq!(images(world), before + 1);
         let sent: Value = serde_json::from_slice(body).expect("what is accepted is JSON");
         let text = |field: &str| sent[field].as_str();
         let made = answer.json();
+        let count = sent["n"].as_u64().unwrap_or(1);
+        assert!((1..=4).contains(&count), "{count} images");
+        assert_eq!(Some(count), made["images"].as_array().map(|images| images.len() as u64));
+        assert_eq!(images(world), before + count);
         let prompt = made["generation"]["prompt"].as_str().expect("a prompt");
         assert_eq!(text("prompt").map(str::trim), Some(prompt));
         assert!((1..=Prompt::MAX_CHARACTERS).contains(&prompt.chars().count()));
-        assert_eq!(made["generation"]["size"].as_str(), Some(text("size").unwrap_or(Size::default().as_str())));
+        assert_eq!(made["generation"]["size"].as_str(), Some(text("size").unwrap_or(&Size::default().text())));
         assert!(text("size").is_none_or(|size| Size::parse(size).is_ok()));
         assert!(text("quality").is_none_or(|quality| Quality::parse(quality).is_ok()));
         assert!(text("style").is_none_or(|style| Style::parse(style).is_ok()));
+        assert!(text("background").is_none_or(|background| Background::parse(background).is_ok()));
+        assert!(text("outputFormat").is_none_or(|format| OutputFormat::parse(format).is_ok()));
+        assert!(sent["outputCompression"].is_null() || sent["outputCompression"].as_u64().is_some_and(|it| it <= 100));
         for field in ["personaId", "sessionId", "participantId", "tableId"] {
             assert_eq!(made["image"][field].as_str(), text(field), "{field} of {made}");
         }

@@ -1,8 +1,10 @@
-// An OpenAI-compatible image server for tests: answers as scripted, remembers what it was asked.
+// An OpenAI-compatible image server for tests: answers as scripted, remembers what it was asked, and refuses what OpenAI would refuse.
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+
+import { refusalOf } from "./provider-schema.ts";
 
 /** What to answer to one request. */
 export type Answer = {
@@ -75,6 +77,12 @@ export class ProviderStub {
     await once(this.#server, "close");
   }
 
+  /** What OpenAI's published schema forbids is refused, whatever is scripted. */
+  #refusal(path: string, body: Buffer): Answer | undefined {
+    const error = path.endsWith("/images/generations") ? refusalOf(body.toString()) : undefined;
+    return error && { status: 400, body: { error } };
+  }
+
   get #origin(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
@@ -89,7 +97,7 @@ export class ProviderStub {
       body,
       json: () => JSON.parse(body.toString()),
     });
-    const answer = this.#files.get(path) ?? this.#queue.shift() ?? NO_ANSWER;
+    const answer = this.#files.get(path) ?? this.#refusal(path, body) ?? this.#queue.shift() ?? NO_ANSWER;
     await answer.after;
     send(response, answer);
   }
