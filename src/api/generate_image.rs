@@ -9,7 +9,7 @@ use crate::generate::{
     Size, Style,
 };
 use crate::image::{ImageId, Labels, Sha256Digest, Visibility};
-use crate::library::{NewImage, Source};
+use crate::library::{Measured, NewImage, Source};
 use crate::runtime::Timestamp;
 use crate::telemetry::Event;
 
@@ -113,7 +113,7 @@ impl Exchange<'_> {
             id: claimed.id,
             created_at: claimed.created_at,
             format: file.format(),
-            dimensions: file.dimensions(),
+            dimensions: Measured::Known(file.dimensions()),
             body: file.into_bytes().into(),
             sha256: None,
             source: Source::Generated(record),
