@@ -111,6 +111,7 @@ fn inspected(bytes: Blob) -> Result<(Body, Measured), Problem> {
 fn measured_in_passing(body: Body, format: Format, promised_bytes: u64, start: Vec<u8>) -> (Body, Measured) {
     let mut walk = HeaderWalk::new(format, promised_bytes);
     walk.pass(&start.into());
+    walk.settle();
     if walk.is_done() {
         return (body, Measured::Known(walk.dimensions()));
     }

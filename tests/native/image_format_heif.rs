@@ -118,9 +118,9 @@ fn heif_locations_are_read_in_every_version() {
 
 #[test]
 fn heif_counts_of_nothing_are_not_counted() {
-    // Every item claims 65,535 extents of no bytes: counted one by one, twenty thousand million steps.
+    // Every item claims 65,535 extents of no bytes: counted one by one, two thousand million steps.
     let locations =
-        [b"\x02\0\0\0\0\0".as_slice(), &300_000_u32.to_be_bytes(), &b"\0\0\0\x01\0\0\0\0\xFF\xFF".repeat(300_000)];
+        [b"\x02\0\0\0\0\0".as_slice(), &40_000_u32.to_be_bytes(), &b"\0\0\0\x01\0\0\0\0\xFF\xFF".repeat(40_000)];
     assert_eq!(inspect(&heic(&locations.concat())), Ok(Some((5, 7))));
 }
 

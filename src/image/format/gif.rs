@@ -29,7 +29,10 @@ pub(super) fn header(reader: &mut Reader) -> Result<Option<Dimensions>, Rejectio
 /// Everything up to the end of the first picture. Readers show it whatever follows, a trailer or not.
 pub(super) fn inspect(reader: &mut Reader) -> Result<Option<Dimensions>, Rejection> {
     let dimensions = header(reader)?;
-    let _code_size_bits = reader.u8()?;
+    // LZW codes have at most 12 bits, and start one bit longer than colours.
+    if !(1..=11).contains(&reader.u8()?) {
+        return Err(Rejection::Malformed);
+    }
     skip_pixels(reader)?;
     Ok(dimensions)
 }

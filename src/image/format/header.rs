@@ -1,13 +1,14 @@
 //! The dimensions of an image whose bytes pass by and are not kept.
 
-use super::reader::{Pieces, Reader};
+use super::reader::{Pieces, Reader, Source};
 use super::{Dimensions, Format, Rejection};
 use crate::bytes::Blob;
 
 /// How much of an image is kept at most to find its dimensions.
 const MAX_KEPT_BYTES: usize = 1024 * 1024;
 
-/// The least that is kept at a place: a JPEG has hundreds of segments, of each of which a few bytes matter.
+/// The least that is waited for at a new place: a JPEG has hundreds of segments, of each of which a few bytes matter. Where reading
+/// goes on without a gap, as much again as is there already: otherwise the start is parsed too often.
 const PIECE_BYTES: usize = 512;
 
 /// Follows the header of an image while its bytes pass by, and keeps only what tells the dimensions: of a JPEG's metadata the
@@ -66,15 +67,23 @@ impl HeaderWalk {
             let place = *offset + kept.len() as u64;
             let Some(from) = place.checked_sub(run_start).and_then(|from| usize::try_from(from).ok()) else { return };
             let piece = run.slice(from..from.saturating_add(*wanted_bytes - kept.len())).to_vec();
-            if piece.is_empty() {
+            self.kept_bytes += piece.len();
+            kept.extend(&piece);
+            if kept.len() < *wanted_bytes {
                 return;
             }
-            self.kept_bytes += piece.len();
-            kept.extend(piece);
-            if kept.len() == *wanted_bytes {
-                self.pieces.insert(*offset, std::mem::take(kept));
-                self.parse();
-            }
+            self.pieces.insert(*offset, std::mem::take(kept));
+            self.parse();
+        }
+    }
+
+    /// Makes do with what has come, where more was waited for than may be needed.
+    pub fn settle(&mut self) {
+        if let State::Waiting { offset, kept, .. } = &mut self.state
+            && !kept.is_empty()
+        {
+            self.pieces.insert(*offset, std::mem::take(kept));
+            self.parse();
         }
     }
 
@@ -87,12 +96,13 @@ impl HeaderWalk {
         };
     }
 
-    fn wait(&self, offset: u64, wanted_bytes: usize) -> State {
-        let left_bytes = usize::try_from(self.pieces.file_bytes().saturating_sub(offset)).unwrap_or(usize::MAX);
-        let wanted_bytes = wanted_bytes.max(PIECE_BYTES).min(left_bytes);
-        if wanted_bytes > MAX_KEPT_BYTES.saturating_sub(self.kept_bytes) {
+    fn wait(&self, offset: u64, needed_bytes: usize) -> State {
+        let left_bytes = usize::try_from(self.pieces.size_bytes().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let may_keep_bytes = MAX_KEPT_BYTES.saturating_sub(self.kept_bytes);
+        if needed_bytes > may_keep_bytes {
             return State::Found(None);
         }
-        State::Waiting { offset, wanted_bytes, kept: Vec::new() }
+        let wanted_bytes = PIECE_BYTES.max(self.pieces.length_before(offset)).min(left_bytes).min(may_keep_bytes);
+        State::Waiting { offset, wanted_bytes: wanted_bytes.max(needed_bytes), kept: Vec::new() }
     }
 }

@@ -64,12 +64,18 @@ impl Pieces {
         Self { file_bytes, ..Self::default() }
     }
 
-    pub(super) const fn file_bytes(&self) -> u64 {
-        self.file_bytes
+    /// Adds bytes that come after all others.
+    pub(super) fn insert(&mut self, offset: u64, bytes: Vec<u8>) {
+        match self.by_offset.last_entry() {
+            Some(mut last) if *last.key() + last.get().len() as u64 == offset => last.get_mut().extend(bytes),
+            _ => drop(self.by_offset.insert(offset, bytes)),
+        }
     }
 
-    pub(super) fn insert(&mut self, offset: u64, bytes: Vec<u8>) {
-        self.by_offset.insert(offset, bytes);
+    /// Length of what is there without a gap before `offset`, which comes after everything.
+    pub(super) fn length_before(&self, offset: u64) -> usize {
+        let last = self.by_offset.last_key_value();
+        last.filter(|(start, piece)| **start + piece.len() as u64 == offset).map_or(0, |(_, piece)| piece.len())
     }
 
     /// What a read has failed for since this was asked last.

@@ -80,8 +80,9 @@ fn split_number(text: &str) -> (Option<f64>, &str) {
     let after = |position: usize| text.get(position..).unwrap_or_default();
     let mut end = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
     end += digits(after(end));
-    if bytes.get(end) == Some(&b'.') {
-        end += 1 + digits(after(end + 1));
+    let fraction = digits(after(end + 1));
+    if bytes.get(end) == Some(&b'.') && fraction > 0 {
+        end += 1 + fraction;
     }
     if matches!(bytes.get(end), Some(b'e' | b'E')) {
         let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
