@@ -186,6 +186,8 @@ fn upload_image(schemas: &mut Schemas) -> Operation {
         Code::BodyTooLarge,
         Code::NotAnImage,
         Code::ChecksumMismatch,
+        Code::ImageTruncated,
+        Code::ImageMalformed,
         Code::StorageUnavailable,
     ];
     let types = Format::ALL.map(Format::content_type);
