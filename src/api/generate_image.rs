@@ -6,7 +6,7 @@ use super::{Code, Exchange, Problem, Request, Response};
 use crate::catalog::{Claim, IdempotencyKey, ImageRecord, Lease};
 use crate::generate::{AllFailed, GenerateError, GenerateRequest, Generation, MAX_GENERATED_BYTES};
 use crate::image::{ImageId, Labels};
-use crate::library::{NewImage, Source};
+use crate::library::{Measured, NewImage, Source};
 use crate::runtime::Timestamp;
 use crate::telemetry::Event;
 
@@ -139,7 +139,7 @@ impl Exchange<'_> {
             id: claimed.id,
             created_at: claimed.created_at,
             format: file.format(),
-            dimensions: file.dimensions(),
+            dimensions: Measured::Known(file.dimensions()),
             body: file.into_bytes().into(),
             sha256: None,
             source: Source::Generated(record.into()),

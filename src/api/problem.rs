@@ -103,6 +103,10 @@ codes! {
     RangeNotSatisfiable = 416 "range-not-satisfiable" "The range lies outside the image" => "Ask for a range within the size given by Content-Range.";
     /// The digest that the client sent does not fit its bytes.
     ChecksumMismatch = 422 "checksum-mismatch" "The bytes do not have the given SHA-256" => "Nothing was stored; compute the digest again, or send the bytes again.";
+    /// The image's own structure says that bytes are missing.
+    ImageTruncated = 422 "truncated" "The image is cut off" => "Nothing was stored; send the whole file.";
+    /// The bytes start like an image and contradict its format.
+    ImageMalformed = 422 "malformed" "The bytes start like an image and contradict its format" => "Nothing was stored; send a file that image viewers open.";
     /// The same idempotency key with another body.
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key was used with another body" => "Use a new key for a new request.";
     /// The provider refused the prompt.

@@ -1,13 +1,15 @@
 //! `POST /api/images`: an image as the raw body.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::generate_input::association;
 use super::{Code, Exchange, Problem, Request, Response};
-use crate::bytes::Body;
+use crate::bytes::{Blob, Body};
 use crate::catalog::Associations;
-use crate::image::{Context, Format, Labels, SNIFF_BYTES, Sha256Digest, Visibility};
-use crate::library::{AddError, NewImage, Source};
+use crate::image::{Context, Format, HeaderWalk, Labels, Rejection, SNIFF_BYTES, Sha256Digest, Visibility};
+use crate::library::{AddError, Measured, NewImage, Source};
 use crate::store::{EMBEDDED_MAX_BYTES, StoreErrorKind};
 
 /// Largest upload in bytes: 100 MB, the request body limit of the platform's smaller plans.
@@ -35,8 +37,9 @@ impl Exchange<'_> {
     ///
     /// 1. read the query, and refuse a promised length over the limit before a byte is read;
     /// 2. look at the first bytes: what they are decides, not what the client says;
-    /// 3. hold the body in memory where there is room, so that it can be hashed first and sent to a second store;
-    /// 4. add it.
+    /// 3. hold the body in memory where there is room, so that it can be looked at whole, hashed first and sent to a second store;
+    /// 4. refuse a held body that is no whole image; follow the header of any other while its bytes pass by;
+    /// 5. add it.
     pub(super) async fn upload_image(&self, mut request: Request) -> Result<Response, Problem> {
         let query = parse_upload_query(&request)?;
         let mut body = request.body.take().unwrap_or_else(Body::empty);
@@ -52,14 +55,13 @@ impl Exchange<'_> {
         let share = (held_bytes <= EMBEDDED_MAX_BYTES)
             .then(|| self.library.budget.take(held_bytes, self.library.runtime.now()))
             .flatten();
-        let body = match (share.is_some(), body.promised_bytes()) {
-            (true, Some(promised_bytes)) => body.collect(promised_bytes).await?.into(),
-            (true, None) => body
-                .collect(MAX_UNPROMISED_BYTES.min(limit_bytes))
-                .await
-                .map_err(|_| Problem::plain(Code::LengthRequired))?
-                .into(),
-            (false, Some(_)) => body,
+        let (body, dimensions) = match (share.is_some(), body.promised_bytes()) {
+            (true, Some(promised_bytes)) => inspected(body.collect(promised_bytes).await?)?,
+            (true, None) => {
+                let collected = body.collect(MAX_UNPROMISED_BYTES.min(limit_bytes)).await;
+                inspected(collected.map_err(|_| Problem::plain(Code::LengthRequired))?)?
+            }
+            (false, Some(promised_bytes)) => measured_in_passing(body, format, promised_bytes, prefix),
             (false, None) => return Err(Problem::plain(Code::LengthRequired)),
         };
 
@@ -70,7 +72,7 @@ impl Exchange<'_> {
                 created_at: self.library.runtime.now(),
                 body,
                 format,
-                dimensions: Format::dimensions_from_prefix(&prefix),
+                dimensions,
                 sha256: query.sha256,
                 source: Source::Uploaded { context: query.context, filename: query.filename },
                 visibility: query.visibility,
@@ -93,6 +95,30 @@ impl Exchange<'_> {
     fn upload_limit_bytes(&self, visibility: Visibility) -> u64 {
         if self.library.stores.target(visibility).is_embedded() { EMBEDDED_MAX_BYTES } else { MAX_UPLOAD_BYTES }
     }
+}
+
+/// A body that is all there, which must be a whole image.
+fn inspected(bytes: Blob) -> Result<(Body, Measured), Problem> {
+    match Format::inspect_blob(&bytes) {
+        Ok((_, dimensions)) => Ok((bytes.into(), Measured::Known(dimensions))),
+        Err(Rejection::NotAnImage) => Err(Problem::plain(Code::NotAnImage)),
+        Err(Rejection::Truncated) => Err(Problem::plain(Code::ImageTruncated)),
+        Err(Rejection::Malformed) => Err(Problem::plain(Code::ImageMalformed)),
+    }
+}
+
+/// A body that is still arriving, with the dimensions that its start tells or, if need be, what follows.
+fn measured_in_passing(body: Body, format: Format, promised_bytes: u64, start: Vec<u8>) -> (Body, Measured) {
+    let mut walk = HeaderWalk::new(format, promised_bytes);
+    walk.pass(&start.into());
+    walk.settle();
+    if walk.is_done() {
+        return (body, Measured::Known(walk.dimensions()));
+    }
+    // The start comes once more when the body is read.
+    let walk = Rc::new(RefCell::new(HeaderWalk::new(format, promised_bytes)));
+    let watch = Rc::clone(&walk);
+    (body.watched(move |run| watch.borrow_mut().pass(run)), Measured::Passing(walk))
 }
 
 fn too_large(limit_bytes: u64) -> Problem {

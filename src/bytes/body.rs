@@ -81,6 +81,19 @@ impl Body {
         self.promised_bytes
     }
 
+    /// The body, with each run shown to `watch` when it is read; at once, when everything is there.
+    #[must_use]
+    pub fn watched(self, mut watch: impl FnMut(&Blob) + 'static) -> Self {
+        let parts = match self.parts {
+            BodyParts::Blob(blob) => {
+                watch(&blob);
+                BodyParts::Blob(blob)
+            }
+            BodyParts::Source(source) => BodyParts::Source(Box::new(Watched { source, watch })),
+        };
+        Self { parts, ..self }
+    }
+
     /// Takes the body apart. What was read by [`Body::next`] is gone, what was peeked at is still there.
     #[must_use]
     pub fn into_parts(self) -> BodyParts {
@@ -139,6 +152,31 @@ impl Body {
             None => Ok(blob),
             Some(_) => Err(BodyError::TooLong { limit_bytes }),
         }
+    }
+}
+
+/// A source whose runs are shown to somebody.
+struct Watched<Watch> {
+    source: Box<dyn ByteSource>,
+    watch: Watch,
+}
+
+#[async_trait(?Send)]
+impl<Watch: FnMut(&Blob) + 'static> ByteSource for Watched<Watch> {
+    async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        self.source.peek(max_bytes).await
+    }
+
+    async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError> {
+        let run = self.source.next(max_bytes).await?;
+        if let Some(run) = &run {
+            (self.watch)(run);
+        }
+        Ok(run)
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 

@@ -15,7 +15,7 @@ pub use calendar::CalendarMonth;
 pub use conditional::{ReadMethod, ReadRequest, Representation, ServeDecision};
 pub use digest::Sha256Digest;
 pub use entity_tag::EntityTag;
-pub use format::{Dimensions, Format, INSPECT_WHOLE_BYTES, Rejection, SNIFF_BYTES};
+pub use format::{Dimensions, Format, HeaderWalk, Rejection, SNIFF_BYTES};
 pub use http_date::{format_http_date, parse_http_date};
 pub use id::{ImageId, ShortId};
 pub use key::{ImageKey, ObjectKey, PUBLIC_CACHE_CONTROL, ParsedKey, SafeName};

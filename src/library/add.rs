@@ -1,5 +1,8 @@
 //! Adding an image: reserve, put, commit.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::Library;
 use super::metadata::{belongs_to, object_metadata};
 use super::stores::Target;
@@ -9,7 +12,7 @@ use crate::catalog::{
     Reservation, Status,
 };
 use crate::image::{
-    Context, Dimensions, Format, ImageId, ImageKey, Labels, ObjectKey, SafeName, Sha256Digest, Visibility,
+    Context, Dimensions, Format, HeaderWalk, ImageId, ImageKey, Labels, ObjectKey, SafeName, Sha256Digest, Visibility,
 };
 use crate::runtime::Timestamp;
 use crate::store::{ImageStore, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, adopt_statement};
@@ -27,6 +30,24 @@ pub enum Source {
     Uploaded { context: Context, filename: Option<String> },
 }
 
+/// The dimensions of an image that is being added.
+#[derive(Debug)]
+pub enum Measured {
+    /// They are known, as far as the image has any.
+    Known(Option<Dimensions>),
+    /// They are found, if at all, while the bytes pass by: known once the image is stored.
+    Passing(Rc<RefCell<HeaderWalk>>),
+}
+
+impl Measured {
+    fn dimensions(&self) -> Option<Dimensions> {
+        match self {
+            Self::Known(dimensions) => *dimensions,
+            Self::Passing(walk) => walk.borrow().dimensions(),
+        }
+    }
+}
+
 /// An image to add.
 #[derive(Debug)]
 pub struct NewImage {
@@ -35,7 +56,7 @@ pub struct NewImage {
     pub created_at: Timestamp,
     pub body: Body,
     pub format: Format,
-    pub dimensions: Option<Dimensions>,
+    pub dimensions: Measured,
     /// The digest that the sender promises.
     pub sha256: Option<Sha256Digest>,
     pub source: Source,
@@ -177,7 +198,11 @@ impl Library {
         if let Some(reason) = &fallback_reason {
             self.recorder.record(&Event::Fallback { key: description.key.to_string(), reason: reason.clone() });
         }
-        let content = Content { size_bytes: receipt.size_bytes, sha256: receipt.sha256, dimensions: image.dimensions };
+        let content = Content {
+            size_bytes: receipt.size_bytes,
+            sha256: receipt.sha256,
+            dimensions: image.dimensions.dimensions(),
+        };
         let commit = Commit {
             description,
             storage: receipt.storage,

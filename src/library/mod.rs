@@ -14,7 +14,7 @@ mod remove;
 mod stores;
 mod sweep;
 
-pub use add::{AddError, NewImage, Source};
+pub use add::{AddError, Measured, NewImage, Source};
 pub use budget::MemoryBudget;
 pub use metadata::{belongs_to, object_metadata};
 pub use open::OpenError;

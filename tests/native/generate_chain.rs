@@ -222,7 +222,7 @@ fn what_may_be_logged_has_no_prompt_and_no_signed_url() {
 #[test]
 fn image_files_are_looked_at() {
     let whole = image_fixtures::bytes("rgb.png");
-    let cut = whole[..whole.len() - 20].to_vec();
+    let cut = whole[..whole.len() - 30].to_vec();
     assert_eq!(ImageFile::inspect(Vec::new()), Err(GenerateError::EmptyAnswer));
     assert_eq!(ImageFile::inspect(cut), Err(GenerateError::Truncated));
     assert_eq!(ImageFile::inspect(b"<html>busy</html>".to_vec()), Err(GenerateError::NotAnImage));

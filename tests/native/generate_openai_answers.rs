@@ -246,7 +246,7 @@ fn answers_of_another_shape_are_errors() {
 fn cut_answers_and_cut_images_are_truncated() {
     let whole = json!({"data": [{"b64_json": base64(&picture())}]}).to_string();
     assert_eq!(outcome(&whole[..whole.len() / 2]), Err(GenerateError::Truncated));
-    let cut = picture()[..picture().len() - 15].to_vec();
+    let cut = picture()[..picture().len() - 30].to_vec();
     assert_eq!(Provider::new("m", [ok_base64(&cut)]).run(), Err(GenerateError::Truncated));
 }
 

@@ -6,9 +6,10 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use stillstore::bytes::{Blob, ForeignBytes};
-use stillstore::image::{Dimensions, Format, INSPECT_WHOLE_BYTES, Rejection};
+use stillstore::image::{Dimensions, Format, Rejection};
 
 use crate::image_fixtures::{FIXTURES, bytes};
+use crate::image_format::dimensions_in_passing;
 
 type Inspected = Result<(Format, Option<Dimensions>), Rejection>;
 
@@ -47,10 +48,12 @@ fn inspect(bytes: Vec<u8>) -> (Inspected, usize) {
     (Format::inspect_blob(&Blob::foreign(Rc::new(bytes))), copied_bytes.get())
 }
 
-/// `image` with more than may be copied put in at `position`.
+/// More than is copied at once.
+const FILLING_BYTES: usize = 300_000;
+
+/// `image` with a filling put in at `position`.
 fn grown(image: &[u8], position: usize, with: &[u8]) -> Vec<u8> {
-    let filling: Vec<u8> =
-        with.iter().copied().cycle().take(with.len() * INSPECT_WHOLE_BYTES.div_ceil(with.len())).collect();
+    let filling: Vec<u8> = with.iter().copied().cycle().take(with.len() * FILLING_BYTES.div_ceil(with.len())).collect();
     [&image[..position], &filling, &image[position..]].concat()
 }
 
@@ -58,65 +61,102 @@ fn position(image: &[u8], wanted: &[u8]) -> usize {
     image.windows(wanted.len()).position(|window| window == wanted).expect("there")
 }
 
-/// Each format at a size that is not copied: whole by its own structure, and its dimensions.
-fn large_images() -> [(Vec<u8>, Format); 4] {
+/// Images of several pieces: whole by their own structure, with the least they may be cut to.
+fn large_images() -> Vec<(Vec<u8>, Format, usize)> {
     let png = bytes("rgb.png");
-    let empty_chunk = b"\0\0\0\0teSt\0\0\0\0";
+    let mut long_chunk = png[..33].to_vec();
+    let chunk = [b"teSt".as_slice(), &[7; FILLING_BYTES], b"\0\0\0\0"].concat();
+    long_chunk.extend(u32::try_from(FILLING_BYTES).expect("small").to_be_bytes());
+    long_chunk.extend(chunk);
+    long_chunk.extend(&png[33..]);
     let jpeg = bytes("baseline.jpg");
     let scan = position(&jpeg, b"\xFF\xDA") + 14;
     let gif = bytes("still.gif");
-    let comment = b"!\xFE\x01a\0";
     let webp = bytes("lossy.webp");
     let mut large_webp = grown(&webp, webp.len(), b"teSt\0\0\0\0");
     let content_bytes = u32::try_from(large_webp.len() - 8).expect("small");
     large_webp[4..8].copy_from_slice(&content_bytes.to_le_bytes());
-    [
-        (grown(&png, position(&png, b"IEND") - 4, empty_chunk), Format::Png),
-        (grown(&jpeg, scan, b"a"), Format::Jpeg),
-        (grown(&gif, gif.len() - 1, comment), Format::Gif),
-        (large_webp, Format::Webp),
+    let of = |image: Vec<u8>, format, spare_bytes| {
+        let least = image.len() - spare_bytes;
+        (image, format, least)
+    };
+    vec![
+        of(grown(&png, 33, b"\0\0\0\0teSt\0\0\0\0"), Format::Png, 22),
+        of(long_chunk, Format::Png, 22),
+        of(grown(&jpeg, scan, b"a"), Format::Jpeg, 0),
+        of(
+            grown(&jpeg, 2, b"\xFF\xFE\x10\0".iter().chain([7; 4094].iter()).copied().collect::<Vec<_>>().as_slice()),
+            Format::Jpeg,
+            0,
+        ),
+        of(grown(&gif, position(&gif, b",\0\0\0\0"), b"!\xFE\x01a\0"), Format::Gif, 2),
+        of(large_webp, Format::Webp, 0),
     ]
 }
 
 #[test]
-fn images_up_to_the_limit_are_inspected_whole() {
+fn bytes_elsewhere_are_judged_like_bytes_here() {
     for fixture in FIXTURES {
         let image = fixture.bytes();
-        assert_eq!(inspect(image.clone()), (Format::inspect(&image), image.len()), "{}", fixture.name);
-        let cut = image[..image.len() / 2].to_vec();
-        assert_eq!(inspect(cut.clone()).0, Format::inspect(&cut), "{} cut", fixture.name);
-        assert_eq!(Format::inspect_blob(&cut.clone().into()), Format::inspect(&cut), "{} cut, local", fixture.name);
+        for cut in [image.len(), image.len() - 1, image.len() / 2, 20] {
+            let cut = &image[..cut];
+            let (inspected, copied_bytes) = inspect(cut.to_vec());
+            assert_eq!(inspected, Format::inspect(cut), "{} of {} bytes", fixture.name, cut.len());
+            assert_eq!(copied_bytes, cut.len(), "{}: each byte is copied once", fixture.name);
+            assert_eq!(Format::inspect_blob(&cut.to_vec().into()), inspected, "{}, local", fixture.name);
+        }
     }
-    assert_eq!(inspect(vec![7; INSPECT_WHOLE_BYTES]).0, Err(Rejection::NotAnImage));
+    assert_eq!(inspect(vec![7; FILLING_BYTES]).0, Err(Rejection::NotAnImage));
 }
 
 #[test]
-fn larger_images_are_judged_by_their_ends() {
-    for (image, format) in large_images() {
+fn images_of_several_pieces_are_judged_whole() {
+    for (image, format, least) in large_images() {
         let whole = Format::inspect(&image).expect("whole");
         assert_eq!(whole.0, format);
         let (inspected, copied_bytes) = inspect(image.clone());
         assert_eq!(inspected, Ok(whole), "{format:?}");
-        assert!(copied_bytes < 512 * 1024, "{format:?}: {copied_bytes} bytes copied");
-
-        let padded = [image.clone(), vec![0; 64 * 1024]].concat();
-        assert_eq!(inspect(padded).0, Ok(whole), "{format:?} padded");
-        let too_much = [image.clone(), vec![0; 1024 * 1024]].concat();
-        let (inspected, copied_bytes) = inspect(too_much);
-        assert!(inspected.is_err() && copied_bytes < 512 * 1024, "{format:?} with too much padding");
-        for cut_bytes in [1, 100] {
-            let cut = image[..image.len() - cut_bytes].to_vec();
-            assert_eq!(inspect(cut).0, Err(Rejection::Truncated), "{format:?} without its last {cut_bytes} bytes");
+        assert!(copied_bytes <= image.len(), "{format:?}: {copied_bytes} bytes of {} copied", image.len());
+        assert_eq!(inspect(image[..least].to_vec()).0, Ok(whole), "{format:?} of {least} bytes");
+        for cut in [least - 1, least - 100, image.len() / 2] {
+            assert_eq!(inspect(image[..cut].to_vec()).0, Err(Rejection::Truncated), "{format:?} of {cut} bytes");
         }
-        assert!(inspect([image.as_slice(), b"more"].concat()).0.is_err(), "{format:?} with more behind");
+        let found = dimensions_in_passing(&image, image.len(), 65_536);
+        assert_eq!(found, whole.1, "{format:?} in passing");
     }
-    assert_eq!(inspect(vec![7; INSPECT_WHOLE_BYTES + 1]).0, Err(Rejection::NotAnImage));
 }
 
 #[test]
-fn a_large_image_must_have_its_header() {
-    let mut png = vec![0; INSPECT_WHOLE_BYTES];
-    png.splice(..8, *b"\x89PNG\r\n\x1A\n");
-    png.extend(b"\0\0\0\0IEND\xAE\x42\x60\x82");
-    assert_eq!(inspect(png).0, Err(Rejection::Malformed));
+fn long_data_that_tells_nothing_is_not_copied() {
+    let (png, ..) = large_images().swap_remove(1);
+    let (inspected, copied_bytes) = inspect(png);
+    assert!(inspected.is_ok() && copied_bytes <= 2 * 128 * 1024, "{copied_bytes} bytes copied");
+}
+
+#[test]
+fn a_long_svg_is_believed_by_its_header() {
+    const PARSED_BYTES: usize = 8 * 1024 * 1024;
+    let svg = |bytes: usize| [b"<svg width='3' height='4'>".as_slice(), &vec![b' '; bytes]].concat();
+    assert_eq!(inspect(svg(1000)).0, Err(Rejection::Truncated));
+    let (inspected, copied_bytes) = inspect(svg(PARSED_BYTES));
+    assert_eq!(inspected, Ok((Format::Svg, Some(Dimensions { width: 3, height: 4 }))));
+    assert!(copied_bytes <= 128 * 1024, "{copied_bytes} bytes copied");
+}
+
+#[test]
+fn metadata_of_any_length_is_followed_up_to_the_bound_of_what_is_kept() {
+    let jpeg = bytes("rotated.jpg");
+    let with_segments = |count: usize| {
+        let segment = [b"\xFF\xE2\xFF\xFF".as_slice(), &[7; 65_533]].concat();
+        [&jpeg[..2], &segment.repeat(count), &jpeg[2..]].concat()
+    };
+    let turned = Some(Dimensions { width: 24, height: 40 });
+    // 26 MB of metadata: what is kept are 512 bytes a segment.
+    let image = with_segments(400);
+    assert_eq!(dimensions_in_passing(&image, 100_000_000, 262_144), turned);
+    assert_eq!(inspect(image).0, Ok((Format::Jpeg, turned)));
+    // Stray bytes are looked at one by one, and so kept.
+    let stray = |count: usize| [&jpeg[..20], &vec![7; count], &jpeg[20..]].concat();
+    assert_eq!(dimensions_in_passing(&stray(1_000_000), 100_000_000, 262_144), turned);
+    assert_eq!(dimensions_in_passing(&stray(1_100_000), 100_000_000, 262_144), None);
 }

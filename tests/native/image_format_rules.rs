@@ -3,6 +3,7 @@
 use stillstore::image::{Dimensions, Format, Rejection};
 
 use crate::image_fixtures::bytes;
+use crate::image_format::{dimensions_in_passing, dimensions_of_start};
 
 pub type Sides = Option<(u32, u32)>;
 
@@ -15,7 +16,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Sides, Rejection> {
 }
 
 fn sides_from_prefix(bytes: &[u8]) -> Sides {
-    sides(Format::dimensions_from_prefix(bytes))
+    sides(dimensions_of_start(bytes))
 }
 
 /// `bytes` with the one occurrence of `old` replaced by `new`.
@@ -103,7 +104,6 @@ fn png_fields_must_be_allowed_together() {
 fn png_chunks_must_be_sound() {
     let png = bytes("rgb.png");
     assert_eq!(inspect(&replace(&png, b"IDAT", b"IDAx")), Err(Rejection::Malformed), "no pixels");
-    assert_eq!(inspect(&replace(&png, b"IDAT", b"ID\0T")), Err(Rejection::Malformed), "name");
     let second_header = [&png[..33], &png[8..33], &png[33..]].concat();
     assert_eq!(inspect(&second_header), Err(Rejection::Malformed), "second header");
     let data_length = png.windows(4).position(|name| name == b"IDAT").expect("IDAT") - 4;
@@ -114,21 +114,173 @@ fn png_chunks_must_be_sound() {
     assert_eq!(inspect(&huge), Err(Rejection::Malformed));
 }
 
+/// A chunk of a PNG with a right checksum.
+fn png_chunk(name: &[u8], data: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(data.len()).expect("short").to_be_bytes();
+    [&length, name, data, &crc32(&[name, data].concat()).to_be_bytes()].concat()
+}
+
 #[test]
-fn padding_behind_the_end_is_allowed_within_reason() {
+fn png_needs_its_pixels_only() {
+    let png = bytes("rgb.png");
+    let pixels = png.windows(4).position(|name| name == b"IDAT").expect("IDAT");
+    let end = png.len() - 12;
+    let data = &png[pixels + 4..end - 4];
+    let start = &png[..pixels - 4];
+    let followed = |tail: &[u8]| inspect(&[&png[..end], tail].concat());
+    for tail in
+        [b"".as_slice(), b"\0\0\0\0IEN", b"\0\0\xFF\xFFtEXtcut", b"\0\0\0\0\x01\x02\x03\x04", b"not a chunk at all"]
+    {
+        assert_eq!(followed(tail), Ok(Some((40, 24))), "{}", tail.escape_ascii());
+    }
+    // Checksum of the chunk, checksum of the compressed data, the mark of their end: ten bytes.
+    assert_eq!(inspect(&png[..end - 10]), Ok(Some((40, 24))));
+    assert_eq!(inspect(&png[..end - 11]), Err(Rejection::Truncated));
+
+    let split = |lengths: &[usize]| {
+        let mut rest = data;
+        let chunks = lengths.iter().flat_map(|length| {
+            let (chunk, following) = rest.split_at(*length);
+            rest = following;
+            png_chunk(b"IDAT", chunk)
+        });
+        [start.to_vec(), chunks.collect()].concat()
+    };
+    let last = data.len() - 2 * 100;
+    assert_eq!(
+        inspect(&split(&[100, 100, last])),
+        if last < 100 { Ok(Some((40, 24))) } else { Err(Rejection::Truncated) }
+    );
+    assert_eq!(inspect(&split(&[200, data.len() - 200])), Ok(Some((40, 24))), "a shorter chunk is the last");
+    assert_eq!(
+        inspect(&split(&[100, 100])),
+        Err(Rejection::Truncated),
+        "one as long as the one before may be followed"
+    );
+    let broken_crc = [&png[..end - 1], &[png[end - 1] ^ 1], &png[end..]].concat();
+    assert_eq!(inspect(&broken_crc), Ok(Some((40, 24))), "Pillow shows it");
+}
+
+/// EXIF data with this orientation, and another entry before it.
+fn exif(orientation: u16, is_big_endian: bool) -> Vec<u8> {
+    let (short, long) = if is_big_endian {
+        (u16::to_be_bytes as fn(u16) -> [u8; 2], u32::to_be_bytes as fn(u32) -> [u8; 4])
+    } else {
+        (u16::to_le_bytes as fn(u16) -> [u8; 2], u32::to_le_bytes as fn(u32) -> [u8; 4])
+    };
+    let entry = |tag: u16, kind: u16, count: u32, value: u16| {
+        [short(tag).as_slice(), &short(kind), &long(count), &short(value), &[0, 0]].concat()
+    };
+    let order = if is_big_endian { b"MM" } else { b"II" };
+    [
+        order.as_slice(),
+        &short(42),
+        &long(8),
+        &short(2),
+        &entry(0x0100, 3, 1, 9),
+        &entry(0x0112, 3, 1, orientation),
+        &long(0),
+    ]
+    .concat()
+}
+
+/// A segment of a JPEG.
+fn segment(code: u8, data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len() + 2).expect("short").to_be_bytes();
+    [&[0xFF, code], length.as_slice(), data].concat()
+}
+
+/// `baseline.jpg`, 40 by 24, with these segments before its frame.
+fn jpeg_with(segments: &[Vec<u8>]) -> Vec<u8> {
+    let jpeg = bytes("baseline.jpg");
+    [&jpeg[..20], &segments.concat(), &jpeg[20..]].concat()
+}
+
+#[test]
+fn exif_orientations_are_those_that_chromium_applies() {
+    let (upright, turned) = (Ok(Some((40, 24))), Ok(Some((24, 40))));
+    let app_1 = |tiff: &[u8]| segment(0xE1, &[b"Exif\0\0", tiff].concat());
+    for is_big_endian in [false, true] {
+        for orientation in 0..=9 {
+            let expected = if (5..=8).contains(&orientation) { turned } else { upright };
+            let tiff = exif(orientation, is_big_endian);
+            assert_eq!(inspect(&jpeg_with(&[app_1(&tiff)])), expected, "JPEG {orientation}");
+            let png = bytes("rgb.png");
+            let png = [&png[..33], &png_chunk(b"eXIf", &tiff), &png[33..]].concat();
+            assert_eq!(inspect(&png), expected, "PNG {orientation}");
+        }
+    }
+    let tiff = exif(6, false);
+    let changed = |position: usize, byte: u8| {
+        let mut tiff = tiff.clone();
+        tiff[position] = byte;
+        app_1(&tiff)
+    };
+    for (segments, expected, rule) in [
+        (
+            vec![
+                segment(0xE1, &[b"http://ns.adobe.com/xap/1.0/\0".as_slice(), &[b' '; 60_000]].concat()),
+                app_1(&tiff),
+            ],
+            turned,
+            "XMP first",
+        ),
+        (vec![app_1(&tiff), app_1(&exif(1, false))], turned, "the first counts"),
+        (vec![app_1(&exif(1, false)), app_1(&tiff)], upright, "the second does not"),
+        (vec![app_1(b"broken"), app_1(&tiff)], upright, "nor after a broken one"),
+        (vec![segment(0xE1, &[b"Exif\0\xFF", tiff.as_slice()].concat())], turned, "any padding"),
+        (vec![segment(0xE0, &[b"Exif\0\0", tiff.as_slice()].concat())], upright, "another segment"),
+        (vec![app_1(&tiff[..tiff.len() - 4])], turned, "the directory's end is missing"),
+        (vec![changed(8, 9)], turned, "it has fewer entries than it says"),
+        (vec![changed(24, 4)], upright, "the type of a long number"),
+        (vec![changed(26, 2)], upright, "two numbers"),
+        (vec![changed(2, 43)], upright, "no TIFF"),
+        (vec![changed(4, 0)], upright, "a directory within the header"),
+        (vec![changed(5, 0xFF)], upright, "a directory that is not there"),
+    ] {
+        assert_eq!(inspect(&jpeg_with(&segments)), expected, "{rule}");
+    }
+    let jpeg = bytes("baseline.jpg");
+    let scan = jpeg.windows(2).position(|marker| marker == b"\xFF\xDA").expect("SOS");
+    assert_eq!(inspect(&[&jpeg[..scan], &app_1(&tiff), &jpeg[scan..]].concat()), turned, "after the frame");
+    let end = jpeg.len() - 2;
+    assert_eq!(inspect(&[&jpeg[..end], &app_1(&tiff), &jpeg[end..]].concat()), upright, "after the scan");
+
+    let png = bytes("rgb.png");
+    let exif_chunk = png_chunk(b"eXIf", &tiff);
+    let with = |chunk: &[u8], at: usize| inspect(&[&png[..at], chunk, &png[at..]].concat());
+    let mut broken = exif_chunk.clone();
+    broken.pop();
+    broken.push(0);
+    assert_eq!(with(&broken, 33), upright, "a wrong checksum");
+    assert_eq!(with(&exif_chunk, png.len() - 12), upright, "after the pixels");
+    assert_eq!(
+        with(&png_chunk(b"eXIf", &[b"Exif\0\0", tiff.as_slice()].concat()), 33),
+        upright,
+        "named like a segment's"
+    );
+    assert_eq!(
+        with(&[png_chunk(b"eXIf", &tiff), png_chunk(b"eXIf", &exif(1, false))].concat(), 33),
+        turned,
+        "the first counts"
+    );
+}
+
+#[test]
+fn orientation_in_a_webp_is_not_applied() {
+    assert_eq!(inspect(&bytes("extended-alpha-exif.webp")), Ok(Some((40, 24))));
+}
+
+#[test]
+fn what_follows_a_whole_image_is_not_looked_at() {
     for name in ["baseline.jpg", "rgb.png", "still.gif", "lossy.webp", "still.avif", "still.heic"] {
         let image = bytes(name);
         let dimensions = inspect(&image).expect("whole");
-        for padding in [vec![0; 3], vec![0xFF; 500], b"\r\n".to_vec(), vec![0; 64 * 1024]] {
-            assert_eq!(inspect(&[image.clone(), padding].concat()), Ok(dimensions), "{name}");
+        for appended in
+            [vec![0; 3], vec![0xFF; 500], b"\r\n".to_vec(), vec![0; 70_000], b"\0\0more".to_vec(), image.clone()]
+        {
+            assert_eq!(inspect(&[image.clone(), appended].concat()), Ok(dimensions), "{name}");
         }
-        for appended in [vec![0; 64 * 1024 + 1], b"\0\0more".to_vec(), b"\0\xFFx".to_vec()] {
-            assert!(inspect(&[image.clone(), appended].concat()).is_err(), "{name}");
-        }
-    }
-    for name in ["rgb.png", "still.gif", "lossy.webp"] {
-        let image = bytes(name);
-        assert_eq!(inspect(&[image.clone(), image].concat()), Err(Rejection::Malformed), "{name} twice");
     }
 }
 
@@ -136,17 +288,9 @@ fn padding_behind_the_end_is_allowed_within_reason() {
 fn jpeg_takes_what_cameras_append() {
     let jpeg = bytes("baseline.jpg");
     let movie = [iso_box(*b"ftyp", b"mp42\0\0\0\0isommp42"), iso_box(*b"mdat", &[7; 50])].concat();
-    let appended = |trailer: &[u8]| inspect(&[&jpeg, trailer].concat());
-
-    assert_eq!(appended(&jpeg), Ok(Some((40, 24))));
-    assert_eq!(appended(&[&[0; 100], jpeg.as_slice(), &[0; 9]].concat()), Ok(Some((40, 24))));
-    assert_eq!(appended(&jpeg[..jpeg.len() - 1]), Err(Rejection::Truncated));
-    assert_eq!(appended(&movie), Ok(Some((40, 24))));
-    assert_eq!(appended(&[&[0; 5], movie.as_slice()].concat()), Ok(Some((40, 24))));
-    assert_eq!(appended(&[jpeg.as_slice(), &movie].concat()), Ok(Some((40, 24))));
-    assert_eq!(appended(&movie[..movie.len() - 1]), Err(Rejection::Truncated));
-    assert_eq!(appended(b"\0\0\x01\x0A\x0E\0\0\0Image_UTC_DataSEFHk\0\0\0SEFT"), Ok(Some((40, 24))));
-    assert_eq!(appended(b"\0\0\x01\x0A\x0E\0\0\0Image_UTC_DataSEFHk\0\0\0"), Err(Rejection::Malformed));
+    for trailer in [&movie, &movie[..30], &jpeg, &jpeg[..100], b"\0\0\x01\x0A\x0E\0\0\0Image_UTC_DataSEFHk\0\0\0SEFT"] {
+        assert_eq!(inspect(&[&jpeg, trailer].concat()), Ok(Some((40, 24))));
+    }
 }
 
 #[test]
@@ -170,30 +314,82 @@ fn jpeg_markers_must_be_in_order() {
         (frame + 6, 0, "height 0"),
         (frame + 8, 0, "width 0"),
         (frame + 1, 0xEF, "no frame"),
-        (scan + 1, 0xE1, "no scan"),
+        (scan + 1, 0xD9, "no scan"),
     ] {
         let mut changed = jpeg.clone();
         changed[position] = byte;
         assert_eq!(inspect(&changed), Err(Rejection::Malformed), "{rule}");
     }
+    let in_scan = [&jpeg[..jpeg.len() - 2], b"\xFF\x9F\xFF\xD8", &jpeg[jpeg.len() - 2..]].concat();
+    assert_eq!(inspect(&in_scan), Ok(Some((40, 24))), "decoders pass over what they do not know in a scan");
+    assert_eq!(inspect(&jpeg[..jpeg.len() - 1]), Err(Rejection::Truncated), "half an end");
     // Decoders pass over fill bytes, and over stray bytes between segments.
     let filled = [&jpeg[..frame], b"stray\xFF\xFF", &jpeg[frame..]].concat();
     assert_eq!(inspect(&filled), Ok(Some((40, 24))));
 }
 
+/// A GIF with a screen of these sides and pictures at these places, as far as inspection looks at them.
+fn gif(screen: (u8, u8), pictures: &[[u8; 4]]) -> Vec<u8> {
+    let mut gif = [b"GIF89a".as_slice(), &[screen.0, 0, screen.1, 0, 0, 0, 0]].concat();
+    for [left, top, width, height] in pictures {
+        gif.extend([b',', *left, 0, *top, 0, *width, 0, *height, 0, 0, 2, 2, b'D', 1, 0]);
+    }
+    gif.push(b';');
+    gif
+}
+
 #[test]
-fn gif_blocks_must_be_known() {
+fn gif_screens_grow_to_the_first_picture_as_in_chromium() {
+    for (screen, pictures, expected) in [
+        ((20, 10), vec![[0, 0, 20, 10]], Some((20, 10))),
+        ((20, 10), vec![[0, 0, 30, 15]], Some((30, 15))),
+        ((20, 10), vec![[15, 5, 20, 10]], Some((35, 15))),
+        ((20, 10), vec![[30, 30, 5, 5]], Some((35, 35))),
+        ((20, 10), vec![[0, 0, 30, 5]], Some((30, 10))),
+        ((20, 10), vec![[0, 0, 5, 15]], Some((20, 15))),
+        ((20, 10), vec![[3, 3, 5, 5]], Some((20, 10))),
+        ((20, 10), vec![[0, 0, 20, 10], [0, 0, 30, 15]], Some((20, 10))),
+        ((20, 10), vec![[0, 0, 25, 12], [0, 0, 30, 15]], Some((25, 12))),
+        ((0, 0), vec![[0, 0, 20, 10]], Some((20, 10))),
+        ((0, 10), vec![[0, 0, 5, 20]], Some((5, 20))),
+        ((0, 0), vec![[5, 5, 20, 10]], Some((25, 15))),
+        ((0, 0), vec![[0, 0, 0, 0]], None),
+    ] {
+        assert_eq!(inspect(&gif(screen, &pictures)), Ok(expected), "{screen:?} {pictures:?}");
+        assert_eq!(sides_from_prefix(&gif(screen, &pictures)), expected, "{screen:?} {pictures:?} in passing");
+    }
+}
+
+#[test]
+fn gif_needs_its_first_picture_only() {
     assert_eq!(inspect(b"GIF89a\x02\0\x03\0\0\0\0;"), Err(Rejection::Malformed), "no picture");
-    let pixel = b"GIF87a\x02\0\x03\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
-    assert_eq!(inspect(pixel), Ok(Some((2, 3))));
-    assert_eq!(inspect(&replace(pixel, b"\0;", b"\0\x3A")), Err(Rejection::Malformed), "unknown block");
-    assert_eq!(inspect(&replace(pixel, b"87a\x02", b"87a\0")), Ok(None), "screen without a width");
-    assert_eq!(inspect(&replace(pixel, b"87a\x02\0\x03\0\0", b"87a\x02\0\x03\0\x80")), Err(Rejection::Malformed));
+    assert_eq!(inspect(b"GIF89a\x02\0\x03\0\0\0\0"), Err(Rejection::Truncated), "nothing at all");
+    let pixel = b"GIF87a\x02\0\x03\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0";
+    for (tail, rule) in [
+        (b"".as_slice(), "no trailer"),
+        (b";", "a trailer"),
+        (b"\x3A\x3A", "unknown blocks"),
+        (b",\0\0", "a second picture that is cut off"),
+        (b"!\xFE\x09cut", "a comment that is cut off"),
+    ] {
+        assert_eq!(inspect(&[pixel, tail].concat()), Ok(Some((2, 3))), "{rule}");
+    }
+    let unknown_first = replace(pixel, b",\0\0\0\0\x01", b"\0\0,\0\0\0\0\x01");
+    assert_eq!(inspect(&unknown_first), Ok(Some((2, 3))), "unknown blocks before the picture");
+    assert_eq!(inspect(&pixel[..pixel.len() - 1]), Ok(Some((2, 3))), "no end of the pixels");
+    assert_eq!(inspect(&pixel[..pixel.len() - 2]), Err(Rejection::Truncated), "a byte of the pixels missing");
+    let full = [&pixel[..pixel.len() - 4], &[255], [7; 255].as_slice()].concat();
+    assert_eq!(inspect(&full), Err(Rejection::Truncated), "after a full block, more must come");
+    let with_table = replace(pixel, b"87a\x02\0\x03\0\0", b"87a\x02\0\x03\0\x80");
+    assert_eq!(inspect(&with_table), Err(Rejection::Truncated), "a colour table takes bytes");
 }
 
 #[test]
 fn webp_chunks_must_fit_the_riff_length() {
     let webp = bytes("lossy.webp");
+    let mut longer = webp.clone();
+    longer[4] += 2;
+    assert_eq!(inspect(&longer), Err(Rejection::Truncated), "RIFF length over the file's");
     for (position, byte, rule) in [
         (4, webp[4] - 2, "RIFF length cuts the chunk"),
         (16, webp[16] + 2, "chunk longer than RIFF"),
@@ -226,7 +422,7 @@ fn webp_chunks_must_fit_the_riff_length() {
 fn svg_must_be_one_closed_root() {
     const OPEN: &str = "<svg xmlns='http://www.w3.org/2000/svg'>";
     let document = |rest: &str| inspect(format!("{OPEN}{rest}").as_bytes());
-    assert_eq!(document("<a><b/></a></svg> <?done?> <!-- end --> \n"), Ok(None));
+    assert_eq!(document("<a><b/></a></svg> <?done?> <!-- end --> \n"), Ok(Some((300, 150))));
     for (rest, rejection) in [
         ("", Rejection::Truncated),
         ("<a></a>", Rejection::Truncated),
@@ -249,50 +445,78 @@ fn svg_must_be_one_closed_root() {
         assert_eq!(document(rest), Err(rejection), "{rest}");
     }
     assert_eq!(inspect(b"<svg>\xFF</svg>"), Err(Rejection::Malformed));
-    assert_eq!(inspect(b"<!DOCTYPE svg SYSTEM 'a>b' \"c>'d\" [<!ENTITY e '>]'>]><svg/>"), Ok(None));
+    assert_eq!(inspect(b"<!DOCTYPE svg SYSTEM 'a>b' \"c>'d\" [<!ENTITY e '>]'>]><svg/>"), Ok(Some((300, 150))));
 }
 
 #[test]
 fn svg_nesting_is_limited() {
     let nested = |depth: usize| inspect((["<svg>".repeat(depth), "</svg>".repeat(depth)].concat()).as_bytes());
-    assert_eq!(nested(256), Ok(None));
-    assert_eq!(nested(257), Err(Rejection::Malformed));
+    assert_eq!(nested(5000), Ok(Some((300, 150))));
+    assert_eq!(nested(5001), Err(Rejection::Malformed));
 }
 
 #[test]
 fn svg_namespace_must_be_its_own() {
-    assert_eq!(inspect(b"<svg/>"), Ok(None));
+    assert_eq!(inspect(b"<svg/>"), Ok(Some((300, 150))));
     assert_eq!(inspect(b"<svg xmlns='http://www.w3.org/1999/xhtml'/>"), Err(Rejection::NotAnImage));
     assert_eq!(inspect(b"<s:svg/>"), Err(Rejection::Malformed));
     assert_eq!(inspect(b"<s:svg xmlns='http://www.w3.org/2000/svg'/>"), Err(Rejection::Malformed));
-    assert_eq!(inspect(b"<s:svg xmlns:s='http://www.w3.org/2000/svg'/>"), Ok(None));
+    assert_eq!(inspect(b"<s:svg xmlns:s='http://www.w3.org/2000/svg'/>"), Ok(Some((300, 150))));
     assert_eq!(inspect(b"<s:svg xmlns:s='urn:other'/>"), Err(Rejection::NotAnImage));
 }
 
 #[test]
-fn svg_sizes_are_plain_pixels_or_the_view_box() {
+fn svg_sizes_are_those_of_an_img_in_chromium() {
     for (attributes, expected) in [
-        ("width='3' height='4'", Some((3, 4))),
-        ("width=' 3px ' height='4.0'", Some((3, 4))),
-        ("width='3.1' height='4.' viewBox='0 0 9 9'", Some((4, 4))),
-        ("viewBox='0 0 9 8'", Some((9, 8))),
-        ("viewBox='-1,-2, 9.5 ,8'", Some((10, 8))),
-        ("width='100%' height='50%' viewBox='0 0 9 8'", Some((9, 8))),
-        ("width='100%' viewBox='0 0 9 8'", Some((9, 8))),
-        ("width='3' viewBox='0 0 9 8'", None),
-        ("width='3em' height='4em' viewBox='0 0 9 8'", None),
-        ("width='0' height='4'", None),
-        ("width='-3' height='4'", None),
-        ("width='+3' height='4'", None),
-        ("width='1e3' height='4'", None),
-        ("width='.' height='4'", None),
-        ("width='4294967296' height='4'", None),
-        ("width='4294967295.5' height='4'", None),
-        ("viewBox='0 0 9'", None),
-        ("viewBox='0 0 9 8 7'", None),
+        ("width='30' height='20'", Some((30, 20))),
+        ("width='30.4' height='20.6'", Some((30, 21))),
+        ("width='30.5' height='20.5'", Some((31, 21))),
+        ("width='10mm' height='1in'", Some((38, 96))),
+        ("width='2em' height='3ex'", None),
+        ("width='30'", Some((30, 150))),
+        ("width='30' viewBox='0 0 10 20'", Some((30, 60))),
+        ("height='30' viewBox='0 0 10 20'", Some((15, 30))),
+        ("viewBox='0 0 90 80'", Some((169, 150))),
+        ("", Some((300, 150))),
+        ("width='100%' height='50%'", Some((300, 150))),
+        ("width='100%' height='50%' viewBox='0 0 90 80'", Some((169, 150))),
+        ("width='100%' height='50' viewBox='0 0 90 80'", Some((56, 50))),
+        ("width='30' height='50%' viewBox='0 0 90 80'", Some((30, 27))),
+        ("width='0' height='20'", None),
+        ("width='-3' height='20'", None),
+        ("width='1e2' height='20'", Some((100, 20))),
+        ("width='+30' height='20'", Some((30, 20))),
+        ("width='12pt' height='3pc'", Some((16, 48))),
+        ("width='1cm' height='40q'", Some((38, 38))),
+        ("width='auto' height='auto' viewBox='0 0 90 80'", Some((169, 150))),
+        ("width='auto' height='20'", Some((300, 20))),
+        ("viewBox='0 0 0 0'", Some((300, 150))),
+        ("viewBox='0 0 9.5 8.2'", Some((174, 150))),
+        ("width='30PX' height='20Px'", Some((30, 20))),
+        ("width='30 ' height=' 20'", Some((30, 20))),
+        ("width='30 px' height='20'", Some((300, 20))),
+        ("width='2rem' height='20'", Some((32, 20))),
+        ("width='foo' height='20' viewBox='0 0 90 80'", Some((23, 20))),
+        ("style='width:70px;height:60px'", Some((300, 150))),
+        ("width='30' height='20' style='width:70px'", Some((30, 20))),
+        ("width='.5' height='.4'", None),
+        ("width='10vw' height='20'", None),
+        ("width='calc(10px + 5px)' height='20'", None),
+        ("viewBox='0 0 1 100'", Some((2, 150))),
+        ("viewBox='0 0 1000 10'", Some((300, 3))),
+        ("width='2ch' height='20'", None),
+        ("width='4294967297' height='20'", None),
+        ("width='30.' height='20'", Some((300, 20))),
+        ("viewBox='0,0,30,20'", Some((225, 150))),
+        ("viewBox='0 0 30 20 5'", Some((300, 150))),
+        ("viewBox='0 0 30px 20px'", Some((300, 150))),
+        ("width='0' height='0' viewBox='0 0 90 80'", None),
+        ("width='0.2' height='0.7'", None),
+        ("width='1.2' height='1.7'", Some((1, 2))),
     ] {
         let svg = format!("<svg {attributes}></svg>");
         assert_eq!(inspect(svg.as_bytes()), Ok(expected), "{attributes}");
-        assert_eq!(sides_from_prefix(svg.as_bytes()), expected, "{attributes}");
+        let in_passing = dimensions_in_passing(svg.as_bytes(), svg.len(), 16);
+        assert_eq!(sides(in_passing), expected, "{attributes} in passing");
     }
 }

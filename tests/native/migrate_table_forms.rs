@@ -163,7 +163,7 @@ fn broken_rows_are_failed_items_with_a_reason_each_and_stay() {
         ("1-not-base64", "https://example.com/a.png".to_owned()),
         ("2-empty", String::new()),
         ("3-not-an-image", base64(b"hello")),
-        ("4-truncated", base64(&png[..png.len() - 20])),
+        ("4-truncated", base64(&png[..png.len() - 30])),
         ("5-bad-data-url", "data:image/png".to_owned()),
         ("7-good", base64(&png)),
     ] {

@@ -17,7 +17,7 @@ export type Answer = {
   json(): any;
 };
 
-/** Bytes that begin like a PNG, with a filler that tells images apart. */
+/** A PNG with a filler after it that tells images apart. */
 export function pngOf(sizeBytes: number, filler = 0): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(sizeBytes).fill(filler);
   bytes.set(PIXEL);

@@ -126,6 +126,28 @@ for (const { storage, vars } of STORAGE_MODES) {
         }
       }));
 
+    test("an image that is not whole is refused with the reason", () =>
+      storesNothing(async () => {
+        const jpeg = fixture("rotated.jpg");
+        const noPicture = Buffer.from("GIF89a\x02\0\x03\0\0\0\0;", "latin1");
+        const cut = phoneJpeg(2_000_000).subarray(0, 150_000);
+        for (const [body, code] of [[jpeg.subarray(0, -1), "truncated"], [cut, "truncated"], [noPicture, "malformed"]] as const) {
+          assert.deepEqual(await problemOf(await client.upload(new Uint8Array(body))), [422, code]);
+        }
+      }));
+
+    // The first two are held in memory, the third streams into R2.
+    for (const length of storage === "r2" ? [300_000, 12_000_000, 27_000_000] : [300_000, 12_000_000]) {
+      test(`the dimensions of a phone's JPEG of ${length} bytes are those that a browser shows`, async () => {
+        const bytes = phoneJpeg(length);
+        const record = await client.stored(bytes);
+        assert.deepEqual([record.width, record.height, record.sha256], [24, 40, sha256(bytes)]);
+        const read: any = await (await client.call("GET", `/api/images/${record.id}`)).json();
+        assert.deepEqual([read.width, read.height], [24, 40]);
+        assert.ok((await worker.wasmMemoryBytes()) < 16 << 20);
+      });
+    }
+
     test("a private image is opened by a signature or the token", async () => {
       const record = await client.stored(PNG, { visibility: "private" });
       const signed = pathOf(record.url);
@@ -169,11 +191,20 @@ function fixture(name: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(readFileSync(join(FIXTURES, name)));
 }
 
-/** A PNG with bytes behind it, none of which repeat soon. */
+/** A PNG with bytes after it, none of which repeat soon. */
 function image(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   for (let at = 0; at < length; at += 1) bytes[at] = (at * 2_654_435_761) >>> 24;
   bytes.set(PNG);
+  return bytes;
+}
+
+/** A JPEG of 40 x 24 that is turned, with 200 KB of metadata before its frame, and bytes after its end. */
+function phoneJpeg(length: number): Uint8Array<ArrayBuffer> {
+  const jpeg = fixture("rotated.jpg");
+  const segment = Buffer.concat([Buffer.from([0xff, 0xe2, 0xff, 0xff]), Buffer.alloc(65_533, 7)]);
+  const bytes = new Uint8Array(length).fill(7);
+  bytes.set(Buffer.concat([jpeg.subarray(0, 20), segment, segment, segment, jpeg.subarray(20)]));
   return bytes;
 }
 

@@ -201,6 +201,8 @@ fn upload_image(schemas: &mut Schemas) -> Operation {
         Code::BodyTooLarge,
         Code::NotAnImage,
         Code::ChecksumMismatch,
+        Code::ImageTruncated,
+        Code::ImageMalformed,
         Code::StorageUnavailable,
     ];
     let types = Format::ALL.map(Format::content_type);

@@ -37,12 +37,6 @@ impl<'bytes> Cursor<'bytes> {
         Ok(*taken)
     }
 
-    /// Moves behind the next byte that equals `wanted`.
-    pub(super) fn skip_past(&mut self, wanted: u8) -> Result<(), Rejection> {
-        let position = self.rest.iter().position(|byte| *byte == wanted).ok_or(Rejection::Truncated)?;
-        self.take(position as u64 + 1).map(|_| ())
-    }
-
     pub(super) fn u8(&mut self) -> Result<u8, Rejection> {
         self.array().map(u8::from_be_bytes)
     }

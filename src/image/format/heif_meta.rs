@@ -2,11 +2,12 @@
 
 use super::cursor::Cursor;
 use super::isobmff::{IsoBox, next_box};
-use super::{Dimensions, Rejection};
+use super::{Dimensions, Format, Rejection};
 
 /// A whole `meta` box with the parts that matter here.
 pub(super) struct Meta<'bytes> {
-    primary_item: u32,
+    /// Absent from some image sequences, which have a single item.
+    primary_item: Option<u32>,
     properties: &'bytes [u8],
     locations: &'bytes [u8],
 }
@@ -21,35 +22,47 @@ impl<'bytes> Meta<'bytes> {
         let mut cursor = Cursor::new(body);
         let _version_and_flags = cursor.u32_be()?;
         let children = cursor.rest();
-        let mut primary = Cursor::new(child(children, *b"pitm")?);
-        let [version, ..] = primary.array::<4>()?;
         Ok(Self {
-            primary_item: item_id(&mut primary, version == 0)?,
+            primary_item: child(children, *b"pitm").ok().map(primary_item).transpose()?,
             properties: child(children, *b"iprp")?,
             locations: child(children, *b"iloc")?,
         })
     }
 
-    /// The `ispe` property of the primary item, the one that decoders show: not that of a tile, a thumbnail or a mask.
-    pub(super) fn dimensions(&self) -> Result<Dimensions, Rejection> {
-        let find = || {
-            let associated = self.primary_properties()?;
-            for (position, property) in children(child(self.properties, *b"ipco")?).enumerate() {
-                let property = property?;
-                if &property.kind == b"ispe" && associated.contains(position + 1) {
-                    let mut cursor = Cursor::new(property.body);
-                    let _version_and_flags = cursor.u32_be()?;
-                    let (width, height) = (cursor.u32_be()?, cursor.u32_be()?);
-                    return Ok(Dimensions { width, height });
-                }
-            }
-            Err(Rejection::Malformed)
-        };
-        let dimensions = find().map_err(|_| Rejection::Malformed)?;
+    /// The size of the primary item, the one that decoders show, not that of a tile, a thumbnail or a mask: its `ispe` property,
+    /// cut by `clap` and turned by `irot`.
+    pub(super) fn dimensions(&self, format: Format) -> Result<Dimensions, Rejection> {
+        let dimensions = self.shown_dimensions(format).map_err(|_| Rejection::Malformed)?;
         if dimensions.width == 0 || dimensions.height == 0 {
             return Err(Rejection::Malformed);
         }
         Ok(dimensions)
+    }
+
+    fn shown_dimensions(&self, format: Format) -> Result<Dimensions, Rejection> {
+        let associated = self.primary_properties()?;
+        let mut coded = None;
+        let mut aperture = None;
+        let mut is_quarter_turn = false;
+        for (position, property) in children(child(self.properties, *b"ipco")?).enumerate() {
+            let property = property?;
+            if !associated.contains(position + 1) {
+                continue;
+            }
+            let mut cursor = Cursor::new(property.body);
+            match &property.kind {
+                b"ispe" if coded.is_none() => {
+                    let _version_and_flags = cursor.u32_be()?;
+                    coded = Some(Dimensions { width: cursor.u32_be()?, height: cursor.u32_be()? });
+                }
+                b"clap" => aperture = Some(Aperture::parse(&mut cursor)?),
+                b"irot" => is_quarter_turn = cursor.u8()? & 1 == 1,
+                _ => {}
+            }
+        }
+        let coded = coded.ok_or(Rejection::Malformed)?;
+        let shown = aperture.and_then(|aperture| aperture.cut(coded, format)).unwrap_or(coded);
+        Ok(if is_quarter_turn { Dimensions { width: shown.height, height: shown.width } } else { shown })
     }
 
     /// The properties of the primary item, from whichever `ipma` names it.
@@ -66,12 +79,17 @@ impl<'bytes> Meta<'bytes> {
                 let item = item_id(&mut cursor, version == 0)?;
                 let count = cursor.u8()?;
                 let indices = cursor.take(u64::from(count) * bytes_each)?;
-                if item == self.primary_item {
+                if self.primary_item.is_none_or(|primary| item == primary) {
                     return Ok(Associations { indices, bytes_each });
                 }
             }
         }
         Err(Rejection::Malformed)
+    }
+
+    /// Whether it says which item is the picture.
+    pub(super) const fn names_picture(&self) -> bool {
+        self.primary_item.is_some()
     }
 
     /// Checks that every item's bytes lie within a file of `file_bytes`.
@@ -132,6 +150,40 @@ impl Associations<'_> {
     }
 }
 
+/// `clap`: a part of the picture, of which each side and how far its centre is from the picture's is a fraction.
+struct Aperture {
+    /// Of width and height: the numerator and denominator of the length, and of the distance of the centres.
+    sides: [[u32; 4]; 2],
+}
+
+impl Aperture {
+    fn parse(cursor: &mut Cursor) -> Result<Self, Rejection> {
+        let mut fraction = || Ok([cursor.u32_be()?, cursor.u32_be()?]);
+        let ([width, width_divisor], [height, height_divisor]) = (fraction()?, fraction()?);
+        let ([x, x_divisor], [y, y_divisor]) = (fraction()?, fraction()?);
+        Ok(Self { sides: [[width, width_divisor, x, x_divisor], [height, height_divisor, y, y_divisor]] })
+    }
+
+    /// The part's size. Browsers heed that of an AVIF only when the part begins at the picture's first pixel; what shows a HEIC heeds
+    /// it always.
+    fn cut(&self, coded: Dimensions, format: Format) -> Option<Dimensions> {
+        let [width, height] = &self.sides;
+        let is_anywhere = format == Format::Heic;
+        Some(Dimensions {
+            width: cut_side(coded.width, width, is_anywhere)?,
+            height: cut_side(coded.height, height, is_anywhere)?,
+        })
+    }
+}
+
+fn cut_side(coded: u32, [length, divisor, distance, distance_divisor]: &[u32; 4], is_anywhere: bool) -> Option<u32> {
+    let cut = length.checked_div(*divisor).filter(|cut| length % divisor == 0 && (1..=coded).contains(cut))?;
+    // The distance is a signed number: half of what is cut off, to the left, when nothing is cut off there.
+    let distance = i64::from(distance.cast_signed()) * 2;
+    let starts_at_first = distance == -i64::from(coded - cut) * i64::from(*distance_divisor);
+    (is_anywhere || starts_at_first).then_some(cut)
+}
+
 fn children(bytes: &[u8]) -> impl Iterator<Item = Result<IsoBox<'_>, Rejection>> {
     let mut cursor = Cursor::new(bytes);
     std::iter::from_fn(move || {
@@ -152,6 +204,12 @@ fn child(bytes: &[u8], kind: [u8; 4]) -> Result<&[u8], Rejection> {
         }
     }
     Err(Rejection::Malformed)
+}
+
+fn primary_item(body: &[u8]) -> Result<u32, Rejection> {
+    let mut cursor = Cursor::new(body);
+    let [version, ..] = cursor.array::<4>()?;
+    item_id(&mut cursor, version == 0)
 }
 
 fn item_id(cursor: &mut Cursor, is_short: bool) -> Result<u32, Rejection> {

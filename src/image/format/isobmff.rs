@@ -2,7 +2,11 @@
 
 use super::cursor::Cursor;
 use super::heif_meta::Meta;
-use super::{Dimensions, Format, Rejection, trailing};
+use super::reader::Reader;
+use super::{Dimensions, Format, Rejection};
+
+/// The longest `meta` box that is read: a 12-megapixel picture of 48 tiles has one of 4 KiB, some keep small pictures in it.
+const MAX_META_BYTES: u64 = 512 * 1024;
 
 /// A box: its type, and its content cut to what there is of it.
 #[derive(Clone, Copy)]
@@ -42,74 +46,99 @@ fn brands(prefix: &[u8]) -> Option<impl Iterator<Item = &[u8]> + Clone> {
     (&kind == b"ftyp").then(|| std::iter::once(major).chain(listed.chunks_exact(4)))
 }
 
-/// Whether the bytes start like any file of this family, a movie for instance.
-pub(super) fn is_file(bytes: &[u8]) -> bool {
-    bytes.get(4..8) == Some(b"ftyp")
-}
-
-pub(super) fn dimensions(prefix: &[u8]) -> Option<Dimensions> {
-    let mut cursor = Cursor::new(prefix);
+/// The first `meta` box, which may lie after the data of the pictures; of a longer one than [`MAX_META_BYTES`] there are no dimensions.
+pub(super) fn header(reader: &mut Reader, format: Format) -> Result<Option<Dimensions>, Rejection> {
     loop {
-        let found = next_box(&mut cursor).ok()?;
-        if &found.kind == b"meta" {
-            return Meta::parse(found.body).ok()?.dimensions().ok();
+        let head = box_head(reader)?;
+        if &head.kind == b"meta" {
+            return Meta::parse(&read_meta(reader, head.body_bytes)?)?.dimensions(format).map(Some);
+        }
+        reader.skip(head.body_bytes)?;
+        if reader.rest_bytes() == 0 {
+            return Ok(None);
         }
     }
 }
 
-/// Whole boxes up to the end; a described picture with its bytes in the file, or a sequence.
+/// A described picture with its bytes in the file, or a sequence. Bytes that are no box may follow.
 ///
-/// What cannot be seen: a file cut exactly between two boxes behind everything that its picture needs.
-pub(super) fn inspect(bytes: &[u8]) -> Result<Option<Dimensions>, Rejection> {
-    let mut cursor = Cursor::new(bytes);
+/// What cannot be seen: a file cut exactly between two boxes after everything that its picture needs.
+pub(super) fn inspect(reader: &mut Reader, format: Format) -> Result<Option<Dimensions>, Rejection> {
+    let is_sequence = is_sequence(reader.peek(12)?);
     let mut dimensions = None;
-    let (mut has_picture, mut has_movie, mut has_data) = (false, false, false);
-    while !at_end(cursor)? {
-        let found = next_box(&mut cursor)?;
-        match &found.kind {
-            b"meta" if !has_picture => {
-                let meta = Meta::parse(found.body)?;
-                dimensions = Some(meta.dimensions()?);
-                meta.check_extents(bytes.len() as u64)?;
-                has_picture = true;
-            }
-            b"moov" => has_movie = true,
-            b"mdat" => has_data = true,
-            _ => {}
+    let (mut has_movie, mut has_data) = (false, false);
+    let end = loop {
+        if reader.rest_bytes() == 0 {
+            break Ok(());
         }
-    }
-    let is_sequence = matches!(bytes.get(8..12), Some(b"avis" | b"msf1" | b"hevc" | b"hevx" | b"hevm" | b"hevs"));
+        let head = match box_head(reader) {
+            Ok(head) => head,
+            Err(rejection) => break Err(rejection),
+        };
+        if &head.kind == b"meta" && dimensions.is_none() {
+            let body = read_meta(reader, head.body_bytes)?;
+            let meta = Meta::parse(&body)?;
+            if !is_sequence && !meta.names_picture() {
+                return Err(Rejection::Malformed);
+            }
+            dimensions = Some(meta.dimensions(format)?);
+            meta.check_extents(reader.size_bytes())?;
+            continue;
+        }
+        // Of a sequence with a cover picture, which readers show, later pictures may be cut off.
+        has_data |= &head.kind == b"mdat" && dimensions.is_some();
+        if let Err(rejection) = reader.skip(head.body_bytes) {
+            break Err(rejection);
+        }
+        has_movie |= &head.kind == b"moov";
+        has_data |= &head.kind == b"mdat";
+    };
     // A picture may keep its bytes inside `meta`; the samples of a sequence are always in `mdat`.
-    let is_whole = if is_sequence || !has_picture { has_movie && has_data } else { true };
-    if is_whole { Ok(dimensions) } else { Err(Rejection::Truncated) }
+    let is_whole = if is_sequence || dimensions.is_none() { has_movie && has_data } else { true };
+    match end {
+        _ if is_whole => Ok(dimensions),
+        Err(rejection) => Err(rejection),
+        Ok(()) => Err(Rejection::Truncated),
+    }
 }
 
-/// Checks that the bytes are whole boxes up to the end.
-pub(super) fn check_boxes(bytes: &[u8]) -> Result<(), Rejection> {
-    let mut cursor = Cursor::new(bytes);
-    while !at_end(cursor)? {
-        next_box(&mut cursor)?;
-    }
-    Ok(())
+/// Whether the major brand is that of image sequences.
+fn is_sequence(start: &[u8]) -> bool {
+    matches!(start.get(8..12), Some(b"avis" | b"msf1" | b"hevc" | b"hevx" | b"hevm" | b"hevs"))
 }
 
-/// Padding has no box type, which is four printable characters.
-fn at_end(cursor: Cursor) -> Result<bool, Rejection> {
-    let rest = cursor.rest();
-    let is_padding = trailing::padding_bytes(rest) == rest.len();
-    if is_padding {
-        trailing::expect_padding(rest)?;
-    }
-    Ok(is_padding)
+fn read_meta(reader: &mut Reader, body_bytes: u64) -> Result<Vec<u8>, Rejection> {
+    if body_bytes > MAX_META_BYTES { Err(Rejection::Malformed) } else { reader.take(body_bytes) }
+}
+
+/// A box whose content has not been read.
+struct BoxHead {
+    kind: [u8; 4],
+    body_bytes: u64,
+}
+
+/// The next box's length and type. A length of zero means all that is left.
+fn box_head(reader: &mut Reader) -> Result<BoxHead, Rejection> {
+    let short_length = reader.u32_be()?;
+    let kind = box_kind(reader.array()?)?;
+    let body_bytes = match short_length {
+        0 => reader.rest_bytes(),
+        1 => reader.u64_be()?.checked_sub(16).ok_or(Rejection::Malformed)?,
+        _ => u64::from(short_length).checked_sub(8).ok_or(Rejection::Malformed)?,
+    };
+    Ok(BoxHead { kind, body_bytes })
+}
+
+/// A box type is four printable characters.
+fn box_kind(kind: [u8; 4]) -> Result<[u8; 4], Rejection> {
+    let is_printable = kind.iter().all(|byte| matches!(byte, b' '..=b'~' | 0xA9));
+    if is_printable { Ok(kind) } else { Err(Rejection::Malformed) }
 }
 
 /// The next box. A length of zero means all that is left.
 pub(super) fn next_box<'bytes>(cursor: &mut Cursor<'bytes>) -> Result<IsoBox<'bytes>, Rejection> {
     let short_length = cursor.u32_be()?;
-    let kind = cursor.array::<4>()?;
-    if !kind.iter().all(|byte| matches!(byte, b' '..=b'~' | 0xA9)) {
-        return Err(Rejection::Malformed);
-    }
+    let kind = box_kind(cursor.array()?)?;
     let body = match short_length {
         0 => cursor.take(cursor.rest().len() as u64)?,
         1 => {

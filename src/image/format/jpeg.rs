@@ -1,76 +1,45 @@
-//! JPEG: markers from SOI to EOI, with entropy-coded data behind each SOS.
+//! JPEG: markers from SOI to EOI, with entropy-coded data after each SOS.
 
 use super::cursor::Cursor;
-use super::{Dimensions, Rejection, isobmff, trailing};
+use super::exif::Orientation;
+use super::reader::Reader;
+use super::{Dimensions, Rejection};
 
-const START_OF_IMAGE: &[u8; 2] = b"\xFF\xD8";
+const START_OF_IMAGE_BYTES: u64 = 2;
+
+const END_OF_IMAGE: u8 = 0xD9;
+
+/// What an `APP1` segment with EXIF data starts with.
+const EXIF: &[u8; 5] = b"Exif\0";
 
 pub(super) fn matches(prefix: &[u8]) -> bool {
     matches!(prefix, [0xFF, 0xD8, 0xFF, code, ..] if *code >= 0xC0)
 }
 
-pub(super) fn dimensions(prefix: &[u8]) -> Option<Dimensions> {
-    let mut cursor = Cursor::new(prefix);
-    cursor.take(START_OF_IMAGE.len() as u64).ok()?;
-    loop {
-        match segment(&mut cursor).ok()? {
-            Segment::Frame(dimensions) => return Some(dimensions),
-            Segment::Other => {}
-            Segment::Scan | Segment::EndOfImage => return None,
-        }
-    }
-}
-
-pub(super) fn inspect(bytes: &[u8]) -> Result<Dimensions, Rejection> {
-    let mut cursor = Cursor::new(bytes);
-    let dimensions = image(&mut cursor)?;
-    check_trailer(cursor)?;
-    Ok(dimensions)
-}
-
-/// One image from SOI to EOI: one frame, then at least one scan.
-fn image(cursor: &mut Cursor) -> Result<Dimensions, Rejection> {
-    cursor.take(START_OF_IMAGE.len() as u64)?;
+/// What comes before the first scan: the frame, and the first EXIF segment.
+pub(super) fn header(reader: &mut Reader) -> Result<Dimensions, Rejection> {
+    reader.skip(START_OF_IMAGE_BYTES)?;
     let mut frame = None;
-    let mut has_scan = false;
+    let mut orientation = None;
     loop {
-        match segment(cursor)? {
+        match segment(reader)? {
             Segment::Frame(_) if frame.is_some() => return Err(Rejection::Malformed),
             Segment::Frame(dimensions) => frame = Some(dimensions),
-            Segment::Scan if frame.is_none() => return Err(Rejection::Malformed),
-            Segment::Scan => has_scan = true,
+            Segment::Exif(found) => orientation = orientation.or(Some(found)),
             Segment::Other => {}
-            Segment::EndOfImage => break,
+            Segment::Scan => break,
         }
     }
-    frame.filter(|_| has_scan).ok_or(Rejection::Malformed)
+    let coded = frame.ok_or(Rejection::Malformed)?;
+    Ok(orientation.unwrap_or_default().apply(coded))
 }
 
-/// What cameras put behind the image: padding, further pictures (Multi-Picture Format, gain maps), a movie (motion photos),
-/// a Samsung trailer. Further pictures and movies must be whole, too.
-fn check_trailer(mut cursor: Cursor) -> Result<(), Rejection> {
-    loop {
-        let rest = cursor.rest();
-        let padding_bytes = trailing::padding_bytes(rest);
-        // What looks like padding may end with the first bytes of what follows: 0xFF of SOI, or the three high, zero bytes of
-        // the length of a movie's first box.
-        let picture_at = padding_bytes.saturating_sub(1);
-        let movie = rest.get(padding_bytes.saturating_sub(3)..).unwrap_or_default();
-        if padding_bytes == rest.len() {
-            return trailing::expect_padding(rest);
-        }
-        if rest.ends_with(b"SEFT") {
-            return Ok(());
-        }
-        if isobmff::is_file(movie) {
-            return isobmff::check_boxes(movie);
-        }
-        cursor.take(picture_at as u64)?;
-        if !cursor.rest().starts_with(START_OF_IMAGE) {
-            return Err(Rejection::Malformed);
-        }
-        image(&mut cursor)?;
-    }
+/// A header, then EOI somewhere: decoders make what they can of broken data up to there. What follows is not looked at: cameras put
+/// further pictures and movies there, and every reader shows the first picture.
+pub(super) fn inspect(reader: &mut Reader) -> Result<Dimensions, Rejection> {
+    let dimensions = header(reader)?;
+    while any_marker(reader)? != END_OF_IMAGE {}
+    Ok(dimensions)
 }
 
 enum Segment {
@@ -78,41 +47,58 @@ enum Segment {
     Frame(Dimensions),
     /// SOS; its entropy-coded data follows.
     Scan,
+    /// `APP1` with EXIF data.
+    Exif(Orientation),
     Other,
-    EndOfImage,
 }
 
-fn segment(cursor: &mut Cursor) -> Result<Segment, Rejection> {
-    let code = marker(cursor)?;
-    if code == 0xD9 {
-        return Ok(Segment::EndOfImage);
-    }
-    // A second SOI, and codes that the standard reserves: no decoder goes on from there.
-    if code == 0xD8 || code < 0xC0 {
+fn segment(reader: &mut Reader) -> Result<Segment, Rejection> {
+    let code = marker(reader)?;
+    // A second SOI, an end without a scan, and codes that the standard reserves: no decoder goes on from there.
+    if matches!(code, 0xD8 | END_OF_IMAGE) || code < 0xC0 {
         return Err(Rejection::Malformed);
     }
-    let length_bytes = cursor.u16_be()?;
-    let parameter_bytes = length_bytes.checked_sub(2).ok_or(Rejection::Malformed)?;
-    let parameters = cursor.take(parameter_bytes.into())?;
+    let length_bytes = reader.u16_be()?;
+    let parameter_bytes = u64::from(length_bytes.checked_sub(2).ok_or(Rejection::Malformed)?);
     match code {
         // DHT, JPG and DAC lie among the SOFn.
-        0xC4 | 0xC8 | 0xCC => Ok(Segment::Other),
-        0xC0..=0xCF => frame(parameters).map(Segment::Frame),
-        0xDA => Ok(Segment::Scan),
-        _ => Ok(Segment::Other),
+        0xC4 | 0xC8 | 0xCC => {}
+        0xC0..=0xCF => return frame(&reader.take(parameter_bytes)?).map(Segment::Frame),
+        0xDA => return reader.skip(parameter_bytes).map(|()| Segment::Scan),
+        0xE1 if parameter_bytes > EXIF.len() as u64 => return application_1(reader, parameter_bytes),
+        _ => {}
+    }
+    reader.skip(parameter_bytes).map(|()| Segment::Other)
+}
+
+/// EXIF data; other data, such as XMP, of which there may be much, is passed over.
+fn application_1(reader: &mut Reader, parameter_bytes: u64) -> Result<Segment, Rejection> {
+    let name = reader.array()?;
+    let data_bytes = parameter_bytes - EXIF.len() as u64;
+    if &name != EXIF {
+        return reader.skip(data_bytes).map(|()| Segment::Other);
+    }
+    // A byte of padding comes before the TIFF structure.
+    let data = reader.take(data_bytes)?;
+    Ok(Segment::Exif(Orientation::of_tiff(data.get(1..).unwrap_or_default())))
+}
+
+/// The code of the next marker that has parameters. Skips fill bytes and, as decoders do, stray bytes between segments.
+fn marker(reader: &mut Reader) -> Result<u8, Rejection> {
+    loop {
+        let code = any_marker(reader)?;
+        if !matches!(code, 0x00 | 0x01 | 0xD0..=0xD7) {
+            return Ok(code);
+        }
     }
 }
 
-/// The code of the next marker. Skips entropy-coded data (stuffed zeros, restart markers), fill bytes and, as decoders do,
-/// stray bytes between segments.
-fn marker(cursor: &mut Cursor) -> Result<u8, Rejection> {
+/// The code after the next 0xFF, be it a marker or stuffed into entropy-coded data.
+fn any_marker(reader: &mut Reader) -> Result<u8, Rejection> {
+    reader.skip_past(0xFF)?;
     loop {
-        cursor.skip_past(0xFF)?;
-        let mut code = cursor.u8()?;
-        while code == 0xFF {
-            code = cursor.u8()?;
-        }
-        if !matches!(code, 0x00 | 0x01 | 0xD0..=0xD7) {
+        let code = reader.u8()?;
+        if code != 0xFF {
             return Ok(code);
         }
     }

@@ -3,20 +3,25 @@
 //! Nothing here decodes a picture: each format's structure is walked, in time linear in the bytes and without allocating by
 //! numbers that a file claims.
 
-mod blob;
 mod cursor;
+mod exif;
 mod gif;
+mod header;
 mod heif_meta;
 mod isobmff;
 mod jpeg;
 mod png;
+mod reader;
 mod svg;
-mod trailing;
+mod svg_size;
 mod webp;
 
 use std::fmt;
 
-pub use blob::INSPECT_WHOLE_BYTES;
+pub use header::HeaderWalk;
+
+use crate::bytes::Blob;
+use reader::{Reader, Source};
 
 /// How many bytes [`Format::sniff`] wants to see: an SVG may start with a byte order mark, an XML declaration, comments and a
 /// document type; the binary formats need 32.
@@ -34,7 +39,7 @@ pub enum Format {
     Heic,
 }
 
-/// Width and height in pixels, as coded: before any rotation that EXIF or HEIF properties ask for.
+/// Width and height in pixels as a browser shows the image: turned as EXIF data (JPEG, PNG) or HEIF properties ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Dimensions {
     pub width: u32,
@@ -126,40 +131,50 @@ impl Format {
         }
     }
 
-    /// The dimensions of the image that starts with `prefix`, when they lie within it: always for PNG, GIF and WebP from 33 bytes
-    /// on, mostly for SVG, AVIF and HEIC from [`SNIFF_BYTES`] on, and for a JPEG whose metadata is shorter than the prefix.
-    #[must_use]
-    pub fn dimensions_from_prefix(prefix: &[u8]) -> Option<Dimensions> {
-        match Self::sniff(prefix)? {
-            Self::Jpeg => jpeg::dimensions(prefix),
-            Self::Png => png::dimensions(prefix),
-            Self::Gif => gif::dimensions(prefix),
-            Self::Webp => webp::dimensions(prefix),
-            Self::Svg => svg::dimensions(prefix),
-            Self::Avif | Self::Heic => isobmff::dimensions(prefix),
+    /// The dimensions of the image at whose start the reader is, from as little of it as tells them.
+    fn header(self, reader: &mut Reader) -> Result<Option<Dimensions>, Rejection> {
+        match self {
+            Self::Jpeg => jpeg::header(reader).map(Some),
+            Self::Png => png::header(reader).map(Some),
+            Self::Gif => gif::header(reader),
+            Self::Webp => webp::header(reader).map(Some),
+            Self::Svg => svg::header(reader),
+            Self::Avif | Self::Heic => isobmff::header(reader, self),
         }
     }
 
-    /// The format and dimensions of a whole file, believed only when its own structure says that it is complete.
+    /// The format and dimensions of a whole file, believed only when its own structure says that everything is there that
+    /// its first picture needs. What browsers and other readers show is taken: with other bytes after the image, without an end marker
+    /// that they do without. Pixels are not decoded: data that is broken without being shorter is not seen.
     ///
-    /// Dimensions are `None` where the format does not say: an SVG without a size in pixels, a GIF that leaves it to its
-    /// pictures, an image sequence without a cover picture.
-    ///
-    /// A cut cannot be seen where nothing that the image needs is missing: in padding, in white space and comments behind an SVG's
-    /// root element, between two pictures of a multi-picture JPEG, between two boxes of an AVIF or HEIC behind its data.
+    /// Dimensions are `None` where the format does not say: an SVG whose size depends on a font, an image sequence without a cover
+    /// picture.
     ///
     /// # Errors
     /// [`Rejection`] when the bytes are no image, stop early, or contradict their format.
     pub fn inspect(bytes: &[u8]) -> Result<(Self, Option<Dimensions>), Rejection> {
-        let prefix = bytes.get(..SNIFF_BYTES).unwrap_or(bytes);
+        Self::inspect_source(&bytes)
+    }
+
+    /// [`Format::inspect`] of bytes that may be outside wasm memory: they are copied in piece by piece.
+    ///
+    /// # Errors
+    /// As [`Format::inspect`].
+    pub fn inspect_blob(blob: &Blob) -> Result<(Self, Option<Dimensions>), Rejection> {
+        Self::inspect_source(blob)
+    }
+
+    fn inspect_source(source: &dyn Source) -> Result<(Self, Option<Dimensions>), Rejection> {
+        let mut reader = Reader::new(source);
+        let prefix = reader.peek(SNIFF_BYTES)?;
         let format = Self::sniff(prefix).ok_or(Rejection::NotAnImage)?;
         let dimensions = match format {
-            Self::Jpeg => jpeg::inspect(bytes).map(Some),
-            Self::Png => png::inspect(bytes).map(Some),
-            Self::Gif => gif::inspect(bytes),
-            Self::Webp => webp::inspect(bytes).map(Some),
-            Self::Svg => svg::inspect(bytes),
-            Self::Avif | Self::Heic => isobmff::inspect(bytes),
+            Self::Jpeg => jpeg::inspect(&mut reader).map(Some),
+            Self::Png => png::inspect(&mut reader).map(Some),
+            Self::Gif => gif::inspect(&mut reader),
+            Self::Webp => webp::inspect(&mut reader).map(Some),
+            Self::Svg => svg::inspect(&mut reader),
+            Self::Avif | Self::Heic => isobmff::inspect(&mut reader, format),
         }?;
         Ok((format, dimensions))
     }

@@ -1,52 +1,106 @@
 //! PNG and APNG: a signature, then chunks from IHDR to IEND.
 
 use super::cursor::Cursor;
-use super::{Dimensions, Rejection, trailing};
+use super::exif::Orientation;
+use super::reader::Reader;
+use super::{Dimensions, Rejection};
 
 const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1A\n";
 
 /// The specification's limit for chunk lengths, widths and heights: 2^31 - 1.
 const MAX_FIELD: u32 = 0x7FFF_FFFF;
 
+/// Longer EXIF data is passed over: a JPEG segment, from which it mostly comes, holds less.
+const MAX_EXIF_BYTES: u32 = 128 * 1024;
+
+/// Bytes of pixels that decoders do without: the checksum of the compressed data, and the mark of its end before it.
+const SPARE_BYTES: u64 = 4 + 2;
+
 pub(super) fn matches(prefix: &[u8]) -> bool {
     prefix.starts_with(SIGNATURE)
 }
 
-pub(super) fn dimensions(prefix: &[u8]) -> Option<Dimensions> {
-    header(&mut Cursor::new(prefix)).ok()
+/// What comes before the pixels: IHDR, and the EXIF data that browsers heed.
+pub(super) fn header(reader: &mut Reader) -> Result<Dimensions, Rejection> {
+    Ok(up_to_pixels(reader)?.0)
 }
 
-pub(super) fn inspect(bytes: &[u8]) -> Result<Dimensions, Rejection> {
-    let mut cursor = Cursor::new(bytes);
-    let dimensions = header(&mut cursor)?;
-    let mut has_pixels = false;
+/// Everything that the first picture needs. Decoders have the picture once its pixels have come: whatever else follows them (the
+/// end marker, further frames of an animation, other bytes) may be cut off or broken.
+pub(super) fn inspect(reader: &mut Reader) -> Result<Dimensions, Rejection> {
+    let (dimensions, mut length_bytes) = up_to_pixels(reader)?;
+    let mut length_before = None;
     loop {
-        let length_bytes = cursor.u32_be()?;
-        let name = cursor.array::<4>()?;
-        if length_bytes > MAX_FIELD || !name.iter().all(u8::is_ascii_alphabetic) || &name == b"IHDR" {
+        if pass_pixels(reader, length_bytes, length_before)? == Pixels::AtEnd {
+            return Ok(dimensions);
+        }
+        length_before = Some(length_bytes);
+        length_bytes = reader.u32_be()?;
+        if &reader.array::<4>()? != b"IDAT" {
+            return Ok(dimensions);
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Pixels {
+    /// More may follow.
+    Passed,
+    /// The file ends with them.
+    AtEnd,
+}
+
+/// Moves past the data and checksum of an IDAT of `length_bytes`.
+///
+/// Writers cut compressed data into chunks of one length and a shorter last one. So where the file ends within the twelve bytes of
+/// the next chunk's frame or this one's end, all pixels are there if this is the only chunk or a shorter one than the one before.
+fn pass_pixels(reader: &mut Reader, length_bytes: u32, length_before: Option<u32>) -> Result<Pixels, Rejection> {
+    const CRC_BYTES: u64 = 4;
+    const NEXT_FRAME_BYTES: u64 = 8;
+    let data_bytes = u64::from(length_bytes);
+    if reader.rest_bytes() >= data_bytes + CRC_BYTES + NEXT_FRAME_BYTES {
+        reader.skip(data_bytes + CRC_BYTES)?;
+        return Ok(Pixels::Passed);
+    }
+    let is_last = length_before.is_none_or(|before| length_bytes < before);
+    let is_there = reader.rest_bytes() >= data_bytes.saturating_sub(SPARE_BYTES) && data_bytes > SPARE_BYTES;
+    if is_last && is_there { Ok(Pixels::AtEnd) } else { Err(Rejection::Truncated) }
+}
+
+/// The dimensions, and the length of the first IDAT, up to whose data the reader has come.
+fn up_to_pixels(reader: &mut Reader) -> Result<(Dimensions, u32), Rejection> {
+    let coded = image_header(reader)?;
+    let mut orientation: Option<Orientation> = None;
+    loop {
+        let length_bytes = reader.u32_be()?;
+        let name = reader.array::<4>()?;
+        if length_bytes > MAX_FIELD || &name == b"IHDR" {
             return Err(Rejection::Malformed);
         }
-        cursor.take(length_bytes.into())?;
-        let _crc = cursor.u32_be()?;
         match &name {
-            b"IDAT" => has_pixels = true,
-            b"IEND" => break,
-            _ => {}
+            b"IDAT" => return Ok((orientation.unwrap_or_default().apply(coded), length_bytes)),
+            b"IEND" => return Err(Rejection::Malformed),
+            b"eXIf" if orientation.is_none() && length_bytes <= MAX_EXIF_BYTES => {
+                orientation = exif(reader, length_bytes)?
+            }
+            _ => reader.skip(u64::from(length_bytes) + 4)?,
         }
     }
-    if !has_pixels {
-        return Err(Rejection::Malformed);
-    }
-    trailing::expect_padding(cursor.rest())?;
-    Ok(dimensions)
+}
+
+/// The orientation in an `eXIf` chunk whose checksum is right.
+fn exif(reader: &mut Reader, length_bytes: u32) -> Result<Option<Orientation>, Rejection> {
+    let data = reader.take(length_bytes.into())?;
+    let crc = reader.u32_be()?;
+    Ok((crc == crc32(&[b"eXIf", &data])).then(|| Orientation::of_tiff(&data)))
 }
 
 /// The signature and a valid IHDR chunk.
-fn header(cursor: &mut Cursor) -> Result<Dimensions, Rejection> {
-    cursor.take(SIGNATURE.len() as u64)?;
-    let length_bytes = cursor.u32_be()?;
-    let chunk = cursor.array::<17>()?;
-    let crc = cursor.u32_be()?;
+fn image_header(reader: &mut Reader) -> Result<Dimensions, Rejection> {
+    reader.skip(SIGNATURE.len() as u64)?;
+    let length_bytes = reader.u32_be()?;
+    let chunk = reader.array::<17>()?;
+    let crc = reader.u32_be()?;
 
     let mut fields = Cursor::new(&chunk);
     let name = fields.array::<4>()?;
@@ -66,13 +120,13 @@ fn header(cursor: &mut Cursor) -> Result<Dimensions, Rejection> {
         && depth_allowed
         && (compression, filter) == (0, 0)
         && interlace <= 1
-        && crc == crc32(&chunk);
+        && crc == crc32(&[&chunk]);
     if valid { Ok(dimensions) } else { Err(Rejection::Malformed) }
 }
 
-/// The CRC-32 of ISO 3309, bit by bit: seventeen bytes need no table.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
+/// The CRC-32 of ISO 3309, bit by bit: a header and EXIF data need no table.
+fn crc32(runs: &[&[u8]]) -> u32 {
+    !runs.iter().copied().flatten().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
     })
 }

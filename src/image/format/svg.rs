@@ -2,36 +2,54 @@
 
 use std::borrow::Cow;
 
+use quick_xml::Error;
 use quick_xml::errors::SyntaxError;
 use quick_xml::events::{BytesStart, Event};
-use quick_xml::{Error, Reader};
 
-use super::{Dimensions, Rejection};
+use super::reader::Reader;
+use super::{Dimensions, Rejection, svg_size};
 
 const NAMESPACE: &str = "http://www.w3.org/2000/svg";
 
-/// How deep elements may nest: libxml2's default limit, so that deeper files are already refused by the common readers. It bounds
-/// the memory for open elements.
-const MAX_DEPTH: usize = 256;
+/// How deep elements may nest: Chromium's limit for XML. It bounds the memory for open elements.
+const MAX_DEPTH: usize = 5000;
+
+/// Longer documents are believed by their header: parsing takes a copy in wasm memory.
+const MAX_PARSED_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How much of the start is looked at for the root element's tag.
+const HEADER_BYTES: u64 = 64 * 1024;
 
 pub(super) fn matches(prefix: &[u8]) -> bool {
     root(prefix).is_some()
 }
 
-pub(super) fn dimensions(prefix: &[u8]) -> Option<Dimensions> {
-    match Reader::from_reader(root(prefix)?).read_event() {
-        Ok(Event::Start(tag) | Event::Empty(tag)) => root_dimensions(&tag).ok()?,
-        _ => None,
+/// The dimensions of the root element, when its tag ends within the first [`HEADER_BYTES`].
+pub(super) fn header(reader: &mut Reader) -> Result<Option<Dimensions>, Rejection> {
+    let prefix = reader.take(reader.rest_bytes().min(HEADER_BYTES))?;
+    let root = root(&prefix).ok_or(Rejection::NotAnImage)?;
+    match quick_xml::Reader::from_reader(root).read_event() {
+        Ok(Event::Start(tag) | Event::Empty(tag)) => root_dimensions(&tag),
+        _ => Ok(None),
+    }
+}
+
+/// The whole document is parsed, or a long one's header only.
+pub(super) fn inspect(reader: &mut Reader) -> Result<Option<Dimensions>, Rejection> {
+    if reader.size_bytes() > MAX_PARSED_BYTES {
+        header(reader)
+    } else {
+        inspect_whole(&reader.take(reader.rest_bytes())?)
     }
 }
 
 /// One `svg` element, closed, with nothing but comments, processing instructions and white space around it.
-pub(super) fn inspect(bytes: &[u8]) -> Result<Option<Dimensions>, Rejection> {
+fn inspect_whole(bytes: &[u8]) -> Result<Option<Dimensions>, Rejection> {
     // XML forbids the other control characters everywhere; UTF-16 and compressed files show here, too.
     if bytes.iter().any(|byte| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x7F)) {
         return Err(Rejection::Malformed);
     }
-    let mut reader = Reader::from_reader(root(bytes).ok_or(Rejection::NotAnImage)?);
+    let mut reader = quick_xml::Reader::from_reader(root(bytes).ok_or(Rejection::NotAnImage)?);
     let mut dimensions = None;
     let mut is_root_seen = false;
     let mut depth: usize = 0;
@@ -141,16 +159,13 @@ fn after_doctype(doctype: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// `width` and `height` of the root in pixels; the size of its `viewBox` when they are left out or relative; `None` when they
-/// are in other units.
 fn root_dimensions(tag: &BytesStart) -> Result<Option<Dimensions>, Rejection> {
     check_namespace(tag)?;
-    let (width, height) = (attribute(tag, "width")?, attribute(tag, "height")?);
-    let is_open = |side: &Option<Cow<str>>| side.as_deref().is_none_or(|length| length.trim_ascii().ends_with('%'));
-    if is_open(&width) && is_open(&height) {
-        return Ok(attribute(tag, "viewBox")?.as_deref().and_then(view_box_dimensions));
-    }
-    Ok(both(width.as_deref().and_then(pixels), height.as_deref().and_then(pixels)))
+    Ok(svg_size::natural(
+        attribute(tag, "width")?.as_deref(),
+        attribute(tag, "height")?.as_deref(),
+        attribute(tag, "viewBox")?.as_deref(),
+    ))
 }
 
 /// The root must be in SVG's namespace. Hand-written files leave the declaration of the default one out.
@@ -167,28 +182,4 @@ fn check_namespace(tag: &BytesStart) -> Result<(), Rejection> {
 fn attribute<'tag>(tag: &'tag BytesStart, name: &str) -> Result<Option<Cow<'tag, str>>, Rejection> {
     let found = tag.try_get_attribute(name).map_err(|_| Rejection::Malformed)?;
     Ok(found.map(|attribute| attribute.value))
-}
-
-/// The last two of the four numbers in a `viewBox`.
-fn view_box_dimensions(value: &str) -> Option<Dimensions> {
-    let mut numbers = value.split([' ', '\t', '\n', '\r', ',']).filter(|number| !number.is_empty()).skip(2);
-    let (width, height) = (numbers.next()?, numbers.next()?);
-    both(pixels(width), pixels(height)).filter(|_| numbers.next().is_none())
-}
-
-fn both(width: Option<u32>, height: Option<u32>) -> Option<Dimensions> {
-    Some(Dimensions { width: width?, height: height? })
-}
-
-/// A plain positive number, perhaps with `px`, rounded up to whole pixels.
-fn pixels(value: &str) -> Option<u32> {
-    let text = value.trim_ascii();
-    let number = text.strip_suffix("px").unwrap_or(text);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let are_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !are_digits(whole) || !are_digits(fraction) {
-        return None;
-    }
-    let has_fraction = fraction.bytes().any(|digit| digit != b'0');
-    whole.parse::<u32>().ok()?.checked_add(has_fraction.into()).filter(|pixels| *pixels > 0)
 }

@@ -1,52 +1,73 @@
 //! WebP: a RIFF file whose length is in its header, holding VP8, VP8L or VP8X chunks.
+//!
+//! Browsers do not heed the orientation in its EXIF data.
 
 use super::cursor::Cursor;
-use super::{Dimensions, Rejection, trailing};
+use super::reader::Reader;
+use super::{Dimensions, Rejection};
+
+/// How much of the first chunk tells the dimensions.
+const FIRST_CHUNK_BYTES: u32 = 10;
 
 pub(super) fn matches(prefix: &[u8]) -> bool {
     prefix.starts_with(b"RIFF") && matches!(prefix.get(8..16), Some(b"WEBPVP8 " | b"WEBPVP8L" | b"WEBPVP8X"))
 }
 
-pub(super) fn dimensions(prefix: &[u8]) -> Option<Dimensions> {
-    let mut cursor = Cursor::new(prefix);
-    cursor.take(12).ok()?;
-    let (name, _length_bytes) = chunk_header(&mut cursor).ok()?;
-    first_chunk(name, cursor).ok()
+pub(super) fn header(reader: &mut Reader) -> Result<Dimensions, Rejection> {
+    Ok(start(reader)?.dimensions)
 }
 
-pub(super) fn inspect(bytes: &[u8]) -> Result<Dimensions, Rejection> {
-    let mut cursor = Cursor::new(bytes);
-    let _riff = cursor.array::<4>()?;
-    let length_bytes = cursor.u32_le()?;
-    let content = cursor.take(length_bytes.into())?;
+/// All that the length in the header covers. What follows is not looked at.
+pub(super) fn inspect(reader: &mut Reader) -> Result<Dimensions, Rejection> {
+    let Start { dimensions, content_end, name, rest_bytes } = start(reader)?;
+    if content_end > reader.size_bytes() {
+        return Err(Rejection::Truncated);
+    }
     // From here on, missing bytes are missing from a length that the file itself gives: it contradicts itself.
-    let dimensions = chunks(content).map_err(|_| Rejection::Malformed)?;
-    trailing::expect_padding(cursor.rest())?;
-    Ok(dimensions)
-}
-
-fn chunks(content: &[u8]) -> Result<Dimensions, Rejection> {
-    let mut cursor = Cursor::new(content);
-    let _webp = cursor.array::<4>()?;
-    let mut dimensions = None;
+    let mut chunk = (name, rest_bytes);
     let mut has_pixels = false;
-    while !cursor.is_empty() {
-        let (name, length_bytes) = chunk_header(&mut cursor)?;
-        let body = cursor.take(length_bytes.into())?;
-        if dimensions.is_none() {
-            dimensions = Some(first_chunk(name, Cursor::new(body))?);
-        }
+    loop {
+        let (name, length_bytes) = chunk;
         has_pixels |= matches!(&name, b"VP8 " | b"VP8L" | b"ANMF");
+        let left_bytes = content_end.checked_sub(reader.position()).ok_or(Rejection::Malformed)?;
+        if left_bytes < length_bytes {
+            return Err(Rejection::Malformed);
+        }
         // Chunks are padded to even length; some writers leave the last one's padding out.
-        if length_bytes % 2 == 1 && !cursor.is_empty() {
-            cursor.take(1)?;
+        reader.skip((length_bytes + length_bytes % 2).min(left_bytes))?;
+        match content_end - reader.position() {
+            0 if has_pixels => return Ok(dimensions),
+            0..8 => return Err(Rejection::Malformed),
+            _ => {
+                let (name, length_bytes) = chunk_header(reader)?;
+                chunk = (name, length_bytes.into());
+            }
         }
     }
-    dimensions.filter(|_| has_pixels).ok_or(Rejection::Malformed)
 }
 
-fn chunk_header(cursor: &mut Cursor) -> Result<([u8; 4], u32), Rejection> {
-    Ok((cursor.array()?, cursor.u32_le()?))
+struct Start {
+    dimensions: Dimensions,
+    /// Where the length in the header says that the image ends.
+    content_end: u64,
+    /// The first chunk's name.
+    name: [u8; 4],
+    /// How many bytes of the first chunk have not been read.
+    rest_bytes: u64,
+}
+
+fn start(reader: &mut Reader) -> Result<Start, Rejection> {
+    reader.skip(4)?;
+    let content_end = 8 + u64::from(reader.u32_le()?);
+    reader.skip(4)?;
+    let (name, length_bytes) = chunk_header(reader)?;
+    let body = reader.take(length_bytes.min(FIRST_CHUNK_BYTES).into())?;
+    let dimensions = first_chunk(name, Cursor::new(&body)).map_err(|_| Rejection::Malformed)?;
+    Ok(Start { dimensions, content_end, name, rest_bytes: u64::from(length_bytes) - body.len() as u64 })
+}
+
+fn chunk_header(reader: &mut Reader) -> Result<([u8; 4], u32), Rejection> {
+    Ok((reader.array()?, reader.u32_le()?))
 }
 
 /// The dimensions in the first chunk, which every WebP has there.

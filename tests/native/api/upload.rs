@@ -7,6 +7,7 @@ use stillstore::sql::{DatabaseCall, Fault};
 use stillstore::store::StoreCall;
 
 use super::world::{Arriving, PNG, TOKEN, World};
+use crate::image_fixtures;
 
 #[test]
 fn an_upload_answers_with_its_record_and_is_readable_in_both_modes() {
@@ -49,6 +50,65 @@ fn what_the_bytes_are_decides_and_not_what_the_client_says() {
         assert_eq!((answer.status, answer.code().as_str()), (415, "not-an-image"));
     }
     assert_eq!(world.bucket.inner.contents().len(), 1);
+}
+
+#[test]
+fn an_image_that_is_not_whole_is_refused_and_leaves_nothing() {
+    let jpeg = image_fixtures::bytes("rotated.jpg");
+    let gif = b"GIF89a\x02\0\x03\0\0\0\0;".as_slice();
+    for r2_enabled in [true, false] {
+        let world = World::new(r2_enabled);
+        for (bytes, code) in [(&jpeg[..jpeg.len() - 1], "truncated"), (&PNG[..40], "truncated"), (gif, "malformed")] {
+            let answer = world.upload("", bytes);
+            assert_eq!((answer.status, answer.code().as_str()), (422, code), "{answer:?}");
+        }
+        assert!(world.bucket.plan.calls().is_empty());
+        assert!(world.rows("SELECT id FROM stillstore_images").is_empty());
+        assert!(world.rows("SELECT write_id FROM stillstore_blobs").is_empty());
+        assert_eq!(world.upload("", &[jpeg.as_slice(), b"more"].concat()).status, 201);
+    }
+}
+
+/// A JPEG as phones make them: turned, with 200 KB of metadata, and as long as `total_bytes`.
+fn phone_jpeg(total_bytes: usize) -> Vec<u8> {
+    let jpeg = image_fixtures::bytes("rotated.jpg");
+    let metadata = [b"\xFF\xE2\xFF\xFF".as_slice(), &[7; 65_533]].concat().repeat(3);
+    let mut bytes = [&jpeg[..20], &metadata, &jpeg[20..]].concat();
+    bytes.resize(total_bytes, 7);
+    bytes
+}
+
+#[test]
+fn dimensions_are_found_after_long_metadata_in_memory_and_in_passing() {
+    let bearer = format!("Bearer {TOKEN}");
+    for (r2_enabled, total_bytes, fill_budget) in [
+        (true, 300_000, false),
+        (false, 300_000, false),
+        (true, 27_000_000, false),
+        (true, 300_000, true),
+        (false, 300_000, true),
+    ] {
+        let world = World::new(r2_enabled);
+        let share = fill_budget.then(|| world.fill_memory_budget());
+        let body = Body::from_source(Box::new(Arriving::of(phone_jpeg(total_bytes))), Some(total_bytes as u64));
+        let answer = world.send("POST", "/api/images", &[("authorization", bearer.as_str())], Some(body));
+        let record = answer.json();
+        let context = format!("{r2_enabled} {total_bytes} {fill_budget}");
+        assert_eq!((&record["width"], &record["height"]), (&json!(24), &json!(40)), "{context}: {answer:?}");
+        assert_eq!(world.call("GET", &format!("/api/images/{}", record["id"].as_str().unwrap()), None).json(), record);
+        drop(share);
+    }
+}
+
+#[test]
+fn a_streamed_image_is_believed_by_its_header() {
+    let bearer = format!("Bearer {TOKEN}");
+    let world = World::new(true);
+    let mut bytes = PNG[..41].to_vec();
+    bytes.resize(26_300_000, 0);
+    let body = Body::from_source(Box::new(Arriving::of(bytes)), Some(26_300_000));
+    let answer = world.send("POST", "/api/images", &[("authorization", bearer.as_str())], Some(body));
+    assert_eq!((answer.status, &answer.json()["width"]), (201, &json!(1)));
 }
 
 #[test]

@@ -110,20 +110,25 @@ pub struct World {
     lines: Rc<Lines>,
 }
 
-/// A body that arrives in runs of its own: the pixel, then zeros.
+/// A body that arrives in runs of its own: some bytes, then zeros.
 pub struct Arriving {
+    start: Vec<u8>,
     total_bytes: usize,
     passed_bytes: usize,
 }
 
 impl Arriving {
     pub fn png(total_bytes: u64) -> Self {
-        Self { total_bytes: usize::try_from(total_bytes).unwrap(), passed_bytes: 0 }
+        Self { start: PNG.to_vec(), total_bytes: usize::try_from(total_bytes).unwrap(), passed_bytes: 0 }
+    }
+
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Self { total_bytes: bytes.len(), start: bytes, passed_bytes: 0 }
     }
 
     fn run(&self, max_bytes: usize) -> Vec<u8> {
         let range = self.passed_bytes..self.total_bytes.min(self.passed_bytes + max_bytes);
-        range.map(|at| PNG.get(at).copied().unwrap_or(0)).collect()
+        range.map(|at| self.start.get(at).copied().unwrap_or(0)).collect()
     }
 }
 
@@ -235,6 +240,11 @@ impl World {
             problems,
         };
         Self { app, sqlite, database, bucket, runtime, studio, cache, lines }
+    }
+
+    /// Takes all the room for uploads in memory, until what it answers with is dropped.
+    pub fn fill_memory_budget(&self) -> impl Sized + '_ {
+        self.app.budget.take(64 * 1024 * 1024, self.runtime.now()).expect("nothing is held")
     }
 
     /// Sends a request with these headers and nothing else.
