@@ -8,7 +8,7 @@ use super::{Code, Exchange, Problem, Request, Response};
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
 use crate::migrate::{
     Action, BeginError, Engine, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId, SourceError,
-    State,
+    Sources, State,
 };
 
 /// Every action, as callers write them.
@@ -151,7 +151,7 @@ impl Exchange<'_> {
                 let detail = format!("the run {} ({}) is {}", holder.id, holder.action.as_str(), holder.state.as_str());
                 return Err(Problem::new(Code::RunInProgress, detail).about_run(&holder.id));
             }
-            Err(BeginError::Source(error)) => return Err(source_problem(&engine, error).await?),
+            Err(BeginError::Source(error)) => return Err(source_problem(&engine.sources, error).await?),
             Err(BeginError::Database(error)) => return Err(error.into()),
         };
         if background {
@@ -172,7 +172,7 @@ impl Exchange<'_> {
                 Ok(self.answer_run(&run, run.state == State::Running))
             }
             Err(Interruption::LeaseLost) => {
-                let run = engine.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
+                let run = engine.sources.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
                 Ok(self.answer_run(&run, !run.state.is_final()))
             }
             Err(Interruption::Bucket { detail }) => Err(Self::left(id, Code::StorageUnavailable).because(&detail)),
@@ -195,8 +195,8 @@ impl Exchange<'_> {
     async fn control_run(&self, control: Control, run_id: Option<RunId>) -> Result<Response, Problem> {
         let engine = self.engine()?;
         let run = match &run_id {
-            Some(id) => engine.find(id).await?,
-            None => engine.latest().await?,
+            Some(id) => engine.sources.find(id).await?,
+            None => engine.sources.latest().await?,
         };
         let run = run.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
         let changed = match control {
@@ -291,7 +291,7 @@ impl Exchange<'_> {
 
     async fn default_source(&self, engine: &Engine) -> Result<String, Problem> {
         let statistics = self.library.catalog.statistics().await?;
-        Ok(engine.default_source(statistics.d1_images).await?)
+        Ok(engine.sources.default_source(statistics.d1_images).await?)
     }
 
     fn parse_parameters(
@@ -343,11 +343,11 @@ impl Control {
 }
 
 /// What to say of a source that cannot be used.
-async fn source_problem(engine: &Engine, error: SourceError) -> Result<Problem, Problem> {
+pub(super) async fn source_problem(sources: &Sources, error: SourceError) -> Result<Problem, Problem> {
     let detail = error.to_string();
     Ok(match error {
         SourceError::Unknown { .. } => {
-            Problem::field("source", ["must be one of ", &engine.source_names().await?.join(", ")].concat())
+            Problem::field("source", ["must be one of ", &sources.source_names().await?.join(", ")].concat())
         }
         SourceError::Unusable { problem, .. } => {
             Problem { field: Some(problem.field.to_owned()), ..Problem::new(Code::SourceUnusable, detail) }

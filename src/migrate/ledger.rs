@@ -219,7 +219,12 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub async fn latest_migration(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
-        first_run(&self.database.run(Statement::new(SELECT_LATEST_MIGRATION).bind(source)).await?)
+        first_run(&self.database.run(Self::select_latest_migration(source)).await?)
+    }
+
+    /// The statement of [`Ledger::latest_migration`], for a batch.
+    pub(super) fn select_latest_migration(source: &str) -> Statement {
+        Statement::new(SELECT_LATEST_MIGRATION).bind(source)
     }
 
     /// Runs that should be at work and have no live worker.
