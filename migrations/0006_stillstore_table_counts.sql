@@ -27,3 +27,6 @@ CREATE TABLE stillstore_table_counts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX stillstore_table_counts_under_way ON stillstore_table_counts (source) WHERE state = 'counting';
+
+-- The latest run of a source.
+CREATE INDEX stillstore_runs_by_source ON stillstore_runs (source, created_at_ms);

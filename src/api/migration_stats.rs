@@ -135,12 +135,7 @@ impl SourceStats {
     }
 
     /// An application's table.
-    pub fn of_table(
-        name: String,
-        journal: Option<Totals>,
-        count: Result<Count, Problem>,
-        now: Timestamp,
-    ) -> Self {
+    pub fn of_table(name: String, journal: Option<Totals>, count: Result<Count, Problem>, now: Timestamp) -> Self {
         let unknown = Self::unknown(name, journal);
         match count {
             Ok(Count::Now(images)) => unknown.with("current", images.into(), images.may_be_more, now),
@@ -200,9 +195,7 @@ impl Numbers {
             total_images: self.total_images.saturating_add(other.total_images),
             migrated_images: self.migrated_images.saturating_add(other.migrated_images),
             base64_images: self.base64_images.saturating_add(other.base64_images),
-            partially_migrated_images: self
-                .partially_migrated_images
-                .saturating_add(other.partially_migrated_images),
+            partially_migrated_images: self.partially_migrated_images.saturating_add(other.partially_migrated_images),
             estimated_space_saved: self.estimated_space_saved.saturating_add(other.estimated_space_saved),
         }
     }
@@ -224,5 +217,33 @@ impl From<Images> for Numbers {
             partially_migrated_images: images.moved,
             estimated_space_saved: images.waiting_bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(migrated_images: u64, base64_images: u64, may_be_more: bool) -> f64 {
+        let total_images = migrated_images + base64_images;
+        Numbers { total_images, migrated_images, base64_images, ..Numbers::default() }.progress(may_be_more)
+    }
+
+    #[test]
+    fn progress_is_rounded_down_and_is_100_only_when_nothing_waits() {
+        for (migrated, waiting, expected) in [
+            (0, 0, 100.0),
+            (12, 0, 100.0),
+            (12, 1, 92.3),
+            (0, 1, 0.0),
+            (1, 1_999, 0.0),
+            (2, 1, 66.6),
+            (999_999, 1, 99.9),
+            (u64::MAX / 2, 1, 99.9),
+        ] {
+            assert!((progress(migrated, waiting, false) - expected).abs() < 1e-9, "{migrated} and {waiting}");
+        }
+        assert!((progress(12, 0, true) - 99.9).abs() < 1e-9, "more may wait");
+        assert!((progress(0, 0, true) - 99.9).abs() < 1e-9);
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::migrate_images::{ACTIONS, source_problem};
+use super::migrate_fields::ACTIONS;
+use super::migrate_images::source_problem;
 use super::migration_stats::{MigrationStats, SourceStats};
 use super::run_body::RunBody;
 use super::{Exchange, Problem, Response};

@@ -8,6 +8,8 @@ mod generate_image;
 mod health;
 mod images;
 mod metrics;
+mod migrate_command;
+mod migrate_fields;
 mod migrate_images;
 mod migration_stats;
 mod migration_status;

@@ -198,6 +198,16 @@ impl Sources {
         Ok(latest)
     }
 
+    /// The run of `source` that began last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_of(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
+        let database = self.database_of(source);
+        let is_own = Rc::ptr_eq(&database, &self.database);
+        ledger_answer(is_own, Ledger::new(database).latest_of(source).await)
+    }
+
     /// How far `source` is by the journal, at a cost that does not grow with it.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::Table;
 use super::datum::whole;
 use super::sql::Sql;
-use crate::migrate::item::{IdType, ITEM_ID_MAX_INTEGER};
+use crate::migrate::item::{ITEM_ID_MAX_INTEGER, IdType};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement, Value};
 
@@ -94,9 +94,7 @@ impl Table {
              count(*) FILTER (WHERE place = 'moved') AS moved, count(*) FILTER (WHERE place = 'cleaned') AS cleaned FROM (",
         );
         self.push_places(&mut sql);
-        sql.bind_value(self.first_id()).push(
-            " AND NOT EXISTS (SELECT 1 FROM stillstore_table_counts WHERE source = ",
-        );
+        sql.bind_value(self.first_id()).push(" AND NOT EXISTS (SELECT 1 FROM stillstore_table_counts WHERE source = ");
         sql.bind(self.source.name.as_str()).push(" AND subject = ").bind(self.subject());
         sql.push(" AND table_rows >= ").bind(whole(COUNTED_ROWS)).push(")");
         self.push_limit(&mut sql, COUNTED_ROWS + 1);
@@ -141,12 +139,7 @@ impl Table {
         let forget = Statement::new(
             "DELETE FROM stillstore_table_counts WHERE source = ?1 AND state = 'counting' AND phase = 'done'",
         );
-        [
-            self.count_rows(),
-            self.count_stale_entries(),
-            end.bind(source).bind(now.as_millis()),
-            forget.bind(source),
-        ]
+        [self.count_rows(), self.count_stale_entries(), end.bind(source).bind(now.as_millis()), forget.bind(source)]
     }
 
     fn count_rows(&self) -> Statement {
@@ -205,9 +198,7 @@ impl Table {
              AND stage <> 'restored' AND {url} IS stillstore_moves.original ->> 'url' COLLATE BINARY AND source = ",
         ));
         sql.bind(self.source.name.as_str());
-        sql.push(&self.fill(
-            ") THEN iif({data} IS NULL, 'cleaned', 'moved') WHEN {data} IS NOT NULL",
-        ));
+        sql.push(&self.fill(") THEN iif({data} IS NULL, 'cleaned', 'moved') WHEN {data} IS NOT NULL"));
         self.push_filter(sql);
         sql.push(&self.fill(" THEN 'waiting' END AS place FROM {table} WHERE {id} > "));
     }
