@@ -115,6 +115,11 @@ impl MigrationStats {
         self.sources.push(source);
     }
 
+    /// Images in R2.
+    pub const fn migrated_images(&self) -> u64 {
+        self.numbers.migrated_images
+    }
+
     /// The names of the sources, the catalogue's own first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.sources.iter().map(|source| source.name.as_str())

@@ -20,6 +20,7 @@ pub(super) struct StatusBody<'app> {
     r2_configured: bool,
     #[cfg_attr(test, schemars(extend("enum" = ["connected", "disabled", "error"])))]
     r2_status: &'static str,
+    /// As `migratedImages`: every image in R2 is an object there.
     r2_objects_count: u64,
     enable_r2_storage: bool,
     public_url: Option<&'app str>,
@@ -62,7 +63,7 @@ impl Exchange<'_> {
             success: true,
             r2_configured: self.app.r2.is_some(),
             r2_status,
-            r2_objects_count: statistics.r2_images,
+            r2_objects_count: migration_stats.migrated_images(),
             enable_r2_storage: config.r2_enabled,
             public_url: config.r2_public_url.as_deref(),
             batch_size: config.migration_batch_size,

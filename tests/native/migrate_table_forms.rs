@@ -1,6 +1,6 @@
 //! Values of every form go out of an application's table and come back.
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use stillstore::sql::Value;
 
 use crate::api::world::{PNG, World};
