@@ -75,6 +75,8 @@ pub enum Event {
     },
     /// The queue did not take a run; cron takes it up.
     HandOn { run_id: String, cause: String },
+    /// The images of a source could not be counted.
+    Count { source: String, outcome: Outcome, cause: String },
     /// Left-overs of interrupted work were cleared.
     Sweep {
         images: u64,
@@ -97,7 +99,7 @@ impl Event {
             | Self::Generation { outcome, .. }
             | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
-            Self::Fallback { .. } | Self::Configuration { .. } | Self::HandOn { .. } => true,
+            Self::Fallback { .. } | Self::Configuration { .. } | Self::HandOn { .. } | Self::Count { .. } => true,
         }
     }
 }
@@ -161,6 +163,7 @@ impl Counters {
             | Event::Message { .. }
             | Event::Run { .. }
             | Event::HandOn { .. }
+            | Event::Count { .. }
             | Event::Sweep { .. } => {}
         }
     }

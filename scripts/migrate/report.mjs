@@ -136,15 +136,39 @@ function listOf(value) {
  * @param {any} overview
  */
 export function overviewLines({ migrationStats = {}, r2Status, sources }) {
-  const { totalImages = 0, migratedImages = 0, base64Images = 0, failedImages = 0, estimatedSpaceSaved = 0 } = migrationStats;
+  const { failedImages = 0, migrationProgress, missingSources } = migrationStats;
+  const missing = listOf(missingSources).map(textOf);
+  const percent = typeof migrationProgress === "number" ? `, ${migrationProgress} % migrated` : "";
   const lines = [
-    `${counted(totalImages, "image")}: ${count(migratedImages)} in R2, ${count(base64Images)} in the database` +
-      ` (${bytes(estimatedSpaceSaved)})${failedImages > 0 ? `, ${count(failedImages)} failed` : ""}.`,
-    `R2: ${printable(r2Status ?? "unknown")}.`,
+    `${whereabouts(migrationStats)}${failedImages > 0 ? `, ${count(failedImages)} failed` : ""}${percent}` +
+      `${missing.length > 0 ? `, without ${missing.join(", ")}` : ""}.`,
   ];
+  const bySource = listOf(migrationStats.sources);
+  for (const source of bySource) if (bySource.length > 1 || isMissing(source)) lines.push(`  ${sourceLine(source)}`);
+  lines.push(`R2: ${printable(r2Status ?? "unknown")}.`);
   const names = listOf(sources).map((source) => textOf(source?.name ?? source));
   if (names.length > 0) lines.push(`Sources: ${names.join(", ")}.`);
   return lines;
+}
+
+/** @param {any} numbers */
+function whereabouts({ totalImages = 0, migratedImages = 0, base64Images = 0, estimatedSpaceSaved = 0 }) {
+  const total = counted(totalImages, "image");
+  return `${total}: ${count(migratedImages)} in R2, ${count(base64Images)} in the database (${bytes(estimatedSpaceSaved)})`;
+}
+
+/** @param {any} source */
+function isMissing({ state }) {
+  return state === "counting" || state === "unavailable";
+}
+
+/** @param {any} source */
+function sourceLine(source) {
+  const { name, state, countedAt, problem } = source;
+  if (state === "counting") return printable(`${name}: is being counted`);
+  if (state === "unavailable") return printable(`${name}: ${problem?.code ?? "unavailable"}: ${problem?.detail ?? ""}`);
+  const kept = state === "kept" ? `, counted at ${countedAt}` : "";
+  return printable(`${name}: ${whereabouts(source)}${kept}`);
 }
 
 /**

@@ -2,72 +2,13 @@
 
 use serde::Serialize;
 
-use super::request::JsonObject;
+use super::migrate_command::{Command, Control};
 use super::run_body::{ResultBody, RunBody};
 use super::{Code, Exchange, Problem, Request, Response};
-use crate::migrate::item::ITEM_ID_MAX_BYTES;
 use crate::migrate::{
-    Action, BeginError, Engine, Interruption, Parameters, Patience, PublicBase, Requested, Run, RunId, SourceError,
-    State,
+    Action, BeginError, EMBEDDED, Engine, Interruption, Parameters, Patience, Requested, Run, RunId, SourceError,
+    Sources, State,
 };
-
-/// Every action, as callers write them.
-pub(super) const ACTIONS: [&str; 11] =
-    ["migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup"];
-
-pub(super) const FIELDS: [&str; 14] = [
-    "action",
-    "source",
-    "batchSize",
-    "concurrency",
-    "dryRun",
-    "imageIds",
-    "background",
-    "runId",
-    "checkIntegrity",
-    "sampleSize",
-    "deleteFromR2",
-    "force",
-    "confirmRunId",
-    "fallbackOnly",
-];
-
-/// Most ids in a request: each is at most 512 bytes, so that they fit in a JSON body and in a row.
-pub(super) const MAX_IDS: usize = 1_000;
-/// Most items in a sample: the run's row holds their ids.
-pub(super) const MAX_SAMPLE: u64 = 1_000;
-pub(super) const MAX_BATCH_SIZE: u64 = 100;
-pub(super) const MAX_CONCURRENCY: u64 = 16;
-
-/// What a request asks for.
-enum Command {
-    Begin {
-        action: Action,
-        source: Option<String>,
-        parameters: Box<Parameters>,
-        background: bool,
-    },
-    /// Begin to restore a backup, to the source that it is of unless another is named.
-    Restore {
-        backup: RunId,
-        source: Option<String>,
-        parameters: Box<Parameters>,
-        background: bool,
-    },
-    Control {
-        control: Control,
-        run_id: Option<RunId>,
-    },
-    Stats,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Control {
-    Status,
-    Pause,
-    Resume,
-    Cancel,
-}
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RunAnswer"))]
@@ -125,7 +66,7 @@ impl Exchange<'_> {
                 parameters.backup = Some(backup);
                 self.begin_run(Action::Restore, Some(saved_source), *parameters, background).await
             }
-            Command::Control { control, run_id } => self.control_run(control, run_id).await,
+            Command::Control { control, run_id, source } => self.control_run(control, run_id, source.as_deref()).await,
             Command::Stats => self.migration_statistics().await,
         }
     }
@@ -140,8 +81,12 @@ impl Exchange<'_> {
         let engine = self.engine()?;
         let source = match source {
             Some(source) => source,
+            None if parameters.fallback_only => EMBEDDED.to_owned(),
             None => self.default_source(&engine).await?,
         };
+        if parameters.fallback_only && source != EMBEDDED {
+            return Err(Problem::field("fallbackOnly", format!("is for the source {EMBEDDED}, not for {source}")));
+        }
         if let Some(moved_by) = &parameters.moved_by {
             self.run(moved_by).await?;
         }
@@ -151,7 +96,7 @@ impl Exchange<'_> {
                 let detail = format!("the run {} ({}) is {}", holder.id, holder.action.as_str(), holder.state.as_str());
                 return Err(Problem::new(Code::RunInProgress, detail).about_run(&holder.id));
             }
-            Err(BeginError::Source(error)) => return Err(source_problem(&engine, error).await?),
+            Err(BeginError::Source(error)) => return Err(source_problem(&engine.sources, error).await?),
             Err(BeginError::Database(error)) => return Err(error.into()),
         };
         if background {
@@ -172,7 +117,7 @@ impl Exchange<'_> {
                 Ok(self.answer_run(&run, run.state == State::Running))
             }
             Err(Interruption::LeaseLost) => {
-                let run = engine.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
+                let run = engine.sources.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
                 Ok(self.answer_run(&run, !run.state.is_final()))
             }
             Err(Interruption::Bucket { detail }) => Err(Self::left(id, Code::StorageUnavailable).because(&detail)),
@@ -192,12 +137,23 @@ impl Exchange<'_> {
         Problem::new(code, detail).about_run(id)
     }
 
-    async fn control_run(&self, control: Control, run_id: Option<RunId>) -> Result<Response, Problem> {
+    async fn control_run(
+        &self,
+        control: Control,
+        run_id: Option<RunId>,
+        source: Option<&str>,
+    ) -> Result<Response, Problem> {
         let engine = self.engine()?;
-        let run = match &run_id {
-            Some(id) => engine.find(id).await?,
-            None => engine.latest().await?,
+        let run = match (&run_id, source) {
+            (Some(id), _) => engine.sources.find(id).await?,
+            (None, Some(source)) => engine.sources.latest_of(source).await?,
+            (None, None) => engine.sources.latest().await?,
         };
+        if let (Some(run), Some(source)) = (&run, source)
+            && run.source != source
+        {
+            return Err(Problem::field("source", format!("must be {}, which the run is of", run.source)));
+        }
         let run = run.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
         let changed = match control {
             Control::Status => None,
@@ -252,102 +208,18 @@ impl Exchange<'_> {
         format!("The run goes on by {by}: GET /api/migrate-images/runs/{id} shows how far it is.")
     }
 
-    fn parse_command(&self, fields: &JsonObject, request: &Request) -> Result<Command, Problem> {
-        let action = fields.text("action")?.unwrap_or_default();
-        if !ACTIONS.contains(&action) {
-            return Err(Problem::field("action", format!("must be one of {}", ACTIONS.join(", "))));
-        }
-        fields.require_only(&FIELDS)?;
-        let begin = match action {
-            "migrate" => Some(Action::Migrate),
-            "validate" => Some(Action::Validate),
-            "rollback" => Some(Action::Rollback),
-            "cleanup" => Some(Action::Cleanup),
-            "backup" => Some(Action::Backup),
-            "restore" => Some(Action::Restore),
-            _ => None,
-        };
-        let run_id = run_id_field(fields, "runId")?;
-        let source = fields.text("source")?.map(str::to_owned);
-        let background = fields.flag("background")?;
-        let parameters = Box::new(self.parse_parameters(fields, request, begin, run_id.clone())?);
-        let control = |control| Ok(Command::Control { control, run_id: run_id.clone() });
-        match (begin, action) {
-            (Some(Action::Backup), _) if parameters.dry_run => {
-                Err(Problem::field("dryRun", "is not for backup, which changes no row"))
-            }
-            (Some(Action::Restore), _) => {
-                let backup = run_id.ok_or_else(|| Problem::field("runId", "must name the backup to restore"))?;
-                Ok(Command::Restore { backup, source, parameters, background })
-            }
-            (Some(action), _) => Ok(Command::Begin { action, source, parameters, background }),
-            (None, "status") => control(Control::Status),
-            (None, "pause") => control(Control::Pause),
-            (None, "resume") => control(Control::Resume),
-            (None, "cancel") => control(Control::Cancel),
-            (None, _) => Ok(Command::Stats),
-        }
-    }
-
     async fn default_source(&self, engine: &Engine) -> Result<String, Problem> {
         let statistics = self.library.catalog.statistics().await?;
-        Ok(engine.default_source(statistics.d1_images).await?)
-    }
-
-    fn parse_parameters(
-        &self,
-        fields: &JsonObject,
-        request: &Request,
-        action: Option<Action>,
-        run_id: Option<RunId>,
-    ) -> Result<Parameters, Problem> {
-        let config = &self.app.config;
-        let small = |field, max, default: u16| {
-            let number = fields.whole_number(field, 1..=max)?;
-            Ok::<_, Problem>(number.and_then(|number| u16::try_from(number).ok()).unwrap_or(default))
-        };
-        let force = fields.flag("force")?;
-        let confirmed = run_id_field(fields, "confirmRunId")?;
-        if force {
-            require_confirmation(action, run_id.as_ref(), confirmed.as_ref())?;
-        }
-        Ok(Parameters {
-            dry_run: fields.flag("dryRun")?,
-            batch_size: small("batchSize", MAX_BATCH_SIZE, config.migration_batch_size)?,
-            concurrency: small("concurrency", MAX_CONCURRENCY, config.migration_concurrency)?,
-            item_ids: fields.texts("imageIds", MAX_IDS, ITEM_ID_MAX_BYTES)?,
-            check_integrity: fields.flag("checkIntegrity")?,
-            sample_size: fields.whole_number("sampleSize", 1..=MAX_SAMPLE)?.and_then(|size| u32::try_from(size).ok()),
-            delete_from_r2: fields.flag("deleteFromR2")?,
-            force,
-            fallback_only: fields.flag("fallbackOnly")?,
-            moved_by: run_id.filter(|_| action == Some(Action::Cleanup)),
-            public_base: match &config.r2_public_url {
-                Some(url) => PublicBase::Bucket(url.clone()),
-                None => PublicBase::Worker(request.origin.clone()),
-            },
-            backup: None,
-        })
-    }
-}
-
-impl Control {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Cancel => "cancel",
-        }
+        Ok(engine.sources.default_source(statistics.d1_images).await?)
     }
 }
 
 /// What to say of a source that cannot be used.
-async fn source_problem(engine: &Engine, error: SourceError) -> Result<Problem, Problem> {
+pub(super) async fn source_problem(sources: &Sources, error: SourceError) -> Result<Problem, Problem> {
     let detail = error.to_string();
     Ok(match error {
         SourceError::Unknown { .. } => {
-            Problem::field("source", ["must be one of ", &engine.source_names().await?.join(", ")].concat())
+            Problem::field("source", ["must be one of ", &sources.source_names().await?.join(", ")].concat())
         }
         SourceError::Unusable { problem, .. } => {
             Problem { field: Some(problem.field.into()), ..Problem::new(Code::SourceUnusable, detail) }
@@ -357,20 +229,4 @@ async fn source_problem(engine: &Engine, error: SourceError) -> Result<Problem, 
             Problem::new(Code::DatabaseNotMigrated, detail + &command)
         }
     })
-}
-
-/// Originals that are dropped before their time are those of one run, which the caller names twice.
-fn require_confirmation(action: Option<Action>, run: Option<&RunId>, confirmed: Option<&RunId>) -> Result<(), Problem> {
-    if action != Some(Action::Cleanup) {
-        return Err(Problem::field("force", "is for cleanup"));
-    }
-    let Some(run) = run else {
-        return Err(Problem::field("runId", "must name the run whose originals are to be dropped before their time"));
-    };
-    if confirmed == Some(run) { Ok(()) } else { Err(Problem::field("confirmRunId", "must repeat runId")) }
-}
-
-fn run_id_field(fields: &JsonObject, field: &'static str) -> Result<Option<RunId>, Problem> {
-    let Some(text) = fields.text(field)? else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| Problem::field(field, "must be 32 lower-case hexadecimal digits"))
 }

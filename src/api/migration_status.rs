@@ -2,15 +2,14 @@
 
 use serde::Serialize;
 
-use super::migrate_images::ACTIONS;
+use super::migrate_fields::ACTIONS;
+use super::migrate_images::source_problem;
+use super::migration_stats::{MigrationStats, SourceStats};
 use super::run_body::RunBody;
 use super::{Exchange, Problem, Response};
 use crate::catalog::Statistics;
-use crate::migrate::{EMBEDDED, Run, SourceTotals, Totals};
-
-/// A base64 text takes four characters for three bytes.
-const BASE64_CHARS: u64 = 4;
-const BASE64_BYTES: u64 = 3;
+use crate::migrate::{EMBEDDED, SourceFailure, SourceStatus};
+use crate::telemetry::Event;
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "MigrationStatus"))]
@@ -21,6 +20,7 @@ pub(super) struct StatusBody<'app> {
     r2_configured: bool,
     #[cfg_attr(test, schemars(extend("enum" = ["connected", "disabled", "error"])))]
     r2_status: &'static str,
+    /// As `migratedImages`: every image in R2 is an object there.
     r2_objects_count: u64,
     enable_r2_storage: bool,
     public_url: Option<&'app str>,
@@ -48,44 +48,13 @@ pub(super) struct StatsBody {
     result: MigrationStats,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-struct MigrationStats {
-    total_images: u64,
-    migrated_images: u64,
-    base64_images: u64,
-    /// Images in R2 whose original is still in the database.
-    partially_migrated_images: u64,
-    /// Items that the latest migration could not move.
-    failed_images: u64,
-    /// Embedded images that were meant for R2.
-    fallback_images: u64,
-    /// Percent, 100 when there is nothing to migrate.
-    migration_progress: f64,
-    /// Bytes of database that the embedded images take as base64.
-    estimated_space_saved: u64,
-    /// How far the tables are; the fields above are about the catalogue.
-    sources: Vec<SourceStats>,
-}
-
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct SourceStats {
-    name: String,
-    moved: u64,
-    cleaned: u64,
-    failed: u64,
-}
-
 impl Exchange<'_> {
     pub(super) async fn migration_status(&self) -> Result<Response, Problem> {
         let config = &self.app.config;
         let statistics = self.library.catalog.statistics().await?;
-        let run = self.latest_run().await?;
+        let run = self.app.sources().latest_reachable().await?;
         let migration_stats = self.migration_stats(&statistics).await?;
-        let tables = migration_stats.sources.iter().map(|source| source.name.clone());
-        let sources = std::iter::once(EMBEDDED.to_owned()).chain(tables).collect();
+        let sources = migration_stats.names().map(str::to_owned).collect();
         let r2_status = match self.r2_state().await {
             "enabled" => "connected",
             state => state,
@@ -94,7 +63,7 @@ impl Exchange<'_> {
             success: true,
             r2_configured: self.app.r2.is_some(),
             r2_status,
-            r2_objects_count: statistics.r2_images,
+            r2_objects_count: migration_stats.migrated_images(),
             enable_r2_storage: config.r2_enabled,
             public_url: config.r2_public_url.as_deref(),
             batch_size: config.migration_batch_size,
@@ -115,43 +84,23 @@ impl Exchange<'_> {
         Ok(Response::json(200, &StatsBody { success: true, action: "stats", dry_run: false, result }))
     }
 
-    async fn latest_run(&self) -> Result<Option<Run>, Problem> {
-        match self.app.engine(&self.library) {
-            Some(engine) => Ok(engine.latest().await?),
-            None => Ok(None),
-        }
-    }
-
     async fn migration_stats(&self, statistics: &Statistics) -> Result<MigrationStats, Problem> {
-        let (journal, sources) = match self.app.engine(&self.library) {
-            Some(engine) => (engine.totals(EMBEDDED).await?, engine.source_totals().await?),
-            None => (Totals::default(), Vec::new()),
-        };
-        Ok(migration_stats(statistics, journal, sources))
-    }
-}
-
-fn migration_stats(statistics: &Statistics, journal: Totals, sources: Vec<SourceTotals>) -> MigrationStats {
-    let total = statistics.r2_images + statistics.d1_images;
-    // Counts stay far below 2^53, where a float stops being exact.
-    #[allow(clippy::cast_precision_loss)]
-    let migration_progress =
-        if total == 0 { 100.0 } else { (statistics.r2_images as f64 / total as f64 * 1000.0).round() / 10.0 };
-    MigrationStats {
-        total_images: total,
-        migrated_images: statistics.r2_images,
-        base64_images: statistics.d1_images,
-        partially_migrated_images: journal.moved,
-        failed_images: journal.failed,
-        fallback_images: statistics.fallback_images,
-        migration_progress,
-        estimated_space_saved: statistics.d1_bytes.div_ceil(BASE64_BYTES) * BASE64_CHARS,
-        sources: sources.into_iter().map(SourceStats::from).collect(),
-    }
-}
-
-impl From<SourceTotals> for SourceStats {
-    fn from(SourceTotals { name, totals }: SourceTotals) -> Self {
-        Self { name, moved: totals.moved, cleaned: totals.cleaned, failed: totals.failed }
+        let sources = self.app.sources();
+        let journal = sources.totals(EMBEDDED).await?;
+        let mut stats = MigrationStats::new(SourceStats::embedded(statistics, journal, self.app.runtime.now()));
+        for SourceStatus { name, journal, count } in sources.statuses(&self.app.runtime).await? {
+            let count = match count {
+                Ok(count) => Ok(count),
+                Err(SourceFailure::Source(error)) => Err(source_problem(&sources, error).await?),
+                Err(SourceFailure::Database(error)) => Err(error.into()),
+            };
+            if let Err(Problem { code, cause: Some(cause), .. }) = &count {
+                let (source, outcome, cause) = (name.clone(), code.as_str(), cause.clone());
+                self.library.recorder.record(&Event::Count { source, outcome, cause });
+            }
+            stats.add(SourceStats::of_table(name, journal, count, self.app.runtime.now()));
+        }
+        stats.fallback_images = statistics.fallback_images;
+        Ok(stats)
     }
 }

@@ -10,7 +10,10 @@ mod health;
 mod images;
 mod index;
 mod metrics;
+mod migrate_command;
+mod migrate_fields;
 mod migrate_images;
+mod migration_stats;
 mod migration_status;
 mod openapi;
 mod problem;
@@ -106,7 +109,7 @@ impl App {
         }
     }
 
-    /// What the cron event does: clears what interrupted work left, and takes up runs whose worker is gone.
+    /// What the cron event does: clears what interrupted work left, takes up runs whose worker is gone, and goes on with counts of large tables.
     pub async fn tick(&self) {
         let library = self.library("cron");
         library.sweep().await;
@@ -117,7 +120,8 @@ impl App {
         } else {
             Ok(())
         };
-        for cause in [taken_up.err(), moved.err()].into_iter().flatten() {
+        let counted = engine.sources.count_on(&self.runtime).await.map_err(|error| error.to_string());
+        for cause in [taken_up.err(), moved.err(), counted.err()].into_iter().flatten() {
             library.recorder.record(&Event::HandOn { run_id: "none".to_owned(), cause });
         }
     }
@@ -125,7 +129,7 @@ impl App {
     /// Begins to move images that fell back to the database, unless the last time moved none of those that are left.
     async fn move_fallback_images(&self, engine: &Engine) -> Result<(), String> {
         let fallback_images = self.catalog.statistics().await.map_err(|error| error.to_string())?.fallback_images;
-        let latest = engine.latest_migration(EMBEDDED).await.map_err(|error| error.to_string())?;
+        let latest = engine.sources.latest_migration(EMBEDDED).await.map_err(|error| error.to_string())?;
         let left = latest.filter(|run| run.parameters.fallback_only).map_or(0, |run| run.progress.left_alone());
         if fallback_images <= left {
             return Ok(());

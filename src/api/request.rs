@@ -155,6 +155,12 @@ impl JsonObject {
         self.0.get(field).filter(|value| !value.is_null())
     }
 
+    /// Whether a field is there and says something: neither `null` nor `false`.
+    #[must_use]
+    pub fn asks(&self, field: &'static str) -> bool {
+        self.get(field).is_some_and(|value| *value != Value::Bool(false))
+    }
+
     /// A string field.
     ///
     /// # Errors

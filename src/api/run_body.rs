@@ -125,6 +125,9 @@ pub(super) struct BackupBody<'run> {
     total: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved: Option<u64>,
+    /// As `saved`, which is what known clients call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     restored: Option<u64>,
     failed: u64,
@@ -254,6 +257,7 @@ impl<'run> ResultBody<'run> {
                 success,
                 total,
                 saved: is_backup.then(|| progress.of(Verdict::Saved)),
+                record_count: is_backup.then(|| progress.of(Verdict::Saved)),
                 restored: (!is_backup)
                     .then(|| progress.of(if dry_run { Verdict::WouldRestore } else { Verdict::Restored })),
                 failed,

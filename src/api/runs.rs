@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::run_body::RunBody;
 use super::{Code, Exchange, Problem, Request, Response};
-use crate::migrate::{Action, BackupRef, Engine, Run, RunId, Settings, Verdict};
+use crate::migrate::{Action, BackupRef, Engine, Run, RunId, Settings, Sources, Verdict};
 use crate::store::{LatePuts, StorageKind};
 
 /// Slices in a page of items: 100 items of 300 bytes each are 30 KB.
@@ -86,18 +86,26 @@ impl Exchange<'_> {
     }
 
     pub(super) async fn run(&self, id: &RunId) -> Result<Run, Problem> {
-        self.engine()?.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))
+        self.engine()?.sources.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))
     }
 }
 
 impl super::App {
+    /// Where images can come from.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        Sources {
+            database: self.catalog.database(),
+            others: self.databases.clone(),
+            tables: self.config.migration_sources.clone(),
+        }
+    }
+
     /// The migration engine as one piece of work sees it; `None` when no bucket is bound.
     #[must_use]
     pub fn engine(&self, library: &crate::library::Library) -> Option<Engine> {
         Some(Engine {
-            database: self.catalog.database(),
-            others: self.databases.clone(),
-            sources: self.config.migration_sources.clone(),
+            sources: self.sources(),
             bucket: Rc::new(LatePuts::new(self.r2.clone()?)),
             embedded: self.embedded.clone(),
             runtime: self.runtime.clone(),

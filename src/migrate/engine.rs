@@ -11,8 +11,7 @@ use super::embedded_originals::EmbeddedOriginals;
 use super::embedded_return::EmbeddedReturn;
 use super::embedded_rows::EmbeddedRows;
 use super::item::IdType;
-use super::journal::{self, Stage};
-use super::ledger::{BeginError, Ledger, SliceLines};
+use super::ledger::{BeginError, SliceLines};
 use super::originals::{Copies, Originals};
 use super::part::PartWriter;
 use super::progress::Progress;
@@ -20,13 +19,13 @@ use super::restore::{Restore, Target};
 use super::run::{Action, Parameters, Requested, Run, RunId, State};
 use super::save::{Rows, Save};
 use super::slice::{Interruption, SLICE_MS, Work};
-use super::sources::{SourceError, ledger_answer};
-use super::table::{MoveTable, Table, TableOriginals, TableReturn, TableRows, TableSource};
+use super::sources::{SourceError, Sources, ledger_answer};
+use super::table::{MoveTable, Table, TableOriginals, TableReturn, TableRows};
 use super::validate::Validate;
 use super::walk::{Purpose, Walk};
 use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::{Runtime, Timestamp};
-use crate::sql::{Database, DatabaseError};
+use crate::sql::DatabaseError;
 use crate::store::{EmbeddedStore, LatePuts};
 use crate::telemetry::{Event, Recorder};
 
@@ -52,12 +51,7 @@ pub struct Settings {
 
 /// The migration engine, for the length of one invocation.
 pub struct Engine {
-    /// The database of the catalogue, binding `DB`.
-    pub database: Rc<dyn Database>,
-    /// Further databases that sources are in, by binding.
-    pub others: Rc<[(String, Rc<dyn Database>)]>,
-    /// What `MIGRATION_SOURCES` says.
-    pub sources: Rc<[TableSource]>,
+    pub sources: Sources,
     pub bucket: Rc<LatePuts>,
     pub embedded: Rc<EmbeddedStore>,
     pub runtime: Rc<dyn Runtime>,
@@ -123,8 +117,8 @@ impl Engine {
             updated_at: now,
             finished_at: None,
         };
-        let ledger = self.ledger_of(source).await?;
-        ledger.begin(&run).await.map_err(|error| self.naming_binding(source, error))?;
+        let ledger = self.sources.ledger_of(source).await?;
+        ledger.begin(&run).await.map_err(|error| self.sources.naming_binding(source, error))?;
         Ok(run)
     }
 
@@ -135,7 +129,7 @@ impl Engine {
     pub async fn work(&self, id: &RunId, patience: Patience) -> Result<Run, Interruption> {
         let started_at = self.runtime.now();
         let driver = Driver {
-            ledger: self.ledger_with(id).await?,
+            ledger: self.sources.ledger_with(id).await?,
             runtime: Rc::clone(&self.runtime),
             bucket: Rc::clone(&self.bucket),
             lease_ms: self.lease_ms(),
@@ -194,7 +188,7 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn take_up(&self) -> Result<(), DatabaseError> {
-        for (is_own, ledger) in self.ledgers() {
+        for (is_own, ledger) in self.sources.ledgers() {
             for run in ledger_answer(is_own, ledger.without_worker(self.runtime.now(), TAKEN_UP).await)? {
                 if self.queue.is_some() {
                     self.hand_on(&run).await;
@@ -206,62 +200,13 @@ impl Engine {
         Ok(())
     }
 
-    /// A run by its id.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn find(&self, id: &RunId) -> Result<Option<Run>, DatabaseError> {
-        for (is_own, ledger) in self.ledgers() {
-            if let Some(run) = ledger_answer(is_own, ledger.find(id).await)? {
-                return Ok(Some(run));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The run that began last.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn latest(&self) -> Result<Option<Run>, DatabaseError> {
-        let mut latest: Option<Run> = None;
-        for (is_own, ledger) in self.ledgers() {
-            let run = ledger_answer(is_own, ledger.latest(1).await)?.pop();
-            latest = latest.into_iter().chain(run).max_by_key(|run| run.created_at);
-        }
-        Ok(latest)
-    }
-
-    /// How far `source` is, at a cost that does not grow with it.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn totals(&self, source: &str) -> Result<Totals, DatabaseError> {
-        let ledger = Ledger::new(self.database_of(source));
-        let stages = ledger.database().run(journal::stages(source)).await?;
-        let latest = self.latest_migration(source).await?;
-        Ok(Totals {
-            moved: journal::items_in(Stage::Moved, &stages)?,
-            cleaned: journal::items_in(Stage::Cleaned, &stages)?,
-            failed: latest.map_or(0, |run| run.progress.failures()),
-        })
-    }
-
-    /// The migration of `source` that began last and was no dry run.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn latest_migration(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
-        Ledger::new(self.database_of(source)).latest_migration(source).await
-    }
-
     /// Asks for a pause or the end of a run, which its worker sees to with the next slice. Without a worker it takes effect now: a
     /// run that is to end is ended here. Says what the run is then.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn request(&self, id: &RunId, what: Requested) -> Result<Option<Run>, DatabaseError> {
-        let asked = self.ledger_with(id).await?.request(id, what, self.runtime.now()).await?;
+        let asked = self.sources.ledger_with(id).await?.request(id, what, self.runtime.now()).await?;
         let now = self.runtime.now();
         let is_idle = |run: &Run| run.lease_token.is_none() || run.lease_expires_at <= now;
         let waits = asked.as_ref().is_some_and(|run| run.requested.is_some() && is_idle(run));
@@ -275,7 +220,7 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn resume(&self, id: &RunId) -> Result<Option<Run>, DatabaseError> {
-        self.ledger_with(id).await?.resume(id, self.runtime.now()).await
+        self.sources.ledger_with(id).await?.resume(id, self.runtime.now()).await
     }
 
     /// What a run that has not ended did in the slices after `after`.
@@ -283,14 +228,14 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn lines(&self, id: &RunId, after: i64, limit: u16) -> Result<Vec<SliceLines>, DatabaseError> {
-        self.ledger_with(id).await?.lines(id, after, limit).await
+        self.sources.ledger_with(id).await?.lines(id, after, limit).await
     }
 
     /// What a run is to do with its items.
     async fn work_of(&self, run: &Run) -> Result<Box<dyn Work>, Interruption> {
         let table = if run.source == EMBEDDED { None } else { Some(self.usable_table(&run.source).await?) };
         let ids = table.as_ref().map_or(IdType::Text, |table| table.schema.ids);
-        let database = self.database_of(&run.source);
+        let database = self.sources.database_of(&run.source);
         Ok(match (run.action, table) {
             (Action::Migrate, Some(table)) => Box::new(MoveTable { table, copier: self.copier() }),
             (Action::Migrate, None) => Box::new(MoveEmbedded {
@@ -347,7 +292,7 @@ impl Engine {
     /// The table of a source, without which nothing of its run can succeed.
     async fn usable_table(&self, source: &str) -> Result<Table, Interruption> {
         let hopeless = |error: SourceError| Interruption::Hopeless { reason: error.code(), detail: error.to_string() };
-        self.table(source).await?.map_err(hopeless)
+        self.sources.table(source).await?.map_err(hopeless)
     }
 
     fn copier(&self) -> Copier {

@@ -34,6 +34,9 @@ const SELECT_EXCLUSIVE: &str = concat!(
 const SELECT_LATEST: &str =
     concat!("SELECT ", run_columns!(), " FROM stillstore_runs ORDER BY created_at_ms DESC LIMIT ?1");
 
+const SELECT_LATEST_OF: &str =
+    concat!("SELECT ", run_columns!(), " FROM stillstore_runs WHERE source = ?1 ORDER BY created_at_ms DESC LIMIT 1");
+
 const SELECT_LATEST_MIGRATION: &str = concat!(
     "SELECT ",
     run_columns!(),
@@ -214,12 +217,25 @@ impl Ledger {
         runs(&self.database.run(Statement::new(SELECT_LATEST).bind(i64::from(limit))).await?)
     }
 
+    /// The run of `source` that began last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_of(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
+        first_run(&self.database.run(Statement::new(SELECT_LATEST_OF).bind(source)).await?)
+    }
+
     /// The migration of `source` that began last and changed it.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn latest_migration(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
-        first_run(&self.database.run(Statement::new(SELECT_LATEST_MIGRATION).bind(source)).await?)
+        first_run(&self.database.run(Self::select_latest_migration(source)).await?)
+    }
+
+    /// The statement of [`Ledger::latest_migration`], for a batch.
+    pub(super) fn select_latest_migration(source: &str) -> Statement {
+        Statement::new(SELECT_LATEST_MIGRATION).bind(source)
     }
 
     /// Runs that should be at work and have no live worker.

@@ -4,9 +4,10 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::EMBEDDED;
-use super::engine::{Engine, Totals};
+use super::engine::Totals;
+use super::journal::{self, Stage};
 use super::ledger::{BeginError, Ledger};
-use super::run::RunId;
+use super::run::{Run, RunId};
 use super::table::{BUILT_IN, OWN_BINDING, Schema, Table, TableSource, Unusable};
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind};
 
@@ -21,11 +22,14 @@ pub enum SourceError {
     NotMigrated { binding: String },
 }
 
-/// How far a table source is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceTotals {
-    pub name: String,
-    pub totals: Totals,
+/// Where images can come from: the catalogue's own database, and the tables that are configured.
+pub struct Sources {
+    /// The database of the catalogue, binding `DB`.
+    pub database: Rc<dyn Database>,
+    /// Further databases that sources are in, by binding.
+    pub others: Rc<[(String, Rc<dyn Database>)]>,
+    /// What `MIGRATION_SOURCES` says.
+    pub tables: Rc<[TableSource]>,
 }
 
 impl SourceError {
@@ -63,15 +67,15 @@ pub(super) fn ledger_answer<T: Default>(is_own: bool, answer: Result<T, Database
     }
 }
 
-impl Engine {
+impl Sources {
     /// What is configured for a source of this name, or built in.
-    fn configured(&self, name: &str) -> Option<TableSource> {
-        let found = self.sources.iter().find(|source| source.name == name).cloned();
+    pub(super) fn configured(&self, name: &str) -> Option<TableSource> {
+        let found = self.tables.iter().find(|source| source.name == name).cloned();
         found.or_else(|| (name == BUILT_IN).then(TableSource::built_in))
     }
 
-    fn is_configured(&self, name: &str) -> bool {
-        self.sources.iter().any(|source| source.name == name)
+    pub(super) fn is_configured(&self, name: &str) -> bool {
+        self.tables.iter().any(|source| source.name == name)
     }
 
     fn database_at(&self, binding: &str) -> Rc<dyn Database> {
@@ -142,7 +146,7 @@ impl Engine {
     /// When the database fails.
     pub async fn source_names(&self) -> Result<Vec<String>, DatabaseError> {
         let mut names: Vec<_> = std::iter::once(EMBEDDED)
-            .chain(self.sources.iter().map(|source| source.name.as_str()))
+            .chain(self.tables.iter().map(|source| source.name.as_str()))
             .map(str::to_owned)
             .collect();
         if !self.is_configured(BUILT_IN) && self.table(BUILT_IN).await?.is_ok() {
@@ -168,17 +172,62 @@ impl Engine {
         Ok(if embedded_images + moved + cleaned > 0 { EMBEDDED.to_owned() } else { only })
     }
 
-    /// How far each table source is.
+    /// A run by its id.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn source_totals(&self) -> Result<Vec<SourceTotals>, DatabaseError> {
-        let mut all = Vec::new();
-        for name in self.source_names().await?.into_iter().filter(|name| name != EMBEDDED) {
-            let is_own = Rc::ptr_eq(&self.database_of(&name), &self.database);
-            let totals = ledger_answer(is_own, self.totals(&name).await)?;
-            all.push(SourceTotals { name, totals });
+    pub async fn find(&self, id: &RunId) -> Result<Option<Run>, DatabaseError> {
+        for (is_own, ledger) in self.ledgers() {
+            if let Some(run) = ledger_answer(is_own, ledger.find(id).await)? {
+                return Ok(Some(run));
+            }
         }
-        Ok(all)
+        Ok(None)
+    }
+
+    /// The run that began last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest(&self) -> Result<Option<Run>, DatabaseError> {
+        let mut latest: Option<Run> = None;
+        for (is_own, ledger) in self.ledgers() {
+            let run = ledger_answer(is_own, ledger.latest(1).await)?.pop();
+            latest = latest.into_iter().chain(run).max_by_key(|run| run.created_at);
+        }
+        Ok(latest)
+    }
+
+    /// The run of `source` that began last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_of(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
+        let database = self.database_of(source);
+        let is_own = Rc::ptr_eq(&database, &self.database);
+        ledger_answer(is_own, Ledger::new(database).latest_of(source).await)
+    }
+
+    /// How far `source` is by the journal, at a cost that does not grow with it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn totals(&self, source: &str) -> Result<Totals, DatabaseError> {
+        let ledger = Ledger::new(self.database_of(source));
+        let stages = ledger.database().run(journal::stages(source)).await?;
+        let latest = ledger.latest_migration(source).await?;
+        Ok(Totals {
+            moved: journal::items_in(Stage::Moved, &stages)?,
+            cleaned: journal::items_in(Stage::Cleaned, &stages)?,
+            failed: latest.map_or(0, |run| run.progress.failures()),
+        })
+    }
+
+    /// The migration of `source` that began last and was no dry run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_migration(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
+        Ledger::new(self.database_of(source)).latest_migration(source).await
     }
 }

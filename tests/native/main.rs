@@ -43,6 +43,7 @@ mod migrate_table_forms;
 mod migrate_table_races;
 mod migrate_table_restore;
 mod migrate_table_sources;
+mod migrate_table_status;
 mod migrate_value;
 mod properties;
 mod reference_sha256;

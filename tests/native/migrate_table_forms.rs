@@ -1,6 +1,6 @@
 //! Values of every form go out of an application's table and come back.
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use stillstore::sql::Value;
 
 use crate::api::world::{PNG, World};
@@ -195,8 +195,8 @@ fn broken_rows_are_failed_items_with_a_reason_each_and_stay() {
     assert_eq!(query(&world.sqlite, "SELECT * FROM images WHERE id <> '7-good' ORDER BY id"), before);
     assert_eq!(objects(&world).len(), 1);
     let stats = world.call("GET", "/api/migrate-images", None).json();
-    let expected: Json = json!([{"name": "images", "moved": 1, "cleaned": 0, "failed": 6}]);
-    assert_eq!(stats["migrationStats"]["sources"], expected);
+    let said = &stats["migrationStats"]["sources"][1];
+    assert_eq!((&said["moved"], &said["cleaned"], &said["failed"]), (&json!(1), &json!(0), &json!(6)), "{said}");
     assert_eq!(stats["sources"], json!(["embedded", "images"]));
 }
 

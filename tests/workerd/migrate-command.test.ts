@@ -206,6 +206,40 @@ describe("each command", () => {
     assert.equal(stub.requests.length, 1);
   });
 
+  test("status tells what the totals are made of, and what they miss", async () => {
+    const of = (name: string, totalImages: number, migratedImages: number) => ({
+      name,
+      totalImages,
+      migratedImages,
+      base64Images: totalImages - migratedImages,
+      estimatedSpaceSaved: 4_000,
+    });
+    stub.stats = {
+      ...of("", 1_210, 1_003),
+      failedImages: 2,
+      migrationProgress: null,
+      missingSources: ["photos", "shop"],
+      sources: [
+        { ...of("embedded", 10, 3), state: "current", countedAt: "2026-11-21T09:30:00.000Z" },
+        { ...of("images", 1_200, 1_000), state: "kept", countedAt: "2026-11-21T09:30:00.000Z" },
+        { name: "photos", state: "counting", totalImages: null, migratedImages: null, base64Images: null },
+        { name: "shop", state: "unavailable", problem: { code: "database-unavailable", detail: "The database is unavailable" } },
+      ],
+    };
+    const { stdout } = await migrate("status");
+    for (const line of [
+      "1,210 images: 1,003 in R2, 207 in the database (4.0 KB), 2 failed, without photos, shop.",
+      "  embedded: 10 images: 3 in R2, 7 in the database (4.0 KB)",
+      "  images: 1,200 images: 1,000 in R2, 200 in the database (4.0 KB), counted at 2026-11-21T09:30:00.000Z",
+      "  photos: is being counted",
+      "  shop: database-unavailable: The database is unavailable",
+    ]) {
+      assert.ok(stdout.split("\n").includes(line), `${line}\n in\n${stdout}`);
+    }
+    stub.stats = { ...of("", 13, 12), migrationProgress: 92.3, missingSources: [], sources: [{ ...of("embedded", 13, 12), state: "current" }] };
+    assert.match((await migrate("status")).stdout, /^13 images: 12 in R2, 1 in the database \(4\.0 KB\), 92\.3 % migrated\.\nR2: /m);
+  });
+
   test("status follows the run until it ends, when it is told to watch", async () => {
     stub.run = runOf({});
     stub.steps = [half, { state: "completed_with_errors", progress: { failed: 1 } }];

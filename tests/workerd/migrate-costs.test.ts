@@ -4,6 +4,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 
 import type { Call } from "./harness/fault-plan.ts";
+import { ask } from "./flows.ts";
 import { startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
 import { imageKeys } from "./invariants.ts";
@@ -67,6 +68,54 @@ test(`moving a row out of a table of ${LARGE_TABLE} costs the same`, async (t) =
   const { progress } = await untilState(worker, runId);
   assertCosts(t, ofRun(await worker.faults.calls()), progress.done);
 });
+
+/** What a status asks of D1: statements, and rows read beside those of the table. */
+const MAX_STATUS_QUERIES = 20;
+const STATUS_ROWS = 60;
+/** Rows of a table that one statement counts; each may take an entry of the journal and an index along. */
+const COUNTED_ROWS = 2_000;
+
+test(`telling how far a table of ${SMALL_TABLE} rows is costs its rows, and one of ${LARGE_TABLE} no more than a bound`, async (t) => {
+  const worker = await startWorker({ faults: true });
+  t.after(() => worker.stop());
+  await plantTable(worker, SMALL_TABLE);
+  const small = await statusCosts(t, worker, "small");
+  assert.deepEqual([small.state, small.rowsWritten], ["current", 0]);
+  assert.ok(small.rowsRead >= SMALL_TABLE && small.rowsRead <= SMALL_TABLE + STATUS_ROWS, `${small.rowsRead} rows read`);
+  await acted(worker, { action: "migrate", source: "images" });
+  const moved = await statusCosts(t, worker, "small, moved");
+  assert.ok(moved.rowsRead <= 2 * SMALL_TABLE + STATUS_ROWS, `${moved.rowsRead} rows read`);
+  assert.equal(moved.stats.migratedImages, SMALL_TABLE);
+
+  await worker.db.prepare("DROP TABLE images").run();
+  await worker.db.prepare("DELETE FROM stillstore_moves").run();
+  await worker.db.prepare("DELETE FROM stillstore_move_counters").run();
+  await plantTable(worker, LARGE_TABLE);
+  let counts = 0;
+  for (let state = "counting"; state === "counting"; counts += 1) {
+    const counting = await statusCosts(t, worker, `large, call ${counts + 1}`);
+    assert.ok(counting.rowsRead <= 2 * COUNTED_ROWS + STATUS_ROWS, `${counting.rowsRead} rows read`);
+    assert.ok(counting.rowsWritten <= 4, `${counting.rowsWritten} rows written`);
+    state = counting.state;
+  }
+  assert.ok(counts >= LARGE_TABLE / COUNTED_ROWS, "a slice a call");
+  const kept = await statusCosts(t, worker, "large, counted");
+  assert.deepEqual([kept.state, kept.stats.totalImages, kept.rowsWritten], ["kept", LARGE_TABLE, 0]);
+  assert.ok(kept.rowsRead <= STATUS_ROWS, `${kept.rowsRead} rows read`);
+});
+
+async function statusCosts(t: TestContext, worker: RunningWorker, of: string) {
+  await worker.faults.forgetCalls();
+  const answer = await ask(worker, "GET", "/api/migrate-images");
+  assert.equal(answer.status, 200);
+  const calls = (await worker.faults.calls()).filter(({ binding }) => binding === "DB");
+  const queries = calls.reduce((sum, { subject }) => sum + subject.split("\n").length, 0);
+  const [rowsRead, rowsWritten] = [sumOf(calls, "rowsRead"), sumOf(calls, "rowsWritten")];
+  t.diagnostic(`status, ${of}: ${calls.length} calls of ${queries} statements, ${rowsRead} rows read, ${rowsWritten} written`);
+  assert.ok(queries <= MAX_STATUS_QUERIES, `${queries} statements`);
+  const { migrationStats: stats } = answer.json();
+  return { rowsRead, rowsWritten, stats, state: stats.sources.find(({ name }: { name: string }) => name === "images").state };
+}
 
 test(`a run of ${WHOLE_RUN_ITEMS} images`, { skip: WHOLE_RUN_ITEMS === 0, timeout: 3_600_000 }, async (t) => {
   const worker = await startWorker({ faults: true });

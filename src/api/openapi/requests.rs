@@ -1,11 +1,13 @@
 //! JSON bodies of requests. Handlers read them field by field, so that they can name the field that breaks a rule.
 #![allow(dead_code, reason = "only the schemas are wanted")]
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
+use serde_json::Value;
 
 use crate::api::auth::MAX_SIGNED_URL_SECONDS;
 use crate::api::generate_input::{MAX_ASSOCIATION_BYTES, MAX_IMAGES};
-use crate::api::migrate_images::{ACTIONS, MAX_BATCH_SIZE, MAX_CONCURRENCY, MAX_IDS, MAX_SAMPLE};
+use crate::api::migrate_command::{MAX_BATCH_SIZE, MAX_CONCURRENCY, MAX_IDS, MAX_SAMPLE};
+use crate::api::migrate_fields::{ACTIONS, FIELDS, in_words};
 use crate::generate::{Background, Output, OutputFormat, Prompt, Quality, Size, Style};
 use crate::image::Visibility;
 use crate::migrate::RunId;
@@ -49,9 +51,9 @@ pub(super) struct SignRequest {
     expires_in_seconds: Option<u64>,
 }
 
-/// `null` means absent. Which fields an action reads is in the API documentation.
+/// `null` means absent. A field that is not for the action is refused, unless it is `null` or `false`.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields, transform = name_actions)]
 pub(super) struct MigrateRequest {
     #[schemars(extend("enum" = ACTIONS))]
     action: String,
@@ -61,7 +63,6 @@ pub(super) struct MigrateRequest {
     batch_size: Option<u64>,
     #[schemars(range(min = 1, max = MAX_CONCURRENCY))]
     concurrency: Option<u64>,
-    /// Not for `backup`.
     dry_run: Option<bool>,
     #[schemars(length(min = 1, max = MAX_IDS), inner(length(min = 1, max = ITEM_ID_MAX_BYTES)), extend("uniqueItems" = true))]
     image_ids: Option<Vec<String>>,
@@ -73,9 +74,19 @@ pub(super) struct MigrateRequest {
     sample_size: Option<u64>,
     #[schemars(rename = "deleteFromR2")]
     delete_from_r2: Option<bool>,
-    /// For `cleanup` only.
     force: Option<bool>,
     /// Repeats `runId` where `force` is set.
     confirm_run_id: Option<RunId>,
     fallback_only: Option<bool>,
+}
+
+/// Says of each field which actions it is for.
+fn name_actions(schema: &mut Schema) {
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    for (field, actions) in FIELDS {
+        let Some(property) = properties.get_mut(field).and_then(Value::as_object_mut) else { continue };
+        let rest = property.get("description").and_then(Value::as_str).map(|rest| [" ", rest].concat());
+        let description = ["For ", &in_words(actions), ".", &rest.unwrap_or_default()].concat();
+        property.insert("description".to_owned(), description.into());
+    }
 }

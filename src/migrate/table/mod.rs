@@ -9,6 +9,7 @@
 mod backup_rows;
 mod columns;
 mod config;
+mod count;
 mod datum;
 mod found;
 mod identifier;
@@ -23,6 +24,8 @@ mod statements;
 
 pub(super) use backup_rows::TableRows;
 pub use config::{BUILT_IN, OWN_BINDING, TableSource};
+pub use count::COUNTED_ROWS;
+pub(super) use count::{AtOnce, KeptCounts, UNDER_WAY};
 pub use identifier::Identifier;
 pub(super) use move_table::MoveTable;
 pub(super) use originals::TableOriginals;

@@ -75,9 +75,8 @@ impl Table {
 
     /// Adds the condition that a row is behind the item `after`, and the order of ids.
     pub(super) fn push_after(&self, sql: &mut Sql, after: Option<&str>, limit: u16) {
-        let first =
-            if self.schema.ids == IdType::Integer { Value::Integer(-ITEM_ID_MAX_INTEGER - 1) } else { "".into() };
-        sql.push(" AND ").push(&self.id()).push(" > ").bind_value(after.map_or(first, |after| self.id_value(after)));
+        let after = after.map_or_else(|| self.first_id(), |after| self.id_value(after));
+        sql.push(" AND ").push(&self.id()).push(" > ").bind_value(after);
         sql.push(" ORDER BY ").push(&self.id()).push(" LIMIT ").bind(i64::from(limit));
     }
 

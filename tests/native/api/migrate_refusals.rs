@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 use stillstore::queue::{RunMessage, RunQueue};
 use stillstore::sql::{Database, Statement};
 
@@ -100,6 +100,96 @@ fn every_action_checks_every_field() {
             assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some(*field)), "{action} {answer:?}");
         }
     }
-    let answer = world.post_json("/api/migrate-images", &json!({"action": "status", "force": true}), &[]);
-    assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some("force")), "{answer:?}");
+}
+
+/// The actions, and the fields with a value that asks for something and the actions that each is for.
+const ACTIONS: [&str; 11] =
+    ["migrate", "validate", "rollback", "cleanup", "backup", "restore", "stats", "status", "pause", "resume", "cancel"];
+
+fn asking() -> Vec<(&'static str, Value, &'static [&'static str])> {
+    let runs = &ACTIONS[..6];
+    vec![
+        (
+            "source",
+            json!("embedded"),
+            &["migrate", "validate", "rollback", "cleanup", "backup", "restore", "status", "pause", "resume", "cancel"],
+        ),
+        ("dryRun", json!(true), &["migrate", "rollback", "cleanup", "restore"]),
+        ("imageIds", json!(["a"]), runs),
+        ("background", json!(true), runs),
+        ("fallbackOnly", json!(true), &["migrate"]),
+        ("checkIntegrity", json!(true), &["validate"]),
+        ("sampleSize", json!(7), &["validate"]),
+        ("deleteFromR2", json!(true), &["rollback"]),
+        ("runId", json!("0".repeat(32)), &["status", "pause", "resume", "cancel", "cleanup", "restore"]),
+        ("force", json!(true), &["cleanup"]),
+        ("confirmRunId", json!("0".repeat(32)), &["cleanup"]),
+    ]
+}
+
+#[test]
+fn a_field_of_another_action_is_refused_and_says_whose_it_is() {
+    let (world, _) = embedded_world(&[100]);
+    for action in ACTIONS {
+        for (field, value, actions) in asking() {
+            if actions.contains(&action) {
+                continue;
+            }
+            let answer = world.post_json("/api/migrate-images", &json!({"action": action, field: value}), &[]);
+            assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some(field)), "{action} {answer:?}");
+            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            let ending = format!(", not for {action}");
+            assert!(detail.starts_with(&format!("{field} is for ")) && detail.ends_with(&ending), "{detail}");
+            assert!(actions.iter().all(|action| detail.contains(action)), "{detail}");
+        }
+    }
+    assert!(world.rows("SELECT id FROM stillstore_runs").is_empty(), "no run has begun");
+}
+
+#[test]
+fn what_asks_for_nothing_is_welcome_with_every_action() {
+    for action in ACTIONS {
+        let (world, _) = embedded_world(&[100]);
+        let backup = act(&world, &json!({"action": "backup"}));
+        let begun = act(&world, &json!({"action": "migrate", "background": true}));
+        let mut body = json!({"action": action, "batchSize": 5, "concurrency": 3});
+        for (field, value, _) in asking() {
+            body[field] = if value == true { json!(false) } else { Value::Null };
+        }
+        if action == "restore" {
+            body["runId"] = backup["runId"].clone();
+        }
+        if ["migrate", "rollback", "cleanup", "restore"].contains(&action) {
+            act(&world, &json!({"action": "cancel", "runId": begun["runId"]}));
+        }
+        let answer = act(&world, &body);
+        assert_eq!((&answer["action"], &answer["dryRun"]), (&json!(action), &json!(false)), "{answer}");
+    }
+}
+
+#[test]
+fn images_that_fell_back_are_the_catalogues_own() {
+    let world = crate::migrate_table::world();
+    crate::migrate_table::insert(&world.sqlite, "a", "no picture");
+    let body = |source: Value| json!({"action": "migrate", "source": source, "fallbackOnly": true, "dryRun": true});
+    assert_eq!(act(&world, &body(Value::Null))["source"], "embedded", "also where a table would be the default");
+    let answer = world.post_json("/api/migrate-images", &body(json!("images")), &[]);
+    assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some("fallbackOnly")), "{answer:?}");
+}
+
+#[test]
+fn a_source_without_a_run_id_means_its_latest_run() {
+    let world = crate::migrate_table::world();
+    let embedded = act(&world, &json!({"action": "migrate", "source": "embedded"}));
+    world.runtime.advance(1);
+    let images = act(&world, &json!({"action": "migrate", "source": "images", "background": true}));
+    let of = |source: &str, run: &Value| json!({"action": "status", "source": source, "runId": run});
+    assert_eq!(act(&world, &json!({"action": "status"}))["runId"], images["runId"]);
+    assert_eq!(act(&world, &of("embedded", &Value::Null))["runId"], embedded["runId"]);
+    assert_eq!(act(&world, &of("embedded", &embedded["runId"]))["runId"], embedded["runId"]);
+    assert_eq!(act(&world, &json!({"action": "pause", "source": "images"}))["runId"], images["runId"]);
+    let answer = world.post_json("/api/migrate-images", &of("images", &embedded["runId"]), &[]);
+    assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some("source")), "{answer:?}");
+    let answer = world.post_json("/api/migrate-images", &of("elsewhere", &Value::Null), &[]);
+    assert_eq!(answer.code(), "run-not-found");
 }

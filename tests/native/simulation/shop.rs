@@ -190,6 +190,21 @@ impl Shop {
         query(&self.sqlite, &sql).pop()
     }
 
+    /// How many rows have their picture in the database only, in the bucket, and in both, given the entries of the journal.
+    pub fn places(&self, entries: &[Json]) -> [u64; 3] {
+        let mut places = [0; 3];
+        let rows =
+            "SELECT CAST(id AS TEXT) AS id, picture IS NOT NULL AS has_data, picture_url AS url, kind FROM photos";
+        for row in query(&self.sqlite, rows) {
+            let stands = entries.iter().any(|entry| entry["item_id"] == row["id"] && entry["url"] == row["url"]);
+            let has_data = row["has_data"] == 1;
+            places[0] += u64::from(has_data && !stands && row["kind"] == "photo");
+            places[1] += u64::from(stands);
+            places[2] += u64::from(stands && has_data);
+        }
+        places
+    }
+
     /// The id of a row, any number standing for one.
     pub fn nth_id(&self, number: u8) -> Option<String> {
         let rows = self.rows.borrow();

@@ -229,8 +229,8 @@ impl Stage {
             Some(path) => Some(self.untroubled(path)).filter(|reply| reply.status == 200).map(|reply| reply.body),
             None => objects.get(url.strip_prefix("https://bucket.example/")?).cloned(),
         });
-        let journal =
-            "SELECT storage_key, sha256, stage FROM stillstore_moves WHERE source = 'shop' AND stage <> 'restored'";
+        let journal = "SELECT item_id, storage_key, sha256, stage, original ->> 'url' AS url FROM stillstore_moves \
+            WHERE source = 'shop' AND stage <> 'restored'";
         let entries = query(&shop.sqlite, journal);
         for entry in &entries {
             let object = objects.get(entry["storage_key"].as_str().unwrap());
@@ -240,8 +240,11 @@ impl Stage {
         let stats = self.untroubled("/api/migrate-images").json();
         let said = stats["migrationStats"]["sources"].as_array().unwrap().iter().find(|source| source["name"] == SHOP);
         let count = |stage: &str| entries.iter().filter(|entry| entry["stage"] == stage).count();
-        let said = said.map(|source| (source["moved"].clone(), source["cleaned"].clone()));
-        assert_eq!(said, Some((count("moved").into(), count("cleaned").into())), "{stats}");
+        let said = said.expect("the shop");
+        assert_eq!((&said["moved"], &said["cleaned"]), (&count("moved").into(), &count("cleaned").into()), "{stats}");
+        let places = shop.places(&entries);
+        let of = |fields: [&str; 3]| fields.map(|field| said[field].as_u64().expect(field));
+        assert_eq!(of(["base64Images", "migratedImages", "partiallyMigratedImages"]), places, "{said}");
     }
 
     /// Every database, ours first.

@@ -37,6 +37,7 @@ export class MigrationStub {
   /** The run that is there, which is in the way of another while it is running or paused. */
   run: StubRun | undefined;
   steps: Step[] = [];
+  stats: object = { totalImages: 1234, migratedImages: 1000, base64Images: 234, estimatedSpaceSaved: 5_600_000 };
   /** Happens to the next requests, in this order. */
   troubles: Trouble[] = [];
   /** Requests that start a run are answered after it. */
@@ -128,7 +129,7 @@ export class MigrationStub {
     return {
       success: true,
       r2Status: "connected",
-      migrationStats: { totalImages: 1234, migratedImages: 1000, base64Images: 234, estimatedSpaceSaved: 5_600_000 },
+      migrationStats: this.stats,
       sources: ["embedded", "images"],
       run: this.run ?? null,
     };
