@@ -104,7 +104,7 @@ fn least_bytes(name: &str, bytes: &[u8]) -> usize {
         "multi-picture.jpg" => end_of(b"\xFF\xD8\xFF") - 3,
         // To the pixels but for their checksums and the mark of their end.
         "animated.png" => bytes.windows(4).position(|name| name == b"fdAT").expect("fdAT") - 8 - 26 - 8 - 4 - 6,
-        name if name.ends_with(".png") => end_of(b"IEND") - 8 - 4 - 6,
+        _ if Format::sniff(bytes) == Some(Format::Png) => end_of(b"IEND") - 8 - 4 - 6,
         // To the pixels but for the block of length zero.
         "animated.gif" => 175,
         "still.gif" | "larger-than-screen.gif" => bytes.len() - 2,

@@ -65,7 +65,7 @@ fn position(image: &[u8], wanted: &[u8]) -> usize {
 fn large_images() -> Vec<(Vec<u8>, Format, usize)> {
     let png = bytes("rgb.png");
     let mut long_chunk = png[..33].to_vec();
-    let chunk = [b"teSt".as_slice(), &[7; FILLING_BYTES], b"\0\0\0\0"].concat();
+    let chunk = [b"teSt".as_slice(), &vec![7; FILLING_BYTES], b"\0\0\0\0"].concat();
     long_chunk.extend(u32::try_from(FILLING_BYTES).expect("small").to_be_bytes());
     long_chunk.extend(chunk);
     long_chunk.extend(&png[33..]);
@@ -147,7 +147,7 @@ fn a_long_svg_is_believed_by_its_header() {
 fn metadata_of_any_length_is_followed_up_to_the_bound_of_what_is_kept() {
     let jpeg = bytes("rotated.jpg");
     let with_segments = |count: usize| {
-        let segment = [b"\xFF\xE2\xFF\xFF".as_slice(), &[7; 65_533]].concat();
+        let segment = [b"\xFF\xE2\xFF\xFF".as_slice(), &vec![7; 65_533]].concat();
         [&jpeg[..2], &segment.repeat(count), &jpeg[2..]].concat()
     };
     let turned = Some(Dimensions { width: 24, height: 40 });

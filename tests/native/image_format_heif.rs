@@ -187,7 +187,7 @@ fn heif_pictures_are_cut_and_turned_as_they_are_shown() {
 #[test]
 fn heif_descriptions_may_come_after_the_data() {
     let heic = heic(b"\0\0\0\0\x44\0\0\x01\0\x01\0\0\0\x01\0\0\0\x18\0\0\x10\0");
-    let data = iso_box(*b"mdat", &[0; 100_000]);
+    let data = iso_box(*b"mdat", &vec![0; 100_000]);
     let file = [&heic[..16], &data, &heic[16..]].concat();
     assert_eq!(inspect(&file), Ok(Some((5, 7))));
     let sides = |file: &[u8], file_bytes| {

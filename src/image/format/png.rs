@@ -81,7 +81,7 @@ fn up_to_pixels(reader: &mut Reader) -> Result<(Dimensions, u32), Rejection> {
             b"IDAT" => return Ok((orientation.unwrap_or_default().apply(coded), length_bytes)),
             b"IEND" => return Err(Rejection::Malformed),
             b"eXIf" if orientation.is_none() && length_bytes <= MAX_EXIF_BYTES => {
-                orientation = exif(reader, length_bytes)?
+                orientation = exif(reader, length_bytes)?;
             }
             _ => reader.skip(u64::from(length_bytes) + 4)?,
         }

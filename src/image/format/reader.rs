@@ -40,13 +40,11 @@ impl Source for Blob {
 
     fn read(&self, offset: u64, wanted_bytes: usize) -> Result<Cow<'_, [u8]>, Rejection> {
         let offset = usize::try_from(offset).map_err(|_| Rejection::Truncated)?;
-        match self.as_local() {
-            Some(bytes) => Ok(Cow::Borrowed(bytes.get(offset..).unwrap_or_default())),
-            None => {
-                let end = offset.saturating_add(wanted_bytes.max(WINDOW_BYTES));
-                Ok(Cow::Owned(self.slice(offset..end).to_vec()))
-            }
+        if let Some(bytes) = self.as_local() {
+            return Ok(Cow::Borrowed(bytes.get(offset..).unwrap_or_default()));
         }
+        let end = offset.saturating_add(wanted_bytes.max(WINDOW_BYTES));
+        Ok(Cow::Owned(self.slice(offset..end).to_vec()))
     }
 }
 

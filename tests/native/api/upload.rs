@@ -72,7 +72,7 @@ fn an_image_that_is_not_whole_is_refused_and_leaves_nothing() {
 /// A JPEG as phones make them: turned, with 200 KB of metadata, and as long as `total_bytes`.
 fn phone_jpeg(total_bytes: usize) -> Vec<u8> {
     let jpeg = image_fixtures::bytes("rotated.jpg");
-    let metadata = [b"\xFF\xE2\xFF\xFF".as_slice(), &[7; 65_533]].concat().repeat(3);
+    let metadata = [b"\xFF\xE2\xFF\xFF".as_slice(), &vec![7; 65_533]].concat().repeat(3);
     let mut bytes = [&jpeg[..20], &metadata, &jpeg[20..]].concat();
     bytes.resize(total_bytes, 7);
     bytes
