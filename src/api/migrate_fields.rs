@@ -25,9 +25,9 @@ pub(super) const FIELDS: [(&str, &[&str]); 14] = [
     ("checkIntegrity", &["validate"]),
     ("sampleSize", &["validate"]),
     ("deleteFromR2", &["rollback"]),
-    ("runId", &["status", "pause", "resume", "cancel", "cleanup", "restore"]),
     ("force", &["cleanup"]),
     ("confirmRunId", &["cleanup"]),
+    ("runId", &["status", "pause", "resume", "cancel", "cleanup", "restore"]),
 ];
 
 /// Refuses fields that nothing reads, and fields of other actions, since what they ask for would not happen. `null` and `false` ask

@@ -149,7 +149,7 @@ impl SourceStats {
             }
             Ok(Count::UnderWay) => Self { state: "counting", ..unknown },
             Err(Problem { code, detail, .. }) => {
-                let problem = SourceProblem { code: code.as_str(), detail: detail.to_string() };
+                let problem = SourceProblem { code: code.as_str(), detail };
                 Self { problem: Some(problem), ..unknown }
             }
         }

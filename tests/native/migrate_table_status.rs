@@ -123,6 +123,13 @@ fn what_the_application_did_since_a_move_is_counted_as_it_is() {
     let again = act(&world, &json!({"action": "migrate", "source": "images"}));
     assert_eq!(again["result"]["migrated"], 1, "what waits is what a run moves");
     assert_eq!(numbers(&status(&world)), json!([6, 6, 0, 5, 100.0]));
+
+    // The URL of a copy that a rollback took back from the row shows nothing.
+    act(&world, &json!({"action": "rollback", "source": "images", "imageIds": ["row 000004"]}));
+    let sql = "UPDATE images SET image_url = (SELECT original ->> 'url' FROM stillstore_moves WHERE item_id = images.id) \
+        WHERE id = 'row 000004'";
+    execute(&world.sqlite, sql, Vec::new());
+    assert_eq!(numbers(&status(&world)), json!([6, 5, 1, 4, 83.3]));
 }
 
 #[test]

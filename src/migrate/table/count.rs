@@ -94,10 +94,15 @@ impl Table {
              count(*) FILTER (WHERE place = 'moved') AS moved, count(*) FILTER (WHERE place = 'cleaned') AS cleaned FROM (",
         );
         self.push_places(&mut sql);
-        sql.bind_value(self.first_id()).push(" AND NOT EXISTS (SELECT 1 FROM stillstore_table_counts WHERE source = ");
+        sql.bind_value(self.first_id());
+        // As a limit, because a condition that holds for no row would be tried on each.
+        sql.push(&self.fill(" ORDER BY {id} LIMIT iif(EXISTS (SELECT 1 FROM stillstore_table_counts WHERE source = "));
         sql.bind(self.source.name.as_str()).push(" AND subject = ").bind(self.subject());
-        sql.push(" AND table_rows >= ").bind(whole(COUNTED_ROWS)).push(")");
-        self.push_limit(&mut sql, COUNTED_ROWS + 1);
+        sql.push(" AND table_rows >= ")
+            .bind(whole(COUNTED_ROWS))
+            .push("), 0, ")
+            .bind(whole(COUNTED_ROWS + 1))
+            .push(")");
         sql.push(")");
         sql.into_statement()
     }
@@ -157,7 +162,7 @@ impl Table {
         );
         self.push_places(&mut sql);
         self.push_cursor(&mut sql, "table");
-        self.push_limit(&mut sql, COUNTED_ROWS);
+        sql.push(&self.fill(" ORDER BY {id} LIMIT ")).bind(whole(COUNTED_ROWS));
         sql.push(")) AS slice WHERE source = ").bind(self.source.name.as_str());
         sql.push(" AND state = 'counting' AND phase = 'table' AND subject = ").bind(self.subject());
         sql.into_statement()
@@ -207,10 +212,6 @@ impl Table {
         sql.push("(SELECT cursor FROM stillstore_table_counts WHERE source = ");
         sql.bind(self.source.name.as_str()).push(" AND state = 'counting' AND phase = ").bind(phase);
         sql.push(")");
-    }
-
-    fn push_limit(&self, sql: &mut Sql, rows: u64) {
-        sql.push(&self.fill(" ORDER BY {id} LIMIT ")).bind(whole(rows));
     }
 
     /// An id that comes before each that an item can have.
