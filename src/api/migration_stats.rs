@@ -207,7 +207,7 @@ impl Numbers {
 
     /// How much of the images is migrated, in percent, rounded down to a tenth. 100 only when it is known that nothing waits.
     fn progress(self, may_be_more: bool) -> f64 {
-        let tenths = self.migrated_images.saturating_mul(1000).checked_div(self.total_images).unwrap_or(1000);
+        let tenths = (u128::from(self.migrated_images) * 1000).checked_div(self.total_images.into()).unwrap_or(1000);
         let most = if self.base64_images > 0 || may_be_more { 999 } else { 1000 };
         u16::try_from(tenths.min(most)).map_or(0.0, |tenths| f64::from(tenths) / 10.0)
     }
