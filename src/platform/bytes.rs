@@ -153,8 +153,8 @@ impl JsBody {
 pub struct Unread(RequestReader);
 
 impl Unread {
-    /// The body of the answer, once the request was read to its end. After `max_bytes` of it the answer goes out all the same, and lasts
-    /// until as much again was read.
+    /// The body of the answer, once the request was read to its end. When the client waits before it sends more, or after `max_bytes`, the
+    /// answer goes out all the same, and its end waits for the request's.
     pub async fn answer(self, body: &JsValue, max_bytes: u64) -> JsValue {
         self.0.answer(body, js_length(max_bytes)).await
     }

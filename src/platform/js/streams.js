@@ -11,7 +11,13 @@
 const FIRST_READ_BYTES = 1 << 20;
 
 /** Length of the runs that are read only to be thrown away. */
-const DISCARD_RUN_BYTES = 1 << 20;
+const DISCARD_RUN_BYTES = 256 << 10;
+
+/** A client that has sent nothing for this long waits for its answer. */
+const STALL_MS = 1_000;
+
+/** How long the connection outlasts an answer to a client that is still sending. */
+const LINGER_MS = 30_000;
 
 /** Length of the runs in which a source becomes a stream. */
 const STREAM_RUN_BYTES = 256 << 10;
@@ -68,6 +74,11 @@ export class ByteReader {
     return this.#reader === null && this.#stream.locked;
   }
 
+  /** Whether there is nothing more to read. */
+  get isAtEnd() {
+    return this.#ended && this.#pending.length === 0;
+  }
+
   /** The very stream, while nothing was read of it. */
   get untouched() {
     return this.#reader === null ? this.#stream : null;
@@ -121,23 +132,27 @@ export class ByteReader {
  * connection, so that what nobody wants is read too: {@link answer}.
  */
 export class RequestReader extends ByteReader {
+  #discardedBytes = 0;
+
   /** @override */
   cancel() {}
 
   /**
-   * The body of the answer, once the request was read to its end and thrown away. After `maxBytes` the answer goes out all the same, and as
-   * much again is read while the client notices.
+   * The body of the answer, once the request was read to its end and thrown away. When the client waits before it sends more, or after
+   * `maxBytes`, the answer goes out all the same, and its end waits for the request's.
    * @param {Uint8Array | ReadableStream | null} body
    * @param {number} maxBytes
    */
   async answer(body, maxBytes) {
-    if (this.isHandedOn || (await this.#discard(maxBytes))) return body;
-    if (!(body instanceof Uint8Array)) return body;
+    if (this.isAtEnd || this.isHandedOn) return body;
+    const ended = this.#discard(maxBytes);
+    if ((await Promise.race([ended, this.#stall()])) || !(body instanceof Uint8Array)) return body;
     const { readable, writable } = new FixedLengthStream(body.length);
     const writer = writable.getWriter();
     const write = async () => {
       await writer.write(body);
-      if (!(await this.#discard(maxBytes))) super.cancel();
+      const endedLater = ended.then((isEnded) => isEnded || this.#discard(maxBytes));
+      if (!(await Promise.race([endedLater, timeout(LINGER_MS)]))) super.cancel();
       await writer.close();
     };
     write().catch(() => {});
@@ -154,12 +169,30 @@ export class RequestReader extends ByteReader {
         const run = await this.next(DISCARD_RUN_BYTES);
         if (run === null) return true;
         size += run.length;
+        this.#discardedBytes += run.length;
       }
       return false;
     } catch {
       return true;
     }
   }
+
+  /** Lasts for as long as bytes come. */
+  async #stall() {
+    for (let seenBytes = -1; seenBytes !== this.#discardedBytes; ) {
+      seenBytes = this.#discardedBytes;
+      await timeout(STALL_MS);
+    }
+    return false;
+  }
+}
+
+/**
+ * @param {number} afterMs
+ * @returns {Promise<false>}
+ */
+function timeout(afterMs) {
+  return new Promise((resolve) => setTimeout(() => resolve(false), afterMs));
 }
 
 /**
