@@ -96,6 +96,8 @@ impl Exchange<'_> {
         let confirmed = run_id_field(fields, "confirmRunId")?;
         if force {
             require_confirmation(run_id.as_ref(), confirmed.as_ref())?;
+        } else if confirmed.is_some() {
+            return Err(Problem::field("confirmRunId", "is for force, which is not set"));
         }
         Ok(Parameters {
             dry_run: fields.flag("dryRun")?,

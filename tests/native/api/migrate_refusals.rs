@@ -76,6 +76,19 @@ fn cleanup_names_a_run_that_is_there() {
 }
 
 #[test]
+fn a_confirmation_without_force_is_refused_since_it_would_confirm_nothing() {
+    let (world, _) = embedded_world(&[100]);
+    let moved = act(&world, &json!({"action": "migrate"}));
+    for body in [
+        json!({"action": "cleanup", "confirmRunId": moved["runId"]}),
+        json!({"action": "cleanup", "runId": moved["runId"], "confirmRunId": moved["runId"], "force": false}),
+    ] {
+        let answer = world.post_json("/api/migrate-images", &body, &[]);
+        assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some("confirmRunId")), "{body}");
+    }
+}
+
+#[test]
 fn every_action_checks_every_field() {
     let (world, _) = embedded_world(&[100]);
     act(&world, &json!({"action": "migrate"}));
