@@ -10,6 +10,7 @@ mod id;
 mod key;
 mod labels;
 mod range;
+mod user_id;
 
 pub use calendar::CalendarMonth;
 pub use conditional::{ReadMethod, ReadRequest, Representation, ServeDecision};
@@ -20,3 +21,4 @@ pub use http_date::{format_http_date, parse_http_date};
 pub use id::{ImageId, ShortId};
 pub use key::{ImageKey, ObjectKey, PUBLIC_CACHE_CONTROL, ParsedKey, SafeName};
 pub use labels::{Context, Labels, Visibility};
+pub use user_id::{InvalidUserId, UserId};
