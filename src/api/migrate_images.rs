@@ -120,12 +120,14 @@ impl Exchange<'_> {
                 let run = engine.sources.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
                 Ok(self.answer_run(&run, !run.state.is_final()))
             }
-            Err(Interruption::Bucket { detail }) => Err(Self::left(id, Code::StorageUnavailable).because(&detail)),
+            Err(Interruption::Destination { detail } | Interruption::Source { detail }) => {
+                Err(Self::left(id, Code::StorageUnavailable).because(&detail))
+            }
             Err(Interruption::Database(error)) => {
                 let problem = Problem::from(error);
                 Err(Self::left(id, problem.code).because(&problem.cause.unwrap_or_default()))
             }
-            Err(Interruption::Hopeless { reason, detail }) => {
+            Err(Interruption::Fatal { reason, detail }) => {
                 Err(Problem::new(Code::InternalError, reason).about_run(id).because(&detail))
             }
         }

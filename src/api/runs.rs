@@ -94,11 +94,7 @@ impl super::App {
     /// Where images can come from.
     #[must_use]
     pub fn sources(&self) -> Sources {
-        Sources {
-            database: self.catalog.database(),
-            others: self.databases.clone(),
-            tables: self.config.migration_sources.clone(),
-        }
+        Sources::new(self.catalog.database(), self.databases.clone(), self.config.migration_sources.clone())
     }
 
     /// The migration engine as one piece of work sees it; `None` when no bucket is bound.

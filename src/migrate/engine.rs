@@ -2,27 +2,13 @@
 
 use std::rc::Rc;
 
-use futures::lock::Mutex;
-
-use super::copy::Copier;
-use super::driver::{Budget, Driver};
-use super::embedded::{EMBEDDED, MoveEmbedded};
-use super::embedded_originals::EmbeddedOriginals;
-use super::embedded_return::EmbeddedReturn;
-use super::embedded_rows::EmbeddedRows;
-use super::item::IdType;
-use super::ledger::{BeginError, SliceLines};
-use super::originals::{Copies, Originals};
-use super::part::PartWriter;
-use super::progress::Progress;
-use super::restore::{Restore, Target};
-use super::run::{Action, Parameters, Requested, Run, RunId, State};
-use super::save::{Rows, Save};
-use super::slice::{Interruption, SLICE_MS, Work};
-use super::sources::{SourceError, Sources, ledger_answer};
-use super::table::{MoveTable, Table, TableOriginals, TableReturn, TableRows};
-use super::validate::Validate;
-use super::walk::{Purpose, Walk};
+use super::action;
+use super::destination::Destination;
+use super::registry::Sources;
+use super::runner::{Budget, Driver};
+use super::runs::{Action, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
+use super::source::{SourceError, Surroundings, ledger_answer};
+use super::task::{Interruption, SLICE_MS, Task};
 use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::{Runtime, Timestamp};
 use crate::sql::DatabaseError;
@@ -61,15 +47,19 @@ pub struct Engine {
     pub settings: Settings,
 }
 
-/// How far a source is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Items whose original is still in the database.
-    pub moved: u64,
-    /// Items whose original is not.
-    pub cleaned: u64,
-    /// Items that the latest migration could not move.
-    pub failed: u64,
+/// Why a run does not begin.
+#[derive(Debug)]
+pub enum BeginError {
+    /// Another has its source.
+    Busy(Box<Run>),
+    Source(SourceError),
+    Database(DatabaseError),
+}
+
+impl From<DatabaseError> for BeginError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error)
+    }
 }
 
 /// Whether somebody waits for a run's worker.
@@ -117,9 +107,15 @@ impl Engine {
             updated_at: now,
             finished_at: None,
         };
-        let ledger = self.sources.ledger_of(source).await?;
-        ledger.begin(&run).await.map_err(|error| self.sources.naming_binding(source, error))?;
-        Ok(run)
+        let ledger = self.sources.ledger_of(source).await?.map_err(BeginError::Source)?;
+        match ledger.begin(&run).await {
+            Ok(None) => Ok(run),
+            Ok(Some(holder)) => Err(BeginError::Busy(holder)),
+            Err(error) => Err(match self.sources.not_migrated(source, &error) {
+                Some(error) => BeginError::Source(error),
+                None => BeginError::Database(error),
+            }),
+        }
     }
 
     /// Works on a run until it ends, is told to stop, or this invocation has done its part; answers with the run as it is then.
@@ -139,7 +135,7 @@ impl Engine {
             until: started_at.plus_millis(patience.millis()),
             operations: self.settings.operations_per_invocation,
         };
-        let worked = driver.drive(id, async |run| self.work_of(run).await, budget).await;
+        let worked = driver.drive(id, async |run| self.task_of(run).await, budget).await;
         self.recorder.record(&Event::Run {
             run_id: id.to_string(),
             outcome: match &worked {
@@ -178,8 +174,8 @@ impl Engine {
                 }
                 true
             }
-            Err(Interruption::LeaseLost | Interruption::Hopeless { .. }) => true,
-            Err(Interruption::Database(_) | Interruption::Bucket { .. }) => false,
+            Err(Interruption::LeaseLost | Interruption::Fatal { .. }) => true,
+            Err(Interruption::Database(_) | Interruption::Destination { .. } | Interruption::Source { .. }) => false,
         }
     }
 
@@ -232,82 +228,22 @@ impl Engine {
     }
 
     /// What a run is to do with its items.
-    async fn work_of(&self, run: &Run) -> Result<Box<dyn Work>, Interruption> {
-        let table = if run.source == EMBEDDED { None } else { Some(self.usable_table(&run.source).await?) };
-        let ids = table.as_ref().map_or(IdType::Text, |table| table.schema.ids);
-        let database = self.sources.database_of(&run.source);
-        Ok(match (run.action, table) {
-            (Action::Migrate, Some(table)) => Box::new(MoveTable { table, copier: self.copier() }),
-            (Action::Migrate, None) => Box::new(MoveEmbedded {
-                copier: self.copier(),
-                embedded: Rc::clone(&self.embedded),
-                bucket_is_public: self.settings.bucket_is_public,
-                prompt_in_metadata: self.settings.prompt_in_metadata,
-                fallback_only: run.parameters.fallback_only,
-            }),
-            (Action::Rollback | Action::Cleanup, table) => {
-                let retention_ms = i64::from(self.settings.retention_days) * MILLIS_PER_DAY;
-                let purpose = match run.action {
-                    Action::Rollback => Purpose::Rollback,
-                    _ => Purpose::Cleanup { moved_until: run.created_at.plus_millis(-retention_ms) },
-                };
-                let originals: Box<dyn Originals> = match table {
-                    Some(table) => Box::new(TableOriginals {
-                        table,
-                        copies: self.copies(),
-                        dry_run: run.parameters.dry_run,
-                        writing_down: Mutex::default(),
-                    }),
-                    None => Box::new(EmbeddedOriginals {
-                        embedded: Rc::clone(&self.embedded),
-                        copies: self.copies(),
-                        prompt_in_metadata: self.settings.prompt_in_metadata,
-                    }),
-                };
-                Box::new(Walk { originals, purpose, ids })
-            }
-            (Action::Validate, _) => Box::new(Validate { copies: self.copies(), ids }),
-            (Action::Backup, table) => {
-                let rows: Box<dyn Rows> = match table {
-                    Some(table) => Box::new(TableRows { table: Rc::new(table), database }),
-                    None => Box::new(EmbeddedRows { database, bucket_is_public: self.settings.bucket_is_public }),
-                };
-                Box::new(Save { rows, writer: self.part_writer() })
-            }
-            (Action::Restore, table) => {
-                let runtime = Rc::clone(&self.runtime);
-                let target: Box<dyn Target> = match table {
-                    Some(table) => Box::new(TableReturn { table: Rc::new(table), database, runtime }),
-                    None => Box::new(EmbeddedReturn {
-                        embedded: Rc::clone(&self.embedded),
-                        runtime,
-                        prompt_in_metadata: self.settings.prompt_in_metadata,
-                    }),
-                };
-                Box::new(Restore { target, bucket: self.bucket.clone(), ids })
-            }
-        })
-    }
-
-    /// The table of a source, without which nothing of its run can succeed.
-    async fn usable_table(&self, source: &str) -> Result<Table, Interruption> {
-        let hopeless = |error: SourceError| Interruption::Hopeless { reason: error.code(), detail: error.to_string() };
-        self.sources.table(source).await?.map_err(hopeless)
-    }
-
-    fn copier(&self) -> Copier {
-        Copier { bucket: self.bucket.clone(), runtime: Rc::clone(&self.runtime), timeout_ms: self.settings.timeout_ms }
-    }
-
-    fn part_writer(&self) -> PartWriter {
-        PartWriter {
+    async fn task_of(&self, run: &Run) -> Result<Box<dyn Task>, Interruption> {
+        let destination = Destination {
             bucket: self.bucket.clone(),
             runtime: Rc::clone(&self.runtime),
             timeout_ms: self.settings.timeout_ms,
-        }
-    }
-
-    fn copies(&self) -> Copies {
-        Copies { bucket: self.bucket.clone(), runtime: Rc::clone(&self.runtime), timeout_ms: self.settings.timeout_ms }
+        };
+        let surroundings = Surroundings {
+            destination: destination.clone(),
+            embedded: Rc::clone(&self.embedded),
+            bucket_is_public: self.settings.bucket_is_public,
+            prompt_in_metadata: self.settings.prompt_in_metadata,
+        };
+        // Without its source nothing of the run can succeed.
+        let fatal = |error: SourceError| Interruption::Fatal { reason: error.code(), detail: error.to_string() };
+        let source = self.sources.open(run, &surroundings).await?.map_err(fatal)?;
+        let retention_ms = i64::from(self.settings.retention_days) * MILLIS_PER_DAY;
+        action::task_of(run, source, destination, retention_ms)
     }
 }

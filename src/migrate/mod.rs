@@ -7,54 +7,28 @@
 //! - rollback restores exactly what the journal recorded;
 //! - two runs at once, or a run and a user's write at once, lose nothing;
 //! - what a run put and no row came to name is removed by the run or by whoever takes it up.
+//!
+//! From the bottom: `runs` (values and rows), `task` (what the runner and the actions agree on), `destination` (the bucket), `archive`
+//! (files that prove themselves), `source` (a folder a kind, behind one seam), `action` (a file an action, names no source), `runner`
+//! (drives a run, knows neither), `registry` (the only file that names the kinds), `engine`.
 
-pub mod backup;
-mod candidates;
-mod copy;
-mod driver;
-mod embedded;
-mod embedded_originals;
-mod embedded_return;
-mod embedded_rows;
+mod action;
+mod archive;
+mod destination;
 mod engine;
-pub mod item;
-mod journal;
-mod json_text;
-mod ledger;
-pub mod line;
-mod originals;
-mod part;
-mod part_reader;
-mod progress;
-mod receipt;
-mod receipt_page;
-pub mod record;
-mod restore;
-mod run;
-mod run_row;
-mod save;
-mod slice;
-mod source_status;
-mod sources;
-mod step;
-pub mod table;
-mod table_key;
-mod tally;
-mod validate;
-mod validate_objects;
-pub mod value;
-mod walk;
-mod write_down;
+mod registry;
+mod runner;
+mod runs;
+mod source;
+mod task;
 
-pub use driver::{Budget, Driver};
-pub use embedded::EMBEDDED;
-pub use engine::{Engine, Patience, Settings, Totals};
-pub use item::{InvalidItemId, ItemId};
-pub use ledger::{BeginError, Ledger, SliceLines};
-pub use line::{Line, Verdict};
-pub use progress::{Operations, Progress};
-pub use run::{Action, BackupRef, InvalidRunId, Parameters, PublicBase, ReceiptInfo, Requested, Run, RunId, State};
-pub use slice::{Interruption, SLICE_BYTES, SLICE_MS, Work};
-pub use source_status::{Count, Images, SourceFailure, SourceStatus};
-pub use sources::{SourceError, Sources};
-pub use table::TableSource;
+pub use archive::{backup, record};
+pub use engine::{BeginError, Engine, Patience, Settings};
+pub use registry::Sources;
+pub use runs::{
+    Action, BackupRef, InvalidItemId, InvalidRunId, ItemId, Ledger, Line, Operations, Parameters, Progress, PublicBase,
+    ReceiptInfo, Requested, Run, RunId, SliceLines, State, Totals, Verdict, item, line,
+};
+pub use source::table::{self, TableSource, value};
+pub use source::{Count, EMBEDDED, Images, OWN_BINDING, SourceError, SourceFailure, SourceStatus};
+pub use task::{Interruption, SLICE_BYTES, SLICE_MS};

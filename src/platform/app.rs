@@ -21,7 +21,7 @@ use crate::http::AiBinding;
 use crate::image::ImageId;
 
 use crate::library::{EdgeCache, MemoryBudget};
-use crate::migrate::table::OWN_BINDING;
+use crate::migrate::OWN_BINDING;
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};

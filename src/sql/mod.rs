@@ -6,9 +6,12 @@
 pub mod conformance;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 mod faulty;
+mod json;
 
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 pub use faulty::{Call, DatabaseCall, Fault, FaultPlan, FaultyDatabase};
+
+pub use json::{from_json, to_json};
 
 use std::borrow::Cow;
 use std::fmt;

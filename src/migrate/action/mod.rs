@@ -1,0 +1,48 @@
+//! What runs do: a file an action, written once over the seam of the sources.
+
+mod backup;
+mod cleanup;
+mod migrate;
+mod moved_items;
+mod orphans;
+mod restore;
+mod rollback;
+mod validate;
+
+use super::archive::PartWriter;
+use super::destination::Destination;
+use super::runs::{Action, Run};
+use super::source::Source;
+use super::task::{Interruption, Task};
+
+/// What a run is to do with the items of its source.
+///
+/// # Errors
+/// [`Interruption::Fatal`] when the source's rows cannot be saved and the run is to do that.
+pub fn task_of(
+    run: &Run,
+    source: Source,
+    destination: Destination,
+    retention_ms: i64,
+) -> Result<Box<dyn Task>, Interruption> {
+    let no_archive = || Interruption::Fatal {
+        reason: "source-not-saved",
+        detail: format!("the rows of the source {} cannot be saved", run.source),
+    };
+    Ok(match run.action {
+        Action::Migrate => Box::new(migrate::Migrate { source, destination }),
+        Action::Rollback => Box::new(rollback::RollBack { source }),
+        Action::Cleanup => {
+            Box::new(cleanup::CleanUp { source, moved_until: run.created_at.plus_millis(-retention_ms) })
+        }
+        Action::Validate => Box::new(validate::Validate { source, destination }),
+        Action::Backup => {
+            let archive = source.archive.ok_or_else(no_archive)?;
+            Box::new(backup::Backup { rows: archive.saved, writer: PartWriter { destination } })
+        }
+        Action::Restore => {
+            let archive = source.archive.ok_or_else(no_archive)?;
+            Box::new(restore::Restore { rows: archive.returned, bucket: destination.bucket, ids: source.ids })
+        }
+    })
+}

@@ -1,0 +1,108 @@
+//! Rollback: the rows of moved items name their originals again.
+
+use async_trait::async_trait;
+
+use super::moved_items;
+use crate::migrate::runs::ledger::require_one_change;
+use crate::migrate::runs::{Entry, InFlight, ItemId, Line, Run, Stage, Verdict, journal};
+use crate::migrate::source::Source;
+use crate::migrate::task::{Bounds, Interruption, ItemError, Outcome, Refusal, Slice, SliceContext, Task};
+use crate::sql::{DatabaseError, QueryResult, Statement};
+
+/// Rolls back what the journal has.
+pub struct RollBack {
+    pub source: Source,
+}
+
+impl RollBack {
+    async fn roll_back(
+        &self,
+        id: &ItemId,
+        entry: &Entry,
+        row: &QueryResult,
+        context: &SliceContext<'_>,
+    ) -> Result<Outcome, ItemError> {
+        if entry.stage == Stage::Restored {
+            return self.remove_leftover(id, entry, row, context).await;
+        }
+        let line = |verdict| {
+            Line::new(id.clone(), verdict)
+                .with_bytes(entry.sha256, entry.size_bytes, entry.content_type.clone())
+                .from_object(&entry.key)
+                .to_place(&self.source.place)
+        };
+        if context.run.parameters.dry_run {
+            self.source.originals.check(entry, row, context).await?;
+            return Ok(Outcome::only(line(Verdict::WouldRestore)));
+        }
+        let change = self.source.originals.restore(entry, row, context).await?;
+        let mut statements = change.statements;
+        statements.push(require_one_change());
+        let delete = context.run.parameters.delete_from_r2;
+        statements.push(if delete {
+            journal::forget(&context.run.source, entry)
+        } else {
+            journal::set_stage(&context.run.source, entry, Stage::Restored, &change.original)
+        });
+        statements.push(require_one_change());
+        let mut remove = change.remove;
+        remove.extend(delete.then(|| entry.key.clone()));
+        let staged = (Some(entry.stage), (!delete).then_some(Stage::Restored));
+        Ok(Outcome { statements, remove, counted: change.counted, staged, ..Outcome::only(line(Verdict::Restored)) })
+    }
+
+    /// An item that was restored before and left its copy, which goes only when the original still reads back.
+    async fn remove_leftover(
+        &self,
+        id: &ItemId,
+        entry: &Entry,
+        row: &QueryResult,
+        context: &SliceContext<'_>,
+    ) -> Result<Outcome, ItemError> {
+        if !context.run.parameters.delete_from_r2 || context.run.parameters.dry_run {
+            return Err(Refusal::skipped("already-restored", "the row names its original").into());
+        }
+        self.source.originals.holds(entry, row, context).await?;
+        let line = Line::skipped(id.clone(), "copy-removed", "it was restored before; its copy is removed now");
+        let statements = vec![journal::forget(&context.run.source, entry), require_one_change()];
+        let staged = (Some(entry.stage), None);
+        Ok(Outcome { statements, remove: vec![entry.key.clone()], staged, ..Outcome::only(line) })
+    }
+}
+
+#[async_trait(?Send)]
+impl Task for RollBack {
+    fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError> {
+        Ok(moved_items::select(run, bounds.limit))
+    }
+
+    async fn perform(
+        &self,
+        run: &Run,
+        found: Vec<QueryResult>,
+        bounds: Bounds,
+        context: &SliceContext<'_>,
+    ) -> Result<Slice, Interruption> {
+        let page = moved_items::page(run, self.source.ids, &found, bounds.limit)?;
+        let page = moved_items::with_rows(page, &*self.source.originals, context).await?;
+        page.handle(context, async |id, found| {
+            moved_items::handle(id, found, context, async |id, entry, row| {
+                self.roll_back(id, entry, row, context).await
+            })
+            .await
+        })
+        .await
+    }
+
+    fn operations_per_item(&self) -> u64 {
+        self.source.originals.operations_per_item()
+    }
+
+    fn count(&self, run: &Run) -> Option<Statement> {
+        Some(moved_items::count(run))
+    }
+
+    fn names(&self, in_flight: &InFlight) -> Statement {
+        self.source.originals.names(in_flight)
+    }
+}

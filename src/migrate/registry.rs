@@ -1,0 +1,214 @@
+//! The sources that a run can have, and the database that each is in. The only file that names the kinds.
+
+use std::rc::Rc;
+
+use super::runs::{Ledger, Run, RunId, Totals};
+use super::source::embedded::EmbeddedKind;
+use super::source::table::{TableKind, TableSource};
+use super::source::{
+    Databases, EMBEDDED, Kind, OWN_BINDING, Source, SourceError, SourceStatus, Surroundings, ledger_answer,
+};
+use crate::runtime::Runtime;
+use crate::sql::{Database, DatabaseError, DatabaseErrorKind};
+
+/// Where images can come from.
+pub struct Sources {
+    databases: Databases,
+    kinds: Vec<Rc<dyn Kind>>,
+}
+
+impl Sources {
+    /// The sources over the catalogue's database, `others` by their bindings, and `tables`, which is what `MIGRATION_SOURCES` says.
+    #[must_use]
+    pub fn new(
+        database: Rc<dyn Database>,
+        others: Rc<[(String, Rc<dyn Database>)]>,
+        tables: Rc<[TableSource]>,
+    ) -> Self {
+        let databases = Databases::new(Rc::clone(&database), others);
+        let kinds: Vec<Rc<dyn Kind>> =
+            vec![Rc::new(EmbeddedKind { database }), Rc::new(TableKind { databases: databases.clone(), tables })];
+        Self { databases, kinds }
+    }
+
+    /// With sources of one more kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Rc<dyn Kind>) -> Self {
+        self.kinds.push(kind);
+        self
+    }
+
+    /// The kind that has a source of this name, and the binding of the source's database.
+    fn kind_of(&self, name: &str) -> Option<(&Rc<dyn Kind>, String)> {
+        self.kinds.iter().find_map(|kind| Some((kind, kind.binding(name)?)))
+    }
+
+    /// The ledger of the database that a source is in.
+    fn ledger_at(&self, source: &str) -> Ledger {
+        let binding = self.kind_of(source).map(|(_, binding)| binding);
+        Ledger::new(self.databases.at(binding.as_deref().unwrap_or(OWN_BINDING)))
+    }
+
+    /// The ledgers of every database, that of the catalogue first and marked as such.
+    pub(super) fn ledgers(&self) -> impl Iterator<Item = (bool, Ledger)> {
+        self.databases.ledgers()
+    }
+
+    /// The ledger that has a run; the catalogue's when none has it.
+    pub(super) async fn ledger_with(&self, id: &RunId) -> Result<Ledger, DatabaseError> {
+        if !self.databases.is_single() {
+            for (is_own, ledger) in self.ledgers() {
+                if ledger_answer(is_own, ledger.find(id).await)?.is_some() {
+                    return Ok(ledger);
+                }
+            }
+        }
+        Ok(Ledger::new(Rc::clone(self.databases.own())))
+    }
+
+    /// The ledger for new runs over a source, when it is usable.
+    pub(super) async fn ledger_of(&self, source: &str) -> Result<Result<Ledger, SourceError>, DatabaseError> {
+        let Some((kind, _)) = self.kind_of(source) else {
+            return Ok(Err(SourceError::Unknown { name: source.to_owned() }));
+        };
+        Ok(kind.check(source).await?.map(|()| self.ledger_at(source)))
+    }
+
+    /// The source of a run.
+    pub(super) async fn open(
+        &self,
+        run: &Run,
+        surroundings: &Surroundings,
+    ) -> Result<Result<Source, SourceError>, DatabaseError> {
+        match self.kind_of(&run.source) {
+            Some((kind, _)) => kind.open(run, surroundings).await,
+            None => Ok(Err(SourceError::Unknown { name: run.source.clone() })),
+        }
+    }
+
+    /// Names the binding of a database that lacks Stillstore's tables.
+    pub(super) fn not_migrated(&self, source: &str, error: &DatabaseError) -> Option<SourceError> {
+        let (_, binding) = self.kind_of(source).filter(|_| error.kind == DatabaseErrorKind::Schema)?;
+        (source != EMBEDDED).then_some(SourceError::NotMigrated { binding })
+    }
+
+    /// The names of all sources, [`EMBEDDED`] first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn source_names(&self) -> Result<Vec<String>, DatabaseError> {
+        let mut names = Vec::new();
+        for kind in &self.kinds {
+            names.extend(kind.names().await?);
+        }
+        Ok(names)
+    }
+
+    /// The source of a run whose caller names none: [`EMBEDDED`] when it holds or held anything, else the only other usable source,
+    /// else [`EMBEDDED`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn default_source(&self, embedded_images: u64) -> Result<String, DatabaseError> {
+        let mut usable = Vec::new();
+        for name in self.source_names().await? {
+            if name != EMBEDDED && self.ledger_of(&name).await?.is_ok() {
+                usable.push(name);
+            }
+        }
+        let Ok([only]) = <[String; 1]>::try_from(usable) else { return Ok(EMBEDDED.to_owned()) };
+        let Totals { moved, cleaned, .. } = self.totals(EMBEDDED).await?;
+        Ok(if embedded_images + moved + cleaned > 0 { EMBEDDED.to_owned() } else { only })
+    }
+
+    /// How far each source is that the catalogue does not count.
+    ///
+    /// # Errors
+    /// When the catalogue's database cannot say which sources there are.
+    pub async fn statuses(&self, runtime: &Rc<dyn Runtime>) -> Result<Vec<SourceStatus>, DatabaseError> {
+        let mut statuses = Vec::new();
+        for kind in &self.kinds {
+            statuses.extend(kind.statuses(runtime).await?);
+        }
+        Ok(statuses)
+    }
+
+    /// Goes on with the counts of sources that have begun, as far as one invocation goes.
+    ///
+    /// # Errors
+    /// When a database fails.
+    pub async fn count_on(&self, runtime: &Rc<dyn Runtime>) -> Result<(), DatabaseError> {
+        for kind in &self.kinds {
+            kind.count_on(runtime).await?;
+        }
+        Ok(())
+    }
+
+    /// A run by its id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find(&self, id: &RunId) -> Result<Option<Run>, DatabaseError> {
+        for (is_own, ledger) in self.ledgers() {
+            if let Some(run) = ledger_answer(is_own, ledger.find(id).await)? {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The run that began last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest(&self) -> Result<Option<Run>, DatabaseError> {
+        let mut latest: Option<Run> = None;
+        for (is_own, ledger) in self.ledgers() {
+            let run = ledger_answer(is_own, ledger.latest(1).await)?.pop();
+            latest = latest.into_iter().chain(run).max_by_key(|run| run.created_at);
+        }
+        Ok(latest)
+    }
+
+    /// The run that began last, in the databases that answer.
+    ///
+    /// # Errors
+    /// When the catalogue's database fails.
+    pub async fn latest_reachable(&self) -> Result<Option<Run>, DatabaseError> {
+        let mut latest: Option<Run> = None;
+        for (is_own, ledger) in self.ledgers() {
+            let found = match ledger.latest(1).await {
+                Err(error) if is_own => return Err(error),
+                found => found.unwrap_or_default(),
+            };
+            latest = latest.into_iter().chain(found).max_by_key(|run| run.created_at);
+        }
+        Ok(latest)
+    }
+
+    /// The run of `source` that began last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_of(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
+        let ledger = self.ledger_at(source);
+        let is_own = Rc::ptr_eq(ledger.database(), self.databases.own());
+        ledger_answer(is_own, ledger.latest_of(source).await)
+    }
+
+    /// How far `source` is by the journal, at a cost that does not grow with it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn totals(&self, source: &str) -> Result<Totals, DatabaseError> {
+        Totals::of(source, &self.ledger_at(source)).await
+    }
+
+    /// The migration of `source` that began last and was no dry run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_migration(&self, source: &str) -> Result<Option<Run>, DatabaseError> {
+        self.ledger_at(source).latest_migration(source).await
+    }
+}

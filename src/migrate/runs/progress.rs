@@ -1,0 +1,131 @@
+//! How far a run is, and what it used.
+
+use std::collections::BTreeMap;
+use std::ops::Add;
+
+use super::line::{Line, Verdict};
+use super::state::State;
+use serde::{Deserialize, Serialize};
+
+/// What came of the items so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Items to go through, when the source could say so at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// Items by verdict.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    /// Size of the images that went well.
+    pub bytes: u64,
+    /// Bytes of database that became free.
+    #[serde(default)]
+    pub freed_bytes: u64,
+    /// Characters of lines, line ends included: what a receipt must promise before it is written.
+    pub line_bytes: u64,
+    pub lines: u64,
+    /// Slices in a row of which the bucket took nothing.
+    #[serde(default)]
+    pub stalls: u32,
+    /// Time spent at work.
+    pub active_ms: u64,
+    pub operations: Operations,
+    /// The first items that did not go well; the receipt has all.
+    pub findings: Vec<Line>,
+    pub warnings: Vec<String>,
+}
+
+/// What a run cost at the stores, or a dry run would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operations {
+    /// Writes and listings.
+    pub r2_class_a: u64,
+    /// Reads.
+    pub r2_class_b: u64,
+    /// Round trips.
+    pub d1_calls: u64,
+    /// Statements.
+    pub d1_queries: u64,
+}
+
+impl Operations {
+    /// Counts round trips to the database, and the statements in them.
+    pub fn count_database(&mut self, calls: u64, statements: u64) {
+        self.d1_calls += calls;
+        self.d1_queries += statements;
+    }
+}
+
+impl Operations {
+    /// R2 class A operations for each image that moves: its put.
+    pub const R2_CLASS_A_PER_MOVE: u64 = 1;
+    /// D1 rows read for each image that moves, at most: its row and its chunk, or a table's row twice; a third is its share of what a
+    /// slice and an invocation read.
+    pub const D1_ROWS_READ_PER_MOVE: u64 = 3;
+    /// D1 rows written for each image that moves, at most: its row, an index entry of it, the journal's entry; a fourth is its share
+    /// of what a slice writes.
+    pub const D1_ROWS_WRITTEN_PER_MOVE: u64 = 4;
+}
+
+impl Add for Operations {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            r2_class_a: self.r2_class_a + other.r2_class_a,
+            r2_class_b: self.r2_class_b + other.r2_class_b,
+            d1_calls: self.d1_calls + other.d1_calls,
+            d1_queries: self.d1_queries + other.d1_queries,
+        }
+    }
+}
+
+/// How many findings a run's row holds: 100 of them are about 30 KB, rewritten with each slice.
+pub const MAX_FINDINGS: usize = 100;
+
+impl Progress {
+    /// Counts a line, and keeps it when it tells of trouble and there is room.
+    pub fn count(&mut self, line: &Line, text_bytes: usize) {
+        *self.verdicts.entry(line.verdict()).or_default() += 1;
+        self.lines += 1;
+        self.line_bytes += text_bytes as u64;
+        let is_trouble = line.verdict().is_failure() || line.verdict() == Verdict::Orphaned;
+        if is_trouble && self.findings.len() < MAX_FINDINGS {
+            self.findings.push(line.clone());
+        }
+        if !is_trouble && line.verdict() != Verdict::Skipped {
+            self.bytes += line.size_bytes().unwrap_or(0);
+        }
+    }
+
+    /// Items with this verdict.
+    #[must_use]
+    pub fn of(&self, verdict: Verdict) -> u64 {
+        self.verdicts.get(&verdict).copied().unwrap_or(0)
+    }
+
+    /// Items that did not go well.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.verdicts.iter().filter(|(verdict, _)| verdict.is_failure()).map(|(_, count)| count).sum()
+    }
+
+    /// Items that are as they were.
+    #[must_use]
+    pub fn left_alone(&self) -> u64 {
+        self.failures() + self.of(Verdict::Skipped)
+    }
+
+    /// Items handled.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.verdicts.values().sum()
+    }
+
+    /// What a run that went through every item calls itself.
+    #[must_use]
+    pub fn final_state(&self) -> State {
+        if self.failures() == 0 { State::Completed } else { State::CompletedWithErrors }
+    }
+}

@@ -1,0 +1,31 @@
+//! Which objects of the bucket our own images answer for.
+
+use crate::image::{ImageId, ObjectKey, ParsedKey};
+use crate::migrate::source::Objects;
+use crate::sql::Statement;
+use crate::store::LIST_LIMIT;
+
+/// The objects of catalogued images.
+pub struct EmbeddedObjects;
+
+impl Objects for EmbeddedObjects {
+    fn prefix(&self) -> String {
+        String::new()
+    }
+
+    fn owns(&self, key: &ObjectKey) -> bool {
+        ParsedKey::parse(key).is_some()
+    }
+
+    fn image_of(&self, _key: &ObjectKey) -> Option<ImageId> {
+        None
+    }
+
+    fn rows_in_bucket(&self, after: Option<&ObjectKey>) -> Option<Statement> {
+        let select = Statement::new(
+            "SELECT id, storage_key, EXISTS (SELECT 1 FROM stillstore_moves WHERE source = 'embedded' AND item_id = id) AS was_moved \
+             FROM stillstore_images WHERE storage_key > ?1 AND +status = 'stored' AND +storage = 'r2' ORDER BY storage_key LIMIT ?2",
+        );
+        Some(select.bind(after.map_or("", ObjectKey::as_str)).bind(i64::from(LIST_LIMIT)))
+    }
+}

@@ -1,0 +1,19 @@
+//! Where images are moved from: one seam, and a folder for each kind of source.
+
+mod databases;
+pub mod embedded;
+mod error;
+mod seam;
+mod status;
+pub mod table;
+
+pub use databases::{Databases, OWN_BINDING, ledger_answer};
+pub use error::{SourceError, Unusable};
+pub use seam::{
+    Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, ReturnedRows, SavedRows, Source,
+    Surroundings, Switch,
+};
+pub use status::{Count, Images, SourceFailure, SourceStatus};
+
+/// The name of the source of our own images that are embedded in the database.
+pub const EMBEDDED: &str = "embedded";

@@ -1,0 +1,274 @@
+//! A source of images, as runs see it. Each kind of source is a folder beside this file; no action names one.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use super::error::SourceError;
+use super::status::SourceStatus;
+use crate::bytes::Body;
+use crate::image::{ImageId, ObjectKey, Sha256Digest};
+use crate::migrate::archive::Saving;
+use crate::migrate::archive::backup::BackupItem;
+use crate::migrate::destination::{Destination, NewCopy};
+use crate::migrate::runs::{Entry, IdType, InFlight, Run, Stage};
+use crate::migrate::task::{Bounds, Counted, Interruption, ItemError, Outcome, Page, Refusal, SliceContext};
+use crate::runtime::{Runtime, Timestamp};
+use crate::sql::{DatabaseError, QueryResult, Statement};
+use crate::store::{EmbeddedStore, PutReceipt};
+
+/// What a kind of source may use.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub destination: Destination,
+    /// The store of images that the database holds.
+    pub embedded: Rc<EmbeddedStore>,
+    /// Whoever knows a key can read the object.
+    pub bucket_is_public: bool,
+    /// Whether a generated image's object carries its prompt.
+    pub prompt_in_metadata: bool,
+}
+
+/// One kind of source.
+#[async_trait(?Send)]
+pub trait Kind {
+    /// The sources of this kind.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn names(&self) -> Result<Vec<String>, DatabaseError>;
+
+    /// The binding of the database that the source, its runs and its journal are in; `None` when the kind has no such source.
+    fn binding(&self, name: &str) -> Option<String>;
+
+    /// Whether a source can be used, found out without opening it.
+    ///
+    /// # Errors
+    /// When the database fails; inside, when it cannot be used.
+    async fn check(&self, name: &str) -> Result<Result<(), SourceError>, DatabaseError>;
+
+    /// A source, for a run.
+    ///
+    /// # Errors
+    /// As [`Kind::check`].
+    async fn open(&self, run: &Run, surroundings: &Surroundings) -> Result<Result<Source, SourceError>, DatabaseError>;
+
+    /// How far each source is, for those kinds whose images nobody else counts. A source that cannot be read says why; the others are
+    /// counted all the same.
+    ///
+    /// # Errors
+    /// When the database cannot say which sources there are.
+    async fn statuses(&self, runtime: &Rc<dyn Runtime>) -> Result<Vec<SourceStatus>, DatabaseError>;
+
+    /// Goes on with the counts that have begun, as far as one invocation goes.
+    ///
+    /// # Errors
+    /// When a database fails.
+    async fn count_on(&self, runtime: &Rc<dyn Runtime>) -> Result<(), DatabaseError>;
+}
+
+/// A source that a run has opened.
+pub struct Source {
+    pub ids: IdType,
+    /// What receipts call the place of its originals.
+    pub place: String,
+    pub items: Box<dyn Items>,
+    pub originals: Box<dyn Originals>,
+    pub objects: Box<dyn Objects>,
+    /// For sources whose rows can be saved and brought back.
+    pub archive: Option<Archive>,
+}
+
+/// The rows of a source, for backup and restore.
+pub struct Archive {
+    pub saved: Box<dyn SavedRows>,
+    pub returned: Box<dyn ReturnedRows>,
+}
+
+/// The items of a source that are to be moved.
+#[async_trait(?Send)]
+pub trait Items {
+    /// As [`Task::select`](crate::migrate::task::Task::select).
+    ///
+    /// # Errors
+    /// When the run's cursor is not this source's.
+    fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError>;
+
+    /// Counts the items that [`Items::select`] finds, or estimates them; its column is `items`.
+    fn count(&self, run: &Run) -> Statement;
+
+    /// Makes of what was found a page of items that are ready to be moved, or says of each why it is not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn prepare(
+        &self,
+        run: &Run,
+        found: Vec<QueryResult>,
+        bounds: Bounds,
+        context: &SliceContext<'_>,
+    ) -> Result<Prepared, Interruption>;
+
+    /// As [`Task::names`](crate::migrate::task::Task::names), while items are moved.
+    fn names(&self, in_flight: &InFlight) -> Statement;
+}
+
+/// A page of items, each ready to be moved or refused.
+pub struct Prepared {
+    pub page: Page<Result<Box<dyn Movable>, Refusal>>,
+    pub warnings: Vec<String>,
+}
+
+/// An item that is ready to be moved.
+#[async_trait(?Send)]
+pub trait Movable {
+    /// The object that it becomes.
+    fn copy(&self) -> NewCopy;
+
+    /// Reads that its bytes wait for. They come in the round trip that announces the put, and [`Movable::take`] gets their answers.
+    fn reads(&self) -> Vec<Statement> {
+        Vec::new()
+    }
+
+    /// Takes the answers to [`Movable::reads`].
+    fn take(&mut self, _answers: Vec<QueryResult>) {}
+
+    /// Its bytes, from their start.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn open(&self) -> Result<Body, Refusal>;
+
+    /// What [`Movable::open`] would give, for a dry run.
+    ///
+    /// # Errors
+    /// When the bytes cannot be read or are not what the source says.
+    async fn check(&self) -> Result<Contents, Refusal>;
+
+    /// The statements that make its row name the copy, and the journal's entry.
+    ///
+    /// # Errors
+    /// When what the journal says of the item cannot be read.
+    fn switch(&self, run: &Run, receipt: &PutReceipt, now: Timestamp) -> Result<Switch, DatabaseError>;
+}
+
+/// What an item's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contents {
+    pub size_bytes: u64,
+    pub sha256: Sha256Digest,
+}
+
+/// How an item that was put comes to name its copy.
+#[derive(Debug, Default)]
+pub struct Switch {
+    /// They fail the batch when the item was changed meanwhile.
+    pub statements: Vec<Statement>,
+    /// As in [`Outcome::staged`].
+    pub staged: (Option<Stage>, Option<Stage>),
+    pub counted: Option<Counted>,
+    /// Objects that nothing names once the statements have taken effect.
+    pub remove: Vec<ObjectKey>,
+    /// What the receipt is to say beside.
+    pub remark: Option<(&'static str, String)>,
+}
+
+/// Which objects of the bucket a source answers for.
+pub trait Objects {
+    /// What their keys start with.
+    fn prefix(&self) -> String;
+
+    /// Whether an object is one of the source's: others may share the bucket.
+    fn owns(&self, key: &ObjectKey) -> bool;
+
+    /// The image that the journal knows an object by, when it is not known by its key.
+    fn image_of(&self, key: &ObjectKey) -> Option<ImageId>;
+
+    /// Rows that name an object behind `after` and were not all moved, in the order of their keys, at most
+    /// [`crate::store::LIST_LIMIT`]. `None` when each object of the source is in the journal.
+    fn rows_in_bucket(&self, after: Option<&ObjectKey>) -> Option<Statement>;
+}
+
+/// The rows of a source, for a backup.
+#[async_trait(?Send)]
+pub trait SavedRows {
+    /// As [`Items::select`]; reads short data together with their rows, [`crate::migrate::task::SLICE_BYTES`] of them at most.
+    ///
+    /// # Errors
+    /// As [`Items::select`].
+    fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError>;
+
+    /// Counts the items that [`SavedRows::select`] finds; its column is `items`.
+    fn count(&self, run: &Run) -> Statement;
+
+    /// What [`SavedRows::select`] found, or the first of it when the rest would take too much memory.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn read(
+        &self,
+        run: &Run,
+        found: Vec<QueryResult>,
+        bounds: Bounds,
+        context: &SliceContext<'_>,
+    ) -> Result<Page<Result<Saving, Refusal>>, Interruption>;
+}
+
+/// Where the items of a backup go back to.
+#[async_trait(?Send)]
+pub trait ReturnedRows {
+    /// Makes sure that the item's data are in the database again, whole, and says which statements make its row name them; an item
+    /// that is there stays as it is. `data` are the bytes that the item describes, a text's in UTF-8, and may be left unread.
+    ///
+    /// # Errors
+    /// [`Interruption::Destination`] when `data` could not be read to their end.
+    async fn restore(
+        &self,
+        run: &Run,
+        item: BackupItem,
+        data: Body,
+        context: &SliceContext<'_>,
+    ) -> Result<Outcome, ItemError>;
+}
+
+/// The statements that change an item's row, in front of the journal's.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// The last one changes exactly one row, unless the item was changed meanwhile.
+    pub statements: Vec<Statement>,
+    /// What the journal is to remember from now on.
+    pub original: serde_json::Value,
+    pub counted: Option<Counted>,
+    /// Bytes of database that become free.
+    pub freed_bytes: u64,
+    /// Objects that nothing names once the statements have taken effect.
+    pub remove: Vec<ObjectKey>,
+}
+
+/// The originals of one source.
+#[async_trait(?Send)]
+pub trait Originals {
+    /// Reads an entry's row, for [`Originals::restore`] and [`Originals::clean`].
+    fn load(&self, entry: &Entry) -> Statement;
+
+    /// Makes sure that the original is in the database, whole, bringing it back from the copy where it was cleaned, and says which
+    /// statements make the row name it.
+    async fn restore(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<Change, ItemError>;
+
+    /// Whether [`Originals::restore`] would succeed, found out without changing anything.
+    async fn check(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<(), ItemError>;
+
+    /// Whether the row of an item that was restored still names its original, and that reads back as what was moved.
+    async fn holds(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<(), ItemError>;
+
+    /// Says which statements drop the original; the copy was read back and matched.
+    async fn clean(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<Change, ItemError>;
+
+    /// Statements and store operations that an item takes at most, as long as its bytes come in one piece. Most are taken by the
+    /// rollback of one that was cleaned: reads the row and the copy, writes the original and reads it back, switches the row and the
+    /// journal with a guard behind each, and removes the copy.
+    fn operations_per_item(&self) -> u64;
+
+    /// As [`Task::names`](crate::migrate::task::Task::names).
+    fn names(&self, in_flight: &InFlight) -> Statement;
+}
