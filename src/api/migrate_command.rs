@@ -6,7 +6,7 @@ use super::{Exchange, Problem, Request};
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
 use crate::migrate::{Action, Parameters, PublicBase, RunId};
 
-/// Most ids in a request: each is at most 512 bytes, so that they fit in a JSON body and in a row.
+/// Most ids in a request. Together they fit in a JSON body, and so in the run's row.
 pub(super) const MAX_IDS: usize = 1_000;
 /// Most items in a sample: the run's row holds their ids.
 pub(super) const MAX_SAMPLE: u64 = 1_000;

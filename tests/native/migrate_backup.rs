@@ -134,10 +134,10 @@ fn data_of_every_length_come_back_in_lines_of_bounded_length() {
     let texts = texts.into_iter().map(|text| Content::Text(vec![text.to_owned()]));
     let blobs = blobs.into_iter().map(|size_bytes| Content::Blob(vec![picture(size_bytes, 3)]));
     let empty = [Content::Null, Content::Text(vec![]), Content::Blob(vec![])];
-    let worst_id = id(&"\u{1}".repeat(512));
+    let worst_id = id(&"\u{1}".repeat(1_024));
     for content in empty.into_iter().chain(texts).chain(blobs) {
         let lines = split(&worst_id, "{}", &content);
-        assert!(lines.iter().all(|line| line.len() <= 1_402_000 && line.ends_with('\n')));
+        assert!(lines.iter().all(|line| line.len() <= 1_405_000 && line.ends_with('\n')));
         assert!(lines.iter().all(|line| line.matches('\n').count() == 1));
         assert!(join(&lines) == Ok(vec![(worst_id.clone(), "{}".to_owned(), content.joined())]));
     }

@@ -253,7 +253,7 @@ fn a_run_begins_with_an_estimate_and_ends_with_the_number_of_its_rows() {
 fn ids_that_are_neither_texts_nor_integers_are_left_as_they_are() {
     let png = base64(&bytes("rgb.png"));
     for (declared, good, odd) in [
-        ("TEXT NOT NULL UNIQUE", "'a'", vec!["x'61'".to_owned(), format!("'{}'", "x".repeat(513))]),
+        ("TEXT NOT NULL UNIQUE", "'a'", vec!["x'61'".to_owned(), format!("'{}'", "x".repeat(1_025))]),
         ("INTEGER NOT NULL UNIQUE", "7", vec!["'seven'".to_owned(), "7.5".to_owned(), "x'07'".to_owned()]),
     ] {
         let source = json!([{"name": "odd", "table": "odd", "id": "id", "data": "data", "url": "url"}]);
@@ -273,4 +273,29 @@ fn ids_that_are_neither_texts_nor_integers_are_left_as_they_are() {
         clean(&world, "odd");
         assert_eq!(objects(&world).len(), 1);
     }
+}
+
+#[test]
+fn ids_of_1024_bytes_of_any_utf_8_are_moved_rolled_back_and_told_of_within_a_row() {
+    let world = world();
+    // In JSON each of these characters takes six bytes, so that a hundred lines are 600 KB.
+    let long = |number: usize| format!("{number:03}{}é😀", "\u{1}".repeat(1_024 - 3 - 6));
+    for number in 0..100 {
+        let data = if number < 10 { base64(&bytes("rgb.png")) } else { base64(b"no image") };
+        insert(&world.sqlite, &long(number), &data);
+    }
+    assert_eq!(long(7).len(), 1_024);
+    let begun = act(&world, &json!({"action": "migrate", "source": "images", "batchSize": 100}));
+    assert_eq!((&begun["result"]["migrated"], &begun["result"]["failed"]), (&json!(10), &json!(90)), "{begun}");
+    let row = "SELECT max(octet_length(parameters) + octet_length(progress) + octet_length(in_flight)) AS bytes, \
+        (SELECT json_array_length(progress -> 'findings') FROM stillstore_runs) AS findings FROM stillstore_runs";
+    let row = &query(&world.sqlite, row)[0];
+    assert!(row["bytes"].as_u64().unwrap() < 320_000, "{row}");
+    assert!((30..60).contains(&row["findings"].as_u64().unwrap()), "as many as fit: {row}");
+    assert_eq!(lines(&world, &begun).len(), 100, "the receipt has all");
+    let named = act(&world, &json!({"action": "rollback", "source": "images", "imageIds": [long(7)]}));
+    assert_eq!(named["result"]["rolledBack"], json!(1), "{named}");
+    let rest = act(&world, &json!({"action": "rollback", "source": "images", "deleteFromR2": true}));
+    assert_eq!(rest["result"]["failed"], json!(0), "{rest}");
+    assert_eq!(objects(&world).len(), 0);
 }

@@ -186,7 +186,7 @@ describe("what cannot be done is refused by the field that is wrong", () => {
     ["imageIds", { action: "migrate", imageIds: "a" }],
     ["imageIds", { action: "migrate", imageIds: [1] }],
     ["imageIds", { action: "rollback", imageIds: Array.from({ length: 1_001 }, () => "a") }],
-    ["imageIds", { action: "validate", imageIds: ["a".repeat(513)] }],
+    ["imageIds", { action: "validate", imageIds: ["a".repeat(1_025)] }],
     ["checkIntegrity", { action: "validate", checkIntegrity: "true" }],
     ["sampleSize", { action: "validate", sampleSize: 0 }],
     ["deleteFromR2", { action: "rollback", deleteFromR2: "false" }],

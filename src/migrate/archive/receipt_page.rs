@@ -4,7 +4,7 @@ use crate::bytes::ByteRange;
 use crate::migrate::runs::{LINE_MAX_BYTES, Line, ReceiptInfo};
 use crate::store::{ImageStore, StoreError, StoreErrorKind};
 
-/// Bytes read at once: at least 29 lines of the longest, about 800 of usual ones.
+/// Bytes read at once: at least 21 lines of the longest, about 800 of usual ones.
 const PAGE_BYTES: u64 = 256 * 1024;
 const _: () = assert!(PAGE_BYTES > 2 * LINE_MAX_BYTES as u64);
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::sql::Value;
 
 /// The longest text id in bytes.
-pub const ITEM_ID_MAX_BYTES: usize = 512;
+pub const ITEM_ID_MAX_BYTES: usize = 1_024;
 
 /// The largest integer id, and the smallest without its sign: 2^53 - 1. D1 speaks in JS numbers, which skip integers beyond it.
 pub const ITEM_ID_MAX_INTEGER: i64 = (1 << 53) - 1;

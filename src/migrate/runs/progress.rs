@@ -32,6 +32,9 @@ pub struct Progress {
     pub operations: Operations,
     /// The first items that did not go well; the receipt has all.
     pub findings: Vec<Line>,
+    /// Characters of [`Progress::findings`] as lines.
+    #[serde(default)]
+    pub findings_bytes: usize,
     pub warnings: Vec<String>,
 }
 
@@ -82,7 +85,11 @@ impl Add for Operations {
 }
 
 /// How many findings a run's row holds: 100 of them are about 30 KB, rewritten with each slice.
-pub const MAX_FINDINGS: usize = 100;
+const MAX_FINDINGS: usize = 100;
+
+/// How many bytes of findings a run's row holds. D1 takes 2,000,000 a row: at worst 393,216 of them are parameters, as many as a
+/// request's body, and 730,000 are keys in flight, a hundred with the longest ids.
+const MAX_FINDINGS_BYTES: usize = 300_000;
 
 impl Progress {
     /// Counts a line, and keeps it when it tells of trouble and there is room.
@@ -91,8 +98,10 @@ impl Progress {
         self.lines += 1;
         self.line_bytes += text_bytes as u64;
         let is_trouble = line.verdict().is_failure() || line.verdict() == Verdict::Orphaned;
-        if is_trouble && self.findings.len() < MAX_FINDINGS {
+        let held_bytes = self.findings_bytes + text_bytes;
+        if is_trouble && self.findings.len() < MAX_FINDINGS && held_bytes <= MAX_FINDINGS_BYTES {
             self.findings.push(line.clone());
+            self.findings_bytes = held_bytes;
         }
         if !is_trouble && line.verdict() != Verdict::Skipped {
             self.bytes += line.size_bytes().unwrap_or(0);

@@ -119,7 +119,7 @@ pub fn migrate_body(body: &[u8]) {
             assert!((1..=100).contains(&parameters.batch_size) && (1..=16).contains(&parameters.concurrency), "{id}");
             assert!(parameters.sample_size.is_none_or(|size| (1..=1000).contains(&size)));
             let ids = parameters.item_ids.unwrap_or_default();
-            assert!(ids.len() <= 1000 && ids.iter().all(|id| (1..=512).contains(&id.len())));
+            assert!(ids.len() <= 1000 && ids.iter().all(|id| (1..=1_024).contains(&id.len())));
         }
         check_pictures(world);
         true

@@ -25,8 +25,8 @@ pub const TEXT_PART_MAX_JSON_BYTES: usize = 1024 * 1024;
 /// The longest part of a blob in bytes, 1 MiB, the length of an embedded image's chunks: 349,526 * 4 = 1,398,104 characters of base64.
 pub const BLOB_PART_MAX_BYTES: usize = CHUNK_BYTES;
 
-/// What a part's line holds beside its data: 3,074 bytes of id at most, a number of 10 digits, and names.
-const PART_OVERHEAD_BYTES: usize = 3_200;
+/// What a part's line holds beside its data: 6,146 bytes of id at most, a number of 10 digits, and names.
+const PART_OVERHEAD_BYTES: usize = 6_300;
 const _: () = assert!(BLOB_PART_MAX_BYTES.div_ceil(3) * 4 + PART_OVERHEAD_BYTES <= LINE_MAX_BYTES);
 const _: () = assert!(TEXT_PART_MAX_JSON_BYTES + PART_OVERHEAD_BYTES <= LINE_MAX_BYTES);
 

@@ -19,7 +19,7 @@ use crate::image::{ObjectKey, Sha256Digest};
 
 /// The longest line in bytes, its line feed not counted: 2 MiB.
 ///
-/// The longest that are needed: a part of a backup's data, 1,398,104 bytes of base64 and at most 3,200 bytes around it; and the
+/// The longest that are needed: a part of a backup's data, 1,398,104 bytes of base64 and at most 6,300 bytes around it; and the
 /// columns of a row beside its data, at most the 2,000,000 bytes of a D1 row, with names and escapes in the 97,152 that are left.
 pub const LINE_MAX_BYTES: usize = 2 * 1024 * 1024;
 
