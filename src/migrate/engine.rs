@@ -10,8 +10,8 @@ use super::runs::{Action, Parameters, Progress, Requested, Run, RunId, SliceLine
 use super::source::{SourceError, Surroundings, ledger_answer};
 use super::task::{Interruption, SLICE_MS, Task};
 use crate::queue::{RunMessage, RunQueue};
-use crate::runtime::{Runtime, Timestamp};
-use crate::sql::DatabaseError;
+use crate::runtime::Runtime;
+use crate::sql::{DatabaseError, Holder};
 use crate::store::{EmbeddedStore, LatePuts};
 use crate::telemetry::{Event, Recorder};
 
@@ -100,8 +100,7 @@ impl Engine {
             cursor: None,
             in_flight: Vec::new(),
             slices: 0,
-            lease_token: None,
-            lease_expires_at: Timestamp::from_millis(0),
+            holder: Holder::nobody(),
             receipt: None,
             created_at: now,
             updated_at: now,
@@ -204,8 +203,7 @@ impl Engine {
     pub async fn request(&self, id: &RunId, what: Requested) -> Result<Option<Run>, DatabaseError> {
         let asked = self.sources.ledger_with(id).await?.request(id, what, self.runtime.now()).await?;
         let now = self.runtime.now();
-        let is_idle = |run: &Run| run.lease_token.is_none() || run.lease_expires_at <= now;
-        let waits = asked.as_ref().is_some_and(|run| run.requested.is_some() && is_idle(run));
+        let waits = asked.as_ref().is_some_and(|run| run.requested.is_some() && run.holder.is_gone(now));
         // When somebody else has begun to work on it, or a store is down, it ends later.
         let ended = if waits { self.work(id, Patience::Caller).await.ok() } else { None };
         Ok(ended.or(asked))

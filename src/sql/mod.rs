@@ -7,11 +7,14 @@ pub mod conformance;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 mod faulty;
 mod json;
+mod lease;
 
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 pub use faulty::{Call, DatabaseCall, Fault, FaultPlan, FaultyDatabase};
 
 pub use json::{from_json, to_json};
+pub use lease::{Holder, Lease};
+pub(crate) use lease::{lease_given_back, lease_is_free, lease_is_held};
 
 use std::borrow::Cow;
 use std::fmt;

@@ -106,12 +106,12 @@ impl LeasedRun<'_> {
         let in_flight = together(&uncertain, waiting);
         let advance = Advance {
             run: &self.run,
-            token: &self.token,
+            lease: &self.lease,
             cursor: cursor.as_ref(),
             progress: &progress,
             uncertain: &in_flight,
             lines: &lines,
-            lease_expires_at: now.plus_millis(self.driver.lease_ms),
+            lease_expires_at: self.lease.renewed_at(now),
             now,
         };
         let mut statements = ledger::advance(&advance)?;
@@ -143,7 +143,7 @@ impl LeasedRun<'_> {
             }
         };
         self.run.progress = progress;
-        self.run.lease_expires_at = now.plus_millis(self.driver.lease_ms);
+        self.lease.renew(now);
         self.run.cursor = cursor;
         self.run.in_flight = uncertain;
         self.remove_copies(outcomes).await;
@@ -164,7 +164,7 @@ impl LeasedRun<'_> {
     }
 
     pub fn fence(&self, row: &Run) -> Fence {
-        let holds = row.lease_token.as_ref() == Some(&self.token) && row.state == State::Running;
+        let holds = row.holder.has(&self.lease) && row.state == State::Running;
         Fence { holds, slices: row.slices }
     }
 

@@ -20,7 +20,7 @@ use crate::migrate::runs::ledger::{self, Advance};
 use crate::migrate::runs::{InFlight, Ledger, Operations, Progress, Run, RunId, State, first_run, together};
 use crate::migrate::task::{Bounds, Interruption, Slice, SliceContext, Task};
 use crate::runtime::{Runtime, Timestamp, within};
-use crate::sql::{DatabaseError, QueryResult, Statement};
+use crate::sql::{DatabaseError, Holder, Lease, QueryResult, Statement};
 use crate::store::{ImageStore, LatePuts};
 
 /// The size that items are taken to have before any was seen: a generated image's.
@@ -57,7 +57,7 @@ pub struct Driver {
 pub struct LeasedRun<'driver> {
     pub driver: &'driver Driver,
     pub task: &'driver dyn Task,
-    pub token: String,
+    pub lease: Lease,
     pub run: Run,
     /// What this worker did.
     pub operations: RefCell<Operations>,
@@ -79,25 +79,24 @@ impl Driver {
         task_of: impl AsyncFnOnce(&Run) -> Result<Box<dyn Task>, Interruption>,
         budget: Budget,
     ) -> Result<Run, Interruption> {
-        let token = hex::encode(self.runtime.random_bytes());
+        let lease = Lease::begin(&*self.runtime, self.lease_ms);
         let now = self.runtime.now();
-        let claimed =
-            self.ledger.database().run(ledger::claim(id, &token, now.plus_millis(self.lease_ms), now)).await?;
+        let claimed = self.ledger.database().run(ledger::claim(id, &lease, now)).await?;
         let Some(run) = first_run(&claimed)? else { return Err(Interruption::LeaseLost) };
         let task = match task_of(&run).await {
             Ok(task) => task,
             Err(Interruption::Fatal { reason, detail }) => {
-                return self.give_up(run, &token, reason, &detail).await;
+                return self.give_up(run, &lease, reason, &detail).await;
             }
             Err(other) => {
-                let _ = self.ledger.database().run(ledger::release(id, &token, self.runtime.now())).await;
+                let _ = self.ledger.database().run(ledger::release(id, &lease, self.runtime.now())).await;
                 return Err(other);
             }
         };
         let mut leased = LeasedRun {
             driver: self,
             task: task.as_ref(),
-            token,
+            lease,
             operations: RefCell::default(),
             removals: 0,
             earlier: run.progress.operations,
@@ -112,12 +111,12 @@ impl Driver {
             Ok(()) => Ok(leased.run),
             Err(Interruption::Fatal { reason, detail }) => {
                 leased.settle(false).await?;
-                let LeasedRun { token, run, .. } = leased;
-                self.give_up(run, &token, reason, &detail).await
+                let LeasedRun { lease, run, .. } = leased;
+                self.give_up(run, &lease, reason, &detail).await
             }
             Err(interruption) => {
                 // Best effort, so that the next worker need not wait for the lease to run out.
-                let _ = self.ledger.database().run(ledger::release(id, &leased.token, self.runtime.now())).await;
+                let _ = self.ledger.database().run(ledger::release(id, &leased.lease, self.runtime.now())).await;
                 // Behind the lease another worker may have done the same, which looks like all kinds of errors.
                 Err(if leased.has_lease() { interruption } else { Interruption::LeaseLost })
             }
@@ -125,12 +124,12 @@ impl Driver {
     }
 
     /// Ends a run that cannot go on, with the reason as its warning.
-    async fn give_up(&self, mut run: Run, token: &str, reason: &str, detail: &str) -> Result<Run, Interruption> {
+    async fn give_up(&self, mut run: Run, lease: &Lease, reason: &str, detail: &str) -> Result<Run, Interruption> {
         let now = self.runtime.now();
         warn(&mut run.progress, format!("{reason}: {detail}"));
         let advance = Advance {
             run: &run,
-            token,
+            lease,
             cursor: run.cursor.as_ref(),
             progress: &run.progress,
             uncertain: &run.in_flight,
@@ -139,7 +138,7 @@ impl Driver {
             now,
         };
         let mut statements = ledger::advance(&advance)?;
-        statements.push(ledger::end(&run, token, State::Failed, None, now)?);
+        statements.push(ledger::end(&run, lease, State::Failed, None, now)?);
         self.ledger.database().batch(statements).await.map_err(Interruption::of_guarded)?;
         run.state = State::Failed;
         run.finished_at = Some(now);
@@ -194,8 +193,7 @@ impl LeasedRun<'_> {
             ledger: &self.driver.ledger,
             runtime: &self.driver.runtime,
             run: &self.run,
-            token: &self.token,
-            lease_ms: self.driver.lease_ms,
+            lease: &self.lease,
             began_at: self.driver.runtime.now(),
             operations: &self.operations,
             announced: RefCell::default(),
@@ -218,7 +216,7 @@ impl LeasedRun<'_> {
     }
 
     pub fn has_lease(&self) -> bool {
-        self.driver.runtime.now() < self.run.lease_expires_at
+        !self.lease.is_over(self.driver.runtime.now())
     }
 
     /// What the budget has left once `slice` is written down.
@@ -285,7 +283,7 @@ impl LeasedRun<'_> {
     /// Pauses, unless that is not wanted any more; says whether the run stands still.
     async fn pause(&mut self) -> Result<bool, Interruption> {
         let now = self.driver.runtime.now();
-        let answers = self.batch(Vec::from(ledger::pause(&self.run.id, &self.token, now))).await?;
+        let answers = self.batch(Vec::from(ledger::pause(&self.run.id, &self.lease, now))).await?;
         let row = answers.last().map(first_run).transpose()?.flatten();
         let Some(row) = row else { return Err(Interruption::LeaseLost) };
         if row.state == State::Paused {
@@ -304,7 +302,7 @@ impl LeasedRun<'_> {
         let bucket: Rc<dyn ImageStore> = self.driver.bucket.clone();
         let receipt = receipt::write(&self.driver.ledger, &bucket, &self.run, || self.has_lease()).await?;
         let now = self.driver.runtime.now();
-        let end = ledger::end(&self.run, &self.token, state, Some(&receipt), now)?;
+        let end = ledger::end(&self.run, &self.lease, state, Some(&receipt), now)?;
         let statements = vec![end, ledger::require_one_change(), ledger::delete_lines(&self.run.id)];
         self.batch(statements).await.map_err(Interruption::of_guarded)?;
         self.run.state = state;
@@ -315,8 +313,8 @@ impl LeasedRun<'_> {
     }
 
     async fn release(&mut self) -> Result<(), Interruption> {
-        self.batch(vec![ledger::release(&self.run.id, &self.token, self.driver.runtime.now())]).await?;
-        self.run.lease_token = None;
+        self.batch(vec![ledger::release(&self.run.id, &self.lease, self.driver.runtime.now())]).await?;
+        self.run.holder = Holder::nobody();
         Ok(())
     }
 

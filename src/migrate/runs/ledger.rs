@@ -12,7 +12,10 @@ use super::row::{first_run, runs};
 use super::run::Run;
 use super::state::{Requested, State};
 use crate::runtime::Timestamp;
-use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement, to_json};
+use crate::sql::{
+    Database, DatabaseError, DatabaseErrorKind, Lease, QueryResult, Statement, lease_given_back, lease_is_free,
+    lease_is_held, to_json,
+};
 
 macro_rules! run_columns {
     () => {
@@ -53,51 +56,70 @@ const SELECT_ORPHANED: &str = concat!(
 
 const CLAIM: &str = concat!(
     "UPDATE stillstore_runs SET lease_token = ?2, lease_expires_at_ms = ?3, updated_at_ms = ?4 \
-     WHERE id = ?1 AND state = 'running' AND (lease_token IS NULL OR lease_token = ?2 OR lease_expires_at_ms <= ?4) RETURNING ",
+     WHERE id = ?1 AND state = 'running' AND (",
+    lease_is_free!("?4"),
+    " OR ",
+    lease_is_held!("?2"),
+    ") RETURNING ",
     run_columns!()
 );
 
 // An upsert, because one that finds its row counts as no row read. Without the row, the schema refuses what it would insert.
 macro_rules! change_run {
-    ($change:literal) => {
+    ($($change:expr),+) => {
         concat!(
             "INSERT INTO stillstore_runs (id, action, source, exclusive, parameters, state, progress, in_flight, slices, \
              lease_expires_at_ms, created_at_ms, updated_at_ms) \
              VALUES (?1, 'migrate', '', 0, '{}', 'failed', '{}', '[]', 0, 0, 0, 0) ON CONFLICT (id) DO UPDATE SET ",
-            $change
+            $($change),+
         )
     };
 }
 
 const ADVANCE: &str = change_run!(
     "cursor = ?4, progress = ?5, in_flight = ?6, slices = slices + 1, lease_expires_at_ms = ?7, updated_at_ms = ?8 \
-     WHERE lease_token = ?2 AND slices = ?3 AND state = 'running' RETURNING requested"
+     WHERE slices = ?3 AND state = 'running' AND ",
+    lease_is_held!("?2"),
+    " RETURNING requested"
 );
 
 const ANNOUNCE: &str = change_run!(
-    "in_flight = ?3, lease_expires_at_ms = ?4, updated_at_ms = ?5 WHERE lease_token = ?2 AND state = 'running'"
+    "in_flight = ?3, lease_expires_at_ms = ?4, updated_at_ms = ?5 WHERE state = 'running' AND ",
+    lease_is_held!("?2")
 );
 
-const END: &str = "UPDATE stillstore_runs SET state = ?3, requested = NULL, lease_token = NULL, lease_expires_at_ms = 0, \
-    in_flight = '[]', receipt = ?4, updated_at_ms = ?5, finished_at_ms = ?6 \
-    WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
+const END: &str = concat!(
+    "UPDATE stillstore_runs SET state = ?3, requested = NULL, in_flight = '[]', receipt = ?4, updated_at_ms = ?5, \
+     finished_at_ms = ?6, ",
+    lease_given_back!(),
+    " WHERE id = ?1 AND state = 'running' AND ",
+    lease_is_held!("?2")
+);
 
 // Only while it is wanted: somebody may have resumed or cancelled the run since its worker saw the request.
-const PAUSE: &str = "UPDATE stillstore_runs SET state = 'paused', requested = NULL, lease_token = NULL, \
-    lease_expires_at_ms = 0, updated_at_ms = ?3 \
-    WHERE id = ?1 AND lease_token = ?2 AND state = 'running' AND requested = 'pause'";
+const PAUSE: &str = concat!(
+    "UPDATE stillstore_runs SET state = 'paused', requested = NULL, updated_at_ms = ?3, ",
+    lease_given_back!(),
+    " WHERE id = ?1 AND state = 'running' AND requested = 'pause' AND ",
+    lease_is_held!("?2")
+);
 
-const RELEASE: &str = "UPDATE stillstore_runs SET lease_token = NULL, lease_expires_at_ms = 0, updated_at_ms = ?3 \
-    WHERE id = ?1 AND lease_token = ?2 AND state = 'running'";
+const RELEASE: &str = concat!(
+    "UPDATE stillstore_runs SET updated_at_ms = ?3, ",
+    lease_given_back!(),
+    " WHERE id = ?1 AND state = 'running' AND ",
+    lease_is_held!("?2")
+);
 
 // A run that nobody has at work pauses at once; otherwise its worker finds the request with its next slice. The end of a run takes
 // a worker in any case: it settles what is in flight and writes the receipt.
-const REQUEST: &str = "UPDATE stillstore_runs SET \
-    state = CASE WHEN ?2 = 'cancel' THEN 'running' \
-      WHEN lease_token IS NULL OR lease_expires_at_ms <= ?3 THEN 'paused' ELSE state END, \
-    requested = CASE WHEN ?2 = 'pause' AND (state = 'paused' OR lease_token IS NULL OR lease_expires_at_ms <= ?3) THEN NULL \
-      ELSE ?2 END, \
-    updated_at_ms = ?3 WHERE id = ?1 AND state IN ('running', 'paused')";
+const REQUEST: &str = concat!(
+    "UPDATE stillstore_runs SET state = CASE WHEN ?2 = 'cancel' THEN 'running' WHEN ",
+    lease_is_free!("?3"),
+    " THEN 'paused' ELSE state END, requested = CASE WHEN ?2 = 'pause' AND (state = 'paused' OR ",
+    lease_is_free!("?3"),
+    ") THEN NULL ELSE ?2 END, updated_at_ms = ?3 WHERE id = ?1 AND state IN ('running', 'paused')"
+);
 
 const RESUME: &str = "UPDATE stillstore_runs SET state = 'running', requested = NULL, updated_at_ms = ?2 \
     WHERE id = ?1 AND state IN ('running', 'paused')";
@@ -125,12 +147,13 @@ pub struct Ledger {
 /// What a commit changes in the run's row.
 pub struct Advance<'run> {
     pub run: &'run Run,
-    pub token: &'run str,
+    pub lease: &'run Lease,
     pub cursor: Option<&'run serde_json::Value>,
     pub progress: &'run Progress,
     /// Keys whose put may still take effect.
     pub uncertain: &'run [InFlight],
     pub lines: &'run str,
+    /// When the lease ends from now on.
     pub lease_expires_at: Timestamp,
     pub now: Timestamp,
 }
@@ -274,18 +297,22 @@ impl Ledger {
 }
 
 /// Takes the lease of a running run that nobody has; answers with the run's row, or none.
-pub fn claim(id: &RunId, token: &str, expires_at: Timestamp, now: Timestamp) -> Statement {
-    Statement::new(CLAIM).bind(id.as_str()).bind(token).bind(expires_at.as_millis()).bind(now.as_millis())
+pub fn claim(id: &RunId, lease: &Lease, now: Timestamp) -> Statement {
+    Statement::new(CLAIM)
+        .bind(id.as_str())
+        .bind(lease.token())
+        .bind(lease.expires_at().as_millis())
+        .bind(now.as_millis())
 }
 
 /// Moves the run on by one slice, which fails the batch when the lease is lost; the first answers with `requested`.
 pub fn advance(advance: &Advance<'_>) -> Result<Vec<Statement>, DatabaseError> {
-    let Advance { run, token, cursor, progress, uncertain, lines, lease_expires_at, now } = advance;
+    let Advance { run, lease, cursor, progress, uncertain, lines, lease_expires_at, now } = advance;
     let slice = i64::try_from(run.slices).unwrap_or(i64::MAX);
     let mut statements = vec![
         Statement::new(ADVANCE)
             .bind(run.id.as_str())
-            .bind(*token)
+            .bind(lease.token())
             .bind(slice)
             .bind(cursor.map(to_json).transpose()?)
             .bind(to_json(progress)?)
@@ -301,18 +328,12 @@ pub fn advance(advance: &Advance<'_>) -> Result<Vec<Statement>, DatabaseError> {
 }
 
 /// Writes down what is about to be put.
-pub fn announce(
-    run: &Run,
-    token: &str,
-    keys: &[InFlight],
-    expires_at: Timestamp,
-    now: Timestamp,
-) -> Result<[Statement; 2], DatabaseError> {
+pub fn announce(run: &Run, lease: &Lease, keys: &[InFlight], now: Timestamp) -> Result<[Statement; 2], DatabaseError> {
     let announce = Statement::new(ANNOUNCE)
         .bind(run.id.as_str())
-        .bind(token)
+        .bind(lease.token())
         .bind(to_json(keys)?)
-        .bind(expires_at.as_millis())
+        .bind(lease.renewed_at(now).as_millis())
         .bind(now.as_millis());
     Ok([announce, require_one_change()])
 }
@@ -320,14 +341,14 @@ pub fn announce(
 /// Ends the run.
 pub fn end(
     run: &Run,
-    token: &str,
+    lease: &Lease,
     state: State,
     receipt: Option<&ReceiptInfo>,
     now: Timestamp,
 ) -> Result<Statement, DatabaseError> {
     Ok(Statement::new(END)
         .bind(run.id.as_str())
-        .bind(token)
+        .bind(lease.token())
         .bind(state.as_str())
         .bind(receipt.map(to_json).transpose()?)
         .bind(now.as_millis())
@@ -335,14 +356,14 @@ pub fn end(
 }
 
 /// Pauses the run if that is still wanted, and answers with its row.
-pub fn pause(id: &RunId, token: &str, now: Timestamp) -> [Statement; 2] {
-    let pause = Statement::new(PAUSE).bind(id.as_str()).bind(token).bind(now.as_millis());
+pub fn pause(id: &RunId, lease: &Lease, now: Timestamp) -> [Statement; 2] {
+    let pause = Statement::new(PAUSE).bind(id.as_str()).bind(lease.token()).bind(now.as_millis());
     [pause, Statement::new(SELECT).bind(id.as_str())]
 }
 
 /// Gives the lease back, for the next worker to go on at once.
-pub fn release(id: &RunId, token: &str, now: Timestamp) -> Statement {
-    Statement::new(RELEASE).bind(id.as_str()).bind(token).bind(now.as_millis())
+pub fn release(id: &RunId, lease: &Lease, now: Timestamp) -> Statement {
+    Statement::new(RELEASE).bind(id.as_str()).bind(lease.token()).bind(now.as_millis())
 }
 
 /// Forgets the lines of a run, whose receipt has them.

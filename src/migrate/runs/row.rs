@@ -7,7 +7,7 @@ use super::parameters::Parameters;
 use super::run::Run;
 use super::state::{Action, Requested, State};
 use crate::runtime::Timestamp;
-use crate::sql::{DatabaseError, QueryResult, from_json};
+use crate::sql::{DatabaseError, Holder, QueryResult, from_json};
 
 #[derive(Deserialize)]
 struct RunRow {
@@ -44,8 +44,7 @@ impl TryFrom<RunRow> for Run {
             cursor: row.cursor.as_deref().map(from_json).transpose()?,
             in_flight: from_json(&row.in_flight)?,
             slices: row.slices,
-            lease_token: row.lease_token,
-            lease_expires_at: row.lease_expires_at_ms,
+            holder: Holder { token: row.lease_token, expires_at: row.lease_expires_at_ms },
             receipt: row.receipt.as_deref().map(from_json).transpose()?,
             created_at: row.created_at_ms,
             updated_at: row.updated_at_ms,

@@ -7,6 +7,7 @@ use super::progress::Progress;
 use super::receipt_info::ReceiptInfo;
 use super::state::{Action, Requested, State};
 use crate::runtime::Timestamp;
+use crate::sql::Holder;
 
 /// A whole row of `stillstore_runs`.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,8 +23,7 @@ pub struct Run {
     pub cursor: Option<serde_json::Value>,
     pub in_flight: Vec<InFlight>,
     pub slices: u64,
-    pub lease_token: Option<String>,
-    pub lease_expires_at: Timestamp,
+    pub holder: Holder,
     pub receipt: Option<ReceiptInfo>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

@@ -9,15 +9,14 @@ use super::bounds::SLICE_MS;
 use super::failure::Interruption;
 use crate::migrate::runs::{InFlight, Ledger, Operations, Run, ledger, together};
 use crate::runtime::{Runtime, Timestamp};
-use crate::sql::{QueryResult, Statement};
+use crate::sql::{Lease, QueryResult, Statement};
 
 /// What a slice in work may use: its time, its lease, its count of operations.
 pub struct SliceContext<'run> {
     pub ledger: &'run Ledger,
     pub runtime: &'run Rc<dyn Runtime>,
     pub run: &'run Run,
-    pub token: &'run str,
-    pub lease_ms: i64,
+    pub lease: &'run Lease,
     pub began_at: Timestamp,
     pub operations: &'run RefCell<Operations>,
     /// Keys that were written down by [`SliceContext::announce`].
@@ -46,15 +45,14 @@ impl SliceContext<'_> {
         let now = self.runtime.now();
         self.announced.borrow_mut().extend_from_slice(keys);
         let keys = together(&self.run.in_flight, &self.announced.borrow());
-        let mut statements =
-            Vec::from(ledger::announce(self.run, self.token, &keys, now.plus_millis(self.lease_ms), now)?);
+        let mut statements = Vec::from(ledger::announce(self.run, self.lease, &keys, now)?);
         let own = statements.len();
         statements.extend(extra);
         let queries = statements.len() as u64;
         self.count(|operations| operations.count_database(1, queries));
         match self.ledger.database().batch(statements).await {
             // Whoever has the run now settles these keys.
-            Ok(_) if self.runtime.now() >= now.plus_millis(self.lease_ms) => Err(Interruption::LeaseLost),
+            Ok(_) if self.runtime.now() >= self.lease.renewed_at(now) => Err(Interruption::LeaseLost),
             Ok(mut answers) => Ok(answers.split_off(own.min(answers.len()))),
             Err(error) => Err(Interruption::of_guarded(error)),
         }
