@@ -75,6 +75,8 @@ pub enum Event {
     },
     /// The queue did not take a run; cron takes it up.
     HandOn { run_id: String, cause: String },
+    /// Moved images could not be made rows of the catalogue; cron does it.
+    Adoption { cause: String },
     /// The images of a source could not be counted.
     Count { source: String, outcome: Outcome, cause: String },
     /// Left-overs of interrupted work were cleared.
@@ -99,7 +101,11 @@ impl Event {
             | Self::Generation { outcome, .. }
             | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
-            Self::Fallback { .. } | Self::Configuration { .. } | Self::HandOn { .. } | Self::Count { .. } => true,
+            Self::Fallback { .. }
+            | Self::Configuration { .. }
+            | Self::HandOn { .. }
+            | Self::Adoption { .. }
+            | Self::Count { .. } => true,
         }
     }
 }
@@ -163,6 +169,7 @@ impl Counters {
             | Event::Message { .. }
             | Event::Run { .. }
             | Event::HandOn { .. }
+            | Event::Adoption { .. }
             | Event::Count { .. }
             | Event::Sweep { .. } => {}
         }

@@ -23,6 +23,7 @@ mod idempotency;
 mod key;
 mod list;
 mod lookup;
+pub mod moved;
 mod record;
 mod reserve;
 mod row;

@@ -131,6 +131,16 @@ impl Labels {
         Ok(Self(pairs))
     }
 
+    /// Those of the pairs that are within the limits of [`Labels`], as many as fit. For pairs that nobody can be told to correct.
+    #[must_use]
+    pub fn keeping_valid(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        pairs.into_iter().fold(Self::default(), |kept, (name, value)| {
+            let mut more = kept.0.clone();
+            more.insert(name, value);
+            Self::try_new(more).unwrap_or(kept)
+        })
+    }
+
     /// The pairs, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))

@@ -3,15 +3,16 @@
 use std::rc::Rc;
 
 use super::action;
+use super::adoption;
 use super::destination::Destination;
 use super::registry::Sources;
 use super::runner::{Budget, Driver};
-use super::runs::{Action, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
+use super::runs::{Action, Ledger, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
 use super::source::{SourceError, Surroundings, ledger_answer};
 use super::task::{Interruption, SLICE_MS, Task};
 use crate::queue::{RunMessage, RunQueue};
 use crate::runtime::Runtime;
-use crate::sql::{DatabaseError, Holder};
+use crate::sql::{DatabaseError, DatabaseErrorKind, Holder};
 use crate::store::{EmbeddedStore, LatePuts};
 use crate::telemetry::{Event, Recorder};
 
@@ -135,6 +136,9 @@ impl Engine {
             operations: self.settings.operations_per_invocation,
         };
         let worked = driver.drive(id, async |run| self.task_of(run).await, budget).await;
+        if worked.is_ok() && !Rc::ptr_eq(driver.ledger.database(), self.sources.catalogue()) {
+            self.adopt(&driver.ledger).await;
+        }
         self.recorder.record(&Event::Run {
             run_id: id.to_string(),
             outcome: match &worked {
@@ -147,6 +151,14 @@ impl Engine {
             cause: worked.as_ref().err().map(ToString::to_string),
         });
         worked
+    }
+
+    /// Makes rows of the catalogue of what the journal has and the catalogue has not. When that fails, the journal serves the images, and
+    /// the next event tries again.
+    async fn adopt(&self, ledger: &Ledger) {
+        if let Err(error) = adoption::adopt(self.sources.catalogue(), ledger).await {
+            self.recorder.record(&Event::Adoption { cause: error.to_string() });
+        }
     }
 
     /// A slice's time, and twice the slowest call that it may wait for behind that.
@@ -178,12 +190,17 @@ impl Engine {
         }
     }
 
-    /// Takes up runs whose worker is gone.
+    /// Takes up runs whose worker is gone, and makes rows of the catalogue of moves that have none.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn take_up(&self) -> Result<(), DatabaseError> {
         for (is_own, ledger) in self.sources.ledgers() {
+            match adoption::adopt(self.sources.catalogue(), &ledger).await {
+                // Stillstore's tables are not in it yet.
+                Err(error) if error.kind == DatabaseErrorKind::Schema && !is_own => continue,
+                adopted => adopted?,
+            }
             for run in ledger_answer(is_own, ledger.without_worker(self.runtime.now(), TAKEN_UP).await)? {
                 if self.queue.is_some() {
                     self.hand_on(&run).await;

@@ -13,6 +13,7 @@
 //! (drives a run, knows neither), `registry` (the only file that names the kinds), `engine`.
 
 mod action;
+mod adoption;
 mod archive;
 mod destination;
 mod engine;

@@ -54,6 +54,11 @@ impl Sources {
         self.databases.ledgers()
     }
 
+    /// The database of the catalogue.
+    pub(super) fn catalogue(&self) -> &Rc<dyn Database> {
+        self.databases.own()
+    }
+
     /// The ledger that has a run; the catalogue's when none has it.
     pub(super) async fn ledger_with(&self, id: &RunId) -> Result<Ledger, DatabaseError> {
         if !self.databases.is_single() {

@@ -156,7 +156,7 @@ export async function assertHomes(worker: RunningWorker, homes: { r2: number; d1
   const of = (storage: string) => results.find((row) => row.storage === storage) ?? { images: 0, bytes: 0 };
   assert.deepEqual({ r2: of("r2").images, d1: of("d1").images }, homes);
   const counted = await worker.db
-    .prepare("SELECT storage, sum(images) AS images, sum(bytes) AS bytes FROM stillstore_counters WHERE status = 'stored' GROUP BY storage")
+    .prepare("SELECT storage, sum(images) AS images, sum(bytes) AS bytes FROM stillstore_counters WHERE status IN ('stored', 'moved') GROUP BY storage")
     .all<{ storage: string; images: number; bytes: number }>();
   for (const { storage, images, bytes } of counted.results) {
     assert.deepEqual([images, bytes], [of(storage).images, of(storage).bytes], `the counters of ${storage}`);

@@ -85,8 +85,16 @@ impl Look {
             .map(|objects| otherwise_named(objects, scope))
             .collect::<Result<Vec<_>, _>>()?;
         if !questions.is_empty() {
+            let mut answers = match scope.catalogue() {
+                Some(catalogue) => {
+                    context.count(|operations| operations.count_database(1, questions.len() as u64));
+                    catalogue.batch(questions.clone()).await?
+                }
+                None => Vec::new(),
+            };
             questions.push(being_put(&run.source));
-            for answer in context.read(questions).await? {
+            answers.extend(context.read(questions).await?);
+            for answer in answers {
                 let known: Vec<_> = answer.rows::<KeyRow>()?.into_iter().map(|row| row.storage_key).collect();
                 unnamed.retain(|object| !known.contains(&object.key));
             }

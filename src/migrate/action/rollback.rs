@@ -84,6 +84,11 @@ impl Task for RollBack {
         context: &SliceContext<'_>,
     ) -> Result<Slice, Interruption> {
         let page = moved_items::page(run, self.source.ids, &found, bounds.limit)?;
+        if !run.parameters.dry_run {
+            let entries = page.items.iter().filter_map(|item| item.found.as_ref());
+            let entries: Vec<_> = entries.filter(|entry| entry.stage != Stage::Restored).collect();
+            self.source.originals.leave_catalogue(&entries, context).await?;
+        }
         let page = moved_items::with_rows(page, &*self.source.originals, context).await?;
         page.handle(context, async |id, found| {
             moved_items::handle(id, found, context, async |id, entry, row| {

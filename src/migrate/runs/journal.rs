@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::id::RunId;
 use crate::image::{ImageId, ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;
-use crate::sql::{DatabaseError, QueryResult, Statement, from_json};
+use crate::sql::{DatabaseError, QueryResult, Statement, Value, from_json};
 
 macro_rules! move_columns {
     () => {
@@ -18,13 +18,13 @@ macro_rules! record {
     ($original:literal) => {
         concat!(
             "INSERT INTO stillstore_moves (source, item_id, stage, image_id, storage_key, content_type, size_bytes, \
-             sha256, original, run_id, moved_at_ms) \
-             VALUES (?1, CASE changes() WHEN 1 THEN ?2 END, 'moved', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             sha256, original, run_id, moved_at_ms, catalogue, image) \
+             VALUES (?1, CASE changes() WHEN 1 THEN ?2 END, 'moved', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
              ON CONFLICT (source, item_id) DO UPDATE SET original = ",
             $original,
             ", stage = 'moved', image_id = excluded.image_id, storage_key = excluded.storage_key, \
              content_type = excluded.content_type, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, \
-             run_id = excluded.run_id, moved_at_ms = excluded.moved_at_ms"
+             run_id = excluded.run_id, moved_at_ms = excluded.moved_at_ms, catalogue = excluded.catalogue, image = excluded.image"
         )
     };
 }
@@ -97,15 +97,34 @@ pub struct Entry {
     pub moved_at: Timestamp,
 }
 
+/// Whether the catalogue has a row for an entry. The text forms are part of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Catalogued {
+    /// It gets one later; the journal serves the image meanwhile.
+    Absent,
+    /// It was made in the same transaction, or before.
+    Present,
+}
+
+impl Catalogued {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Present => "present",
+        }
+    }
+}
+
 /// Records a move. To stand right behind the statement that switches the source's row: when that changed nothing, the whole batch
 /// fails with [`crate::sql::DatabaseErrorKind::Constraint`].
 pub fn record(source: &str, entry: &Entry) -> Statement {
-    record_by(RECORD, source, entry)
+    record_by(RECORD, source, entry).bind(Catalogued::Present.as_str()).bind(Value::Null)
 }
 
-/// As [`record`], for a source that knows itself which original counts: the entry's.
-pub fn record_anew(source: &str, entry: &Entry) -> Statement {
-    record_by(RECORD_ANEW, source, entry)
+/// As [`record`], for a source that knows itself which original counts, the entry's, and whose image becomes a row of the catalogue:
+/// `image` is what that says beside the entry.
+pub fn record_anew(source: &str, entry: &Entry, catalogued: Catalogued, image: &str) -> Statement {
+    record_by(RECORD_ANEW, source, entry).bind(catalogued.as_str()).bind(image)
 }
 
 fn record_by(sql: &'static str, source: &str, entry: &Entry) -> Statement {
@@ -148,9 +167,9 @@ pub fn set_stage(source: &str, entry: &Entry, stage: Stage, original: &serde_jso
         .bind(entry.key.as_str())
 }
 
-/// Notes that `item`, if it is in `stage`, is in another.
+/// Notes that `item`, if it is in `stage`, is in another, and that the catalogue has no row for it.
 pub fn mark(source: &str, item: &str, stage: Stage, reached: Stage) -> Statement {
-    Statement::new("UPDATE stillstore_moves SET stage = ?4 WHERE source = ?1 AND item_id = ?2 AND stage = ?3")
+    Statement::new("UPDATE stillstore_moves SET stage = ?4, catalogue = 'absent' WHERE source = ?1 AND item_id = ?2 AND stage = ?3")
         .bind(source)
         .bind(item)
         .bind(stage.as_str())

@@ -14,7 +14,7 @@ use crate::migrate::destination::{Destination, NewCopy};
 use crate::migrate::runs::{Entry, IdType, InFlight, Run, Stage};
 use crate::migrate::task::{Bounds, Counted, Interruption, ItemError, Outcome, Page, Refusal, SliceContext};
 use crate::runtime::{Runtime, Timestamp};
-use crate::sql::{DatabaseError, QueryResult, Statement};
+use crate::sql::{Database, DatabaseError, QueryResult, Statement};
 use crate::store::{EmbeddedStore, PutReceipt};
 
 /// What a kind of source may use.
@@ -184,6 +184,11 @@ pub trait Objects {
     /// The image that the journal knows an object by, when it is not known by its key.
     fn image_of(&self, key: &ObjectKey) -> Option<ImageId>;
 
+    /// The catalogue's database, when the run's is another: rows there may name an object too.
+    fn catalogue(&self) -> Option<&Rc<dyn Database>> {
+        None
+    }
+
     /// Rows that name an object behind `after` and were not all moved, in the order of their keys, at most
     /// [`crate::store::LIST_LIMIT`]. `None` when each object of the source is in the journal.
     fn rows_in_bucket(&self, after: Option<&ObjectKey>) -> Option<Statement>;
@@ -250,6 +255,14 @@ pub struct Change {
 pub trait Originals {
     /// Reads an entry's row, for [`Originals::restore`] and [`Originals::clean`].
     fn load(&self, entry: &Entry) -> Statement;
+
+    /// Sees to it that the images of entries that are about to be restored leave the catalogue, as far as [`Originals::restore`] cannot.
+    ///
+    /// # Errors
+    /// When a database fails.
+    async fn leave_catalogue(&self, _entries: &[&Entry], _context: &SliceContext<'_>) -> Result<(), Interruption> {
+        Ok(())
+    }
 
     /// Makes sure that the original is in the database, whole, bringing it back from the copy where it was cleaned, and says which
     /// statements make the row name it.

@@ -211,7 +211,7 @@ impl Stage {
         }
         let counted = "SELECT status, storage, fallback, images, bytes FROM stillstore_counters WHERE images <> 0 OR bytes <> 0 \
             ORDER BY 1, 2, 3";
-        let actual = "SELECT status, storage, fallback_reason IS NOT NULL AS fallback, count(*) AS images, \
+        let actual = "SELECT iif(source IS NULL, 'stored', 'moved') AS status, storage, fallback_reason IS NOT NULL AS fallback, count(*) AS images, \
             sum(size_bytes) AS bytes FROM stillstore_images WHERE status = 'stored' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
         assert_eq!(self.world.rows(counted), self.world.rows(actual), "the image counters");
         let counted = "SELECT source, stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1, 2";
@@ -221,7 +221,23 @@ impl Stage {
         }
         if let Some(shop) = &self.shop {
             self.check_shop(shop, &objects);
+            self.check_catalogue(shop);
         }
+    }
+
+    /// What the catalogue and the shop's journal say of each other.
+    fn check_catalogue(&self, shop: &Shop) {
+        let images = |sqlite: &Sqlite, sql: &str| -> BTreeSet<String> {
+            query(sqlite, sql).iter().map(|row| row["image_id"].as_str().unwrap().to_owned()).collect()
+        };
+        let rows = "SELECT id AS image_id FROM stillstore_images WHERE source = 'shop' AND status = 'stored'";
+        let rows = images(&self.world.sqlite, rows);
+        let moved =
+            images(&shop.sqlite, "SELECT image_id FROM stillstore_moves WHERE source = 'shop' AND stage <> 'restored'");
+        assert!(rows.is_subset(&moved), "a row of the catalogue without a move: {rows:?} {moved:?}");
+        let present = "SELECT image_id FROM stillstore_moves WHERE source = 'shop' AND stage <> 'restored' AND catalogue = 'present'";
+        let present = images(&shop.sqlite, present);
+        assert!(present.is_subset(&rows), "the journal says that the catalogue has it: {present:?} {rows:?}");
     }
 
     fn check_shop(&self, shop: &Shop, objects: &BTreeMap<String, Vec<u8>>) {

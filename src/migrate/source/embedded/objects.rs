@@ -24,7 +24,8 @@ impl Objects for EmbeddedObjects {
     fn rows_in_bucket(&self, after: Option<&ObjectKey>) -> Option<Statement> {
         let select = Statement::new(
             "SELECT id, storage_key, EXISTS (SELECT 1 FROM stillstore_moves WHERE source = 'embedded' AND item_id = id) AS was_moved \
-             FROM stillstore_images WHERE storage_key > ?1 AND +status = 'stored' AND +storage = 'r2' ORDER BY storage_key LIMIT ?2",
+             FROM stillstore_images WHERE storage_key > ?1 AND +status = 'stored' AND +storage = 'r2' AND source IS NULL \
+             ORDER BY storage_key LIMIT ?2",
         );
         Some(select.bind(after.map_or("", ObjectKey::as_str)).bind(i64::from(LIST_LIMIT)))
     }

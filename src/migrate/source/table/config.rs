@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::identifier::{Identifier, RULE};
+use crate::image::Visibility;
 use crate::migrate::source::{EMBEDDED, OWN_BINDING};
 use crate::sql::Value;
 
@@ -17,8 +18,21 @@ const MAX_COLUMNS: usize = 8;
 
 const NAME_RULE: &str = "must be 1 to 32 characters of a-z, 0-9 and -";
 
-const FIELDS: [&str; 12] =
-    ["name", "binding", "table", "id", "data", "type", "url", "key", "status", "migratedAt", "metadata", "filter"];
+const FIELDS: [&str; 13] = [
+    "name",
+    "binding",
+    "table",
+    "id",
+    "data",
+    "type",
+    "url",
+    "key",
+    "status",
+    "migratedAt",
+    "metadata",
+    "visibility",
+    "filter",
+];
 
 /// A table whose rows hold an image each. Its names are checked by form only; [`crate::migrate::source::table::Schema`] checks them against the database.
 #[derive(Debug, Clone)]
@@ -41,8 +55,10 @@ pub struct TableSource {
     pub status: Option<Identifier>,
     /// Gets the time of the move.
     pub migrated_at: Option<Identifier>,
-    /// Go onto the object as `meta-{column}`.
+    /// Go onto the object as `meta-{column}`, and into the catalogue as labels.
     pub metadata: Vec<Identifier>,
+    /// Who may read its images once they are moved.
+    pub visibility: Visibility,
     /// Only rows whose columns have these values.
     pub filter: Vec<(Identifier, Value)>,
 }
@@ -64,6 +80,7 @@ impl TableSource {
             status: Some(column("migration_status")),
             migrated_at: Some(column("migrated_at")),
             metadata: Vec::new(),
+            visibility: Visibility::Public,
             filter: Vec::new(),
         }
     }
@@ -108,6 +125,7 @@ impl TableSource {
             status: identifier(fields, "status")?,
             migrated_at: identifier(fields, "migratedAt")?,
             metadata: metadata(fields)?,
+            visibility: visibility(fields)?,
             filter: filter(fields)?,
         };
         if source.table.is_reserved() {
@@ -199,6 +217,11 @@ fn metadata(fields: &Map<String, Json>) -> Result<Vec<Identifier>, String> {
         identifiers.push(column);
     }
     Ok(identifiers)
+}
+
+fn visibility(fields: &Map<String, Json>) -> Result<Visibility, String> {
+    let Some(text) = text(fields, "visibility")? else { return Ok(Visibility::Public) };
+    Visibility::from_text(text).ok_or_else(|| "visibility must be public or private".to_owned())
 }
 
 fn filter(fields: &Map<String, Json>) -> Result<Vec<(Identifier, Value)>, String> {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::datum::Datum;
 use super::definition::Table;
+use crate::image::ImageId;
 use crate::migrate::runs::{Run, Stage};
 use crate::migrate::task::{Bounds, Page, PageItem, item_id, listed_page};
 use crate::sql::{DatabaseError, QueryResult};
@@ -27,6 +28,8 @@ pub(super) struct Row {
     pub earlier: Option<String>,
     /// Where the journal says that its move is.
     pub stage: Option<Stage>,
+    /// The image that the journal says it is.
+    pub image_id: Option<ImageId>,
     /// The url that its move wrote.
     pub moved_url: Option<String>,
     /// Whether it still names the copy.

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::catalogue::TableCatalogue;
+use super::config::TableSource;
 use super::datum::{Datum, MAX_DATA_BYTES};
 use super::definition::Table;
 use super::found::{Found, Row};
@@ -13,9 +15,11 @@ use super::keys;
 use super::original::Original;
 use super::value::{Form, ValueProblem};
 use crate::bytes::{Blob, Body};
-use crate::image::{Format, ImageId, ObjectKey, Rejection, Sha256Digest};
+use crate::catalog::{Content, moved};
+use crate::image::{Format, ImageId, Labels, ObjectKey, Rejection, Sha256Digest, Visibility};
 use crate::migrate::destination::NewCopy;
-use crate::migrate::runs::{Entry, InFlight, ItemId, Run, Stage, journal};
+use crate::migrate::runs::journal::{self, Catalogued};
+use crate::migrate::runs::{Entry, InFlight, ItemId, Run, Stage};
 use crate::migrate::source::{Contents, Items, Movable, Prepared, Switch};
 use crate::migrate::task::{Bounds, Interruption, Page, PageItem, Refusal, SLICE_BYTES, SliceContext, listed_ids};
 use crate::runtime::Timestamp;
@@ -28,6 +32,9 @@ const MAX_ID_METADATA_BYTES: usize = 256;
 /// The rows of a table that are to be moved.
 pub struct TableItems {
     pub table: Rc<Table>,
+    pub catalogue: TableCatalogue,
+    /// Whoever knows a key can read the object.
+    pub bucket_is_public: bool,
 }
 
 /// What the journal says of a row that was moved before.
@@ -41,6 +48,7 @@ struct Earlier {
 /// A row whose bytes are known.
 struct Ready {
     table: Rc<Table>,
+    catalogue: TableCatalogue,
     id: ItemId,
     row: Row,
     before: String,
@@ -48,7 +56,8 @@ struct Ready {
     bytes: Blob,
     form: Form,
     format: Format,
-    sha256: Sha256Digest,
+    content: Content,
+    labels: Labels,
     image_id: ImageId,
     key: ObjectKey,
 }
@@ -96,12 +105,27 @@ impl TableItems {
         if row.data_type == "null" && earlier.is_some_and(|earlier| earlier.stage != Stage::Restored) {
             return Err(Refusal::skipped("already-moved", "the row's image is in R2"));
         }
-        let (datum, bytes, form, format, sha256) = inspect(&row, datum, context).await?;
-        let source = &self.table.source.name;
-        let image_id = image_id(source, id, sha256);
-        let key = keys::object_key(source, image_id, format);
-        let (table, id) = (Rc::clone(&self.table), id.clone());
-        Ok(Ready { table, id, row, before, datum, bytes, form, format, sha256, image_id, key })
+        let source = &self.table.source;
+        if self.bucket_is_public && source.visibility == Visibility::Private {
+            return Err(Refusal::skipped("private-image-and-public-bucket", "whoever knew its key could read it"));
+        }
+        let Inspected { datum, bytes, form, format, content } = inspect(&row, datum, context).await?;
+        let image_id = image_id(&source.name, id, content.sha256);
+        Ok(Ready {
+            key: keys::object_key(&source.name, image_id, format),
+            labels: Labels::keeping_valid(metadata(source, &row)),
+            table: Rc::clone(&self.table),
+            catalogue: self.catalogue.clone(),
+            id: id.clone(),
+            row,
+            before,
+            datum,
+            bytes,
+            form,
+            format,
+            content,
+            image_id,
+        })
     }
 }
 
@@ -161,14 +185,8 @@ impl Items for TableItems {
 impl Ready {
     /// Whose the object is, for those who read the bucket without the database.
     fn metadata(&self) -> ObjectMetadata {
-        let mut metadata = ObjectMetadata::new();
-        let values: Vec<Option<String>> =
-            serde_json::from_str(self.row.metadata.as_deref().unwrap_or_default()).unwrap_or_default();
-        for (column, value) in self.table.source.metadata.iter().zip(values) {
-            if let Some(value) = value.filter(|value| !value.chars().any(char::is_control)) {
-                metadata.insert(["meta-", &column.as_str().to_ascii_lowercase()].concat(), value);
-            }
-        }
+        let columns = metadata(&self.table.source, &self.row).map(|(name, value)| (format!("meta-{name}"), value));
+        let mut metadata: ObjectMetadata = columns.collect();
         metadata.insert("image-id".to_owned(), self.image_id.to_string());
         metadata.insert("source".to_owned(), self.table.source.name.clone());
         let item = &self.row.item;
@@ -182,7 +200,12 @@ impl Ready {
 #[async_trait(?Send)]
 impl Movable for Ready {
     fn copy(&self) -> NewCopy {
-        NewCopy { key: self.key.clone(), format: self.format, sha256: Some(self.sha256), metadata: self.metadata() }
+        NewCopy {
+            key: self.key.clone(),
+            format: self.format,
+            sha256: Some(self.content.sha256),
+            metadata: self.metadata(),
+        }
     }
 
     async fn open(&self) -> Result<Body, Refusal> {
@@ -190,7 +213,7 @@ impl Movable for Ready {
     }
 
     async fn check(&self) -> Result<Contents, Refusal> {
-        Ok(Contents { size_bytes: self.bytes.size_bytes() as u64, sha256: self.sha256 })
+        Ok(Contents { size_bytes: self.content.size_bytes, sha256: self.content.sha256 })
     }
 
     fn switch(&self, run: &Run, _receipt: &PutReceipt, now: Timestamp) -> Result<Switch, DatabaseError> {
@@ -211,8 +234,8 @@ impl Movable for Ready {
             image_id: self.image_id,
             key: self.key.clone(),
             content_type: self.format.content_type().to_owned(),
-            size_bytes: self.bytes.size_bytes() as u64,
-            sha256: self.sha256,
+            size_bytes: self.content.size_bytes,
+            sha256: self.content.sha256,
             original: original.to_json()?,
             run_id: run.id.clone(),
             moved_at: now,
@@ -222,15 +245,37 @@ impl Movable for Ready {
         } else {
             now.to_iso8601().into()
         };
-        let statements = vec![
-            self.table.switch(&self.id.as_text(), &self.datum, &self.before, &url, self.key.as_str(), migrated_at),
-            journal::record_anew(&self.table.source.name, &entry),
-        ];
+        let source = self.table.source.name.as_str();
+        let item = self.id.as_text();
+        let image = moved::MovedImage {
+            id: self.image_id,
+            key: &self.key,
+            format: self.format,
+            visibility: self.table.source.visibility,
+            labels: &self.labels,
+            content: &self.content,
+            source,
+            item: &item,
+            moved_at: now,
+        };
         let former = earlier.as_ref().map(|earlier| &earlier.key).filter(|former| **former != self.key);
-        let remark = former.map(|former| {
-            let detail = format!("r2:{former} holds the picture before this one, and no row names it any more");
-            ("replaces-copy", detail)
-        });
+        let catalogued = self.catalogue.at_move();
+        let mut statements = vec![
+            self.table.switch(&item, &self.datum, &self.before, &url, self.key.as_str(), migrated_at),
+            journal::record_anew(source, &entry, catalogued, &image.to_json()?),
+        ];
+        if catalogued == Catalogued::Present {
+            statements.extend(former.map(|_| moved::release_moved(source, &item, self.image_id, now)));
+            statements.push(moved::record_moved(&image)?);
+        }
+        let remark =
+            earlier.as_ref().filter(|earlier| earlier.key != self.key).map(|Earlier { stage, key, .. }| {
+                let what = match stage {
+                    Stage::Restored => "no row names it any more",
+                    Stage::Moved | Stage::Cleaned => "it is an image of its own from now on",
+                };
+                ("replaces-copy", format!("r2:{key} holds the picture before this one, and {what}"))
+            });
         // The picture before this one is in its copy; what the row held of it is of no use any more.
         let saved = earlier.as_ref().and_then(|earlier| earlier.original.saved.as_ref());
         let remove = saved.map(|saved| saved.key.clone()).into_iter().collect();
@@ -239,11 +284,16 @@ impl Movable for Ready {
     }
 }
 
-async fn inspect(
-    row: &Row,
-    datum: Option<Datum>,
-    context: &SliceContext<'_>,
-) -> Result<(Datum, Blob, Form, Format, Sha256Digest), Refusal> {
+/// A value that is a whole image.
+struct Inspected {
+    datum: Datum,
+    bytes: Blob,
+    form: Form,
+    format: Format,
+    content: Content,
+}
+
+async fn inspect(row: &Row, datum: Option<Datum>, context: &SliceContext<'_>) -> Result<Inspected, Refusal> {
     let of_value = |problem: ValueProblem| Refusal::failed(problem.reason(), problem.to_string());
     match row.data_type.as_str() {
         "null" => return Err(of_value(ValueProblem::Empty)),
@@ -257,9 +307,22 @@ async fn inspect(
         return Err(Refusal::failed("changed-meanwhile", "somebody else changed the row while it was read"));
     };
     let decoded = datum.decode().map_err(of_value)?;
-    let (format, _) = Format::inspect_blob(&decoded.bytes).map_err(of_rejection)?;
-    let sha256 = context.runtime.sha256(&decoded.bytes).await;
-    Ok((datum, decoded.bytes, decoded.form, format, sha256))
+    let (format, dimensions) = Format::inspect_blob(&decoded.bytes).map_err(of_rejection)?;
+    let content = Content {
+        size_bytes: decoded.bytes.size_bytes() as u64,
+        sha256: context.runtime.sha256(&decoded.bytes).await,
+        dimensions,
+    };
+    Ok(Inspected { datum, bytes: decoded.bytes, form: decoded.form, format, content })
+}
+
+/// The values of the source's metadata columns, by the columns' names in lower case.
+fn metadata(source: &TableSource, row: &Row) -> impl Iterator<Item = (String, String)> {
+    let values: Vec<Option<String>> =
+        serde_json::from_str(row.metadata.as_deref().unwrap_or_default()).unwrap_or_default();
+    let columns = source.metadata.iter().map(|column| column.as_str().to_ascii_lowercase());
+    let pairs = columns.zip(values).filter_map(|(column, value)| Some((column, value?)));
+    pairs.filter(|(_, value)| !value.chars().any(char::is_control)).collect::<Vec<_>>().into_iter()
 }
 
 /// Leaves rows to the next slice that would not fit into memory beside those in front of them; one always fits.

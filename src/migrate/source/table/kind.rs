@@ -5,6 +5,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use futures::lock::Mutex;
 
+use super::catalogue::TableCatalogue;
 use super::config::{BUILT_IN, TableSource};
 use super::definition::Table;
 use super::items::TableItems;
@@ -79,22 +80,32 @@ impl Kind for TableKind {
             Err(error) => return Ok(Err(error)),
         };
         let database = self.databases.at(&table.source.binding);
+        let own = self.databases.own();
+        let catalogue = TableCatalogue {
+            source: table.source.name.clone(),
+            elsewhere: (!Rc::ptr_eq(own, &database)).then(|| Rc::clone(own)),
+        };
         let destination = surroundings.destination.clone();
         let runtime = Rc::clone(&destination.runtime);
         Ok(Ok(Source {
             ids: table.schema.ids,
             place: table.place(),
-            items: Box::new(TableItems { table: Rc::clone(&table) }),
+            items: Box::new(TableItems {
+                table: Rc::clone(&table),
+                catalogue: catalogue.clone(),
+                bucket_is_public: surroundings.bucket_is_public,
+            }),
             originals: Box::new(TableOriginals {
                 table: Rc::clone(&table),
+                catalogue: catalogue.clone(),
                 destination,
                 dry_run: run.parameters.dry_run,
                 writing_down: Mutex::default(),
             }),
-            objects: Box::new(TableObjects { source: table.source.name.clone() }),
+            objects: Box::new(TableObjects { catalogue: catalogue.clone() }),
             archive: Some(Archive {
                 saved: Box::new(TableSavedRows { table: Rc::clone(&table), database: Rc::clone(&database) }),
-                returned: Box::new(TableReturnedRows { table, database, runtime }),
+                returned: Box::new(TableReturnedRows { table, catalogue, database, runtime }),
             }),
         }))
     }

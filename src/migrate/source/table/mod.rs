@@ -6,6 +6,7 @@
 //! - cleaned: the data column is NULL, and the copy has proved that it gives the value back;
 //! - restored: every column is as it was before.
 
+mod catalogue;
 mod columns;
 mod config;
 mod count;

@@ -1,18 +1,21 @@
 //! Which objects of the bucket a table answers for.
 
+use std::rc::Rc;
+
+use super::catalogue::TableCatalogue;
 use super::keys;
 use crate::image::{ImageId, ObjectKey};
 use crate::migrate::source::Objects;
-use crate::sql::Statement;
+use crate::sql::{Database, Statement};
 
-/// The objects of one table; the journal has each.
+/// The objects of one table. The journal has each, but for pictures that were replaced, which the catalogue has.
 pub struct TableObjects {
-    pub source: String,
+    pub catalogue: TableCatalogue,
 }
 
 impl Objects for TableObjects {
     fn prefix(&self) -> String {
-        keys::prefix(&self.source)
+        keys::prefix(&self.catalogue.source)
     }
 
     fn owns(&self, key: &ObjectKey) -> bool {
@@ -21,6 +24,10 @@ impl Objects for TableObjects {
 
     fn image_of(&self, key: &ObjectKey) -> Option<ImageId> {
         keys::image_id(key)
+    }
+
+    fn catalogue(&self) -> Option<&Rc<dyn Database>> {
+        self.catalogue.elsewhere.as_ref()
     }
 
     fn rows_in_bucket(&self, _after: Option<&ObjectKey>) -> Option<Statement> {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use futures::lock::Mutex;
 
+use super::catalogue::TableCatalogue;
 use super::datum::Datum;
 use super::definition::Table;
 use super::found;
@@ -26,6 +27,7 @@ const INLINE_MAX_BYTES: u64 = 1_400_000;
 /// The originals of one table.
 pub struct TableOriginals {
     pub table: Rc<Table>,
+    pub catalogue: TableCatalogue,
     pub destination: Destination,
     /// Whether nothing may be changed.
     pub dry_run: bool,
@@ -205,13 +207,18 @@ impl Originals for TableOriginals {
         self.table.load_moved(&entry.item, url, INLINE_MAX_BYTES)
     }
 
+    async fn leave_catalogue(&self, entries: &[&Entry], context: &SliceContext<'_>) -> Result<(), Interruption> {
+        self.catalogue.leave(&TableCatalogue::images_of(entries), context).await
+    }
+
     async fn restore(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<Change, ItemError> {
         let Row { original, datum, .. } = self.row(entry, row, context).await?;
         let datum = match datum {
             Some(datum) => self.prove(entry, datum).await?.datum,
             None => self.bring_back(entry, &original, context).await?,
         };
-        let statements = vec![self.table.restore(entry, &original, &datum)];
+        let mut statements = self.catalogue.at_return(&entry.item, entry.image_id)?;
+        statements.push(self.table.restore(entry, &original, &datum));
         // The row holds the value again.
         let remove = original.saved.as_ref().map(|saved| saved.key.clone()).into_iter().collect();
         let original = Original { saved: None, ..original }.to_json()?;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
+use super::catalogue::TableCatalogue;
 use super::columns::SavedColumns;
 use super::datum::{PIECE_BYTES, whole};
 use super::definition::Table;
@@ -51,6 +52,7 @@ const WHOLE: &str = "(SELECT total(length(data)) FROM stillstore_chunks WHERE wr
 /// Restores rows of one table.
 pub struct TableReturnedRows {
     pub table: Rc<Table>,
+    pub catalogue: TableCatalogue,
     /// The database that the table is in.
     pub database: Rc<dyn Database>,
     pub runtime: Rc<dyn Runtime>,
@@ -82,7 +84,7 @@ impl Table {
     fn select_present(&self, item: &str) -> Statement {
         let sql = self.fill(
             "SELECT CASE WHEN {id} IS NULL THEN 'missing' ELSE typeof({data}) END AS data_type, \
-             octet_length({data}) AS data_bytes, stillstore_moves.stage, original ->> 'url' AS moved_url, \
+             octet_length({data}) AS data_bytes, stillstore_moves.stage, image_id, original ->> 'url' AS moved_url, \
              {url} IS original ->> 'url' COLLATE BINARY AS is_ours, NULL AS data FROM (SELECT ?1 AS stillstore_item) \
              LEFT JOIN stillstore_moves ON source = ?2 AND item_id = stillstore_item LEFT JOIN {table} ON {id} = ?3",
         );
@@ -236,6 +238,7 @@ impl ReturnedRows for TableReturnedRows {
             return Err(DatabaseError::new(DatabaseErrorKind::Corrupt, "no row of one").into());
         };
         let journal = found.row.stage.zip(found.row.moved_url.clone());
+        let image_id = found.row.image_id;
         let present = self.present(&item, found, context).await?;
         if let Present::Kept(refusal) = present {
             return Err(refusal.into());
@@ -250,6 +253,10 @@ impl ReturnedRows for TableReturnedRows {
         if matches!(present, Present::Nothing) {
             outcome.statements.extend([self.table.insert(&id.as_text(), &columns, &staged), require_one_change()]);
             if let Some((mark, left, reached)) = self.mark(&item, &columns, journal) {
+                if let Some(image_id) = image_id.filter(|_| reached == Stage::Restored) {
+                    self.catalogue.leave(&[image_id], context).await?;
+                    outcome.statements.extend(self.catalogue.at_return(&id.as_text(), image_id)?);
+                }
                 outcome.statements.extend([mark, require_one_change()]);
                 outcome.staged = (Some(left), Some(reached));
             }
