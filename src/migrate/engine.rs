@@ -23,7 +23,7 @@ use super::sources::{SourceError, Sources, ledger_answer};
 use super::table::{MoveTable, Table, TableOriginals, TableReturn, TableRows};
 use super::validate::Validate;
 use super::walk::{Purpose, Walk};
-use crate::queue::{RunMessage, RunQueue};
+use crate::queue::{Message, RunQueue};
 use crate::runtime::{Runtime, Timestamp};
 use crate::sql::DatabaseError;
 use crate::store::{EmbeddedStore, LatePuts};
@@ -162,9 +162,9 @@ impl Engine {
     /// Has the queue go on with a run; without a queue, or when it does not take the message, cron does.
     pub async fn hand_on(&self, run: &Run) {
         let Some(queue) = &self.queue else { return };
-        let message = RunMessage { run_id: run.id.to_string(), source: run.source.clone() };
+        let message = Message::Run { run_id: run.id.to_string(), source: run.source.clone() };
         if let Err(cause) = queue.send(&message).await {
-            self.recorder.record(&Event::HandOn { run_id: message.run_id, cause });
+            self.recorder.record(&Event::HandOn { run_id: run.id.to_string(), cause });
         }
     }
 
