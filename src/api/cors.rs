@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::request::Request;
 use super::response::Response;
-use super::route::Route;
+use super::router::Route;
 
 const POLICY_JSON: &str = include_str!("../../cors-policy.json");
 

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::generate_answer::OneOfThem;
 use super::response::Response;
+use super::routes::generate_image::OneOfThem;
 use crate::bytes::BodyError;
 use crate::catalog::CatalogError;
 use crate::sql::{DatabaseError, DatabaseErrorKind};

@@ -48,14 +48,14 @@ pub struct ImageBody<'record> {
     updated_at: String,
 }
 
-impl Exchange<'_> {
+impl<'record> ImageBody<'record> {
     /// The record as answers show it.
-    pub(super) fn image_body<'record>(&self, record: &'record ImageRecord, origin: &str) -> ImageBody<'record> {
+    pub(super) fn new(exchange: &Exchange<'_>, record: &'record ImageRecord, origin: &str) -> Self {
         let description = &record.description;
         let content = record.content.as_ref();
         let dimensions = content.and_then(|content| content.dimensions);
-        let (url, url_expires_at) = self.url_of(record, origin);
-        ImageBody {
+        let (url, url_expires_at) = url_of(exchange, record, origin);
+        Self {
             id: description.id,
             url,
             url_expires_at: url_expires_at.map(Timestamp::to_iso8601),
@@ -81,22 +81,21 @@ impl Exchange<'_> {
             updated_at: record.updated_at.to_iso8601(),
         }
     }
+}
 
-    /// The URL that answers give for an image: the bucket's public domain where there is one and the image is there, else this
-    /// Worker's; signed when the image is private.
-    pub(super) fn url_of(&self, record: &ImageRecord, origin: &str) -> (String, Option<Timestamp>) {
-        let description = &record.description;
-        let own = format!("{origin}/images/{}", description.id);
-        match (description.visibility, &self.app.config.r2_public_url, record.storage) {
-            (Visibility::Public, Some(public_url), StorageKind::R2) => {
-                (format!("{public_url}/{}", description.key), None)
-            }
-            (Visibility::Public, _, _) => (own, None),
-            (Visibility::Private, _, _) => {
-                let gate = Gate::new(&self.app.config);
-                let (query, expires_at) = gate.sign(description.id, self.app.runtime.now(), DEFAULT_SIGNED_URL_SECONDS);
-                (format!("{own}?{query}"), Some(expires_at))
-            }
+/// The URL that answers give for an image: the bucket's public domain where there is one and the image is there, else this
+/// Worker's; signed when the image is private.
+pub(super) fn url_of(exchange: &Exchange<'_>, record: &ImageRecord, origin: &str) -> (String, Option<Timestamp>) {
+    let description = &record.description;
+    let own = format!("{origin}/images/{}", description.id);
+    match (description.visibility, &exchange.services.config.r2_public_url, record.storage) {
+        (Visibility::Public, Some(public_url), StorageKind::R2) => (format!("{public_url}/{}", description.key), None),
+        (Visibility::Public, _, _) => (own, None),
+        (Visibility::Private, _, _) => {
+            let gate = Gate::new(&exchange.services.config);
+            let (query, expires_at) =
+                gate.sign(description.id, exchange.services.runtime.now(), DEFAULT_SIGNED_URL_SECONDS);
+            (format!("{own}?{query}"), Some(expires_at))
         }
     }
 }

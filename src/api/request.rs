@@ -1,10 +1,9 @@
 //! A request as the handlers see it.
 
-use std::collections::BTreeSet;
-
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::json_object::JsonObject;
 use super::problem::{Code, Problem};
 use crate::bytes::Body;
 
@@ -27,6 +26,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// Those that requests to routes have, in the order of `Allow`.
+    pub const KNOWN: [Self; 6] = [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
     /// The method's name; every unknown one is `OTHER`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -45,10 +47,7 @@ impl Method {
 
 impl From<&str> for Method {
     fn from(name: &str) -> Self {
-        [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Options]
-            .into_iter()
-            .find(|method| method.as_str() == name)
-            .unwrap_or(Self::Other)
+        Self::KNOWN.into_iter().chain([Self::Options]).find(|method| method.as_str() == name).unwrap_or(Self::Other)
     }
 }
 
@@ -136,118 +135,12 @@ impl Request {
         let body = self.body.take().unwrap_or_else(Body::empty);
         let bytes = body.collect(MAX_JSON_BYTES).await.map_err(Problem::from)?.to_vec();
         match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(fields)) => Ok(JsonObject(fields)),
+            Ok(Value::Object(fields)) => Ok(JsonObject::new(fields)),
             Ok(_) => Err(Problem::new(Code::InvalidJson, "the body must be a JSON object")),
             Err(error) => Err(Problem::new(
                 Code::InvalidJson,
                 format!("the body is not JSON: line {}, column {}", error.line(), error.column()),
             )),
-        }
-    }
-}
-
-/// A JSON body whose fields are read by name, with refusals that name the field. `null` means absent.
-#[derive(Debug)]
-pub struct JsonObject(Map<String, Value>);
-
-impl JsonObject {
-    fn get(&self, field: &'static str) -> Option<&Value> {
-        self.0.get(field).filter(|value| !value.is_null())
-    }
-
-    /// Whether a field is there and says something: neither `null` nor `false`.
-    #[must_use]
-    pub fn asks(&self, field: &'static str) -> bool {
-        self.get(field).is_some_and(|value| *value != Value::Bool(false))
-    }
-
-    /// A string field.
-    ///
-    /// # Errors
-    /// When it is there and not a string.
-    pub fn text(&self, field: &'static str) -> Result<Option<&str>, Problem> {
-        match self.get(field) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Problem::field(field, "must be a string")),
-        }
-    }
-
-    /// Refuses fields of other names than `known`, since a misspelt one would be ignored.
-    ///
-    /// # Errors
-    /// When there is such a field.
-    pub fn require_only(&self, known: &[&str]) -> Result<(), Problem> {
-        match self.0.keys().find(|field| !known.contains(&field.as_str())) {
-            Some(field) => {
-                Err(Problem::field(field.as_str(), format!("is not a field; the fields are {}", known.join(", "))))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// A truth value, false when it is absent.
-    ///
-    /// # Errors
-    /// When it is there and neither true nor false.
-    pub fn flag(&self, field: &'static str) -> Result<bool, Problem> {
-        match self.get(field) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(_) => Err(Problem::field(field, "must be true or false")),
-        }
-    }
-
-    /// A list of 1 to `max_items` strings of 1 to `max_bytes` bytes, without repetitions.
-    ///
-    /// # Errors
-    /// When it is there and not such a list.
-    pub fn texts(
-        &self,
-        field: &'static str,
-        max_items: usize,
-        max_bytes: usize,
-    ) -> Result<Option<Vec<String>>, Problem> {
-        let Some(value) = self.get(field) else { return Ok(None) };
-        let rule = || {
-            let rule = format!("must be a list of 1 to {max_items} different strings of 1 to {max_bytes} bytes");
-            Problem::field(field, rule)
-        };
-        let items = value.as_array().filter(|items| (1..=max_items).contains(&items.len())).ok_or_else(rule)?;
-        let mut seen = BTreeSet::new();
-        for item in items {
-            let text = item.as_str().filter(|text| (1..=max_bytes).contains(&text.len())).ok_or_else(rule)?;
-            if !seen.insert(text) {
-                return Err(rule());
-            }
-        }
-        Ok(Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()))
-    }
-
-    /// A whole number from `least` to `most`.
-    ///
-    /// # Errors
-    /// When it is there and not such a number.
-    pub fn number(&self, field: &'static str, least: u8, most: u8) -> Result<Option<u8>, Problem> {
-        let number = self.whole_number(field, least.into()..=most.into())?;
-        Ok(number.and_then(|number| u8::try_from(number).ok()))
-    }
-
-    /// A whole number within `range`.
-    ///
-    /// # Errors
-    /// When it is there and not such a number.
-    pub fn whole_number(
-        &self,
-        field: &'static str,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> Result<Option<u64>, Problem> {
-        let Some(value) = self.get(field) else { return Ok(None) };
-        match value.as_u64() {
-            Some(number) if range.contains(&number) => Ok(Some(number)),
-            _ => {
-                Err(Problem::field(field, format!("must be a whole number from {} to {}", range.start(), range.end())))
-            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::runner::{Budget, Driver};
 use super::runs::{Action, Ledger, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
 use super::source::{SourceError, Surroundings, ledger_answer};
 use super::task::{Interruption, SLICE_MS, Task};
-use crate::queue::{RunMessage, RunQueue};
+use crate::queue::{Message, RunQueue};
 use crate::runtime::Runtime;
 use crate::sql::{DatabaseError, DatabaseErrorKind, Holder};
 use crate::store::{EmbeddedStore, LatePuts};
@@ -169,9 +169,9 @@ impl Engine {
     /// Has the queue go on with a run; without a queue, or when it does not take the message, cron does.
     pub async fn hand_on(&self, run: &Run) {
         let Some(queue) = &self.queue else { return };
-        let message = RunMessage { run_id: run.id.to_string(), source: run.source.clone() };
+        let message = Message::Run { run_id: run.id.to_string(), source: run.source.clone() };
         if let Err(cause) = queue.send(&message).await {
-            self.recorder.record(&Event::HandOn { run_id: message.run_id, cause });
+            self.recorder.record(&Event::HandOn { run_id: run.id.to_string(), cause });
         }
     }
 

@@ -1,4 +1,4 @@
-//! The application, put together from what the environment binds.
+//! What the environment binds, as the application takes it.
 #![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
 
 use std::rc::Rc;
@@ -10,23 +10,21 @@ use super::bytes::message_of;
 use super::environment::{Environment, PerEnvironment};
 use super::outside::WorkerHttp;
 use super::runtime::WorkerRuntime;
-use crate::api::{App, CorsPolicy};
-use crate::catalog::Catalog;
+use crate::app::{App, Bindings};
 use crate::config::{Config, ConfigProblem};
 use crate::generate::openai::{self, OpenAi, OpenAiSettings};
 use crate::generate::placeholder::Placeholder;
 use crate::generate::workers_ai::{self, WorkersAi, WorkersAiSettings};
-use crate::generate::{Chain, Generator, ProviderName, Unconfigured};
+use crate::generate::{Generator, ProviderName, Unconfigured};
 use crate::http::AiBinding;
 use crate::image::ImageId;
-
-use crate::library::{EdgeCache, MemoryBudget};
+use crate::library::EdgeCache;
 use crate::migrate::OWN_BINDING;
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
-use crate::store::{EmbeddedStore, ImageStore};
-use crate::telemetry::{Counters, Sink};
+use crate::store::ImageStore;
+use crate::telemetry::Sink;
 
 #[wasm_bindgen(module = "/src/platform/js/cache.js")]
 extern "C" {
@@ -80,24 +78,20 @@ fn assemble(environment: &Environment) -> App {
             }),
         }
     }
-    let databases: Rc<[_]> = databases.into();
     let generators = config.providers.iter().map(|provider| generator(*provider, &config, environment, &runtime));
-    App {
-        cors: CorsPolicy::built_in(),
-        catalog: Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases)),
-        databases,
-        r2: environment.images.clone().map(|images| images as Rc<dyn ImageStore>),
-        embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
-        runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),
-        generators: Chain::new(generators.collect(), config.provider_timeout_ms, Rc::clone(&runtime)),
-        runtime,
-        sink: Rc::new(Console),
-        counters: Rc::new(Counters::default()),
-        budget: Rc::new(MemoryBudget::default()),
-        cache: Rc::new(WorkersCache),
+    let generators = generators.collect();
+    App::new(Bindings {
         config,
         problems,
-    }
+        database,
+        databases: databases.into(),
+        r2: environment.images.clone().map(|images| images as Rc<dyn ImageStore>),
+        runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),
+        generators,
+        runtime,
+        sink: Rc::new(Console),
+        cache: Rc::new(WorkersCache),
+    })
 }
 
 fn generator(

@@ -19,8 +19,8 @@ use wasm_bindgen::JsValue;
 use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, event};
 
 use self::messages::{IncomingRequest, to_js};
-use crate::api::{Request, Response, handle};
-use crate::queue::RunMessage;
+use crate::api::{Request, Response};
+use crate::queue::Message;
 
 #[event(start)]
 fn start() {
@@ -43,7 +43,7 @@ async fn answer(request: IncomingRequest, env: &JsValue) -> Response {
     };
     let app = app::app(env);
     let IncomingRequest { method, url, headers, body } = request;
-    handle(&app, Request::new(&method, &url, headers, body)).await
+    app.handle(Request::new(&method, &url, headers, body)).await
 }
 
 #[event(scheduled)]
@@ -53,7 +53,7 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
 
 // The macro panics on an error, so that there is none.
 #[event(queue)]
-async fn queue(batch: MessageBatch<RunMessage>, env: Env, _context: Context) -> Result<(), Infallible> {
+async fn queue(batch: MessageBatch<Message>, env: Env, _context: Context) -> Result<(), Infallible> {
     queue::deliver(&batch, &app::app(env.as_ref())).await;
     Ok(())
 }

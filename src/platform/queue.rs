@@ -7,8 +7,8 @@ use wasm_bindgen::prelude::*;
 use worker::{MessageBatch, MessageExt};
 
 use super::bytes::message_of;
-use crate::api::{App, Delivery};
-use crate::queue::{RunMessage, RunQueue};
+use crate::app::{App, Delivery};
+use crate::queue::{Message, RunQueue};
 
 #[wasm_bindgen(module = "/src/platform/js/queue.js")]
 extern "C" {
@@ -30,14 +30,14 @@ impl WorkerQueue {
 
 #[async_trait(?Send)]
 impl RunQueue for WorkerQueue {
-    async fn send(&self, message: &RunMessage) -> Result<(), String> {
+    async fn send(&self, message: &Message) -> Result<(), String> {
         let json = serde_json::to_string(message).map_err(|error| error.to_string())?;
         send_json(&self.queue, &json).await.map(drop).map_err(|error| message_of(&error))
     }
 }
 
 /// Works on the messages one after the other, and tells the queue about each as soon as it is done.
-pub async fn deliver(batch: &MessageBatch<RunMessage>, app: &App) {
+pub async fn deliver(batch: &MessageBatch<Message>, app: &App) {
     for message in batch.raw_iter() {
         let body = JSON::stringify(&message.body()).ok().and_then(|json| json.as_string());
         match app.deliver(body).await {

@@ -347,7 +347,7 @@ fn a_source_that_cannot_be_read_says_why_and_the_totals_that_they_miss_it() {
 #[test]
 fn tables_are_counted_where_no_bucket_is_bound() {
     let mut world = table_of(3);
-    world.app.r2 = None;
+    world.app.services.r2 = None;
     assert_eq!(numbers(&status(&world)), json!([3, 0, 3, 0, 0.0]));
 }
 

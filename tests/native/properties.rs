@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use serde_json::{Value, json};
-use stillstore::api::{Code, Method, Route};
+use stillstore::api::{Code, Method, ROUTES, Route, Target};
 use stillstore::image::ImageId;
 use stillstore::migrate::RunId;
 
@@ -70,24 +70,9 @@ fn paths() -> impl Strategy<Value = String> {
     prop_oneof![4 => built, 1 => any::<String>()]
 }
 
-/// The one path of a route.
-fn path_of(route: &Route) -> String {
-    match route {
-        Route::GenerateImage => "/api/generate-image".to_owned(),
-        Route::UploadImage | Route::ListImages => "/api/images".to_owned(),
-        Route::DescribeImage(id) | Route::DeleteImage(id) => format!("/api/images/{id}"),
-        Route::SignImageUrl(id) => format!("/api/images/{id}/signed-url"),
-        Route::ServeImage(id) => format!("/images/{id}"),
-        Route::MigrationStatus | Route::MigrateImages => "/api/migrate-images".to_owned(),
-        Route::DescribeRun(id) => format!("/api/migrate-images/runs/{id}"),
-        Route::RunItems(id) => format!("/api/migrate-images/runs/{id}/items"),
-        Route::RunReceipt(id) => format!("/api/migrate-images/runs/{id}/receipt"),
-        Route::Health => "/health".to_owned(),
-        Route::Metrics => "/metrics".to_owned(),
-        Route::OpenApi => "/openapi.json".to_owned(),
-        Route::Index => "/".to_owned(),
-        Route::Docs => "/docs".to_owned(),
-    }
+/// The one path of a target.
+fn path_of(target: &Target) -> String {
+    target.route.path.replace("{id}", &target.id().unwrap_or_default())
 }
 
 proptest! {
@@ -98,12 +83,12 @@ proptest! {
         method in prop_oneof![4 => select(METHODS.as_slice()).prop_map(str::to_owned), 1 => any::<String>()],
         path in paths(),
     ) {
-        match Route::parse(Method::from(method.as_str()), &path) {
-            Ok(route) => prop_assert_eq!(path_of(&route), path, "a route has one path"),
+        match Target::parse(Method::from(method.as_str()), &path) {
+            Ok(target) => prop_assert_eq!(path_of(&target), path, "a route has one path"),
             Err(problem) if problem.code == Code::MethodNotAllowed => {
                 let allowed = Route::allowed_methods(&path).expect("a path that exists");
                 prop_assert!(!allowed.split(", ").any(|name| name == method && name != "OPTIONS"), "{}", allowed);
-                prop_assert!(problem.headers.iter().any(|(name, value)| *name == "Allow" && value == allowed));
+                prop_assert!(problem.headers.iter().any(|(name, value)| *name == "Allow" && *value == allowed));
             }
             Err(problem) => {
                 prop_assert_eq!(problem.code.status(), 404);
@@ -114,18 +99,14 @@ proptest! {
 
     #[test]
     fn routes_find_their_ids_again(id in ids(), run: [u8; 16]) {
-        for (method, route) in [
-            (Method::Get, Route::DescribeImage(id)),
-            (Method::Head, Route::DescribeImage(id)),
-            (Method::Delete, Route::DeleteImage(id)),
-            (Method::Post, Route::SignImageUrl(id)),
-            (Method::Get, Route::ServeImage(id)),
-            (Method::Head, Route::ServeImage(id)),
-            (Method::Get, Route::DescribeRun(RunId::from_random_bytes(run))),
-            (Method::Head, Route::RunItems(RunId::from_random_bytes(run))),
-            (Method::Get, Route::RunReceipt(RunId::from_random_bytes(run))),
-        ] {
-            prop_assert_eq!(Route::parse(method, &path_of(&route)).ok(), Some(route));
+        let run = RunId::from_random_bytes(run).to_string();
+        for route in ROUTES.iter().filter(|route| route.path.contains("{id}")) {
+            let id = if route.path.contains("/runs/") { run.clone() } else { id.to_string() };
+            let methods = Method::KNOWN.into_iter().filter(|method| route.answers(*method));
+            for method in methods {
+                let target = Target::parse(method, &route.path.replace("{id}", &id)).ok();
+                prop_assert_eq!(target.map(|target| (target.route.name, target.id())), Some((route.name, Some(id.clone()))));
+            }
         }
     }
 }

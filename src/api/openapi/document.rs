@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
-use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::operations::{Operation, operation};
+use super::operation::Operation;
+use super::parameter;
 use crate::api::problem::Document as ProblemDocument;
-use crate::api::{Access, Code, Method, Route};
+use crate::api::{Access, Code, Method, ROUTES, Route};
 
 /// Stands for an image's id in sample paths.
-pub(super) const IMAGE_ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+const IMAGE_ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 /// Stands for a run's id in sample paths.
-pub(super) const RUN_ID: &str = "0f8fad5bd9cb469fa16570867728950e";
+const RUN_ID: &str = "0f8fad5bd9cb469fa16570867728950e";
 
 /// Every method that a request can have and that a document can name.
 pub(super) const METHODS: [Method; 7] =
@@ -24,7 +25,7 @@ const DESCRIPTION: &str = "Errors are problem documents (RFC 9457) with a stable
 is answered with 405 and `Allow`, a path that does not exist with 404, whoever asks. Every answer carries `X-Request-Id`.";
 
 /// Collects the schemas that the operations name.
-pub(super) struct Schemas {
+pub struct Schemas {
     requests: SchemaGenerator,
     answers: SchemaGenerator,
 }
@@ -41,12 +42,12 @@ impl Schemas {
     }
 
     /// The schema of a JSON body that callers send.
-    pub(super) fn request<T: JsonSchema>(&mut self) -> Value {
+    pub fn request<T: JsonSchema>(&mut self) -> Value {
         self.requests.subschema_for::<T>().into()
     }
 
     /// The schema of a JSON body that callers get.
-    pub(super) fn answer<T: JsonSchema>(&mut self) -> Value {
+    pub fn answer<T: JsonSchema>(&mut self) -> Value {
         self.answers.subschema_for::<T>().into()
     }
 
@@ -80,51 +81,6 @@ fn without_nulls(mut schema: Value) -> Value {
     schema
 }
 
-/// A path of each route, with `{id}` where an id stands.
-pub(super) const fn template(route: &Route) -> &'static str {
-    match route {
-        Route::GenerateImage => "/api/generate-image",
-        Route::UploadImage | Route::ListImages => "/api/images",
-        Route::DescribeImage(_) | Route::DeleteImage(_) => "/api/images/{id}",
-        Route::SignImageUrl(_) => "/api/images/{id}/signed-url",
-        Route::ServeImage(_) => "/images/{id}",
-        Route::MigrationStatus | Route::MigrateImages => "/api/migrate-images",
-        Route::DescribeRun(_) => "/api/migrate-images/runs/{id}",
-        Route::RunItems(_) => "/api/migrate-images/runs/{id}/items",
-        Route::RunReceipt(_) => "/api/migrate-images/runs/{id}/receipt",
-        Route::Health => "/health",
-        Route::Metrics => "/metrics",
-        Route::OpenApi => "/openapi.json",
-        Route::Index => "/",
-        Route::Docs => "/docs",
-    }
-}
-
-/// One of each route.
-pub(super) fn routes() -> Vec<Route> {
-    let image = || IMAGE_ID.parse().unwrap();
-    let run = || RUN_ID.parse().unwrap();
-    vec![
-        Route::GenerateImage,
-        Route::UploadImage,
-        Route::ListImages,
-        Route::DescribeImage(image()),
-        Route::DeleteImage(image()),
-        Route::SignImageUrl(image()),
-        Route::ServeImage(image()),
-        Route::MigrationStatus,
-        Route::MigrateImages,
-        Route::DescribeRun(run()),
-        Route::RunItems(run()),
-        Route::RunReceipt(run()),
-        Route::Health,
-        Route::Metrics,
-        Route::OpenApi,
-        Route::Index,
-        Route::Docs,
-    ]
-}
-
 /// A path that a template stands for.
 pub(super) fn sample_path(template: &str) -> String {
     template.replace("{id}", if template.contains("/runs/") { RUN_ID } else { IMAGE_ID })
@@ -136,16 +92,15 @@ pub(super) fn document() -> Value {
     let mut problems = Problems { schema: schemas.answer::<ProblemDocument>(), responses: BTreeMap::new() };
     schemas.answer::<Code>();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in routes() {
-        let path = template(&route);
-        let item = paths.entry(path).or_default();
+    for route in ROUTES {
+        let item = paths.entry(route.path).or_default();
         for method in METHODS {
             let name = method.as_str().to_lowercase();
-            if Route::parse(method, &sample_path(path)).ok().as_ref() == Some(&route) {
-                let described = operation(&route, &mut schemas);
-                item.insert(name, described.into_json(&route, method, &mut problems));
+            if route.answers(method) {
+                let described = (route.operation)(&mut schemas);
+                item.insert(name, described.into_json(route, method, &mut problems));
             } else if method == Method::Options {
-                item.insert(name, options(&route));
+                item.insert(name, options(route));
             }
         }
     }
@@ -171,11 +126,11 @@ pub(super) fn document() -> Value {
 
 /// What every path says of its methods.
 fn options(route: &Route) -> Value {
-    let path = template(route);
+    let path = route.path;
     json!({
-        "operationId": format!("options-{}", route.name()),
+        "operationId": format!("options-{}", route.name),
         "summary": format!("The methods of {path}, and whether another origin may use them"),
-        "parameters": if path.contains("{id}") { vec![super::parameters::id(id_schema(path))] } else { Vec::new() },
+        "parameters": if path.contains("{id}") { vec![parameter::id(id_schema(path))] } else { Vec::new() },
         "security": [],
         "responses": { "204": {
             "description": "No content.",
@@ -241,7 +196,7 @@ impl Operation {
     fn into_json(self, route: &Route, method: Method, problems: &mut Problems) -> Value {
         let is_head = method == Method::Head;
         let mut codes = self.codes;
-        if route.access() == Access::Token {
+        if route.access.is_closed() {
             codes.extend([Code::Unauthorized, Code::TokenNotConfigured, Code::ConfigurationInvalid]);
         }
         let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
@@ -262,23 +217,23 @@ impl Operation {
         for (status, codes) in by_status {
             responses.insert(status.to_string(), problems.response(&codes));
         }
-        let path = template(route);
+        let path = route.path;
         let mut parameters = self.parameters;
         if path.contains("{id}") {
-            parameters.insert(0, super::parameters::id(id_schema(path)));
+            parameters.insert(0, parameter::id(id_schema(path)));
         }
-        let id = if is_head { format!("head-{}", route.name()) } else { route.name().to_owned() };
+        let id = if is_head { format!("head-{}", route.name) } else { route.name.to_owned() };
         let summary = if is_head { format!("The headers of: {}", self.summary) } else { self.summary.to_owned() };
         let mut json =
             json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": responses });
         if let Some(body) = self.body {
             json["requestBody"] = body;
         }
-        match route {
+        match route.access {
             // The token opens private images, but nobody needs it.
-            Route::ServeImage(_) => json["security"] = json!([{}, { "token": [] }]),
-            _ if route.access() == Access::Public => json["security"] = json!([]),
-            _ => {}
+            Access::Holder => json["security"] = json!([{}, { "token": [] }]),
+            Access::Anyone => json["security"] = json!([]),
+            Access::User | Access::Operator => {}
         }
         json
     }
@@ -305,21 +260,4 @@ pub(super) fn text(document: &Value) -> String {
     write(&mut text, document, 3);
     text.push('\n');
     text
-}
-
-/// The schemas that the router's own description has: one a route.
-pub(super) fn route_variants() -> Vec<String> {
-    let schema: Schema = schemars::schema_for!(Route);
-    let variants = schema.get("oneOf").and_then(Value::as_array).unwrap();
-    let mut names = Vec::new();
-    for variant in variants {
-        match (&variant["const"], &variant["enum"], variant["properties"].as_object()) {
-            (Value::String(name), ..) => names.push(name.clone()),
-            (_, Value::Array(all), _) => names.extend(all.iter().map(|name| name.as_str().unwrap().to_owned())),
-            (.., Some(properties)) => names.extend(properties.keys().cloned()),
-            _ => names.push(format!("an unknown form: {variant}")),
-        }
-    }
-    names.sort();
-    names
 }

@@ -1,29 +1,24 @@
-//! `GET /openapi.json`: the API in the words of `OpenAPI` 3.1. The document is written from the types by a test
-//! (`document.rs`) and built in, so that the Worker carries no code to make it.
-
-use super::Response;
+//! The API in the words of `OpenAPI` 3.1. A test writes the document from the table of routes and the handlers' types (`document.rs`), and it
+//! is built in, so that the Worker carries no code to make it.
 
 #[cfg(test)]
 mod document;
 #[cfg(test)]
-mod operations;
+mod operation;
 #[cfg(test)]
-mod parameters;
-#[cfg(test)]
-mod requests;
+mod parameter;
 #[cfg(test)]
 mod schemas;
 #[cfg(test)]
 mod tests;
 
-const DOCUMENT: &[u8] = include_bytes!("openapi.json");
+#[cfg(test)]
+pub(super) use document::Schemas;
+#[cfg(test)]
+pub(super) use operation::{
+    BODY, DATABASE, IMAGE, JSON, OF_A_RUN, OF_AN_IMAGE, Operation, RUN, answer, headers, json_body, links,
+};
+#[cfg(test)]
+pub(super) use parameter::{association, component, header, parameter, query};
 
-/// The document.
-pub(super) fn openapi() -> Response {
-    let mut response = Response::empty(200);
-    response.set_header("Content-Type", "application/json");
-    response.set_header("Content-Length", DOCUMENT.len().to_string());
-    response.set_header("Cache-Control", "no-store");
-    response.body = Some(DOCUMENT.to_vec().into());
-    response
-}
+pub(super) const DOCUMENT: &[u8] = include_bytes!("openapi.json");

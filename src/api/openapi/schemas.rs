@@ -3,6 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::api::Code;
+use crate::api::field::Parsed;
 use crate::generate::{Background, OutputFormat, Quality, Size, Style};
 use crate::image::{Context, ImageId, Labels, ObjectKey, Sha256Digest};
 use crate::migrate::RunId;
@@ -72,4 +73,22 @@ schemas! {
     named Background => { "type": "string", "enum": (Background::ALL.map(Background::as_str)) };
     named OutputFormat => { "type": "string", "enum": (OutputFormat::ALL.map(OutputFormat::as_str)) };
     named Style => { "type": "string", "enum": (Style::ALL.map(Style::as_str)) };
+}
+
+impl<T: JsonSchema> JsonSchema for Parsed<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
 }

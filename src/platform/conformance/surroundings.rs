@@ -6,7 +6,7 @@ use super::{Case, Environment, Outcome, WorkerRuntime, cases, expect};
 use crate::bytes::Blob;
 use crate::image::Sha256Digest;
 use crate::platform::bytes::JsBytes;
-use crate::queue::{RunMessage, RunQueue};
+use crate::queue::{Message, RunQueue};
 use crate::runtime::{Runtime, within};
 
 pub(super) const CASES: &[Case] = cases![
@@ -59,5 +59,5 @@ async fn variables_are_found_by_name(environment: Rc<Environment>) -> Outcome {
 
 async fn messages_are_taken_by_the_queue(environment: Rc<Environment>) -> Outcome {
     let queue = environment.runs.clone().ok_or("the binding MIGRATIONS is missing")?;
-    queue.send(&RunMessage { run_id: "conformance".to_owned(), source: "embedded".to_owned() }).await
+    queue.send(&Message::Run { run_id: "conformance".to_owned(), source: "embedded".to_owned() }).await
 }

@@ -40,8 +40,8 @@ fn a_broken_configuration_closes_everything_but_reading() {
     let vars = [("ENABLE_R2_STORAGE", "true"), ("API_TOKEN", TOKEN)];
     let mut world = World::with_vars(&vars);
     let url = world.upload("", PNG).json()["url"].as_str().unwrap().replace("https://images.example", "");
-    world.app.problems =
-        World::with_vars(&[("MIGRATION_BATCH_SIZE", "none"), ("IMAGE_PROVIDER", "dalle")]).app.problems;
+    world.app.services.problems =
+        World::with_vars(&[("MIGRATION_BATCH_SIZE", "none"), ("IMAGE_PROVIDER", "dalle")]).app.services.problems;
     for (method, path) in guarded() {
         let answer = world.call(method, &path, None);
         assert_eq!((answer.status, answer.code().as_str()), (503, "configuration-invalid"), "{method} {path}");

@@ -1,7 +1,7 @@
 //! Every answer of every test is one that the document has for its operation.
 
 use serde_json::Value;
-use stillstore::api::{Method, Route};
+use stillstore::api::{Method, Target};
 
 use super::world::Answer;
 
@@ -42,7 +42,7 @@ pub fn assert_documented(method: &str, path: &str, answer: &Answer) {
 
 fn operation<'document>(document: &'document Value, method: &str, path: &str) -> Option<&'document Value> {
     if method != "OPTIONS" {
-        Route::parse(Method::from(method), path).ok()?;
+        Target::parse(Method::from(method), path).ok()?;
     }
     let segments: Vec<&str> = path.split('/').collect();
     let fits = |template: &str| {

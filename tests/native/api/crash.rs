@@ -213,7 +213,7 @@ fn an_image_that_is_made_anew_once_r2_is_switched_off_leaves_nothing_in_the_buck
             let _ = Flow::Generate.run(&world, "");
             heal(&world);
             world.runtime.advance(HOURS_2_MS);
-            world.app.config.r2_enabled = false;
+            world.app.services.config.r2_enabled = false;
 
             let made = Flow::Generate.run(&world, "").expect("nothing hangs any more").json();
             was_in_both |= made["image"]["storage"] == "d1" && !world.bucket.inner.contents().is_empty();

@@ -71,7 +71,7 @@ impl ImageStore for SlowBucket {
 fn slow_bucket(world: &mut World) -> Rc<SlowBucket> {
     let inner = Rc::clone(&world.bucket) as Rc<dyn ImageStore>;
     let bucket = Rc::new(SlowBucket { inner, under_way: RefCell::default() });
-    world.app.r2 = Some(Rc::clone(&bucket) as Rc<dyn ImageStore>);
+    world.app.services.r2 = Some(Rc::clone(&bucket) as Rc<dyn ImageStore>);
     world.runtime.end_sleeps_up_to(u64::MAX);
     bucket
 }

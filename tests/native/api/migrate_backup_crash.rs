@@ -67,7 +67,7 @@ fn finish(world: &World, body: &Value) -> Value {
         world.database.plan.heal();
         world.bucket.plan.heal();
         world.runtime.advance(LEASE_MS);
-        block_on(world.app.engine(&world.app.library("cron")).unwrap().take_up()).unwrap();
+        block_on(world.app.services.engine(&world.app.services.library("cron")).unwrap().take_up()).unwrap();
         runs = started(world, body);
         if runs.iter().any(|run| run["state"] == "completed") {
             break;

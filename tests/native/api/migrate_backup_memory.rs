@@ -82,7 +82,7 @@ fn watch(world: &mut World, call_bytes: u64) -> Rc<Watching> {
         longest_run: Cell::default(),
         put: RefCell::default(),
     });
-    world.app.r2 = Some(Rc::clone(&watching) as Rc<dyn ImageStore>);
+    world.app.services.r2 = Some(Rc::clone(&watching) as Rc<dyn ImageStore>);
     watching
 }
 

@@ -5,20 +5,20 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use stillstore::queue::{RunMessage, RunQueue};
+use stillstore::queue::{Message, RunQueue};
 use stillstore::sql::{Database, Statement};
 
 use super::migrate::{act, embedded_world};
 use crate::runtime::block_on;
 
 #[derive(Default)]
-struct Messages(RefCell<Vec<RunMessage>>);
+struct Messages(RefCell<Vec<Message>>);
 
 struct Sender(Rc<Messages>);
 
 #[async_trait(?Send)]
 impl RunQueue for Sender {
-    async fn send(&self, message: &RunMessage) -> Result<(), String> {
+    async fn send(&self, message: &Message) -> Result<(), String> {
         self.0.0.borrow_mut().push(message.clone());
         Ok(())
     }
@@ -49,7 +49,7 @@ fn a_copy_left_by_a_rollback_stays_when_the_original_does_not_read_back() {
 fn only_a_run_that_goes_on_is_handed_to_the_queue() {
     let (mut world, _) = embedded_world(&[100; 3]);
     let messages = Rc::new(Messages::default());
-    world.app.runs = Some(Rc::new(Sender(Rc::clone(&messages))));
+    world.app.services.runs = Some(Rc::new(Sender(Rc::clone(&messages))));
     let sent = || messages.0.borrow().len();
     let begun = act(&world, &json!({"action": "migrate", "background": true}));
     assert_eq!(sent(), 1);

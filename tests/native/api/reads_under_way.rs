@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use stillstore::api::{Request, handle};
+use stillstore::api::Request;
 use stillstore::bytes::{Body, BodyError};
 use stillstore::sql::{Database, DatabaseCall, Fault, Statement};
 use stillstore::store::StoreCall;
@@ -44,7 +44,7 @@ impl Kept {
     fn begin_reading(&self, headers: &[(&str, &str)]) -> Body {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let request = Request::new("GET", &format!("https://images.example/images/{}", self.id), headers, None);
-        let response = block_on(handle(&self.world.app, request));
+        let response = block_on(self.world.app.handle(request));
         assert!([200, 206].contains(&response.status), "{}", response.status);
         response.body.expect("a body")
     }

@@ -9,17 +9,18 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use stillstore::api::{App, CorsPolicy, Request, handle};
+use stillstore::api::Request;
+use stillstore::app::{App, Bindings};
 use stillstore::bytes::{Blob, Body, BodyError, ByteSource};
-use stillstore::catalog::{Catalog, Status};
+use stillstore::catalog::Status;
 use stillstore::config::Config;
-use stillstore::generate::{Chain, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile};
+use stillstore::generate::{GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile};
 use stillstore::image::{Format, ImageId, ObjectKey, Sha256Digest};
-use stillstore::library::{EdgeCache, MemoryBudget, Swept};
+use stillstore::library::{EdgeCache, Swept};
 use stillstore::runtime::Runtime;
 use stillstore::sql::{Database, FaultyDatabase, Statement};
-use stillstore::store::{EmbeddedStore, Faulty, ImageStore, MemoryStore, ObjectMetadata, PutObject, StorageKind};
-use stillstore::telemetry::{Counters, Sink};
+use stillstore::store::{Faulty, ImageStore, MemoryStore, ObjectMetadata, PutObject, StorageKind};
+use stillstore::telemetry::Sink;
 
 use super::contract::assert_documented;
 use crate::runtime::{TestRuntime, block_on, run_until_stalled};
@@ -223,28 +224,24 @@ impl World {
             .iter()
             .map(|name| Box::new(StudioHandle(Rc::clone(&studio), name.as_str())) as Box<dyn Generator>)
             .collect();
-        let app = App {
-            cors: CorsPolicy::built_in(),
-            catalog: Catalog::new(Rc::clone(&as_database)).with_others(databases.clone().into()),
-            databases: databases.into(),
-            r2: Some(Rc::clone(&bucket) as Rc<dyn ImageStore>),
-            embedded: Rc::new(EmbeddedStore::new(as_database, Rc::clone(&as_runtime))),
-            runs: None,
-            generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&as_runtime)),
-            runtime: as_runtime,
-            sink: Rc::clone(&lines) as Rc<dyn Sink>,
-            counters: Rc::new(Counters::default()),
-            budget: Rc::new(MemoryBudget::default()),
-            cache: Rc::new(Shared(Rc::clone(&cache))),
+        let app = App::new(Bindings {
             config,
             problems,
-        };
+            database: as_database,
+            databases: databases.into(),
+            r2: Some(Rc::clone(&bucket) as Rc<dyn ImageStore>),
+            runs: None,
+            generators,
+            runtime: as_runtime,
+            sink: Rc::clone(&lines) as Rc<dyn Sink>,
+            cache: Rc::new(Shared(Rc::clone(&cache))),
+        });
         Self { app, sqlite, database, bucket, runtime, studio, cache, lines }
     }
 
     /// Takes all the room for uploads in memory, until what it answers with is dropped.
     pub fn fill_memory_budget(&self) -> impl Sized + '_ {
-        self.app.budget.take(64 * 1024 * 1024, self.runtime.now()).expect("nothing is held")
+        self.app.services.budget.take(64 * 1024 * 1024, self.runtime.now()).expect("nothing is held")
     }
 
     /// Sends a request with these headers and nothing else.
@@ -263,7 +260,7 @@ impl World {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let request = Request::new(method, &format!("https://images.example{path}"), headers, body);
         run_until_stalled(async {
-            let response = handle(&self.app, request).await;
+            let response = self.app.handle(request).await;
             let body = match response.body {
                 Some(body) => body.collect(BUCKET_LIMIT_BYTES).await.expect("the answer's body").to_vec(),
                 None => Vec::new(),
@@ -299,7 +296,7 @@ impl World {
     }
 
     pub fn sweep(&self) -> Swept {
-        block_on(self.app.library("sweep").sweep())
+        block_on(self.app.services.library("sweep").sweep())
     }
 
     /// The log so far, a JSON object a line.

@@ -1,7 +1,7 @@
 //! Which request it is, and which bytes it is answered with.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use stillstore::api::{Code, Method, Request, Route};
+use stillstore::api::{Code, Method, Request, Route, Target};
 use stillstore::image::{
     EntityTag, ImageId, ReadMethod, ReadRequest, Representation, ServeDecision, format_http_date, parse_http_date,
 };
@@ -131,7 +131,7 @@ fn check_route(method: &str, path: &str) {
     };
     let methods = Route::allowed_methods(path);
     assert_eq!(methods.map(|methods| methods.replace(", ", " ")), allowed.map(|methods| format!("{methods} OPTIONS")));
-    let outcome = Route::parse(Method::from(method), path).map_err(|problem| problem.code);
+    let outcome = Target::parse(Method::from(method), path).map_err(|problem| problem.code);
     let expected = match allowed {
         None if path.starts_with("/images/") || path.starts_with("/api/images/") => Some(Code::ImageNotFound),
         None if path.starts_with("/api/migrate-images/runs/") => Some(Code::RunNotFound),
@@ -140,12 +140,6 @@ fn check_route(method: &str, path: &str) {
         Some(_) => Some(Code::MethodNotAllowed),
     };
     assert_eq!(outcome.as_ref().err(), expected.as_ref(), "{method} {path}");
-    let id = match outcome {
-        Ok(Route::DescribeImage(id) | Route::DeleteImage(id) | Route::SignImageUrl(id) | Route::ServeImage(id)) => {
-            id.to_string()
-        }
-        Ok(Route::DescribeRun(id) | Route::RunItems(id) | Route::RunReceipt(id)) => id.as_str().to_owned(),
-        _ => return,
-    };
+    let Some(id) = outcome.ok().and_then(|target| target.id()) else { return };
     assert!(segments.contains(&id.as_str()), "{path} names {id}");
 }

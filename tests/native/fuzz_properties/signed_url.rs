@@ -1,7 +1,7 @@
 //! URLs that open private images.
 
 use percent_encoding::percent_decode_str;
-use stillstore::api::{Gate, Request};
+use stillstore::api::{Caller, Gate, Request};
 use stillstore::config::Config;
 use stillstore::image::ImageId;
 use stillstore::runtime::Timestamp;
@@ -26,7 +26,7 @@ pub fn signed_url(input: &[u8]) {
         template.replace("{expires}", &expires).replace("{signature}", &signature).replace("{other}", &of_other);
     let headers = vec![("authorization".to_owned(), authorization.to_owned())];
     let request = Request::new("GET", &format!("https://images.example/x?{query}"), headers, None);
-    let opens = |id, now| gate.require_signature(&request, id, now).is_ok();
+    let opens = |id, now| Caller::identify(&request, &config, Some(id), now).require_reader_of(id).is_ok();
 
     let (scheme, token) = authorization.split_once(' ').unwrap_or_default();
     let holds_token = scheme.eq_ignore_ascii_case("bearer") && token.trim() == TOKEN;

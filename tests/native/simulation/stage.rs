@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use serde_json::Value;
-use stillstore::api::{App, Request, handle};
+use stillstore::api::Request;
+use stillstore::app::App;
 use stillstore::catalog::Catalog;
 use stillstore::image::Sha256Digest;
 use stillstore::runtime::Runtime;
@@ -74,13 +75,13 @@ impl Stage {
             (BINDING.to_owned(), Rc::new(GatedDatabase(sqlite, Rc::clone(&gate))) as Rc<dyn Database>)
         });
         let databases: Rc<[_]> = of_shop.collect();
-        for app in [&mut world.app, &mut r2.app] {
+        for services in [&mut world.app.services, &mut r2.app.services] {
             let runtime = Rc::clone(&world.runtime) as Rc<dyn Runtime>;
-            app.catalog = Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases));
-            app.databases = Rc::clone(&databases);
-            app.embedded = Rc::new(EmbeddedStore::new(Rc::clone(&database), Rc::clone(&runtime)));
-            app.r2 = Some(Rc::clone(&bucket));
-            app.runtime = runtime;
+            services.catalog = Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases));
+            services.databases = Rc::clone(&databases);
+            services.embedded = Rc::new(EmbeddedStore::new(Rc::clone(&database), Rc::clone(&runtime)));
+            services.r2 = Some(Rc::clone(&bucket));
+            services.runtime = runtime;
         }
         Self {
             world,
@@ -100,7 +101,7 @@ impl Stage {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         let url = format!("https://images.example{path}");
-        let response = handle(app, Request::new(method, &url, headers, body.map(Into::into))).await;
+        let response = app.handle(Request::new(method, &url, headers, body.map(Into::into))).await;
         let body = match response.body {
             Some(body) => body.collect(100_000_000).await.expect("the answer's body").to_vec(),
             None => Vec::new(),

@@ -1,14 +1,14 @@
-//! `GET /` and `GET /docs`: what answers here, for whoever opens the address.
+//! `GET /`: what answers here, and where to read on, for whoever opens the address.
 
 use serde::Serialize;
 
-use super::{Request, Response};
-
-const DOCS: &str = include_str!("../../docs/API.md");
+#[cfg(test)]
+use crate::api::openapi::{JSON, Operation, Schemas, answer};
+use crate::api::{Exchange, Problem, Request, Response};
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Index"))]
-pub(super) struct IndexBody {
+struct Answer {
     name: &'static str,
     version: &'static str,
     description: &'static str,
@@ -26,25 +26,23 @@ struct Links {
     health: String,
 }
 
-/// What this is, and where to read on.
-pub(super) fn index(request: &Request) -> Response {
+pub async fn handle(_exchange: &Exchange<'_>, request: Request) -> Result<Response, Problem> {
     let link = |path: &str| format!("{}{path}", request.origin);
     let links = Links { docs: link("/docs"), openapi: link("/openapi.json"), health: link("/health") };
-    let body = IndexBody {
+    let body = Answer {
         name: "Stillstore",
         version: env!("CARGO_PKG_VERSION"),
         description: "Generates, stores, serves and migrates images.",
         links,
     };
-    Response::json(200, &body)
+    Ok(Response::json(200, &body))
 }
 
-/// The API in words, as this version has it.
-pub(super) fn docs() -> Response {
-    let mut response = Response::empty(200);
-    response.set_header("Content-Type", "text/markdown; charset=utf-8");
-    response.set_header("Content-Length", DOCS.len().to_string());
-    response.set_header("Cache-Control", "no-store");
-    response.body = Some(DOCS.as_bytes().to_vec().into());
-    response
+#[cfg(test)]
+pub fn operation(schemas: &mut Schemas) -> Operation {
+    Operation {
+        summary: "What answers here, and where to read on",
+        answers: vec![(200, answer("Name, version and links.", JSON, &schemas.answer::<Answer>()))],
+        ..Operation::default()
+    }
 }

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::generate_image::Made;
-use super::generate_input::GenerateInput;
+use super::Made;
+use super::input::GenerateInput;
 #[cfg(test)]
-use super::generate_input::MAX_IMAGES;
-use super::problem::MadeImages;
-use super::representation::ImageBody;
-use super::{Code, Exchange, Problem, Response};
+use super::input::MAX_IMAGES;
+use crate::api::problem::MadeImages;
+use crate::api::representation::{ImageBody, url_of};
+use crate::api::{Code, Exchange, Problem, Response};
 use crate::catalog::{FailedProvider, GenerationRecord, ImageRecord};
 use crate::image::Sha256Digest;
 use crate::store::StorageKind;
@@ -16,7 +16,7 @@ use crate::store::StorageKind;
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "GeneratedImage"))]
 #[serde(rename_all = "camelCase")]
-pub(super) struct GenerateBody<'record> {
+pub struct Answer<'record> {
     success: bool,
     #[cfg_attr(test, schemars(extend("format" = "uri")))]
     image_url: &'record str,
@@ -38,7 +38,7 @@ pub(super) struct GenerateBody<'record> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OneOfGeneratedImages"))]
 #[serde(rename_all = "camelCase")]
-pub(super) struct OneOfThem<'record> {
+pub struct OneOfThem<'record> {
     #[cfg_attr(test, schemars(extend("format" = "uri")))]
     image_url: String,
     original_url: String,
@@ -99,69 +99,65 @@ struct GenerationMetadata<'record> {
     failed_providers: &'record [FailedProvider],
 }
 
-impl Exchange<'_> {
-    /// The answer that tells of generated images; the same for the request that made them and for each that repeats it.
-    pub(super) fn generate_answer(&self, images: &[Made], origin: &str) -> Result<Response, Problem> {
-        let missing = |what: &'static str| Problem::plain(Code::InternalError).because(&what);
-        let Made { record, .. } = images.first().ok_or_else(|| missing("no image was asked for"))?;
-        let generation =
-            record.generation.as_ref().ok_or_else(|| missing("a generated image without its generation"))?;
-        let first = self.one_of_them(record, origin);
-        let provider_fallback = provider_fallback_reason(generation);
-        let reasons: Vec<&str> =
-            provider_fallback.as_deref().into_iter().chain(record.fallback_reason.as_deref()).collect();
-        let body = GenerateBody {
-            success: true,
-            original_url: &first.original_url,
-            image_url: &first.image_url,
-            fallback: provider_fallback.is_some(),
-            fallback_reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
-            storage: storage_body(record),
-            generation: generation_body(record, generation, provider_fallback.clone()),
-            image: self.image_body(record, origin),
-            images: self.all_of_them(images, origin),
-        };
-        let mut response = Response::json(200, &body);
-        if images.iter().all(|image| image.replayed) {
-            response.set_header("Idempotency-Replayed", "true");
-        }
-        Ok(response)
+/// The answer that tells of generated images; the same for the request that made them and for each that repeats it.
+pub fn generate_answer(exchange: &Exchange<'_>, images: &[Made], origin: &str) -> Result<Response, Problem> {
+    let missing = |what: &'static str| Problem::plain(Code::InternalError).because(&what);
+    let Made { record, .. } = images.first().ok_or_else(|| missing("no image was asked for"))?;
+    let generation = record.generation.as_ref().ok_or_else(|| missing("a generated image without its generation"))?;
+    let first = one_of_them(exchange, record, origin);
+    let provider_fallback = provider_fallback_reason(generation);
+    let reasons: Vec<&str> =
+        provider_fallback.as_deref().into_iter().chain(record.fallback_reason.as_deref()).collect();
+    let body = Answer {
+        success: true,
+        original_url: &first.original_url,
+        image_url: &first.image_url,
+        fallback: provider_fallback.is_some(),
+        fallback_reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+        storage: storage_body(record),
+        generation: generation_body(record, generation, provider_fallback.clone()),
+        image: ImageBody::new(exchange, record, origin),
+        images: all_of_them(exchange, images, origin),
+    };
+    let mut response = Response::json(200, &body);
+    if images.iter().all(|image| image.replayed) {
+        response.set_header("Idempotency-Replayed", "true");
     }
+    Ok(response)
+}
 
-    /// `problem`, which stopped the request, with the images that were made before it: they are stored, and paid for.
-    pub(super) fn partly_made(
-        &self,
-        mut problem: Problem,
-        images: &[Made],
-        input: &GenerateInput,
-        has_key: bool,
-        origin: &str,
-    ) -> Problem {
-        if images.is_empty() {
-            return problem;
-        }
-        let (made, wanted) = (images.len(), input.count);
-        let rest =
-            if has_key { "the same request with its Idempotency-Key makes the others" } else { "ask for the others" };
-        problem.detail =
-            format!("{}; {made} of {wanted} images are stored and named in `images`: {rest}", problem.detail);
-        problem.images = MadeImages::of(&self.all_of_them(images, origin));
-        problem
+/// `problem`, which stopped the request, with the images that were made before it: they are stored, and paid for.
+pub fn partly_made(
+    exchange: &Exchange<'_>,
+    mut problem: Problem,
+    images: &[Made],
+    input: &GenerateInput,
+    has_key: bool,
+    origin: &str,
+) -> Problem {
+    if images.is_empty() {
+        return problem;
     }
+    let (made, wanted) = (images.len(), input.count);
+    let rest =
+        if has_key { "the same request with its Idempotency-Key makes the others" } else { "ask for the others" };
+    problem.detail = format!("{}; {made} of {wanted} images are stored and named in `images`: {rest}", problem.detail);
+    problem.images = MadeImages::of(&all_of_them(exchange, images, origin));
+    problem
+}
 
-    fn all_of_them<'record>(&self, images: &'record [Made], origin: &str) -> Vec<OneOfThem<'record>> {
-        images.iter().map(|image| self.one_of_them(&image.record, origin)).collect()
-    }
+fn all_of_them<'record>(exchange: &Exchange<'_>, images: &'record [Made], origin: &str) -> Vec<OneOfThem<'record>> {
+    images.iter().map(|image| one_of_them(exchange, &image.record, origin)).collect()
+}
 
-    fn one_of_them<'record>(&self, record: &'record ImageRecord, origin: &str) -> OneOfThem<'record> {
-        let (image_url, _) = self.url_of(record, origin);
-        let original_url = record.generation.as_ref().and_then(|generation| generation.original_url.clone());
-        OneOfThem {
-            original_url: original_url.unwrap_or_else(|| image_url.clone()),
-            image_url,
-            storage: storage_body(record),
-            image: self.image_body(record, origin),
-        }
+fn one_of_them<'record>(exchange: &Exchange<'_>, record: &'record ImageRecord, origin: &str) -> OneOfThem<'record> {
+    let (image_url, _) = url_of(exchange, record, origin);
+    let original_url = record.generation.as_ref().and_then(|generation| generation.original_url.clone());
+    OneOfThem {
+        original_url: original_url.unwrap_or_else(|| image_url.clone()),
+        image_url,
+        storage: storage_body(record),
+        image: ImageBody::new(exchange, record, origin),
     }
 }
 

@@ -1,16 +1,16 @@
 //! The fields of a migration request, and the actions that each is for.
 
-use super::Problem;
-use super::request::JsonObject;
+use crate::api::Problem;
+use crate::api::json_object::JsonObject;
 
 /// Every action, as callers write them.
-pub(super) const ACTIONS: [&str; 11] =
+pub const ACTIONS: [&str; 11] =
     ["migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup"];
 
 const RUNS: &[&str] = &["migrate", "validate", "rollback", "cleanup", "backup", "restore"];
 
 /// The fields, each with the actions that it is for. `batchSize` and `concurrency` are for all, since known clients send them with each.
-pub(super) const FIELDS: [(&str, &[&str]); 14] = [
+pub const FIELDS: [(&str, &[&str]); 14] = [
     ("action", &ACTIONS),
     (
         "source",
@@ -30,10 +30,9 @@ pub(super) const FIELDS: [(&str, &[&str]); 14] = [
     ("runId", &["status", "pause", "resume", "cancel", "cleanup", "restore"]),
 ];
 
-/// Refuses fields that nothing reads, and fields of other actions, since what they ask for would not happen. `null` and `false` ask
-/// for nothing: known clients send them with every action.
-pub(super) fn require_fields_of(action: &str, fields: &JsonObject) -> Result<(), Problem> {
-    fields.require_only(&FIELDS.map(|(field, _)| field))?;
+/// Refuses fields of other actions, since what they ask for would not happen. `null` and `false` ask for nothing: known clients send them
+/// with every action.
+pub fn require_fields_of(action: &str, fields: &JsonObject) -> Result<(), Problem> {
     let foreign = FIELDS.iter().find(|(field, actions)| !actions.contains(&action) && fields.asks(field));
     match foreign {
         Some((field, actions)) => {
@@ -45,7 +44,7 @@ pub(super) fn require_fields_of(action: &str, fields: &JsonObject) -> Result<(),
 
 /// The actions that a field is for, in words: `runs` for those that begin one.
 #[cfg(test)]
-pub(super) fn in_words(actions: &[&str]) -> String {
+pub fn in_words(actions: &[&str]) -> String {
     if actions.len() == ACTIONS.len() {
         return "all".to_owned();
     }
@@ -59,7 +58,7 @@ pub(super) fn in_words(actions: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    const API: &str = include_str!("../../docs/API.md");
+    const API: &str = include_str!("../../../../docs/API.md");
 
     #[test]
     fn every_field_names_actions_that_exist_each_once() {

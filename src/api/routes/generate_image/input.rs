@@ -1,21 +1,54 @@
 //! What a generate request asks for, checked.
 
-use super::Problem;
-use super::request::JsonObject;
+use serde::Deserialize;
+
+use crate::api::Problem;
+#[cfg(test)]
+use crate::api::field::MAX_ASSOCIATION_BYTES;
+use crate::api::field::{Association, Parsed, Whole};
 use crate::catalog::Associations;
 use crate::generate::{
     Background, GenerateRequest, InvalidParameter, Output, OutputFormat, Prompt, Quality, Size, Style,
 };
 use crate::image::{Sha256Digest, Visibility};
 
-/// Longest id of a persona, session, participant or table, in bytes: an id, not a text.
-pub(super) const MAX_ASSOCIATION_BYTES: usize = 200;
 /// The most images that one request makes: they are made one after the other, each within the provider's time.
-pub(super) const MAX_IMAGES: u8 = 4;
+pub const MAX_IMAGES: u8 = 4;
+
+/// Lengths count bytes of UTF-8; fields of other names are ignored; `null` means absent.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "GenerateRequest"))]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    /// Not blank, without control characters other than line feed and tab; counted in characters.
+    #[cfg_attr(test, schemars(with = "String", length(min = 1, max = Prompt::MAX_CHARACTERS), regex(pattern = r"\S")))]
+    prompt: Parsed<Prompt>,
+    #[cfg_attr(test, schemars(with = "String", length(min = 1, max = MAX_ASSOCIATION_BYTES), regex(pattern = r"\S")))]
+    persona_id: Parsed<Association>,
+    size: Option<Parsed<Size>>,
+    quality: Option<Parsed<Quality>>,
+    style: Option<Parsed<Style>>,
+    /// `transparent` is not for `outputFormat` `jpeg`.
+    background: Option<Parsed<Background>>,
+    output_format: Option<Parsed<OutputFormat>>,
+    /// For `outputFormat` `jpeg` and `webp` only.
+    #[cfg_attr(test, schemars(with = "Option<u8>", range(min = 0, max = Output::MAX_COMPRESSION)))]
+    output_compression: Option<Whole<0, { Output::MAX_COMPRESSION as u64 }>>,
+    /// How many images.
+    #[cfg_attr(test, schemars(with = "Option<u8>", range(min = 1, max = MAX_IMAGES)))]
+    n: Option<Whole<1, { MAX_IMAGES as u64 }>>,
+    #[cfg_attr(test, schemars(with = "Option<String>", length(min = 1, max = MAX_ASSOCIATION_BYTES), regex(pattern = r"\S")))]
+    session_id: Option<Parsed<Association>>,
+    #[cfg_attr(test, schemars(with = "Option<String>", length(min = 1, max = MAX_ASSOCIATION_BYTES), regex(pattern = r"\S")))]
+    participant_id: Option<Parsed<Association>>,
+    #[cfg_attr(test, schemars(with = "Option<String>", length(min = 1, max = MAX_ASSOCIATION_BYTES), regex(pattern = r"\S")))]
+    table_id: Option<Parsed<Association>>,
+    visibility: Option<Parsed<Visibility>>,
+}
 
 /// A generate request.
 #[derive(Debug)]
-pub(super) struct GenerateInput {
+pub struct GenerateInput {
     pub request: GenerateRequest,
     /// How many images, 1 to [`MAX_IMAGES`].
     pub count: u8,
@@ -54,60 +87,42 @@ impl GenerateInput {
         // Serialising strings cannot fail; JSON keeps the parts apart.
         Sha256Digest::of(&serde_json::to_vec(&parts).unwrap_or_default())
     }
+}
 
-    /// The request in `fields`.
-    ///
-    /// # Errors
-    /// The field that is missing or breaks a rule.
-    pub fn parse(fields: &JsonObject) -> Result<Self, Problem> {
-        let required = |field: &'static str| fields.text(field)?.ok_or_else(|| Problem::field(field, "is required"));
-        let refuse = |field: &'static str| move |InvalidParameter(rule): InvalidParameter| Problem::field(field, rule);
-        let prompt = Prompt::parse(required("prompt")?).map_err(refuse("prompt"))?;
-        let persona_id = association("personaId", required("personaId")?)?;
-        let optional = |field: &'static str| fields.text(field)?.map(|value| association(field, value)).transpose();
-        let request = GenerateRequest {
-            prompt,
-            size: fields.text("size")?.map_or(Ok(Size::default()), Size::parse).map_err(refuse("size"))?,
-            quality: fields.text("quality")?.map(Quality::parse).transpose().map_err(refuse("quality"))?,
-            style: fields.text("style")?.map(Style::parse).transpose().map_err(refuse("style"))?,
-            output: parse_output(fields)?,
-            variation: 0,
-        };
+impl TryFrom<Input> for GenerateInput {
+    type Error = Problem;
+
+    fn try_from(input: Input) -> Result<Self, Problem> {
+        let optional = |id: Option<Parsed<Association>>| id.map(|Parsed(Association(id))| id);
+        let output = Output::new(
+            value(input.background),
+            value(input.output_format),
+            input.output_compression.and_then(Whole::small),
+        )
+        .map_err(|(field, InvalidParameter(rule))| Problem::field(field.as_str(), rule))?;
         Ok(Self {
-            request,
-            count: fields.number("n", 1, MAX_IMAGES)?.unwrap_or(1),
-            associations: Associations {
-                persona_id: Some(persona_id),
-                session_id: optional("sessionId")?,
-                participant_id: optional("participantId")?,
-                table_id: optional("tableId")?,
+            request: GenerateRequest {
+                prompt: input.prompt.0,
+                size: value(input.size).unwrap_or_default(),
+                quality: value(input.quality),
+                style: value(input.style),
+                output,
+                variation: 0,
             },
-            visibility: fields
-                .text("visibility")?
-                .map_or(Some(Visibility::Public), Visibility::from_text)
-                .ok_or_else(|| Problem::field("visibility", "must be public or private"))?,
+            count: input.n.and_then(Whole::small).unwrap_or(1),
+            associations: Associations {
+                persona_id: Some(input.persona_id.0.0),
+                session_id: optional(input.session_id),
+                participant_id: optional(input.participant_id),
+                table_id: optional(input.table_id),
+            },
+            visibility: value(input.visibility).unwrap_or(Visibility::Public),
         })
     }
 }
 
-fn parse_output(fields: &JsonObject) -> Result<Output, Problem> {
-    let refuse = |field: &'static str| move |InvalidParameter(rule): InvalidParameter| Problem::field(field, rule);
-    let background = fields.text("background")?.map(Background::parse).transpose().map_err(refuse("background"))?;
-    let format = fields.text("outputFormat")?.map(OutputFormat::parse).transpose().map_err(refuse("outputFormat"))?;
-    let compression = fields.number("outputCompression", 0, Output::MAX_COMPRESSION)?;
-    Output::new(background, format, compression)
-        .map_err(|(field, InvalidParameter(rule))| Problem::field(field.as_str(), rule))
-}
-
-/// An id of the caller's own.
-pub(super) fn association(field: &'static str, value: &str) -> Result<String, Problem> {
-    if value.trim().is_empty() || value.len() > MAX_ASSOCIATION_BYTES || value.chars().any(char::is_control) {
-        return Err(Problem::field(
-            field,
-            format!("must be 1 to {MAX_ASSOCIATION_BYTES} bytes, not blank, without control characters"),
-        ));
-    }
-    Ok(value.to_owned())
+fn value<T>(field: Option<Parsed<T>>) -> Option<T> {
+    field.map(|Parsed(value)| value)
 }
 
 #[cfg(test)]
@@ -121,7 +136,7 @@ mod tests {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         let mut request = Request::new("POST", "http://a/", headers, Some(body.as_bytes().to_vec().into()));
         let fields = request.json_object().now_or_never().unwrap().unwrap();
-        GenerateInput::parse(&fields).unwrap().digest()
+        GenerateInput::try_from(fields.read::<Input>().unwrap()).unwrap().digest()
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! Values of JSON fields, each with the rule that it keeps.
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+use super::Problem;
+use crate::generate::{Background, InvalidParameter, OutputFormat, Prompt, Quality, Size, Style};
+use crate::image::Visibility;
+use crate::migrate::RunId;
+
+/// Longest id of a persona, session, participant or table, in bytes: an id, not a text.
+pub(super) const MAX_ASSOCIATION_BYTES: usize = 200;
+
+/// A value that callers write as a text.
+pub(super) trait FromText: Sized {
+    /// The value, or the rule that `text` breaks.
+    fn from_text(text: String) -> Result<Self, String>;
+}
+
+/// A text that is a `T`.
+#[derive(Debug)]
+pub(super) struct Parsed<T>(pub T);
+
+impl<'de, T: FromText> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::from_text(String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
+    }
+}
+
+macro_rules! from_text {
+    ($($type:ident)+) => {
+        $(impl FromText for $type {
+            fn from_text(text: String) -> Result<Self, String> {
+                Self::parse(&text).map_err(|InvalidParameter(rule)| rule)
+            }
+        })+
+    };
+}
+
+from_text! { Prompt Size Quality Style Background OutputFormat }
+
+impl FromText for Visibility {
+    fn from_text(text: String) -> Result<Self, String> {
+        Self::from_text(&text).ok_or_else(|| "must be public or private".to_owned())
+    }
+}
+
+impl FromText for RunId {
+    fn from_text(text: String) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be 32 lower-case hexadecimal digits".to_owned())
+    }
+}
+
+/// An id of the caller's own.
+#[derive(Debug)]
+pub(super) struct Association(pub String);
+
+impl FromText for Association {
+    fn from_text(text: String) -> Result<Self, String> {
+        if text.trim().is_empty() || text.len() > MAX_ASSOCIATION_BYTES || text.chars().any(char::is_control) {
+            return Err(format!("must be 1 to {MAX_ASSOCIATION_BYTES} bytes, not blank, without control characters"));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// A whole number from `LEAST` to `MOST`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole<const LEAST: u64, const MOST: u64>(u64);
+
+impl<const LEAST: u64, const MOST: u64> Whole<LEAST, MOST> {
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number, when a `T` has room for it.
+    pub fn small<T: TryFrom<u64>>(self) -> Option<T> {
+        self.0.try_into().ok()
+    }
+}
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Whole<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer) {
+            Ok(number) if (LEAST..=MOST).contains(&number) => Ok(Self(number)),
+            _ => Err(D::Error::custom(format_args!("must be a whole number from {LEAST} to {MOST}"))),
+        }
+    }
+}
+
+/// A truth value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flag(pub bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bool::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("must be true or false"))
+    }
+}
+
+/// Whether a flag is there and set.
+pub(super) fn is_set(flag: Option<Flag>) -> bool {
+    flag.is_some_and(|Flag(is_set)| is_set)
+}
+
+/// The value of the query's parameter `name`.
+pub(super) fn parameter<T: FromText>(name: &'static str, text: String) -> Result<T, Problem> {
+    T::from_text(text).map_err(|rule| Problem::field(name, rule))
+}

@@ -1,0 +1,226 @@
+//! Who asks, and what they may ask for.
+
+use super::auth::Gate;
+use super::{Code, Problem, Request};
+use crate::config::Config;
+use crate::image::{ImageId, UserId};
+use crate::runtime::Timestamp;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// Runs the deployment: holds the API token, or asks at a loopback host that `npm start` opened.
+    Operator,
+    /// A user, confined to their own images. No credential makes one yet.
+    User(UserId),
+    /// Holds a signed URL.
+    Holder(Grant),
+    /// Nobody in particular.
+    Anyone,
+}
+
+/// What a signed URL opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub image: ImageId,
+}
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone.
+    Anyone,
+    /// Anyone, who sees what is public; a signed URL opens the image that the path names.
+    Holder,
+    /// Users, and the operator.
+    User,
+    /// The operator.
+    Operator,
+}
+
+impl Access {
+    /// Whether callers must show who they are.
+    #[must_use]
+    pub const fn is_closed(self) -> bool {
+        matches!(self, Self::User | Self::Operator)
+    }
+}
+
+impl Principal {
+    /// The user to whose images the principal is confined; `None` when it is not confined to anybody's.
+    #[must_use]
+    pub const fn owner(&self) -> Option<&UserId> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Operator | Self::Holder(_) | Self::Anyone => None,
+        }
+    }
+
+    const fn may_use(&self, access: Access) -> bool {
+        match access {
+            Access::Anyone | Access::Holder => true,
+            Access::User => matches!(self, Self::Operator | Self::User(_)),
+            Access::Operator => matches!(self, Self::Operator),
+        }
+    }
+}
+
+/// The principal of a request, and why it is nobody more.
+#[derive(Debug)]
+pub struct Caller {
+    pub principal: Principal,
+    refusal: Option<Problem>,
+}
+
+impl Caller {
+    /// A caller who has shown who they are.
+    #[must_use]
+    pub const fn known(principal: Principal) -> Self {
+        Self { principal, refusal: None }
+    }
+
+    /// Finds out who asks. `signed` is the image that a signed URL would open here.
+    #[must_use]
+    pub fn identify(request: &Request, config: &Config, signed: Option<ImageId>, now: Timestamp) -> Self {
+        let gate = Gate::new(config);
+        if gate.holds_token(request) {
+            return Self::known(Principal::Operator);
+        }
+        let shown = match signed {
+            // Signatures count on an opened loopback host too, so that they can be tried there.
+            Some(image) => gate.require_signature(request, image, now).map(|()| Principal::Holder(Grant { image })),
+            None if config.api_token.is_some() => Err(Problem::plain(Code::Unauthorized)),
+            None if gate.is_opened(request) => Ok(Principal::Operator),
+            None => Err(Problem::plain(Code::TokenNotConfigured)),
+        };
+        match shown {
+            Ok(principal) => Self::known(principal),
+            Err(refusal) => Self { principal: Principal::Anyone, refusal: Some(refusal) },
+        }
+    }
+
+    /// Lets those pass who may use a route.
+    ///
+    /// # Errors
+    /// 401 for a missing or wrong token, 503 when no token is configured.
+    pub fn require(&self, access: Access) -> Result<(), Problem> {
+        if self.principal.may_use(access) { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    /// Lets those pass who may read the private image `id`.
+    ///
+    /// # Errors
+    /// 403 for a missing, wrong or expired signature.
+    pub fn require_reader_of(&self, id: ImageId) -> Result<(), Problem> {
+        match &self.principal {
+            Principal::Operator => Ok(()),
+            Principal::Holder(grant) if grant.image == id => Ok(()),
+            Principal::Holder(_) => Err(Problem::plain(Code::SignatureInvalid)),
+            Principal::User(_) | Principal::Anyone => Err(self.refusal()),
+        }
+    }
+
+    fn refusal(&self) -> Problem {
+        self.refusal.clone().unwrap_or_else(|| Problem::plain(Code::Unauthorized))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn config(pairs: &[(&str, &str)]) -> Config {
+        let lookup = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::parse(lookup).0
+    }
+
+    fn request(host: &str, authorization: Option<&str>, query: &str) -> Request {
+        let headers = authorization.map(|value| ("authorization".to_owned(), value.to_owned())).into_iter().collect();
+        Request::new("GET", &format!("http://{host}/x?{query}"), headers, None)
+    }
+
+    fn id(byte: u8) -> ImageId {
+        ImageId::from_random_bytes([byte; 16])
+    }
+
+    fn code(outcome: Result<(), Problem>) -> Option<Code> {
+        outcome.err().map(|problem| problem.code)
+    }
+
+    #[test]
+    fn the_token_and_its_predecessor_make_the_operator_and_nothing_else_does() {
+        let config = config(&[("API_TOKEN", "new"), ("API_TOKEN_PREVIOUS", "old"), ("ALLOW_UNAUTHENTICATED", "true")]);
+        for (authorization, principal) in [
+            (Some("Bearer new"), Principal::Operator),
+            (Some("bearer old"), Principal::Operator),
+            (Some("Bearer ne"), Principal::Anyone),
+            (Some("Bearer newer"), Principal::Anyone),
+            (Some("Basic new"), Principal::Anyone),
+            (Some("new"), Principal::Anyone),
+            (None, Principal::Anyone),
+        ] {
+            let caller = Caller::identify(&request("localhost", authorization, ""), &config, None, NOW);
+            assert_eq!(caller.principal, principal, "{authorization:?}");
+            let refusal = (principal == Principal::Anyone).then_some(Code::Unauthorized);
+            assert_eq!(code(caller.require(Access::Operator)), refusal, "{authorization:?}");
+            assert_eq!(code(caller.require(Access::User)), refusal, "{authorization:?}");
+            assert_eq!(code(caller.require(Access::Anyone)), None, "{authorization:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_routes_are_closed_but_on_an_opened_loopback_host() {
+        for (opened, host, passes) in [
+            ("true", "localhost", true),
+            ("true", "127.0.0.1:8787", true),
+            ("true", "[::1]:8787", true),
+            ("true", "images.example.com", false),
+            ("true", "localhost.example.com", false),
+            ("false", "localhost", false),
+        ] {
+            let config = config(&[("ALLOW_UNAUTHENTICATED", opened)]);
+            let caller = Caller::identify(&request(host, Some("Bearer "), ""), &config, None, NOW);
+            let refusal = (!passes).then_some(Code::TokenNotConfigured);
+            assert_eq!(code(caller.require(Access::Operator)), refusal, "{opened} {host}");
+        }
+    }
+
+    #[test]
+    fn a_private_image_wants_a_signature_on_an_opened_loopback_host_too() {
+        let config = config(&[("ALLOW_UNAUTHENTICATED", "true")]);
+        let caller = Caller::identify(&request("localhost", None, ""), &config, Some(id(1)), NOW);
+        assert_eq!(caller.principal, Principal::Anyone);
+        assert_eq!(code(caller.require_reader_of(id(1))), Some(Code::SignatureInvalid));
+    }
+
+    #[test]
+    fn a_signed_url_opens_its_image_and_no_closed_route() {
+        let config = config(&[("API_TOKEN", "t")]);
+        let (query, expires_at) = Gate::new(&config).sign(id(1), NOW, 60);
+        let request = request("a.example", None, &query);
+        let caller = Caller::identify(&request, &config, Some(id(1)), NOW);
+        assert_eq!(caller.principal, Principal::Holder(Grant { image: id(1) }));
+        assert_eq!(code(caller.require_reader_of(id(1))), None);
+        assert_eq!(code(caller.require_reader_of(id(2))), Some(Code::SignatureInvalid));
+        assert_eq!(code(caller.require(Access::Holder)), None);
+        assert_eq!(code(caller.require(Access::User)), Some(Code::Unauthorized));
+        let late = Caller::identify(&request, &config, Some(id(1)), expires_at);
+        assert_eq!(code(late.require_reader_of(id(1))), Some(Code::SignatureExpired));
+        assert_eq!(Caller::identify(&request, &config, None, NOW).principal, Principal::Anyone);
+    }
+
+    #[test]
+    fn only_a_user_is_confined_to_an_owner() {
+        let user = UserId::try_from("auth0|made-up".to_owned()).unwrap();
+        let caller = Caller::known(Principal::User(user.clone()));
+        assert_eq!(caller.principal.owner(), Some(&user));
+        assert_eq!(code(caller.require(Access::User)), None);
+        assert_eq!(code(caller.require(Access::Operator)), Some(Code::Unauthorized));
+        assert_eq!(code(caller.require_reader_of(id(1))), Some(Code::Unauthorized));
+        for principal in [Principal::Operator, Principal::Holder(Grant { image: id(1) }), Principal::Anyone] {
+            assert_eq!(principal.owner(), None, "{principal:?}");
+        }
+    }
+}

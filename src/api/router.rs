@@ -1,0 +1,314 @@
+//! The table of routes, and which of them a request is for. Parsing is total: every method and path is a route or a problem.
+
+use futures::future::LocalBoxFuture;
+
+#[cfg(test)]
+use super::openapi::{Operation, Schemas};
+use super::request::Method;
+use super::{Access, Code, Exchange, Problem, Request, Response, routes};
+use crate::image::ImageId;
+use crate::migrate::RunId;
+
+/// Stands for an id in a route's path.
+const ID: &str = "{id}";
+
+/// What a handler returns. The future is boxed, so that no request's future has room for the largest handler's.
+type Answer<'a> = LocalBoxFuture<'a, Result<Response, Problem>>;
+type PlainHandler = for<'a> fn(&'a Exchange<'a>, Request) -> Answer<'a>;
+type ImageHandler = for<'a> fn(&'a Exchange<'a>, Request, ImageId) -> Answer<'a>;
+type RunHandler = for<'a> fn(&'a Exchange<'a>, Request, RunId) -> Answer<'a>;
+
+/// A route.
+pub struct Route {
+    /// Its name in logs, without ids, and its operation's id in the `OpenAPI` document.
+    pub name: &'static str,
+    /// A HEAD is answered as the GET that it mirrors.
+    pub method: Method,
+    /// The path, with `{id}` where an id stands.
+    pub path: &'static str,
+    pub access: Access,
+    handler: Handler,
+    #[cfg(test)]
+    pub(super) operation: fn(&mut Schemas) -> Operation,
+}
+
+/// A handler, by the id that its path has.
+#[derive(Clone, Copy)]
+enum Handler {
+    Plain(PlainHandler),
+    OfImage(ImageHandler),
+    OfRun(RunHandler),
+}
+
+/// The route that a request is for, and the id in its path.
+pub struct Target {
+    pub route: &'static Route,
+    call: Call,
+}
+
+enum Call {
+    Plain(PlainHandler),
+    OfImage(ImageHandler, ImageId),
+    OfRun(RunHandler, RunId),
+}
+
+macro_rules! handler {
+    ($module:ident()) => {
+        Handler::Plain(|exchange, request| Box::pin(routes::$module::handle(exchange, request)))
+    };
+    ($module:ident(ImageId)) => {
+        Handler::OfImage(|exchange, request, id| Box::pin(routes::$module::handle(exchange, request, id)))
+    };
+    ($module:ident(RunId)) => {
+        Handler::OfRun(|exchange, request, id| Box::pin(routes::$module::handle(exchange, request, id)))
+    };
+}
+
+macro_rules! routes {
+    ($($name:literal $method:ident $path:literal $access:ident $module:ident($($id:ident)?);)+) => {
+        /// Every route.
+        pub static ROUTES: &[Route] = &[$(Route {
+            name: $name,
+            method: Method::$method,
+            path: $path,
+            access: Access::$access,
+            handler: handler!($module($($id)?)),
+            #[cfg(test)]
+            operation: routes::$module::operation,
+        }),+];
+    };
+}
+
+routes! {
+    "generate-image"   Post   "/api/generate-image"                   User     generate_image();
+    "upload-image"     Post   "/api/images"                           User     upload_image();
+    "list-images"      Get    "/api/images"                           User     list_images();
+    "describe-image"   Get    "/api/images/{id}"                      User     describe_image(ImageId);
+    "delete-image"     Delete "/api/images/{id}"                      User     delete_image(ImageId);
+    "sign-image-url"   Post   "/api/images/{id}/signed-url"           User     sign_image_url(ImageId);
+    "serve-image"      Get    "/images/{id}"                          Holder   serve_image(ImageId);
+    "migration-status" Get    "/api/migrate-images"                   Operator migration_status();
+    "migrate-images"   Post   "/api/migrate-images"                   Operator migrate_images();
+    "describe-run"     Get    "/api/migrate-images/runs/{id}"         Operator describe_run(RunId);
+    "run-items"        Get    "/api/migrate-images/runs/{id}/items"   Operator run_items(RunId);
+    "run-receipt"      Get    "/api/migrate-images/runs/{id}/receipt" Operator run_receipt(RunId);
+    "health"           Get    "/health"                               Anyone   health();
+    "metrics"          Get    "/metrics"                              Operator metrics();
+    "openapi"          Get    "/openapi.json"                         Anyone   openapi();
+    "index"            Get    "/"                                     Anyone   index();
+    "docs"             Get    "/docs"                                 Anyone   docs();
+}
+
+impl Route {
+    /// The methods of `path`, for `Allow`; `None` when there is no such path.
+    #[must_use]
+    pub fn allowed_methods(path: &str) -> Option<String> {
+        let at_path: Vec<_> = ROUTES.iter().filter(|route| route.call(path).is_some()).collect();
+        let is_answered = |method: &Method| at_path.iter().any(|route| route.answers(*method));
+        let names = Method::KNOWN.into_iter().filter(is_answered).chain([Method::Options]).map(Method::as_str);
+        (!at_path.is_empty()).then(|| names.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Whether a request with this method is for the route, when its path is.
+    #[must_use]
+    pub fn answers(&self, method: Method) -> bool {
+        self.method == if method == Method::Head { Method::Get } else { method }
+    }
+
+    fn call(&self, path: &str) -> Option<Call> {
+        match self.handler {
+            Handler::Plain(handler) => (path == self.path).then_some(Call::Plain(handler)),
+            Handler::OfImage(handler) => Some(Call::OfImage(handler, self.id_in(path)?.parse().ok()?)),
+            Handler::OfRun(handler) => Some(Call::OfRun(handler, self.id_in(path)?.parse().ok()?)),
+        }
+    }
+
+    /// What stands in `path` where this route's has an id.
+    fn id_in<'path>(&self, path: &'path str) -> Option<&'path str> {
+        let (before, after) = self.path.split_once(ID)?;
+        path.strip_prefix(before)?.strip_suffix(after)
+    }
+
+    /// What a path that begins like this route's does not lead to.
+    fn missing(&self, path: &str) -> Option<Code> {
+        let (before, _) = self.path.split_once(ID)?;
+        let code = if matches!(self.handler, Handler::OfRun(_)) { Code::RunNotFound } else { Code::ImageNotFound };
+        path.starts_with(before).then_some(code)
+    }
+}
+
+impl Target {
+    /// The route of `method` and `path`, and the id in it.
+    ///
+    /// # Errors
+    /// 404 for an unknown path, which names the image or the run when its id is none; 405 with `Allow` for an unknown method.
+    pub fn parse(method: Method, path: &str) -> Result<Self, Problem> {
+        let mut answering = ROUTES.iter().filter(|route| route.answers(method));
+        let target = answering.find_map(|route| Some(Self { route, call: route.call(path)? }));
+        target.ok_or_else(|| match Route::allowed_methods(path) {
+            Some(methods) => Problem::plain(Code::MethodNotAllowed).with_header("Allow", methods),
+            None => Problem::plain(ROUTES.iter().find_map(|route| route.missing(path)).unwrap_or(Code::RouteNotFound)),
+        })
+    }
+
+    /// The id in the path, as text.
+    #[must_use]
+    pub fn id(&self) -> Option<String> {
+        match &self.call {
+            Call::Plain(_) => None,
+            Call::OfImage(_, id) => Some(id.to_string()),
+            Call::OfRun(_, id) => Some(id.to_string()),
+        }
+    }
+
+    /// The image that a signed URL opens here.
+    #[must_use]
+    pub const fn signed_image(&self) -> Option<ImageId> {
+        match (self.route.access, &self.call) {
+            (Access::Holder, Call::OfImage(_, id)) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Has the handler answer.
+    #[must_use]
+    pub fn answer<'a>(self, exchange: &'a Exchange<'a>, request: Request) -> Answer<'a> {
+        match self.call {
+            Call::Plain(handler) => handler(exchange, request),
+            Call::OfImage(handler, id) => handler(exchange, request, id),
+            Call::OfRun(handler, id) => handler(exchange, request, id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Caller, Principal};
+    use crate::image::UserId;
+
+    const API: &str = include_str!("../../docs/API.md");
+    const IMAGE_ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    const RUN_ID: &str = "0f8fad5bd9cb469fa16570867728950e";
+
+    fn found(method: Method, path: &str) -> Result<&'static str, Code> {
+        Target::parse(method, path).map(|target| target.route.name).map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_path_is_answered_at_its_methods_only() {
+        let image = format!("/api/images/{IMAGE_ID}");
+        for (path, allowed, routes) in [
+            ("/api/generate-image", "POST, OPTIONS", vec![(Method::Post, "generate-image")]),
+            (
+                "/api/images",
+                "GET, HEAD, POST, OPTIONS",
+                vec![(Method::Post, "upload-image"), (Method::Get, "list-images"), (Method::Head, "list-images")],
+            ),
+            (
+                &image,
+                "GET, HEAD, DELETE, OPTIONS",
+                vec![
+                    (Method::Get, "describe-image"),
+                    (Method::Head, "describe-image"),
+                    (Method::Delete, "delete-image"),
+                ],
+            ),
+            (&format!("{image}/signed-url"), "POST, OPTIONS", vec![(Method::Post, "sign-image-url")]),
+            (
+                &format!("/images/{IMAGE_ID}"),
+                "GET, HEAD, OPTIONS",
+                vec![(Method::Get, "serve-image"), (Method::Head, "serve-image")],
+            ),
+        ] {
+            assert_eq!(Route::allowed_methods(path).as_deref(), Some(allowed), "{path}");
+            for method in Method::KNOWN.into_iter().chain([Method::Other]) {
+                let expected = routes.iter().find(|(known, _)| *known == method).map(|(_, name)| *name);
+                assert_eq!(found(method, path), expected.ok_or(Code::MethodNotAllowed), "{method:?} {path}");
+            }
+            let refused = Target::parse(Method::Other, path).err().unwrap();
+            assert!(refused.headers.iter().any(|(name, value)| *name == "Allow" && *value == allowed));
+        }
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
+        for (path, code) in [
+            ("", Code::RouteNotFound),
+            ("//", Code::RouteNotFound),
+            ("/api", Code::RouteNotFound),
+            ("/docs/", Code::RouteNotFound),
+            ("/images", Code::RouteNotFound),
+            ("/health/", Code::RouteNotFound),
+            ("//health", Code::RouteNotFound),
+            ("/api/migrate-images/runs", Code::RouteNotFound),
+            ("/api/images/", Code::ImageNotFound),
+            ("/api/images/x", Code::ImageNotFound),
+            ("/images/", Code::ImageNotFound),
+            (&format!("/images/{IMAGE_ID}/x"), Code::ImageNotFound),
+            (&format!("/images/{}", IMAGE_ID.to_uppercase()), Code::ImageNotFound),
+            (&format!("/api/images/{IMAGE_ID}/signed-url/"), Code::ImageNotFound),
+            ("/api/migrate-images/runs/", Code::RunNotFound),
+            (&format!("/api/migrate-images/runs/{RUN_ID}/x"), Code::RunNotFound),
+            (&format!("/api/migrate-images/runs/{IMAGE_ID}"), Code::RunNotFound),
+        ] {
+            for method in [Method::Get, Method::Post] {
+                assert_eq!(found(method, path), Err(code), "{path}");
+            }
+            assert_eq!(Route::allowed_methods(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_the_route_of_an_images_bytes_takes_signed_urls() {
+        for route in ROUTES {
+            let target = Target::parse(route.method, &sample(route)).unwrap();
+            let expected = (route.name == "serve-image").then(|| IMAGE_ID.parse().unwrap());
+            assert_eq!(target.signed_image(), expected, "{}", route.name);
+        }
+    }
+
+    #[test]
+    fn users_reach_the_routes_about_images_and_the_open_ones() {
+        let user = UserId::try_from("auth0|made-up".to_owned()).unwrap();
+        let caller = Caller::known(Principal::User(user));
+        let closed: Vec<_> =
+            ROUTES.iter().filter(|route| caller.require(route.access).is_err()).map(|route| route.name).collect();
+        assert_eq!(
+            closed,
+            ["migration-status", "migrate-images", "describe-run", "run-items", "run-receipt", "metrics"]
+        );
+    }
+
+    fn sample(route: &Route) -> String {
+        route.path.replace(ID, if matches!(route.handler, Handler::OfRun(_)) { RUN_ID } else { IMAGE_ID })
+    }
+
+    #[test]
+    fn every_route_is_found_and_the_names_and_paths_differ() {
+        for route in ROUTES {
+            assert_eq!(found(route.method, &sample(route)), Ok(route.name));
+            let same =
+                |other: &&Route| other.name == route.name || (other.method, other.path) == (route.method, route.path);
+            assert_eq!(ROUTES.iter().filter(same).count(), 1, "{}", route.name);
+        }
+    }
+
+    #[test]
+    fn the_documented_routes_are_those_of_the_table() {
+        let mut documented = Vec::new();
+        for heading in API.lines().filter_map(|line| line.strip_prefix("### ")) {
+            let is_closed = heading.ends_with(" (token)");
+            for route in heading.split('`').filter(|part| part.contains(" /")) {
+                documented.push((route.to_owned(), is_closed));
+            }
+        }
+        let mut expected: Vec<_> = ROUTES
+            .iter()
+            .map(|route| (format!("{} {}", route.method.as_str(), route.path), route.access.is_closed()))
+            .collect();
+        documented.sort();
+        expected.sort();
+        assert_eq!(documented, expected);
+    }
+}

@@ -1,0 +1,93 @@
+//! What lives as long as an isolate and handlers, the queue and cron work with.
+
+use std::rc::Rc;
+
+use crate::catalog::Catalog;
+use crate::config::{Config, ConfigProblem};
+use crate::generate::Chain;
+use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
+use crate::migrate::{Engine, Settings, Sources};
+use crate::queue::RunQueue;
+use crate::runtime::Runtime;
+use crate::sql::Database;
+use crate::store::{EmbeddedStore, ImageStore, LatePuts};
+use crate::telemetry::{Counters, Recorder, Sink};
+
+/// The configuration, and what is behind the seams.
+pub struct Services {
+    pub config: Config,
+    pub problems: Vec<ConfigProblem>,
+    pub catalog: Catalog,
+    /// The bucket, when it is bound.
+    pub r2: Option<Rc<dyn ImageStore>>,
+    pub embedded: Rc<EmbeddedStore>,
+    /// Further databases that `MIGRATION_SOURCES` names, by binding.
+    pub databases: Rc<[(String, Rc<dyn Database>)]>,
+    /// Takes messages that keep runs going, when it is bound.
+    pub runs: Option<Rc<dyn RunQueue>>,
+    pub generators: Chain,
+    pub runtime: Rc<dyn Runtime>,
+    pub sink: Rc<dyn Sink>,
+    pub counters: Rc<Counters>,
+    pub budget: Rc<MemoryBudget>,
+    pub cache: Rc<dyn EdgeCache>,
+}
+
+impl Services {
+    /// Records events of one piece of work, which carry `request_id`.
+    #[must_use]
+    pub fn recorder(&self, request_id: &str) -> Recorder {
+        Recorder::new(Rc::clone(&self.sink), Rc::clone(&self.counters), request_id)
+    }
+
+    /// The library as seen by one piece of work, whose events carry `request_id`.
+    #[must_use]
+    pub fn library(&self, request_id: &str) -> Library {
+        let recorder = self.recorder(request_id);
+        let placement = Placement {
+            r2_enabled: self.config.r2_enabled,
+            r2_is_public: self.config.r2_public_url.is_some(),
+            timeout_ms: self.config.store_timeout_ms,
+        };
+        Library {
+            catalog: self.catalog.clone(),
+            stores: Stores::new(
+                self.r2.clone(),
+                Rc::clone(&self.embedded),
+                Rc::clone(&self.runtime),
+                &recorder,
+                placement,
+            ),
+            runtime: Rc::clone(&self.runtime),
+            recorder,
+            budget: Rc::clone(&self.budget),
+            cache: Rc::clone(&self.cache),
+        }
+    }
+
+    /// Where images can come from.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        Sources::new(self.catalog.database(), self.databases.clone(), self.config.migration_sources.clone())
+    }
+
+    /// The migration engine as one piece of work sees it; `None` when no bucket is bound.
+    #[must_use]
+    pub fn engine(&self, library: &Library) -> Option<Engine> {
+        Some(Engine {
+            sources: self.sources(),
+            bucket: Rc::new(LatePuts::new(self.r2.clone()?)),
+            embedded: self.embedded.clone(),
+            runtime: self.runtime.clone(),
+            recorder: library.recorder.clone(),
+            queue: self.runs.clone(),
+            settings: Settings {
+                bucket_is_public: self.config.r2_public_url.is_some(),
+                prompt_in_metadata: self.config.store_prompt_metadata,
+                timeout_ms: self.config.store_timeout_ms,
+                retention_days: self.config.rollback_retention_days,
+                operations_per_invocation: self.config.migration_operations,
+            },
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! What lives as long as an isolate, put together from what is bound, and what it does: answer requests, work on messages of the queue,
+//! and tick.
+
+mod cron;
+mod queue;
+mod request;
+
+use std::rc::Rc;
+
+pub use self::queue::Delivery;
+use crate::api::{CorsPolicy, Services};
+use crate::catalog::Catalog;
+use crate::config::{Config, ConfigProblem};
+use crate::generate::{Chain, Generator};
+use crate::library::{EdgeCache, MemoryBudget};
+use crate::queue::RunQueue;
+use crate::runtime::Runtime;
+use crate::sql::Database;
+use crate::store::{EmbeddedStore, ImageStore};
+use crate::telemetry::{Counters, Event, Sink};
+
+/// Everything that lives as long as an isolate.
+pub struct App {
+    pub services: Services,
+    pub cors: &'static CorsPolicy,
+}
+
+/// What a deployment is configured with, and the adapters of its bindings.
+pub struct Bindings {
+    pub config: Config,
+    pub problems: Vec<ConfigProblem>,
+    pub database: Rc<dyn Database>,
+    /// Further databases that `MIGRATION_SOURCES` names, by binding.
+    pub databases: Rc<[(String, Rc<dyn Database>)]>,
+    /// The bucket, when it is bound.
+    pub r2: Option<Rc<dyn ImageStore>>,
+    /// Takes messages that keep runs going, when it is bound.
+    pub runs: Option<Rc<dyn RunQueue>>,
+    /// In the order in which they are tried.
+    pub generators: Vec<Box<dyn Generator>>,
+    pub runtime: Rc<dyn Runtime>,
+    pub sink: Rc<dyn Sink>,
+    pub cache: Rc<dyn EdgeCache>,
+}
+
+impl App {
+    /// The application over these bindings.
+    #[must_use]
+    pub fn new(bindings: Bindings) -> Self {
+        let Bindings { config, problems, database, databases, r2, runs, generators, runtime, sink, cache } = bindings;
+        let services = Services {
+            catalog: Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases)),
+            databases,
+            r2,
+            embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
+            runs,
+            generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&runtime)),
+            runtime,
+            sink,
+            counters: Rc::new(Counters::default()),
+            budget: Rc::new(MemoryBudget::default()),
+            cache,
+            config,
+            problems,
+        };
+        Self { services, cors: CorsPolicy::built_in() }
+    }
+
+    /// Logs what is wrong with the configuration, once an isolate.
+    pub fn report_configuration(&self) {
+        let problems = &self.services.problems;
+        if !problems.is_empty() {
+            self.services.recorder("start").record(&Event::Configuration { problems: problems.clone() });
+        }
+    }
+}

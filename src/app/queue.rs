@@ -1,0 +1,44 @@
+//! Messages of the queue.
+
+use super::App;
+use crate::queue::Message;
+use crate::telemetry::Event;
+
+/// What to tell the queue about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is done with.
+    Acknowledge,
+    /// It is to come again.
+    Retry,
+}
+
+impl App {
+    /// Works on one message of the queue, whose body is `body` as JSON; `None` when it has none. Never fails, and logs how it
+    /// went. A body that is no [`Message`] would be none the next time either, so that it is done with: cron takes up its run.
+    pub async fn deliver(&self, body: Option<String>) -> Delivery {
+        let runtime = &self.services.runtime;
+        let started_at = runtime.now();
+        let (run_id, delivery, outcome) = match body.and_then(|json| serde_json::from_str(&json).ok()) {
+            None => (None, Delivery::Acknowledge, "message-unreadable"),
+            Some(Message::Run { run_id, source: _ }) => {
+                let is_done = self.continue_run(&run_id).await;
+                let (delivery, outcome) =
+                    if is_done { (Delivery::Acknowledge, "ok") } else { (Delivery::Retry, "retry") };
+                (Some(run_id), delivery, outcome)
+            }
+        };
+        let duration_ms = runtime.now().millis_since(started_at);
+        self.services.recorder("queue").record(&Event::Message { run_id, duration_ms, outcome });
+        delivery
+    }
+
+    /// Drives a run on. False when that failed and is worth another delivery.
+    async fn continue_run(&self, run_id: &str) -> bool {
+        let Ok(id) = run_id.parse() else { return true };
+        match self.services.engine(&self.services.library("queue")) {
+            Some(engine) => engine.work_on(&id).await,
+            None => true,
+        }
+    }
+}
