@@ -9,7 +9,8 @@ use super::generate_input::MAX_IMAGES;
 use super::problem::MadeImages;
 use super::representation::ImageBody;
 use super::{Code, Exchange, Problem, Response};
-use crate::catalog::{FailedProvider, GenerationRecord, ImageRecord};
+use crate::catalog::{GenerationRecord, ImageRecord};
+use crate::image::FailedProvider;
 use crate::image::Sha256Digest;
 use crate::store::StorageKind;
 

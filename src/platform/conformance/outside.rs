@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use super::super::environment::Environment;
 use super::super::outside::WorkerHttp;
-use super::{Environment, text};
+use super::case::text;
 use crate::api::Response;
 use crate::http::{AiBinding, AiOutput, AnswerLimits, HttpClient, HttpRequest, Method};
 
