@@ -1,21 +1,21 @@
-// One run of chaos: clients at work on a Worker that a hand kills and fails, with a reckoning every few blows.
+// One run of chaos: clients at work on a Worker that a fault injector kills and fails, with an audit every few faults.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import type { RunningWorker } from "../tests/workerd/harness/worker.ts";
-import { Album } from "./album.ts";
 import { Application } from "./application.ts";
+import { Audit } from "./audit.ts";
 import { Chronicle } from "./chronicle.ts";
-import { Hand } from "./hand.ts";
+import { Client } from "./client.ts";
+import { FaultInjector } from "./fault-injector.ts";
+import { Model } from "./model.ts";
 import { Operator } from "./operator.ts";
-import { Reckoning } from "./reckoning.ts";
-import { Visitor } from "./visitor.ts";
 import { World } from "./world.ts";
 
-const VISITORS = 4;
-const APPLICATIONS_READERS = 2;
-const BLOWS_BETWEEN_RECKONINGS = 6;
+const CLIENTS = 4;
+const APPLICATION_READERS = 2;
+const FAULTS_BETWEEN_AUDITS = 6;
 
 export type Settings = {
   seconds: number;
@@ -25,39 +25,39 @@ export type Settings = {
   sabotage?: (worker: RunningWorker) => Promise<void>;
 };
 
-/** Ends early at the first reckoning behind a violation: what comes after it may only be its consequence. */
+/** Ends early at the first audit behind a violation: what comes after it may only be its consequence. */
 export async function runChaos({ seconds, seed, say, sabotage }: Settings): Promise<Chronicle> {
   const chronicle = new Chronicle();
   const persist = await mkdtemp(join(tmpdir(), "stillstore-chaos-"));
   const world = new World(chronicle, persist);
-  const album = new Album(chronicle);
+  const model = new Model(chronicle);
   const application = new Application(world, seed + 1);
-  const operator = new Operator(world, album, application, seed + 2);
-  const hand = new Hand(world, operator, seed);
-  const visitors = Array.from({ length: VISITORS }, (_, index) => new Visitor(`visitor-${index}`, world, album, seed + 3 + index));
-  const reckoning = new Reckoning(world, album, application, operator, visitors);
+  const operator = new Operator(world, model, application, seed + 2);
+  const injector = new FaultInjector(world, operator, seed);
+  const clients = Array.from({ length: CLIENTS }, (_, index) => new Client(`client-${index}`, world, model, seed + 3 + index));
+  const audit = new Audit(world, model, application, operator, clients);
 
   try {
-    await application.create(await world.start(hand.vars()));
-    const clients = [
-      ...visitors.map((visitor, index) => world.occupy(`visitor ${index}`, () => visitor.operate())),
-      ...Array.from({ length: APPLICATIONS_READERS }, () => world.occupy("application", () => application.operate())),
+    await application.create(await world.start(injector.vars()));
+    const tasks = [
+      ...clients.map((client, index) => world.occupy(`client ${index}`, () => client.operate())),
+      ...Array.from({ length: APPLICATION_READERS }, () => world.occupy("application", () => application.operate())),
       world.occupy("operator", () => operator.operate()),
     ];
     const until = performance.now() + seconds * 1_000;
     while (performance.now() < until && chronicle.violationCount === 0) {
       world.open();
-      for (let blow = 0; blow < BLOWS_BETWEEN_RECKONINGS && performance.now() < until; blow += 1) {
-        await hand.strike();
+      for (let fault = 0; fault < FAULTS_BETWEEN_AUDITS && performance.now() < until; fault += 1) {
+        await injector.inject();
         say?.(chronicle);
       }
       await world.close();
-      await recorded(chronicle, "reckoning", () => reckoning.reckon());
+      await recorded(chronicle, "audit", () => audit.check());
     }
     await sabotage?.(world.worker);
-    if (chronicle.violationCount === 0) await recorded(chronicle, "the end", () => reckoning.conclude());
+    if (chronicle.violationCount === 0) await recorded(chronicle, "the end", () => audit.conclude());
     world.end();
-    await Promise.all(clients);
+    await Promise.all(tasks);
     await world.take().stop();
   } finally {
     await rm(persist, { recursive: true, force: true });

@@ -15,7 +15,7 @@ export const COUNTED = [
   "restarts",
   "faults",
   "standstills",
-  "reckonings",
+  "audits",
 ] as const;
 export type Counted = (typeof COUNTED)[number];
 

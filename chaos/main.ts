@@ -8,7 +8,7 @@ import type { Chronicle } from "./chronicle.ts";
 
 const HELP = `npm run chaos -- [options]
   --minutes N   how long, 1 when absent; the end takes some seconds more
-  --seed S      repeats the choices of clients and hand, though not the moments at which they meet`;
+  --seed S      repeats the choices of clients and fault injector, though not the moments at which they meet`;
 const REFRESH_MS = 500;
 const LOG_REFRESH_MS = 60_000;
 

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 
 import { digest, takeUp } from "../tests/workerd/migrations.ts";
-import type { Album } from "./album.ts";
 import type { Application } from "./application.ts";
 import { Choices } from "./choices.ts";
+import type { Model } from "./model.ts";
 import { Unanswered } from "./world.ts";
 import type { World } from "./world.ts";
 
@@ -21,7 +21,7 @@ type Begun = { id: string; disruptions: number };
 
 export class Operator {
   #world: World;
-  #album: Album;
+  #model: Model;
   #application: Application;
   #choices: Choices;
   #runs = new Map<string, Begun>();
@@ -30,9 +30,9 @@ export class Operator {
   /** Whose items can be cleaned up, or restored from. */
   #completed: { id: string; action: string; source: string }[] = [];
 
-  constructor(world: World, album: Album, application: Application, seed: number) {
+  constructor(world: World, model: Model, application: Application, seed: number) {
     this.#world = world;
-    this.#album = album;
+    this.#model = model;
     this.#application = application;
     this.#choices = new Choices(seed);
   }
@@ -127,7 +127,7 @@ export class Operator {
   }
 
   #some(source: string): string[] {
-    const ids = source === "images" ? this.#application.ids : this.#album.stored().map(({ id }) => id);
+    const ids = source === "images" ? this.#application.ids : this.#model.stored().map(({ id }) => id);
     const some = new Set(Array.from({ length: 10 }, () => this.#choices.one(ids) ?? "none"));
     return [...some];
   }

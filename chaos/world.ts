@@ -64,7 +64,7 @@ export class World {
     return this.#worker;
   }
 
-  /** The Worker that is up, for the hand that is the only one to end it. */
+  /** The Worker that is up, for the fault injector that is the only one to end it. */
   get worker(): RunningWorker {
     assert.ok(this.#worker !== undefined, "a Worker is up");
     return this.#worker;

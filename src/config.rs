@@ -3,10 +3,10 @@
 use std::fmt;
 use std::rc::Rc;
 
-use serde::Serialize;
-
 use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
 use crate::migrate::TableSource;
+
+pub use crate::telemetry::ConfigProblem;
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
 /// models answer in 5 to 60 s.
@@ -67,15 +67,6 @@ pub struct Config {
     pub allow_unauthenticated: bool,
     /// `STORE_PROMPT_METADATA`: put the prompt itself, not only its digest, on the object.
     pub store_prompt_metadata: bool,
-}
-
-/// One variable that could not be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct ConfigProblem {
-    pub variable: &'static str,
-    /// What is expected. Never holds the value.
-    pub rule: String,
 }
 
 impl Secret {

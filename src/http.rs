@@ -2,9 +2,16 @@
 //!
 //! Errors carry kinds and numbers only. A service's own words may quote a prompt, a key or a signed URL, and errors are logged.
 
+use std::cell::Cell;
 use std::fmt;
+use std::rc::Rc;
 
 use async_trait::async_trait;
+
+use crate::bytes::{Blob, Body, BodyError};
+
+/// Length of the runs in which a whole answer is read.
+const RUN_BYTES: usize = 1024 * 1024;
 
 /// How long to wait for a whole answer, and how much of it to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +45,18 @@ pub struct HttpRequest {
     pub max_redirects: u8,
 }
 
-/// A whole answer.
+/// An answer whose body is still arriving. Dropping it ends the call.
+pub struct HttpAnswer {
+    pub status: u16,
+    /// Names in any case.
+    pub headers: Vec<(String, String)>,
+    /// Keeps to [`HttpRequest::limits`]: it fails with [`BodyError::TooLong`] or [`BodyError::TimedOut`].
+    pub body: Body,
+    /// Requests that it took: one, and one for each redirect that was followed.
+    pub requests: u16,
+}
+
+/// A whole answer in memory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpResponse {
     pub status: u16,
@@ -63,12 +81,78 @@ pub enum HttpError {
 /// Speaks HTTP to the outside.
 #[async_trait(?Send)]
 pub trait HttpClient: 'static {
-    /// Sends `request` once and reads the whole answer, whatever its status. Dropping the future aborts the call.
+    /// Sends `request` once, whatever the answer's status. Dropping the future aborts the call.
     ///
     /// # Errors
-    /// [`HttpError`] when the answer did not arrive whole within [`HttpRequest::limits`]. The size limit is enforced while
-    /// reading: no more than the limit and one chunk is ever in memory.
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>;
+    /// [`HttpError`] when no answer began within [`HttpRequest::limits`], or it announces more than they allow.
+    async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError>;
+}
+
+/// Counts the requests of a client, for a caller that may make a limited number of them.
+pub struct Counted {
+    client: Rc<dyn HttpClient>,
+    requests: Cell<u64>,
+}
+
+impl Counted {
+    /// Counts what goes through `client` from here on.
+    #[must_use]
+    pub fn new(client: Rc<dyn HttpClient>) -> Self {
+        Self { client, requests: Cell::new(0) }
+    }
+
+    /// Requests made. One without an answer counts as if all its redirects had been followed.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.get()
+    }
+}
+
+#[async_trait(?Send)]
+impl HttpClient for Counted {
+    async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
+        let most = 1 + u64::from(request.max_redirects);
+        // Before the call: it may be dropped.
+        self.requests.update(|requests| requests + most);
+        let answer = self.client.send(request).await?;
+        let unused = most.saturating_sub(answer.requests.into());
+        self.requests.update(|requests| requests - unused);
+        Ok(answer)
+    }
+}
+
+impl HttpAnswer {
+    /// The answer with its whole body, which takes its size of memory and one run of 1 MiB.
+    ///
+    /// # Errors
+    /// [`HttpError`] when the body did not arrive whole within [`HttpRequest::limits`].
+    pub async fn read(mut self) -> Result<HttpResponse, HttpError> {
+        let mut runs = Vec::new();
+        while let Some(run) = self.body.next(RUN_BYTES).await? {
+            runs.push(run);
+        }
+        let mut body = Vec::with_capacity(runs.iter().map(Blob::size_bytes).sum());
+        for run in runs {
+            body.extend(run.to_vec());
+        }
+        Ok(HttpResponse { status: self.status, headers: self.headers, body })
+    }
+}
+
+impl From<HttpResponse> for HttpAnswer {
+    fn from(HttpResponse { status, headers, body }: HttpResponse) -> Self {
+        Self { status, headers, body: body.into(), requests: 1 }
+    }
+}
+
+impl From<BodyError> for HttpError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TimedOut => Self::Timeout,
+            BodyError::TooLong { limit_bytes } => Self::ResponseTooLarge { limit_bytes },
+            BodyError::Interrupted(_) | BodyError::TooShort { .. } => Self::Interrupted,
+        }
+    }
 }
 
 impl HttpResponse {
@@ -88,6 +172,12 @@ impl HttpResponse {
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "HttpRequest({:?}, {} bytes)", self.method, self.body.len())
+    }
+}
+
+impl fmt::Debug for HttpAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "HttpAnswer({}, {:?})", self.status, self.body)
     }
 }
 
@@ -178,3 +268,59 @@ impl fmt::Display for AiError {
 }
 
 impl std::error::Error for AiError {}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// Follows one redirect, or has no connection where none may be followed.
+    struct Redirected;
+
+    #[async_trait(?Send)]
+    impl HttpClient for Redirected {
+        async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
+            if request.max_redirects == 0 {
+                return Err(HttpError::Connect);
+            }
+            Ok(HttpAnswer { status: 200, headers: Vec::new(), body: Body::empty(), requests: 2 })
+        }
+    }
+
+    fn get(max_redirects: u8) -> HttpRequest {
+        HttpRequest {
+            method: Method::Get,
+            url: "https://example.com/".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            limits: AnswerLimits { timeout_ms: 1, max_response_bytes: 1 },
+            max_redirects,
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_with_the_redirects_that_were_followed() {
+        let client = Counted::new(Rc::new(Redirected));
+        assert!(matches!(client.send(get(3)).now_or_never(), Some(Ok(_))));
+        assert_eq!(client.requests(), 2);
+        assert!(matches!(client.send(get(0)).now_or_never(), Some(Err(HttpError::Connect))));
+        assert_eq!(client.requests(), 3);
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_counts_in_full() {
+        let client = Counted::new(Rc::new(Unanswered));
+        drop(client.send(get(4)).now_or_never());
+        assert_eq!(client.requests(), 5);
+    }
+
+    struct Unanswered;
+
+    #[async_trait(?Send)]
+    impl HttpClient for Unanswered {
+        async fn send(&self, _request: HttpRequest) -> Result<HttpAnswer, HttpError> {
+            std::future::pending().await
+        }
+    }
+}

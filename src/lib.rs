@@ -1,8 +1,7 @@
 //! Stillstore: a Cloudflare Worker that generates, stores, serves and migrates images.
 //!
-//! Layers, arrows down only; a module may use what is below it: `platform`, `app`, `api`, `generate` and `migrate`, `library`, `catalog`,
-//! `store` and `sql`, `http`, `queue`, `telemetry` and `config`, `image`, `bytes` and `runtime`. Everything but `platform` compiles and is
-//! tested on the host; `platform` alone knows the Workers runtime. `ARCHITECTURE.md` has the whole picture.
+//! Everything but `platform` compiles and is tested on the host; `platform` alone knows the Workers runtime. `ARCHITECTURE.md` draws the
+//! layers.
 
 pub mod api;
 pub mod app;

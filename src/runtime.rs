@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::{Blob, Sha256Digest};
+
 /// A moment, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -79,7 +81,7 @@ pub trait Runtime: 'static {
     async fn sleep(&self, duration_ms: u64);
 
     /// The SHA-256 of `blob`, computed where its bytes are.
-    async fn sha256(&self, blob: &crate::bytes::Blob) -> crate::image::Sha256Digest;
+    async fn sha256(&self, blob: &Blob) -> Sha256Digest;
 }
 
 /// The deadline passed before the work was done. The work may still take effect.

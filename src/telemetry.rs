@@ -6,8 +6,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::catalog::FailedProvider;
-use crate::config::ConfigProblem;
+use crate::image::FailedProvider;
 
 /// How something ended: `ok`, or a stable kebab-case code.
 pub type Outcome = &'static str;
@@ -108,6 +107,15 @@ impl Event {
             | Self::Count { .. } => true,
         }
     }
+}
+
+/// One variable that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ConfigProblem {
+    pub variable: &'static str,
+    /// What is expected. Never holds the value.
+    pub rule: String,
 }
 
 /// Where log lines go: one JSON object a line.

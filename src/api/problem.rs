@@ -298,7 +298,7 @@ impl From<BodyError> for Problem {
                 Self::new(Code::BodyTooLarge, format!("the body may have at most {limit_bytes} bytes"))
             }
             BodyError::TooShort { .. } => Self::new(Code::BodyInterrupted, error.to_string()),
-            BodyError::Interrupted(_) => Self::plain(Code::BodyInterrupted).because(&error),
+            BodyError::Interrupted(_) | BodyError::TimedOut => Self::plain(Code::BodyInterrupted).because(&error),
         }
     }
 }

@@ -5,29 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{Text, TextEncoding};
-
-/// Bytes held outside wasm memory, such as a JS `Uint8Array`.
-pub trait ForeignBytes: 'static {
-    /// Length in bytes.
-    fn size_bytes(&self) -> usize;
-
-    /// Copies the bytes of `range` into `target`, which is exactly as long. `range` is within bounds.
-    fn copy_to(&self, range: Range<usize>, target: &mut [u8]);
-
-    /// A view of `range`, which is within bounds, without copying.
-    fn view(&self, range: Range<usize>) -> Rc<dyn ForeignBytes>;
-
-    /// The text of [`Text::encode`], made where the bytes are. Unless an adapter knows better, that is from a copy.
-    fn encode(&self, before: &str, encoding: TextEncoding, after: &str) -> Text {
-        let mut copy = vec![0; self.size_bytes()];
-        self.copy_to(0..copy.len(), &mut copy);
-        Text::encode_local(before, &copy, encoding, after)
-    }
-
-    /// The concrete type, for the adapter that made it.
-    fn as_any(&self) -> &dyn Any;
-}
+use super::foreign::ForeignBytes;
 
 /// A run of bytes. Cloning and slicing are cheap; [`Blob::to_vec`] copies into wasm memory.
 #[derive(Clone)]

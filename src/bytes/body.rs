@@ -27,6 +27,8 @@ pub enum BodyError {
     Interrupted(String),
     /// More bytes than were promised or are allowed.
     TooLong { limit_bytes: u64 },
+    /// The last byte did not arrive within the time for it.
+    TimedOut,
     /// The body ended before its promised length.
     TooShort { expected_bytes: u64, actual_bytes: u64 },
 }
@@ -38,6 +40,7 @@ impl fmt::Display for BodyError {
             Self::TooLong { limit_bytes } => {
                 write!(formatter, "the body is longer than {limit_bytes} bytes")
             }
+            Self::TimedOut => formatter.write_str("the body took too long"),
             Self::TooShort { expected_bytes, actual_bytes } => {
                 write!(formatter, "the body ended after {actual_bytes} of {expected_bytes} bytes")
             }

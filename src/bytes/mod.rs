@@ -5,13 +5,19 @@
 
 mod blob;
 mod body;
+mod digest;
+mod encoding;
+mod foreign;
 mod run_queue;
 mod text;
 
-pub use blob::{Blob, ForeignBytes};
+pub use blob::Blob;
 pub use body::{Body, BodyError, BodyParts, ByteSource};
+pub use digest::Sha256Digest;
+pub use encoding::{Encoding, InvalidText, Lines, TextEncoding};
+pub use foreign::{ForeignBytes, ForeignText};
 pub use run_queue::RunQueue;
-pub use text::{Encoding, ForeignText, InvalidText, Lines, Text, TextEncoding};
+pub use text::Text;
 
 /// A part of a run of bytes: `length_bytes` from `offset_bytes`, within the run, not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

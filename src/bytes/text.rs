@@ -2,101 +2,13 @@
 
 use std::any::Any;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::rc::Rc;
 
+use super::Blob;
+use super::encoding::{Encoding, InvalidText, Lines, TextEncoding};
+use super::foreign::ForeignText;
 use base64_simd::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD, forgiving_decode_inplace};
 use percent_encoding::percent_decode;
-use serde::{Deserialize, Serialize};
-
-use super::Blob;
-
-/// Text held outside wasm memory, such as a JS string. Lengths and offsets are in its own units: bytes of UTF-8 or of UTF-16 halved,
-/// which are equal for ASCII.
-pub trait ForeignText: 'static {
-    /// Length in units.
-    fn size_bytes(&self) -> usize;
-
-    /// A copy of the first `max_chars` units.
-    fn prefix(&self, max_chars: usize) -> String;
-
-    /// A copy of the last `max_chars` units.
-    fn suffix(&self, max_chars: usize) -> String;
-
-    /// Whether `wanted` occurs from the unit `from` on, which is not behind the end.
-    fn contains(&self, wanted: char, from: usize) -> bool;
-
-    /// The bytes that the text encodes from the unit `from` on; see [`Text::decode`].
-    ///
-    /// # Errors
-    /// When it is not in that encoding.
-    fn decode(&self, from: usize, encoding: Encoding) -> Result<Blob, InvalidText>;
-
-    /// Whether `other`, which is outside wasm memory too, is the same text.
-    fn is_same(&self, other: &dyn ForeignText) -> bool;
-
-    /// The concrete type, for the adapter that made it.
-    fn as_any(&self) -> &dyn Any;
-}
-
-/// How a text stands for bytes, to decode it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Base64 in the standard or the URL-safe alphabet but not both, with white space (tab, LF, FF, CR, space) anywhere and padding
-    /// complete or left out. Bits behind the last whole byte are ignored; a single last character is an error.
-    Base64Any,
-    /// Two hexadecimal digits a byte, of either case, and nothing else.
-    Hex,
-    /// UTF-8 in which `%` and two hexadecimal digits are the byte; a `%` without them is itself (WHATWG URL, percent-decode).
-    Percent,
-    /// [`Encoding::Base64Any`] whose text is percent-encoded in turn.
-    PercentBase64Any,
-}
-
-/// How bytes become text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextEncoding {
-    Base64 {
-        /// `-` and `_` instead of `+` and `/`.
-        url_safe: bool,
-        /// Whether `=` fills the last group up.
-        padded: bool,
-        /// Where lines end, when there is more than one.
-        lines: Option<Lines>,
-    },
-    /// Two hexadecimal digits a byte, in upper case, as SQLite's `hex()` writes them.
-    Hex,
-}
-
-/// Text in lines of equal length; the last may be shorter, and has no line end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lines {
-    /// Characters a line, without its end.
-    pub chars: NonZeroU32,
-    /// Whether lines end with CR LF rather than LF.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub crlf: bool,
-}
-
-impl Lines {
-    /// What stands between two lines.
-    #[must_use]
-    pub const fn end(self) -> &'static str {
-        if self.crlf { "\r\n" } else { "\n" }
-    }
-}
-
-/// A text is not in the encoding that it was decoded as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidText;
-
-impl fmt::Display for InvalidText {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the text does not decode")
-    }
-}
-
-impl std::error::Error for InvalidText {}
 
 /// A text. Cloning is cheap. What it says is looked at in parts only: [`Text::prefix`], [`Text::suffix`].
 #[derive(Clone)]
@@ -197,7 +109,7 @@ impl Text {
     pub fn decode(&self, from: usize, encoding: Encoding) -> Result<Blob, InvalidText> {
         match &self.0 {
             Repr::Owned(text) => decode(text.get(from..).ok_or(InvalidText)?.as_bytes(), encoding).map(Blob::from),
-            Repr::Foreign(text) if from <= text.size_bytes() => text.decode(from, encoding),
+            Repr::Foreign(text) if from <= text.size_bytes() => text.decode(from, encoding).map(Blob::foreign),
             Repr::Foreign(_) => Err(InvalidText),
         }
     }
@@ -205,9 +117,12 @@ impl Text {
     /// The text `before`, then `blob` as `encoding` writes it, then `after`: made, and kept, where the bytes are.
     #[must_use]
     pub fn encode(before: &str, blob: &Blob, encoding: TextEncoding, after: &str) -> Self {
-        match blob.as_foreign_bytes() {
-            Some(bytes) => bytes.encode(before, encoding, after),
-            None => Self::encode_local(before, blob.as_local().unwrap_or_default(), encoding, after),
+        if let Some(text) = blob.as_foreign_bytes().and_then(|bytes| bytes.encode(before, encoding, after)) {
+            return Self::foreign(text);
+        }
+        match blob.as_local() {
+            Some(bytes) => Self::encode_local(before, bytes, encoding, after),
+            None => Self::encode_local(before, &blob.to_vec(), encoding, after),
         }
     }
 

@@ -38,7 +38,7 @@ pub use idempotency::{Claim, IDEMPOTENCY_RETENTION_MS, Lease};
 pub use key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use list::{InvalidPageSize, ListFilter, Page, PageSize};
 pub use lookup::{ServableImage, Serving};
-pub use record::{Associations, Content, Description, FailedProvider, GenerationRecord, ImageRecord, Status};
+pub use record::{Associations, Content, Description, GenerationRecord, ImageRecord, Status};
 pub use reserve::Reservation;
 pub(crate) use row::{IMAGE_COLUMNS, records};
 pub use statistics::Statistics;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::{Context, Dimensions, Format, ImageId, Labels, ObjectKey, Sha256Digest, Visibility};
+use crate::image::{Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Sha256Digest, Visibility};
 use crate::runtime::Timestamp;
 use crate::store::StorageKind;
 
@@ -82,15 +82,6 @@ pub struct GenerationRecord {
     /// The provider's own URL of the image, when it answered with one. It expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_url: Option<String>,
-}
-
-/// A provider that was tried and failed for a reason that another could cure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct FailedProvider {
-    pub provider: String,
-    /// A short kebab-case reason.
-    pub reason: String,
 }
 
 /// What is known of an image before its bytes are stored; never changes afterwards.

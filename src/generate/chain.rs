@@ -4,7 +4,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{GenerateError, GenerateRequest, GeneratedImage, Generator};
-use crate::catalog::{FailedProvider, GenerationRecord};
+use crate::catalog::GenerationRecord;
+use crate::image::FailedProvider;
 use crate::runtime::{Runtime, within};
 
 /// The configured providers.

@@ -22,20 +22,18 @@ pub const MAX_REVISED_PROMPT_BYTES: usize = 12 * MAX_REVISED_PROMPT_CHARACTERS;
 /// each byte of them twice.
 const MAX_STRING_BYTES: usize = MAX_REVISED_PROMPT_BYTES;
 
+/// What stands for a long string in the JSON that is read, followed by the string's index: an escape with which no base64, URL or prompt
+/// starts.
+const LONG_STRING: &str = r"\u0000";
+
 /// An answer, whose long strings were found. JSON's rules for what is in a string hold for the others: a long one is an image, which has
 /// to be base64, or is not looked at.
 pub struct JsonAnswer {
     bytes: Vec<u8>,
-    /// With an empty string in place of each long one; not used when there is none.
+    /// With [`LONG_STRING`] in place of each long one; not used when there is none.
     json: Vec<u8>,
-    long_strings: Vec<LongString>,
-}
-
-struct LongString {
-    /// Where in `json` it would begin.
-    json_position: usize,
-    /// Its inside, still escaped, in `bytes`.
-    range: Range<usize>,
+    /// Their insides, still escaped, in `bytes`.
+    long_strings: Vec<Range<usize>>,
 }
 
 /// An image in a [`JsonAnswer`]: bare base64 or a `data:` URL, still escaped.
@@ -56,8 +54,9 @@ impl JsonAnswer {
             position = range.end + 1;
             if range.len() > MAX_STRING_BYTES {
                 json.extend_from_slice(bytes.get(kept..range.start).unwrap_or_default());
+                json.extend_from_slice(format!("{LONG_STRING}{}", long_strings.len()).as_bytes());
                 kept = range.end;
-                long_strings.push(LongString { json_position: json.len(), range });
+                long_strings.push(range);
             }
         }
         if !long_strings.is_empty() {
@@ -83,12 +82,26 @@ impl JsonAnswer {
     /// The image that `value` is, which is borrowed from this answer. `None` when it is no string, or an empty one.
     pub fn image(&self, value: &RawValue) -> Option<EncodedImage> {
         let text = value.get().strip_prefix('"')?.strip_suffix('"')?;
-        if !text.is_empty() {
-            return Some(EncodedImage::Short(text.into()));
+        match self.long_string(text) {
+            Some(range) => Some(EncodedImage::Long(range)),
+            None => (!text.is_empty()).then(|| EncodedImage::Short(text.into())),
         }
-        let position = text.as_ptr().addr().checked_sub(self.json().as_ptr().addr())?;
-        let found = self.long_strings.iter().find(|string| string.json_position == position)?;
-        Some(EncodedImage::Long(found.range.clone()))
+    }
+
+    /// Where in the answer the long string is that `text`, a string's inside, stands for.
+    fn long_string(&self, text: &str) -> Option<Range<usize>> {
+        let index: usize = text.strip_prefix(LONG_STRING)?.parse().ok()?;
+        self.long_strings.get(index).cloned()
+    }
+
+    /// The text that `value` is, which is borrowed from this answer, unless it is none, is empty, or has more than `max_bytes`, at most
+    /// [`MAX_STRING_BYTES`], with its escapes.
+    pub fn short_text(&self, value: &RawValue, max_bytes: usize) -> Option<String> {
+        let json = value.get();
+        if json.len() > max_bytes || self.long_string(json.trim_matches('"')).is_some() {
+            return None;
+        }
+        serde_json::from_str(json).ok().filter(|text: &String| !text.is_empty())
     }
 
     /// [`JsonAnswer::image`] if it is a `data:` URL.
@@ -171,13 +184,4 @@ fn unescape_one(text: &[u8]) -> Result<(u8, usize), GenerateError> {
         }
         _ => return Err(GenerateError::UnreadableAnswer),
     })
-}
-
-/// The text that `value` is, unless it is none, is empty, or has more than `max_bytes` with its escapes.
-pub fn short_text(value: &RawValue, max_bytes: usize) -> Option<String> {
-    let json = value.get();
-    (json.len() <= max_bytes)
-        .then(|| serde_json::from_str(json).ok())
-        .flatten()
-        .filter(|text: &String| !text.is_empty())
 }

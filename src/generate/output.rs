@@ -1,7 +1,7 @@
 //! What the picture's file is to be like.
 
 use super::InvalidParameter;
-use super::request::find;
+use super::parameter::find;
 
 /// What is behind the picture's subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::request::find;
+use super::parameter::find;
 use super::{GenerateError, GenerateRequest, GeneratedImage, Generator, InvalidParameter};
 
 /// A provider, as `IMAGE_PROVIDER` names it.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Output, Size};
+use super::parameter::find;
+use super::{InvalidParameter, Output, Size};
 
 /// A description of the wanted picture: 1 to [`Prompt::MAX_CHARACTERS`] characters after trimming, without control characters except
 /// line feed and tab.
@@ -39,10 +40,6 @@ pub struct GenerateRequest {
     /// make the same picture twice.
     pub variation: u8,
 }
-
-/// The rule that a value broke, as the rest of a sentence that starts with the field's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidParameter(pub String);
 
 impl Prompt {
     /// What the gpt-image models take. A provider that takes fewer says so itself.
@@ -143,20 +140,4 @@ impl Style {
     pub fn parse(text: &str) -> Result<Self, InvalidParameter> {
         find(&Self::ALL, Self::as_str, text)
     }
-}
-
-impl fmt::Display for InvalidParameter {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for InvalidParameter {}
-
-/// The value of `all` whose text form is `text`.
-pub(super) fn find<T: Copy>(all: &[T], as_str: fn(T) -> &'static str, text: &str) -> Result<T, InvalidParameter> {
-    all.iter().copied().find(|value| as_str(*value) == text).ok_or_else(|| {
-        let accepted: Vec<_> = all.iter().map(|value| as_str(*value)).collect();
-        InvalidParameter(format!("must be one of {}", accepted.join(", ")))
-    })
 }

@@ -2,8 +2,8 @@
 
 mod calendar;
 mod conditional;
-mod digest;
 mod entity_tag;
+mod failed_provider;
 mod format;
 mod http_date;
 mod id;
@@ -12,10 +12,11 @@ mod labels;
 mod range;
 mod user_id;
 
+pub use crate::bytes::Sha256Digest;
 pub use calendar::CalendarMonth;
 pub use conditional::{ReadMethod, ReadRequest, Representation, ServeDecision};
-pub use digest::Sha256Digest;
 pub use entity_tag::EntityTag;
+pub use failed_provider::FailedProvider;
 pub use format::{Dimensions, Format, HeaderWalk, Rejection, SNIFF_BYTES};
 pub use http_date::{format_http_date, parse_http_date};
 pub use id::{ImageId, ShortId};

@@ -1,9 +1,8 @@
-//! Bytes outside wasm memory: JS typed arrays as [`ForeignBytes`], JS streams as [`ByteSource`], and the way back.
+//! JS streams as [`ByteSource`], and the way back.
 #![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::ops::Range;
 use std::rc::Rc;
 
 use async_trait::async_trait;
@@ -11,8 +10,8 @@ use js_sys::futures::future_to_promise;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use super::text::encoded;
-use crate::bytes::{Blob, Body, BodyError, BodyParts, ByteSource, ForeignBytes, Text, TextEncoding};
+use super::foreign::{JsBytes, blob_to_js};
+use crate::bytes::{Blob, Body, BodyError, BodyParts, ByteSource};
 
 #[wasm_bindgen(module = "/src/platform/js/streams.js")]
 extern "C" {
@@ -52,9 +51,6 @@ extern "C" {
     #[wasm_bindgen(js_name = streamOf)]
     fn stream_of(source: &JsValue, length_bytes: Option<f64>) -> JsValue;
 
-    #[wasm_bindgen(catch, js_name = copyBytes)]
-    fn copy_bytes(bytes: &Uint8Array, start: usize, target: &mut [u8]) -> Result<(), JsValue>;
-
     #[wasm_bindgen(js_name = messageOf)]
     fn js_message_of(error: &JsValue) -> String;
 }
@@ -68,59 +64,6 @@ pub fn message_of(error: &JsValue) -> String {
 #[expect(clippy::cast_precision_loss, reason = "lengths stay far below 2^53")]
 pub fn js_length(length_bytes: u64) -> f64 {
     length_bytes as f64
-}
-
-/// A JS typed array. Its buffer is never written to or detached once it is in here.
-pub struct JsBytes {
-    view: Uint8Array,
-    size_bytes: usize,
-}
-
-impl JsBytes {
-    /// Wraps `view` without copying.
-    pub fn blob(view: Uint8Array) -> Blob {
-        let size_bytes = view.length() as usize;
-        Blob::foreign(Rc::new(Self { view, size_bytes }))
-    }
-}
-
-impl ForeignBytes for JsBytes {
-    fn size_bytes(&self) -> usize {
-        self.size_bytes
-    }
-
-    fn copy_to(&self, range: Range<usize>, target: &mut [u8]) {
-        // It throws only for a range out of bounds, which the seam rules out.
-        let _ = copy_bytes(&self.view, range.start, target);
-    }
-
-    fn view(&self, range: Range<usize>) -> Rc<dyn ForeignBytes> {
-        // A typed array holds fewer than 2^32 bytes on a platform whose addresses have 32 bits.
-        #[expect(clippy::cast_possible_truncation)]
-        let view = self.view.subarray(range.start as u32, range.end as u32);
-        Rc::new(Self { view, size_bytes: range.len() })
-    }
-
-    fn encode(&self, before: &str, encoding: TextEncoding, after: &str) -> Text {
-        // It fails only where a copy in here would fail, too: beyond 2^29 characters, the longest JS string.
-        encoded(before, &self.view, encoding, after)
-            .unwrap_or_else(|| Text::encode_local(before, &self.view.to_vec(), encoding, after))
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-/// The bytes as a JS typed array: the very one when they are outside wasm memory, else a copy.
-pub fn blob_to_js(blob: &Blob) -> Uint8Array {
-    if let Some(foreign) = blob.as_foreign().and_then(|any| any.downcast_ref::<JsBytes>()) {
-        return foreign.view.clone();
-    }
-    match blob.as_local() {
-        Some(bytes) => bytes.into(),
-        None => blob.to_vec().as_slice().into(),
-    }
 }
 
 /// A JS `ReadableStream` as a source of bytes. Dropping it cancels the stream.

@@ -8,8 +8,8 @@ use js_sys::Array;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use super::bytes::{JsBytes, blob_to_js, message_of};
-use super::text::{JsText, text_to_js};
+use super::bytes::message_of;
+use super::foreign::{JsBytes, JsText, blob_to_js, text_to_js};
 use crate::sql::{ColumnApart, Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement, Value};
 
 #[wasm_bindgen(module = "/src/platform/js/d1.js")]

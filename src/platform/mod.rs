@@ -6,12 +6,12 @@ mod bytes;
 mod conformance;
 mod d1;
 mod environment;
+mod foreign;
 mod messages;
 mod outside;
 mod queue;
 mod r2;
 mod runtime;
-mod text;
 
 use std::convert::Infallible;
 

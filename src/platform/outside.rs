@@ -1,15 +1,17 @@
 //! Outside services: HTTP through `fetch`, and the AI binding.
 #![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
 
+use std::any::Any;
+
 use async_trait::async_trait;
 use js_sys::{Array, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use super::bytes::js_length;
-use crate::http::{
-    AiBinding, AiError, AiOutput, AnswerLimits, HttpClient, HttpError, HttpRequest, HttpResponse, Method,
-};
+use super::bytes::{js_length, message_of};
+use super::foreign::JsBytes;
+use crate::bytes::{Blob, Body, BodyError, ByteSource};
+use crate::http::{AiBinding, AiError, AiOutput, AnswerLimits, HttpAnswer, HttpClient, HttpError, HttpRequest, Method};
 
 #[wasm_bindgen(module = "/src/platform/js/outside.js")]
 extern "C" {
@@ -36,6 +38,12 @@ extern "C" {
     ) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(method, catch)]
+    async fn peek(this: &Exchange, max_bytes: usize) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn next(this: &Exchange, max_bytes: usize) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
     fn drop(this: &Exchange) -> Result<(), JsValue>;
 }
 
@@ -56,7 +64,7 @@ impl WorkerAi {
 
 #[async_trait(?Send)]
 impl HttpClient for WorkerHttp {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
         let HttpRequest { method, url, headers, body, limits, max_redirects } = request;
         let method = match method {
             Method::Get => "GET",
@@ -68,15 +76,55 @@ impl HttpClient for WorkerHttp {
         drop(body);
         let exchange = DroppedCallEnds(Exchange::new(js_length(limits.timeout_ms)));
         let answer = exchange.0.send(&head, js_body, js_length(limits.max_response_bytes)).await;
-        let (head, body) = take_answer(answer).map_err(|failure| match failure.word() {
+        let limit_bytes = limits.max_response_bytes;
+        let (head, _) = take_answer(answer).map_err(|failure| match failure.word() {
             "timeout" => HttpError::Timeout,
             "connect" => HttpError::Connect,
-            "too-large" => HttpError::ResponseTooLarge { limit_bytes: limits.max_response_bytes },
+            "too-large" => HttpError::ResponseTooLarge { limit_bytes },
             _ => HttpError::Interrupted,
         })?;
         let mut lines = head.split('\n');
         let status = lines.next().and_then(|status| status.parse().ok()).ok_or(HttpError::Interrupted)?;
-        Ok(HttpResponse { status, headers: pairs(lines), body })
+        let requests = lines.next().and_then(|requests| requests.parse().ok()).ok_or(HttpError::Interrupted)?;
+        let body = Body::from_source(Box::new(ExchangeBody { exchange, limit_bytes }), None);
+        Ok(HttpAnswer { status, headers: pairs(lines), body, requests })
+    }
+}
+
+/// The body of an answer. Dropping it ends the call.
+struct ExchangeBody {
+    exchange: DroppedCallEnds,
+    limit_bytes: u64,
+}
+
+impl ExchangeBody {
+    /// Bytes or `null`, unless the exchange answered with what went wrong.
+    fn run(&self, answer: Result<JsValue, JsValue>) -> Result<JsValue, BodyError> {
+        let answer = answer.map_err(|error| BodyError::Interrupted(message_of(&error)))?;
+        let Some(failure) = answer.as_string().map(Failure) else { return Ok(answer) };
+        Err(match failure.word() {
+            "timeout" => BodyError::TimedOut,
+            "too-large" => BodyError::TooLong { limit_bytes: self.limit_bytes },
+            _ => BodyError::Interrupted("the connection broke".to_owned()),
+        })
+    }
+}
+
+#[async_trait(?Send)]
+impl ByteSource for ExchangeBody {
+    async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        let bytes = self.exchange.0.peek(max_bytes).await;
+        Ok(self.run(bytes)?.unchecked_into::<Uint8Array>().to_vec())
+    }
+
+    async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError> {
+        let run = self.exchange.0.next(max_bytes).await;
+        let run = self.run(run)?;
+        Ok((!run.is_null()).then(|| JsBytes::blob(run.unchecked_into())))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 

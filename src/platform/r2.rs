@@ -6,7 +6,8 @@ use js_sys::Array;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-use super::bytes::{JsBody, SourceFailure, blob_to_js, js_length, message_of, source_to_js};
+use super::bytes::{JsBody, SourceFailure, js_length, message_of, source_to_js};
+use super::foreign::blob_to_js;
 use crate::bytes::{Body, BodyError, BodyParts};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use super::bytes::{blob_to_js, js_length};
+use super::bytes::js_length;
+use super::foreign::blob_to_js;
 use crate::bytes::Blob;
 use crate::image::Sha256Digest;
 use crate::runtime::{Runtime, Timestamp};

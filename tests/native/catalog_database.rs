@@ -7,10 +7,11 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use futures::FutureExt;
 use stillstore::catalog::{
-    Associations, Catalog, Commit, Committed, Content, Description, FailedProvider, GenerationRecord, ImageRecord,
-    Status,
+    Associations, Catalog, Commit, Committed, Content, Description, GenerationRecord, ImageRecord, Status,
 };
-use stillstore::image::{Context, Dimensions, Format, ImageId, Labels, ObjectKey, Sha256Digest, Visibility};
+use stillstore::image::{
+    Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Sha256Digest, Visibility,
+};
 use stillstore::runtime::Timestamp;
 use stillstore::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use stillstore::store::StorageKind;

@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use stillstore::catalog::FailedProvider;
 use stillstore::generate::placeholder::Placeholder;
 use stillstore::generate::{
     Background, Chain, Field, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, Output,
     OutputFormat, Problem, ProviderName, Quality, Style, Unconfigured,
 };
+use stillstore::image::FailedProvider;
 use stillstore::image::{Dimensions, Format};
 
 use crate::generate_fakes::{JumpingClock, SECRET_PROMPT, now, request};

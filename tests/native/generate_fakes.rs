@@ -13,7 +13,9 @@ use stillstore::generate::openai::{OpenAi, OpenAiSettings};
 use stillstore::generate::{
     ApiKey, BaseUrl, GenerateError, GenerateRequest, GeneratedImage, Generator, ModelName, Prompt,
 };
-use stillstore::http::{AiBinding, AiError, AiOutput, AnswerLimits, HttpClient, HttpError, HttpRequest, HttpResponse};
+use stillstore::http::{
+    AiBinding, AiError, AiOutput, AnswerLimits, HttpAnswer, HttpClient, HttpError, HttpRequest, HttpResponse,
+};
 use stillstore::image::Sha256Digest;
 use stillstore::runtime::{Runtime, Timestamp};
 
@@ -68,10 +70,10 @@ pub struct ScriptedHttp {
 
 #[async_trait(?Send)]
 impl HttpClient for ScriptedHttp {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
         self.requests.borrow_mut().push(request);
         self.clock.advance(self.takes_ms.get());
-        self.answers.borrow_mut().pop_front().expect("a request too many")
+        self.answers.borrow_mut().pop_front().expect("a request too many").map(HttpAnswer::from)
     }
 }
 

@@ -9,9 +9,7 @@ use serde_json::value::RawValue;
 
 use super::failure::failure_within_success;
 use crate::generate::GenerateError;
-use crate::generate::json_answer::{
-    EncodedImage, JsonAnswer, MAX_REVISED_PROMPT_BYTES, MAX_REVISED_PROMPT_CHARACTERS, short_text,
-};
+use crate::generate::json_answer::{EncodedImage, JsonAnswer, MAX_REVISED_PROMPT_BYTES, MAX_REVISED_PROMPT_CHARACTERS};
 
 /// Longer URLs are not followed; signed ones have about 500 bytes.
 const MAX_URL_BYTES: usize = 8 * 1024;
@@ -72,7 +70,7 @@ impl Answer {
         let encoded = image.b64_json.and_then(|value| answer.image(value));
         let source = encoded.map(Source::Encoded).or_else(|| source_of(image.url?, answer));
         // An odd prompt or token count is no reason to lose a picture that was paid for.
-        let revised_prompt = image.revised_prompt.and_then(|value| short_text(value, MAX_REVISED_PROMPT_BYTES));
+        let revised_prompt = image.revised_prompt.and_then(|value| answer.short_text(value, MAX_REVISED_PROMPT_BYTES));
         let usage = response.usage.and_then(|usage| serde_json::from_str::<Usage>(usage.get()).ok());
         Ok(Self {
             image: source.ok_or(GenerateError::EmptyAnswer)?,
@@ -84,7 +82,7 @@ impl Answer {
 
 fn source_of(url: &RawValue, answer: &JsonAnswer) -> Option<Source> {
     let image = answer.image_at_data_url(url).map(Source::Encoded);
-    image.or_else(|| short_text(url, MAX_URL_BYTES).map(Source::Url))
+    image.or_else(|| answer.short_text(url, MAX_URL_BYTES).map(Source::Url))
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {

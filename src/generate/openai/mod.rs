@@ -84,7 +84,7 @@ impl OpenAi {
             limits: self.limits(deadline, MAX_ANSWER_BYTES)?,
             max_redirects: 0,
         };
-        let response = self.http.send(request).await?;
+        let response = self.http.send(request).await?.read().await?;
         if response.is_success() { Ok(response) } else { Err(failure(&response, self.runtime.now())) }
     }
 
@@ -101,7 +101,7 @@ impl OpenAi {
             limits: self.limits(deadline, MAX_GENERATED_BYTES)?,
             max_redirects: MAX_IMAGE_REDIRECTS,
         };
-        let response = self.http.send(request).await?;
+        let response = self.http.send(request).await?.read().await?;
         if !response.is_success() {
             return Err(GenerateError::Unavailable { status: Some(response.status) });
         }

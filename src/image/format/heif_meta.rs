@@ -1,7 +1,7 @@
 //! The `meta` box of a HEIF file: which item is the picture, how large it is, where its bytes are.
 
 use super::cursor::Cursor;
-use super::isobmff::{IsoBox, next_box};
+use super::iso_box::{IsoBox, next_box};
 use super::{Dimensions, Format, Rejection};
 
 /// A whole `meta` box with the parts that matter here.

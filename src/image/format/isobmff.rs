@@ -2,18 +2,12 @@
 
 use super::cursor::Cursor;
 use super::heif_meta::Meta;
+use super::iso_box::box_kind;
 use super::reader::Reader;
 use super::{Dimensions, Format, Rejection};
 
 /// The longest `meta` box that is read: a 12-megapixel picture of 48 tiles has one of 4 KiB, some keep small pictures in it.
 const MAX_META_BYTES: u64 = 512 * 1024;
-
-/// A box: its type, and its content cut to what there is of it.
-#[derive(Clone, Copy)]
-pub(super) struct IsoBox<'bytes> {
-    pub kind: [u8; 4],
-    pub body: &'bytes [u8],
-}
 
 /// AVIF or HEIC, by the brands in `ftyp`: the first that names a codec decides, the major one before the compatible ones. The
 /// brands that name only the container (`mif1`, `msf1`) count as HEIC, whose readers take any HEIF.
@@ -127,25 +121,4 @@ fn box_head(reader: &mut Reader) -> Result<BoxHead, Rejection> {
         _ => u64::from(short_length).checked_sub(8).ok_or(Rejection::Malformed)?,
     };
     Ok(BoxHead { kind, body_bytes })
-}
-
-/// A box type is four printable characters.
-fn box_kind(kind: [u8; 4]) -> Result<[u8; 4], Rejection> {
-    let is_printable = kind.iter().all(|byte| matches!(byte, b' '..=b'~' | 0xA9));
-    if is_printable { Ok(kind) } else { Err(Rejection::Malformed) }
-}
-
-/// The next box. A length of zero means all that is left.
-pub(super) fn next_box<'bytes>(cursor: &mut Cursor<'bytes>) -> Result<IsoBox<'bytes>, Rejection> {
-    let short_length = cursor.u32_be()?;
-    let kind = box_kind(cursor.array()?)?;
-    let body = match short_length {
-        0 => cursor.take(cursor.rest().len() as u64)?,
-        1 => {
-            let length_bytes = cursor.u64_be()?;
-            cursor.take(length_bytes.checked_sub(16).ok_or(Rejection::Malformed)?)?
-        }
-        _ => cursor.take(u64::from(short_length).checked_sub(8).ok_or(Rejection::Malformed)?)?,
-    };
-    Ok(IsoBox { kind, body })
 }

@@ -8,9 +8,13 @@ use async_trait::async_trait;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::super::bytes::{JsBody, JsBytes, blob_to_js, body_to_js};
-use super::{Case, Environment, Outcome, cases, expect, words};
+use super::super::bytes::{JsBody, body_to_js};
+use super::super::environment::Environment;
+use super::super::foreign::{JsBytes, blob_to_js};
+use super::super::runtime::WorkerRuntime;
+use super::case::{Case, cases, expect, js_words, words};
 use crate::bytes::{Blob, Body, BodyError, ByteSource};
+use crate::store::conformance::Outcome;
 
 pub(super) const CASES: &[Case] = cases![
     js_bytes_are_copied_and_sliced,
@@ -104,7 +108,7 @@ async fn read_all(mut body: Body, run_bytes: usize) -> Result<Vec<u8>, BodyError
 /// Lets JS and other futures run.
 async fn turn() {
     use crate::runtime::Runtime as _;
-    super::WorkerRuntime.sleep(1).await;
+    WorkerRuntime.sleep(1).await;
 }
 
 async fn js_bytes_are_copied_and_sliced(_: Rc<Environment>) -> Outcome {
@@ -186,7 +190,7 @@ async fn an_unread_stream_is_handed_back_untouched(_: Rc<Environment>) -> Outcom
     let (body, _) = Watched::body(pattern(100), Some(100));
     let stream = body_to_js(body);
     expect(body_to_js(JsBody::body(&stream, Some(100))) == stream, "it is the very stream")?;
-    let locked = Reflect::get(&stream, &"locked".into()).map_err(|error| super::js_words(&error))?;
+    let locked = Reflect::get(&stream, &"locked".into()).map_err(|error| js_words(&error))?;
     expect(locked.is_falsy(), "nobody reads it")
 }
 

@@ -5,10 +5,13 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use super::{Case, Environment, Outcome, WorkerRuntime, cases, expect, words};
+use super::super::environment::Environment;
+use super::super::runtime::WorkerRuntime;
+use super::case::{Case, cases, expect, words};
 use crate::bytes::{Blob, Body, BodyError, ByteSource};
 use crate::image::{Format, ObjectKey};
 use crate::runtime::Runtime;
+use crate::store::conformance::Outcome;
 use crate::store::{ImageStore, ObjectMetadata, PutObject, StoreErrorKind};
 
 pub(super) const CASES: &[Case] = cases![a_late_surplus_stores_nothing];

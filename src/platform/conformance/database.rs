@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
-use super::{Case, Environment, Outcome, cases, expect, words};
+use super::super::environment::Environment;
+use super::case::{Case, cases, expect, words};
 use crate::bytes::Blob;
-use crate::platform::bytes::JsBytes;
+use crate::platform::foreign::JsBytes;
 use crate::sql::{Database, DatabaseErrorKind, Statement, Value};
+use crate::store::conformance::Outcome;
 
 pub(super) const CASES: &[Case] = cases![
     values_round_trip,

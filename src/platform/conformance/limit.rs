@@ -3,7 +3,8 @@
 
 use serde::Deserialize;
 
-use super::{Environment, text};
+use super::super::environment::Environment;
+use super::case::text;
 use crate::api::Response;
 use crate::image::ObjectKey;
 use crate::platform::messages::IncomingRequest;

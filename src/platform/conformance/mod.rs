@@ -10,6 +10,7 @@
 
 mod bodies;
 mod bucket;
+mod case;
 mod database;
 mod limit;
 mod objects;
@@ -18,7 +19,6 @@ mod surroundings;
 
 use std::rc::Rc;
 
-use futures::future::LocalBoxFuture;
 use wasm_bindgen::JsValue;
 
 use super::environment::{Environment, PerEnvironment};
@@ -28,23 +28,7 @@ use crate::api::Response;
 use crate::sql::conformance as sql_suite;
 use crate::store::conformance::{self as store_suite, Outcome};
 use crate::store::{EmbeddedStore, Fallback, ImageStore};
-
-/// A check of an adapter.
-struct Case {
-    name: &'static str,
-    check: fn(Rc<Environment>) -> LocalBoxFuture<'static, Outcome>,
-}
-
-/// The cases of a module: functions of the environment.
-macro_rules! cases {
-    ($($name:ident),* $(,)?) => {
-        &[$($crate::platform::conformance::Case {
-            name: stringify!($name),
-            check: |environment| Box::pin($name(environment)),
-        }),*]
-    };
-}
-use cases;
+use case::{Case, text};
 
 const SUITES: [(&str, &[Case]); 4] = [
     ("bodies", bodies::CASES),
@@ -131,21 +115,4 @@ fn store(name: &str, environment: &Environment) -> Option<Rc<dyn ImageStore>> {
         })),
         _ => None,
     }
-}
-
-fn text(status: u16, words: impl Into<String>) -> Response {
-    let headers = vec![("content-type", "text/plain; charset=utf-8".into())];
-    Response { status, headers, body: Some(words.into().into_bytes().into()) }
-}
-
-fn expect(holds: bool, expectation: impl Into<String>) -> Outcome {
-    if holds { Ok(()) } else { Err(format!("does not hold: {}", expectation.into())) }
-}
-
-fn words(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-fn js_words(error: &JsValue) -> String {
-    super::bytes::message_of(error)
 }

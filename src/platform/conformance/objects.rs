@@ -1,7 +1,7 @@
 //! Bytes into and out of a store over HTTP, as the product moves them: a peek at the start, then the body as it is.
 
 use super::super::messages::IncomingRequest;
-use super::text;
+use super::case::text;
 use crate::api::Response;
 use crate::bytes::Body;
 use crate::image::{Format, ObjectKey, SNIFF_BYTES};

@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
+use super::super::environment::Environment;
 use super::super::outside::WorkerHttp;
-use super::{Environment, text};
+use super::case::text;
 use crate::api::Response;
-use crate::http::{AiBinding, AiOutput, AnswerLimits, HttpClient, HttpRequest, Method};
+use crate::http::{AiBinding, AiOutput, AnswerLimits, HttpClient, HttpError, HttpRequest, Method};
 
 #[derive(Deserialize)]
 struct Call {
@@ -16,6 +17,12 @@ struct Call {
     max_response_bytes: u64,
     #[serde(default)]
     max_redirects: u8,
+    /// Reads so many bytes of the answer by themselves.
+    #[serde(default)]
+    first_bytes: usize,
+    /// Reads the rest, too; otherwise the answer is dropped.
+    #[serde(default)]
+    reads_on: bool,
 }
 
 /// The query of `url` is a [`Call`] as percent-encoded JSON; with a body it is a POST.
@@ -32,13 +39,24 @@ pub(super) async fn send(url: &str) -> Response {
         limits: AnswerLimits { timeout_ms: call.timeout_ms, max_response_bytes: call.max_response_bytes },
         max_redirects: call.max_redirects,
     };
-    match WorkerHttp.send(request).await {
-        Ok(answer) => {
-            let echoed = answer.header("x-echo").unwrap_or_default();
-            text(200, format!("{} {} {echoed}", answer.status, answer.body.len()))
-        }
+    match answered(request, call.first_bytes, call.reads_on).await {
+        Ok(words) => text(200, words),
         Err(error) => text(502, format!("{error:?}")),
     }
+}
+
+/// Status, length and the header `x-echo` of a whole answer; or the status and the length of what came first, and what followed.
+async fn answered(request: HttpRequest, first_bytes: usize, reads_on: bool) -> Result<String, HttpError> {
+    let mut answer = WorkerHttp.send(request).await?;
+    if first_bytes == 0 {
+        let whole = answer.read().await?;
+        let echoed = whole.header("x-echo").unwrap_or_default();
+        return Ok(format!("{} {} {echoed}", whole.status, whole.body.len()));
+    }
+    let (status, requests) = (answer.status, answer.requests);
+    let first = answer.body.next(first_bytes).await?.map_or(0, |run| run.size_bytes());
+    let rest = if reads_on { answer.read().await.map(|rest| rest.body.len()) } else { Ok(0) };
+    Ok(format!("{status} after {requests}: {first} then {rest:?}"))
 }
 
 /// Runs the model `test` on the JSON in the query of `url`, for at most a second and 1,000 bytes.

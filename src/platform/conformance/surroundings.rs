@@ -2,12 +2,15 @@
 
 use std::rc::Rc;
 
-use super::{Case, Environment, Outcome, WorkerRuntime, cases, expect};
+use super::super::environment::Environment;
+use super::super::runtime::WorkerRuntime;
+use super::case::{Case, cases, expect};
 use crate::bytes::Blob;
 use crate::image::Sha256Digest;
-use crate::platform::bytes::JsBytes;
+use crate::platform::foreign::JsBytes;
 use crate::queue::{Message, RunQueue};
 use crate::runtime::{Runtime, within};
+use crate::store::conformance::Outcome;
 
 pub(super) const CASES: &[Case] = cases![
     time_passes_while_sleeping,

@@ -1,7 +1,7 @@
 // Calls to outside services: HTTP, and the platform's AI models.
 import { ByteReader, messageOf } from "./streams.js";
 
-/** Answers are read in runs of this length, so that the limit on their size is checked as often. */
+/** Whole answers are read in runs of this length. */
 const RUN_BYTES = 1 << 20;
 
 /** Read of an error's answer, which holds a code and a sentence. */
@@ -22,8 +22,49 @@ class Failure {
   }
 }
 
+/** Reads a stream up to a limit. */
+class BoundedReader {
+  #reader;
+  #leftBytes;
+
+  /**
+   * @param {ReadableStream} stream
+   * @param {number} maxBytes
+   */
+  constructor(stream, maxBytes) {
+    this.#reader = new ByteReader(stream);
+    this.#leftBytes = maxBytes;
+  }
+
+  /** @param {number} maxBytes */
+  async peek(maxBytes) {
+    const bytes = await this.#reader.peek(Math.min(maxBytes, this.#leftBytes + 1));
+    if (bytes.length > this.#leftBytes) this.#refuse();
+    return bytes;
+  }
+
+  /** @param {number} maxBytes */
+  async next(maxBytes) {
+    const run = await this.#reader.next(Math.min(maxBytes, this.#leftBytes + 1));
+    this.#leftBytes -= run?.length ?? 0;
+    if (this.#leftBytes < 0) this.#refuse();
+    return run;
+  }
+
+  cancel() {
+    this.#reader.cancel();
+  }
+
+  #refuse() {
+    this.cancel();
+    throw new Failure("too-large");
+  }
+}
+
 /** One call, which ends when its time is up or when it is dropped. */
 export class Exchange {
+  /** @type {BoundedReader | null} */
+  #body = null;
   #abort = new AbortController();
   #word = "interrupted";
   #timer;
@@ -48,7 +89,8 @@ export class Exchange {
   }
 
   /**
-   * The head is the status, then the headers' names and values, a line each.
+   * The head alone: the status, the number of requests, then the headers' names and values, a line each. The body is read by
+   * {@link peek} and {@link next}.
    * @param {string} requestJson
    * @param {Uint8Array | undefined} body
    * @param {number} maxBytes
@@ -56,11 +98,32 @@ export class Exchange {
    */
   send(requestJson, body, maxBytes) {
     return this.#bounded(async () => {
-      const response = await this.#fetch(JSON.parse(requestJson), body).catch((error) => {
+      const { response, requests } = await this.#fetch(JSON.parse(requestJson), body).catch((error) => {
         throw new Failure(`connect ${messageOf(error)}`);
       });
       if (Number(response.headers.get("content-length") ?? 0) > maxBytes) throw new Failure("too-large");
-      return [[response.status, ...response.headers].flat().join("\n"), ...(await this.#read(response.body, maxBytes))];
+      this.#body = response.body && this.#reader(response.body, maxBytes);
+      return [[response.status, requests, ...response.headers].flat().join("\n")];
+    });
+  }
+
+  /**
+   * The bytes that {@link next} would give, left in place; a string when something went wrong.
+   * @param {number} maxBytes
+   */
+  peek(maxBytes) {
+    return this.#bounded(async () => (await this.#body?.peek(maxBytes)) ?? new Uint8Array(0));
+  }
+
+  /**
+   * The next run of the answer's body, `null` at the end; a string when something went wrong.
+   * @param {number} maxBytes
+   */
+  next(maxBytes) {
+    return this.#bounded(async () => {
+      const run = (await this.#body?.next(maxBytes)) ?? null;
+      if (run === null) clearTimeout(this.#timer);
+      return run;
     });
   }
 
@@ -72,27 +135,38 @@ export class Exchange {
    * @param {number} maxBytes
    * @returns {Promise<Answer>}
    */
-  run(ai, model, inputJson, maxBytes) {
-    return this.#bounded(async () => {
-      /** @type {unknown} a response when the binding honours the option, else what it makes of one */
-      const answer = await ai
-        .run(/** @type {any} */ (model), JSON.parse(inputJson), {
-          returnRawResponse: true,
-          signal: this.#abort.signal,
-        })
-        .catch((/** @type {unknown} */ error) => {
-          throw new Failure(`failed ${messageOf(error)}`);
-        });
-      if (answer instanceof ReadableStream) return ["binary", ...(await this.#read(answer, maxBytes))];
-      if (!(answer instanceof Response)) {
-        const json = new TextEncoder().encode(JSON.stringify(answer));
-        if (json.length > maxBytes) throw new Failure("too-large");
-        return ["json", json];
-      }
-      if (!answer.ok) throw await this.#modelFailure(answer);
-      const isJson = answer.headers.get("content-type")?.startsWith("application/json") ?? false;
-      return [isJson ? "json" : "binary", ...(await this.#read(answer.body, maxBytes))];
-    });
+  async run(ai, model, inputJson, maxBytes) {
+    const answer = await this.#bounded(() => this.#run(ai, model, inputJson, maxBytes));
+    clearTimeout(this.#timer);
+    return answer;
+  }
+
+  /**
+   * @param {Ai} ai
+   * @param {string} model
+   * @param {string} inputJson
+   * @param {number} maxBytes
+   * @returns {Promise<Answer>}
+   */
+  async #run(ai, model, inputJson, maxBytes) {
+    /** @type {unknown} a response when the binding honours the option, else what it makes of one */
+    const answer = await ai
+      .run(/** @type {any} */ (model), JSON.parse(inputJson), {
+        returnRawResponse: true,
+        signal: this.#abort.signal,
+      })
+      .catch((/** @type {unknown} */ error) => {
+        throw new Failure(`failed ${messageOf(error)}`);
+      });
+    if (answer instanceof ReadableStream) return ["binary", ...(await this.#read(answer, maxBytes))];
+    if (!(answer instanceof Response)) {
+      const json = new TextEncoder().encode(JSON.stringify(answer));
+      if (json.length > maxBytes) throw new Failure("too-large");
+      return ["json", json];
+    }
+    if (!answer.ok) throw await this.#modelFailure(answer);
+    const isJson = answer.headers.get("content-type")?.startsWith("application/json") ?? false;
+    return [isJson ? "json" : "binary", ...(await this.#read(answer.body, maxBytes))];
   }
 
   /**
@@ -103,8 +177,9 @@ export class Exchange {
     const init = { method, body, redirect: /** @type {const} */ ("manual"), signal: this.#abort.signal };
     let response = await fetch(url, { ...init, headers });
     let from = url;
+    let requests = 1;
     const anonymous = headers.filter(([name]) => name !== "authorization");
-    for (let followed = 0; followed < maxRedirects && method === "GET"; followed += 1) {
+    for (; requests <= maxRedirects && method === "GET"; requests += 1) {
       const location = REDIRECTS.includes(response.status) ? response.headers.get("location") : null;
       const target = location === null ? null : URL.parse(location, from);
       if (target?.protocol !== "https:") break;
@@ -112,7 +187,17 @@ export class Exchange {
       from = target.href;
       response = await fetch(from, { ...init, headers: anonymous });
     }
-    return response;
+    return { response, requests };
+  }
+
+  /**
+   * @param {ReadableStream} body
+   * @param {number} maxBytes
+   */
+  #reader(body, maxBytes) {
+    const reader = new BoundedReader(body, maxBytes);
+    this.#abort.signal.addEventListener("abort", () => reader.cancel());
+    return reader;
   }
 
   /**
@@ -121,18 +206,12 @@ export class Exchange {
    */
   async #read(body, maxBytes) {
     if (body === null) return [];
-    const reader = new ByteReader(body);
-    this.#abort.signal.addEventListener("abort", () => reader.cancel());
+    const reader = this.#reader(body, maxBytes);
     const runs = [];
-    for (let size = 0; ; ) {
-      const run = await reader.next(Math.min(RUN_BYTES, maxBytes - size + 1));
+    for (;;) {
+      const run = await reader.next(RUN_BYTES);
       if (run === null) return runs;
       runs.push(run);
-      size += run.length;
-      if (size > maxBytes) {
-        reader.cancel();
-        throw new Failure("too-large");
-      }
     }
   }
 
@@ -152,14 +231,17 @@ export class Exchange {
     }
   }
 
-  /** @param {() => Promise<Answer>} work */
+  /**
+   * @template Result
+   * @param {() => Promise<Result>} work
+   * @returns {Promise<Result | string>} what went wrong when it is no result
+   */
   async #bounded(work) {
     try {
       return await Promise.race([work(), this.#aborted]);
     } catch (error) {
-      return this.#abort.signal.aborted || !(error instanceof Failure) ? this.#word : error.word;
-    } finally {
       clearTimeout(this.#timer);
+      return this.#abort.signal.aborted || !(error instanceof Failure) ? this.#word : error.word;
     }
   }
 }

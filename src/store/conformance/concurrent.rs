@@ -2,7 +2,8 @@
 
 use futures::future::{join, join_all};
 
-use super::{ArrivingBytes, Outcome, Sample, Trial, failed, gate};
+use super::arriving::{ArrivingBytes, gate};
+use super::trial::{Outcome, Sample, Trial, failed};
 use crate::bytes::Body;
 use crate::store::{CHUNK_BYTES, StoreErrorKind};
 

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 
-use super::{Outcome, Sample, Trial, expect, failed};
+use super::trial::{Outcome, Sample, Trial, expect, failed};
 use crate::store::{LIST_LIMIT, ObjectInfo};
 
 /// In byte order. Neighbours that differ in case, in a separator, or in the first and last bytes that keys may have.

@@ -1,6 +1,7 @@
 //! What must not be stored is not.
 
-use super::{ArrivingBytes, Outcome, Sample, Trial, expect, expect_receipt, failed};
+use super::arriving::ArrivingBytes;
+use super::trial::{Outcome, Sample, Trial, expect, expect_receipt, failed};
 use crate::bytes::Body;
 use crate::image::Sha256Digest;
 use crate::store::{CHUNK_BYTES, StoreErrorKind};

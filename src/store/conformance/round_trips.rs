@@ -1,6 +1,7 @@
 //! What is stored comes back.
 
-use super::{ArrivingBytes, Outcome, READ_RUN_BYTES, Sample, Trial, expect, expect_content, failed, read_in_runs};
+use super::arriving::ArrivingBytes;
+use super::trial::{Outcome, READ_RUN_BYTES, Sample, Trial, expect, expect_content, failed, read_in_runs};
 use crate::image::Format;
 use crate::store::{ByteRange, CHUNK_BYTES, Media, ObjectMetadata};
 

@@ -1,9 +1,11 @@
 //! Images as rows of the relational database.
 
+mod chunk;
 mod read;
 mod statements;
 mod write;
 
+pub use chunk::{CHUNK_BYTES, CHUNKS_PER_CALL, EMBEDDED_MAX_BYTES};
 pub use statements::adopt_statement;
 pub(crate) use statements::sweep_statement;
 
@@ -17,33 +19,16 @@ use super::{
     StoreErrorKind, StoredObject,
 };
 use crate::bytes::{Body, BodyParts};
-use crate::image::{ObjectKey, Sha256Digest};
+use crate::image::ObjectKey;
 use crate::runtime::{Runtime, Timestamp};
 use crate::sql::Database;
 use read::BlobRow;
 use statements::NewBlob;
-use write::{Hashing, Write};
-
-/// The largest image in bytes: 25 chunks.
-pub const EMBEDDED_MAX_BYTES: u64 = 25 * 1024 * 1024;
-
-/// Raw bytes in each chunk but an object's last. Part of the stored format: chunk `n` starts at byte `n * CHUNK_BYTES`.
-///
-/// As base64, 4 characters for each 3 bytes begun, a chunk is 349,526 * 4 = 1,398,104 characters. D1 holds 2,000,000 bytes a row,
-/// and a local database holds more, so that nothing but this constant keeps the limit in tests.
-pub const CHUNK_BYTES: usize = 1024 * 1024;
-
-/// Chunks in one call to the database: 4 * 1,398,104 characters are 5.6 MB of request, held outside wasm memory.
-pub const CHUNKS_PER_CALL: usize = 4;
+use write::{Hashing, Write, verify};
 
 /// A good `limit` for [`EmbeddedStore::sweep`]: 32 objects of at most 25 chunks are 800 rows, 1.1 GB of pages to free at worst and
 /// about 100 MB for usual images, within D1's 30 seconds a query.
 pub const SWEEP_LIMIT: u16 = 32;
-
-/// What a chunk's row holds beside the data: a write id of 32 characters, an index, headers.
-const ROW_OVERHEAD_BYTES: usize = 100;
-const D1_MAX_ROW_BYTES: usize = 2_000_000;
-const _: () = assert!(CHUNK_BYTES.div_ceil(3) * 4 + ROW_OVERHEAD_BYTES <= D1_MAX_ROW_BYTES);
 
 /// Keeps images in the tables `stillstore_blobs` and `stillstore_chunks`.
 ///
@@ -141,12 +126,5 @@ impl ImageStore for EmbeddedStore {
         rows.truncate(usize::from(limit));
         let objects = rows.into_iter().map(BlobRow::into_info).collect::<Result<_, _>>()?;
         Ok(ListPage { objects, truncated })
-    }
-}
-
-fn verify(actual: Sha256Digest, expected: Option<Sha256Digest>) -> Result<(), StoreError> {
-    match expected {
-        Some(expected) if expected != actual => Err(StoreError::checksum_mismatch(expected, actual)),
-        _ => Ok(()),
     }
 }

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use super::{CHUNK_BYTES, statements};
+use super::chunk::CHUNK_BYTES;
+use super::statements;
 use crate::bytes::{Blob, Body, BodyError, ByteSource, RunQueue};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;

@@ -2,9 +2,9 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::chunk::{CHUNK_BYTES, CHUNKS_PER_CALL, EMBEDDED_MAX_BYTES};
 use super::read::BlobRow;
 use super::statements::{self, Arrived, NewBlob};
-use super::{CHUNK_BYTES, CHUNKS_PER_CALL, EMBEDDED_MAX_BYTES, verify};
 use crate::bytes::{Blob, Body, BodyError};
 use crate::image::Sha256Digest;
 use crate::runtime::Runtime;
@@ -141,5 +141,13 @@ impl Hashing {
             Self::Done(digest) => *digest,
             Self::Running(hasher) => Sha256Digest::from_bytes(hasher.finalize_reset().into()),
         }
+    }
+}
+
+/// Refuses bytes of another digest than the caller expects.
+pub(super) fn verify(actual: Sha256Digest, expected: Option<Sha256Digest>) -> Result<(), StoreError> {
+    match expected {
+        Some(expected) if expected != actual => Err(StoreError::checksum_mismatch(expected, actual)),
+        _ => Ok(()),
     }
 }

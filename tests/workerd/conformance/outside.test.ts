@@ -15,6 +15,10 @@ interface Call {
   timeout_ms?: number;
   max_response_bytes?: number;
   max_redirects?: number;
+  /** Reads so many bytes of the answer by themselves. */
+  first_bytes?: number;
+  /** Reads the rest, too; otherwise the answer is dropped. */
+  reads_on?: boolean;
 }
 
 async function call(worker: RunningWorker, request: Call) {
@@ -106,6 +110,26 @@ describe("a call to an outside service", () => {
   it("does not wait for an answer that announces more than the limit", async () => {
     assert.equal(await call(worker, { url: `${base}/announces` }), "ResponseTooLarge { limit_bytes: 1000000 }");
     await droppedBy("/announces");
+  });
+
+  it("streams the body, and ends when the answer is dropped half-way", async () => {
+    assert.equal(await call(worker, { url: `${base}/stalls`, first_bytes: 4 }), "200 after 1: 4 then Ok(0)");
+    await droppedBy("/stalls");
+    dropped.length = 0;
+  });
+
+  it("streams no more than the limit", async () => {
+    const streamed = { url: `${base}/streamed`, first_bytes: 500_000, reads_on: true };
+    assert.equal(await call(worker, streamed), "200 after 1: 500000 then Ok(500000)");
+    const above = await call(worker, { ...streamed, max_response_bytes: 999_999 });
+    assert.equal(above, "200 after 1: 500000 then Err(ResponseTooLarge { limit_bytes: 999999 })");
+  });
+
+  it("ends a body that stalls past its time", async () => {
+    const stalls = { url: `${base}/stalls`, first_bytes: 4, reads_on: true, timeout_ms: 500 };
+    assert.equal(await call(worker, stalls), "200 after 1: 4 then Err(Timeout)");
+    await droppedBy("/stalls");
+    dropped.length = 0;
   });
 
   it("ends when its time is up", async () => {

@@ -9,7 +9,8 @@ use super::input::MAX_IMAGES;
 use crate::api::problem::MadeImages;
 use crate::api::representation::{ImageBody, url_of};
 use crate::api::{Code, Exchange, Problem, Response};
-use crate::catalog::{FailedProvider, GenerationRecord, ImageRecord};
+use crate::catalog::{GenerationRecord, ImageRecord};
+use crate::image::FailedProvider;
 use crate::image::Sha256Digest;
 use crate::store::StorageKind;
 

@@ -61,10 +61,7 @@ impl From<Sha256Digest> for String {
 
 impl fmt::Display for Sha256Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; 64];
-        // Neither can fail: 32 bytes are 64 digits, and digits are ASCII.
-        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
-        formatter.write_str(str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+        formatter.write_str(&hex::encode(self.0))
     }
 }
 

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 
 import { picture } from "../tests/workerd/harness/picture-variations.ts";
 import { digest } from "../tests/workerd/migrations.ts";
-import { CHUNK_BYTES } from "./album.ts";
-import type { Album, KeptImage } from "./album.ts";
 import { Attempts } from "./attempts.ts";
 import { Choices } from "./choices.ts";
+import { CHUNK_BYTES } from "./model.ts";
+import type { KeptImage, Model } from "./model.ts";
 import { Unanswered } from "./world.ts";
 import type { Answered, World } from "./world.ts";
 
@@ -17,20 +17,20 @@ const REPLAYED_KEYS = 5;
 const RETRY_MS = 100;
 const END_LEASE = "UPDATE stillstore_idempotency SET lease_expires_at_ms = 0 WHERE key_digest = ?1 AND state = 'claimed'";
 
-export class Visitor {
+export class Client {
   #name: string;
   #world: World;
-  #album: Album;
+  #model: Model;
   #choices: Choices;
   #own: KeptImage[] = [];
   #attempts = new Attempts();
   #keys: { key: string; image: KeptImage }[] = [];
   #made = 0;
 
-  constructor(name: string, world: World, album: Album, seed: number) {
+  constructor(name: string, world: World, model: Model, seed: number) {
     this.#name = name;
     this.#world = world;
-    this.#album = album;
+    this.#model = model;
     this.#choices = new Choices(seed);
   }
 
@@ -60,7 +60,7 @@ export class Visitor {
     });
     this.#attempts.end(wanted);
     assertAnswer(answer, 201);
-    this.#own.push(this.#album.keep(answer.json(), bytes));
+    this.#own.push(this.#model.keep(answer.json(), bytes));
   }
 
   /** Asks until it knows: the key makes that safe. */
@@ -68,7 +68,7 @@ export class Visitor {
     const key = `${this.#name}-${this.#made++}`;
     const answer = await this.#generated(key);
     assertAnswer(answer, 200);
-    const image = this.#album.keep(answer.json().image, undefined);
+    const image = this.#model.keep(answer.json().image, undefined);
     this.#own.push(image);
     this.#keys.push({ key, image });
     if (this.#keys.length > REPLAYED_KEYS) this.#keys.shift();
@@ -111,31 +111,31 @@ export class Visitor {
     if (image === undefined) return;
     image.fate = "doubtful";
     assertAnswer(await this.#world.ask("DELETE", `/api/images/${image.id}`), 204);
-    this.#album.delete(image);
+    this.#model.delete(image);
     image.isRemoved = true;
     this.#own = this.#own.filter((other) => other !== image);
   }
 
   async _read(): Promise<void> {
-    const image = this.#album.any(this.#choices);
+    const image = this.#model.any(this.#choices);
     if (image === undefined) return;
     const opener = image.visibility === "private" && this.#choices.chance(0.5);
-    await this.#album.compare(image, async () => {
+    await this.#model.compare(image, async () => {
       const answer = await (opener ? this.#asStranger(image.signedPath) : this.#world.ask("GET", `/images/${image.id}`));
       return bytesOrGone(answer, 200);
     });
   }
 
   async _part(): Promise<void> {
-    const inChunks = () => this.#choices.one(this.#album.present().filter(({ bytes }) => (bytes?.byteLength ?? 0) > CHUNK_BYTES));
-    const image = (this.#choices.chance(0.5) ? inChunks() : undefined) ?? this.#album.any(this.#choices);
+    const inChunks = () => this.#choices.one(this.#model.present().filter(({ bytes }) => (bytes?.byteLength ?? 0) > CHUNK_BYTES));
+    const image = (this.#choices.chance(0.5) ? inChunks() : undefined) ?? this.#model.any(this.#choices);
     if (image?.bytes === undefined) return;
     const last = image.bytes.byteLength - 1;
     const from = this.#place(0, last);
     const to = this.#place(from, last);
     const headers = { range: `bytes=${from}-${to}`, ...(this.#choices.chance(0.2) ? { "if-range": `"${image.sha256}"` } : {}) };
     const read = async () => bytesOrGone(await this.#world.ask("GET", `/images/${image.id}`, { headers }), 206);
-    await this.#album.compare(image, read, [from, to]);
+    await this.#model.compare(image, read, [from, to]);
   }
 
   /** Any place, but often one at which a chunk ends or begins. */
@@ -145,9 +145,9 @@ export class Visitor {
   }
 
   async _unchanged(): Promise<void> {
-    const image = this.#album.any(this.#choices);
+    const image = this.#model.any(this.#choices);
     if (image === undefined) return;
-    await this.#album.compare(image, async () => {
+    await this.#model.compare(image, async () => {
       const headers = { "if-none-match": `"${image.sha256}"` };
       const answer = await this.#world.ask("GET", `/images/${image.id}`, { headers });
       return thereOrGone(answer, 304);
@@ -155,9 +155,9 @@ export class Visitor {
   }
 
   async _head(): Promise<void> {
-    const image = this.#album.any(this.#choices);
+    const image = this.#model.any(this.#choices);
     if (image === undefined) return;
-    await this.#album.compare(image, async () => {
+    await this.#model.compare(image, async () => {
       const answer = await this.#world.ask("HEAD", `/images/${image.id}`);
       if (answer.status === 200) assert.equal(answer.headers.get("etag"), `"${image.sha256}"`);
       return thereOrGone(answer, 200);
@@ -166,7 +166,7 @@ export class Visitor {
 
   /** A private image is not for somebody who has neither token nor signature. */
   async _intrude(): Promise<void> {
-    const image = this.#choices.one(this.#album.images.filter(({ visibility }) => visibility === "private"));
+    const image = this.#choices.one(this.#model.images.filter(({ visibility }) => visibility === "private"));
     if (image === undefined) return;
     const answer = await this.#asStranger(`/images/${image.id}`);
     assert.ok([403, 410].includes(answer.status), `${image.id} is private, and was answered with ${answer.status}`);
@@ -177,9 +177,9 @@ export class Visitor {
   }
 
   async _describe(): Promise<void> {
-    const image = this.#album.any(this.#choices);
+    const image = this.#model.any(this.#choices);
     if (image === undefined) return;
-    await this.#album.compare(image, async () => {
+    await this.#model.compare(image, async () => {
       const answer = await this.#world.ask("GET", `/api/images/${image.id}`);
       if (answer.status === 200) {
         const { sha256, visibility, status } = answer.json();
@@ -203,7 +203,7 @@ export class Visitor {
     } while (cursor !== undefined);
     for (const { id, sha256 } of stored) assert.equal(listed.get(id)?.sha256, sha256, `${id} is listed`);
     for (const [id, record] of listed) {
-      const image = this.#album.find(id);
+      const image = this.#model.find(id);
       assert.notEqual(image?.fate, "deleted", `${id} is listed after its deletion`);
       if (image === undefined) this.#adopt(record);
     }
@@ -219,7 +219,7 @@ export class Visitor {
   #adopt(record: any): void {
     const bytes = this.#attempts.end(record.sha256);
     assert.ok(bytes !== undefined, `${record.id} is listed, which nobody made: ${record.sha256}`);
-    this.#own.push(this.#album.keep(record, bytes));
+    this.#own.push(this.#model.keep(record, bytes));
   }
 }
 

@@ -1,12 +1,12 @@
-// What must hold whenever clients and hand rest: every image is read, every object is accounted for, the counters agree.
+// What must hold whenever clients and fault injector rest: every image is read, every object is accounted for, the counters agree.
 import assert from "node:assert/strict";
 
 import { imageKeys, letTimePassAndSweep } from "../tests/workerd/invariants.ts";
-import { CHUNK_BYTES } from "./album.ts";
-import type { Album, KeptImage } from "./album.ts";
 import type { Application } from "./application.ts";
+import type { Client } from "./client.ts";
+import { CHUNK_BYTES } from "./model.ts";
+import type { KeptImage, Model } from "./model.ts";
 import type { Operator } from "./operator.ts";
-import type { Visitor } from "./visitor.ts";
 import type { World } from "./world.ts";
 
 const READERS = 8;
@@ -31,47 +31,47 @@ const CHUNKS_WITHOUT_BLOB = `SELECT write_id, count(*) AS chunks FROM stillstore
 const LINES_OF_ENDED_RUNS = `SELECT run_id, count(*) AS slices FROM stillstore_run_lines
   WHERE run_id NOT IN (SELECT id FROM stillstore_runs WHERE state = 'failed') GROUP BY run_id`;
 
-export class Reckoning {
+export class Audit {
   #world: World;
-  #album: Album;
+  #model: Model;
   #application: Application;
   #operator: Operator;
-  #visitors: Visitor[];
+  #clients: Client[];
 
-  constructor(world: World, album: Album, application: Application, operator: Operator, visitors: Visitor[]) {
+  constructor(world: World, model: Model, application: Application, operator: Operator, clients: Client[]) {
     this.#world = world;
-    this.#album = album;
+    this.#model = model;
     this.#application = application;
     this.#operator = operator;
-    this.#visitors = visitors;
+    this.#clients = clients;
   }
 
   /** A lull: nobody is at work, and nothing fails. */
-  async reckon(): Promise<void> {
+  async check(): Promise<void> {
     await this.#operator.settle();
-    for (const visitor of this.#visitors) await visitor.settle();
+    for (const client of this.#clients) await client.settle();
     await this.#readAll();
     await this.#accountForRows();
     await this.#accountForObjects();
     await this.#accountForBlobs();
     await this.#assertCounters();
-    this.#world.chronicle.count("reckonings");
+    this.#world.chronicle.count("audits");
   }
 
   /** All that was moved comes back and goes out again; then the sweep leaves what is named, and nothing else. */
   async conclude(): Promise<void> {
-    await this.reckon();
+    await this.check();
     for (const source of SOURCES) await this.#completed({ action: "rollback", source, deleteFromR2: true });
-    await this.reckon();
+    await this.check();
     await this.#application.assertAsWritten();
     for (const source of SOURCES) await this.#completed({ action: "migrate", source });
     for (const source of SOURCES) {
       const { result } = await this.#completed({ action: "validate", source, checkIntegrity: true });
       assert.ok(result.isValid, `${source} is valid: ${JSON.stringify(result)}`);
     }
-    await this.reckon();
+    await this.check();
     await this.#sweep();
-    await this.reckon();
+    await this.check();
   }
 
   async #completed(body: object): Promise<any> {
@@ -82,7 +82,7 @@ export class Reckoning {
 
   async #readAll(): Promise<void> {
     const waiting: (() => Promise<void>)[] = this.#application.ids.map((id) => () => this.#application.assertShown(id));
-    for (const image of this.#album.images) {
+    for (const image of this.#model.images) {
       waiting.push(() => this.#read(image));
       for (let edge = CHUNK_BYTES; edge < (image.bytes?.byteLength ?? 0); edge += CHUNK_BYTES) {
         waiting.push(() => this.#read(image, [edge - 1, edge]), () => this.#read(image, [edge, edge]));
@@ -102,7 +102,7 @@ export class Reckoning {
       assert.equal(answer.status, range === undefined ? 200 : 206, image.id);
       return answer.body;
     };
-    return this.#album.compare(image, read, range);
+    return this.#model.compare(image, read, range);
   }
 
   /** Each stored row is an image that somebody made and nobody deleted; each deletion left its tombstone, or its row to the sweep. */
@@ -111,12 +111,12 @@ export class Reckoning {
     const sql = "SELECT id, status, storage, sha256, visibility FROM stillstore_images WHERE status = 'stored'";
     const { results } = await db.prepare(sql).all<ImageRow>();
     for (const row of results) {
-      const image = this.#album.find(row.id);
+      const image = this.#model.find(row.id);
       assert.ok(image !== undefined, `nobody made the image of the row ${JSON.stringify(row)}`);
       assert.notEqual(image.fate, "deleted", `somebody deleted the image of the row ${JSON.stringify(row)}`);
       assert.deepEqual([row.sha256, row.visibility], [image.sha256, image.visibility], `the row ${JSON.stringify(row)}`);
     }
-    const removed = JSON.stringify(this.#album.images.filter(({ isRemoved }) => isRemoved).map(({ id }) => id));
+    const removed = JSON.stringify(this.#model.images.filter(({ isRemoved }) => isRemoved).map(({ id }) => id));
     const { results: unfinished } = await db.prepare(UNFINISHED_DELETIONS).bind(removed).all();
     assert.deepEqual(unfinished, [], "what was deleted with success has a tombstone, or is left to the sweep");
   }

@@ -33,11 +33,11 @@ const SUBJECT_CHANCE = 0.5;
 /** In the transaction with which a run's worker writes a slice down. */
 const WRITTEN_DOWN = "slices = slices + 1";
 
-export class Hand {
+export class FaultInjector {
   #world: World;
   #operator: Operator;
   #choices: Choices;
-  #hasStruck = false;
+  #hasInjected = false;
 
   constructor(world: World, operator: Operator, seed: number) {
     this.#world = world;
@@ -45,18 +45,18 @@ export class Hand {
     this.#choices = new Choices(seed);
   }
 
-  /** Lets all be well for a while, then disturbs it once. The first blow kills, so that each run has seen one, however short it is. */
-  async strike(): Promise<void> {
+  /** Lets all be well for a while, then disturbs it once. The first fault kills, so that each run has seen one, however short it is. */
+  async inject(): Promise<void> {
     await sleep(this.#choices.whole(0, LONGEST_CALM_MS));
     const drawn = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 8, moveUnderReaders: 3 });
-    const blow = this.#hasStruck ? drawn : "kill";
-    this.#hasStruck = true;
+    const fault = this.#hasInjected ? drawn : "kill";
+    this.#hasInjected = true;
     await this.#world.disrupt(async () => {
-      if (blow === "fail" || blow === "failAndKill") await this.#fail();
-      if (blow === "standStill") await this.#standStill();
-      if (blow === "moveUnderReaders") await this.#moveUnderReaders();
-      if (blow === "restart") await this.#end("restarts", (worker) => worker.stop());
-      if (blow === "kill" || blow === "failAndKill") await this.#end("kills", (worker) => worker.kill());
+      if (fault === "fail" || fault === "failAndKill") await this.#fail();
+      if (fault === "standStill") await this.#standStill();
+      if (fault === "moveUnderReaders") await this.#moveUnderReaders();
+      if (fault === "restart") await this.#end("restarts", (worker) => worker.stop());
+      if (fault === "kill" || fault === "failAndKill") await this.#end("kills", (worker) => worker.kill());
       else await this.#heal();
     });
   }

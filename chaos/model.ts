@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 
 import { digest } from "../tests/workerd/migrations.ts";
-import type { Chronicle } from "./chronicle.ts";
 import type { Choices } from "./choices.ts";
+import type { Chronicle } from "./chronicle.ts";
 
 /** The database keeps an image in parts of so many bytes. */
 export const CHUNK_BYTES = 1024 * 1024;
@@ -28,7 +28,7 @@ export type KeptImage = {
   bytes: Uint8Array | undefined;
 };
 
-export class Album {
+export class Model {
   readonly images: KeptImage[] = [];
   #byId = new Map<string, KeptImage>();
   #chronicle: Chronicle;
