@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::response::Response;
-use super::routes::generate_image::OneOfThem;
 use crate::bytes::BodyError;
 use crate::catalog::CatalogError;
 use crate::sql::{DatabaseError, DatabaseErrorKind};
@@ -166,7 +165,7 @@ pub struct MadeImages(Box<RawValue>);
 
 impl MadeImages {
     /// `images` as JSON.
-    pub(super) fn of(images: &[OneOfThem<'_>]) -> Option<Box<Self>> {
+    pub(super) fn of(images: &[impl Serialize]) -> Option<Box<Self>> {
         serde_json::value::to_raw_value(images).ok().map(|json| Box::new(Self(json)))
     }
 }
@@ -192,7 +191,7 @@ pub(super) struct Document<'problem> {
     #[serde(rename = "runId", skip_serializing_if = "Option::is_none")]
     run_id: Option<&'problem str>,
     /// The images that were made before the request for several of them failed; they are stored.
-    #[cfg_attr(test, schemars(with = "Vec<OneOfThem<'problem>>"))]
+    #[cfg_attr(test, schemars(with = "Vec<super::routes::generate_image::OneOfThem<'problem>>"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<&'problem MadeImages>,
     request_id: &'problem str,

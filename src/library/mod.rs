@@ -18,9 +18,9 @@ pub use add::{AddError, Measured, NewImage, Source};
 pub use budget::MemoryBudget;
 pub use metadata::{belongs_to, object_metadata};
 pub use open::OpenError;
-pub use remove::RemoveError;
+pub use remove::{RemoveError, SWEEP_AFTER_MS};
 pub use stores::{Placement, Stores};
-pub use sweep::{SWEEP_AFTER_MS, Swept};
+pub use sweep::Swept;
 
 use std::rc::Rc;
 

@@ -2,10 +2,12 @@
 
 use super::Library;
 use super::metadata::belongs_to;
-use super::sweep::SWEEP_AFTER_MS;
 use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord};
 use crate::image::ImageId;
 use crate::store::{StorageKind, StoreError, StoreErrorKind};
+
+/// Age in milliseconds from which unfinished work counts as abandoned: one hour, far longer than any request lives.
+pub const SWEEP_AFTER_MS: i64 = 60 * 60 * 1000;
 
 /// The version of a row that was written as stored, without a reservation for R2, and then marked `deleting`.
 const STORED_AND_MARKED: i64 = 2;

@@ -1,13 +1,11 @@
 //! Clearing what interrupted work left behind.
 
 use super::Library;
-use super::remove::RemoveError;
+use super::remove::{RemoveError, SWEEP_AFTER_MS};
 use crate::catalog::{ImageRecord, Status};
 use crate::store::SWEEP_LIMIT;
 use crate::telemetry::Event;
 
-/// Age in milliseconds from which unfinished work counts as abandoned: one hour, far longer than any request lives.
-pub const SWEEP_AFTER_MS: i64 = 60 * 60 * 1000;
 /// Age in milliseconds from which the tombstone of a deleted image is forgotten: 30 days.
 const TOMBSTONE_RETENTION_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// Items of each kind a sweep goes over: a cron invocation has 1,000 database queries, and an image takes at most four.

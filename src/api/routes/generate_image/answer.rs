@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::Made;
 use super::input::GenerateInput;
 #[cfg(test)]
 use super::input::MAX_IMAGES;
+use super::made::Made;
 use crate::api::problem::MadeImages;
 use crate::api::representation::{ImageBody, url_of};
 use crate::api::{Code, Exchange, Problem, Response};

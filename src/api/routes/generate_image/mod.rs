@@ -2,13 +2,16 @@
 
 mod answer;
 mod input;
+mod made;
 
 #[cfg(test)]
 use serde_json::json;
 
+#[cfg(test)]
 pub use self::answer::OneOfThem;
 use self::answer::{generate_answer, partly_made};
 use self::input::GenerateInput;
+use self::made::Made;
 use super::upload_image::add_problem;
 #[cfg(test)]
 use crate::api::openapi::{BODY, DATABASE, JSON, OF_AN_IMAGE, Operation, Schemas, json_body, links, parameter};
@@ -30,12 +33,6 @@ struct Claimed {
     id: Option<ImageId>,
     created_at: Timestamp,
     claim: Option<(IdempotencyKey, Lease)>,
-}
-
-/// An image of the answer, and whether an earlier request made it.
-struct Made {
-    record: ImageRecord,
-    replayed: bool,
 }
 
 /// Generates and keeps images, one after the other, so that memory holds one at a time:

@@ -12,16 +12,13 @@ use async_trait::async_trait;
 
 use self::items::EmbeddedItems;
 use self::objects::EmbeddedObjects;
-use self::originals::EmbeddedOriginals;
+use self::originals::{EmbeddedOriginals, PLACE};
 use self::returned_rows::EmbeddedReturnedRows;
 use self::saved_rows::EmbeddedSavedRows;
 use super::{Archive, EMBEDDED, Kind, OWN_BINDING, Source, SourceError, SourceStatus, Surroundings};
 use crate::migrate::runs::{IdType, Run};
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError};
-
-/// What receipts call the place of embedded images.
-const PLACE: &str = "d1";
 
 /// The one source of embedded images.
 pub struct EmbeddedKind {

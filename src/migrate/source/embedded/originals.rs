@@ -18,6 +18,9 @@ use crate::store::{
     CHUNK_BYTES, EmbeddedStore, ImageStore, PutObject, StorageKind, StoreError, StoreErrorKind, adopt_statement,
 };
 
+/// What receipts call the place of embedded images.
+pub const PLACE: &str = "d1";
+
 const SWITCH_TO_D1: &str = "UPDATE stillstore_images SET storage = 'd1', version = version + 1, updated_at_ms = ?3, \
     embedded_write_id = (SELECT write_id FROM stillstore_blobs WHERE object_key = ?4 AND stored_at_ms IS NOT NULL) \
     WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'r2'";

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::PLACE;
-use super::originals::{STATEMENTS_PER_PUT, too_large};
+use super::originals::{PLACE, STATEMENTS_PER_PUT, too_large};
 use crate::bytes::Body;
 use crate::catalog::{ImageRecord, Status, records};
 use crate::image::Sha256Digest;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::PLACE;
+use super::originals::PLACE;
 use crate::bytes::Blob;
 use crate::catalog::Status;
 use crate::image::{Sha256Digest, Visibility};

@@ -6,9 +6,8 @@
 
 use serde::Deserialize;
 
-use super::datum::whole;
 use super::definition::Table;
-use super::sql::Sql;
+use super::sql::{Sql, whole};
 use crate::migrate::runs::{ITEM_ID_MAX_INTEGER, IdType};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement, Value};

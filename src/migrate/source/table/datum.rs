@@ -2,14 +2,11 @@
 //!
 //! D1 refuses texts of over 2,000,000 bytes, also those that an expression makes, so that a longer BLOB comes and goes in pieces.
 
-use super::sql::Sql;
+use super::sql::{PIECE_BYTES, Sql, whole};
 use super::value::{Decoded, Form, StoredText, ValueProblem, decode};
 use crate::bytes::{Blob, Encoding, Text, TextEncoding};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult};
 use crate::store::EMBEDDED_MAX_BYTES;
-
-/// Bytes in one text of hexadecimal digits, two a byte.
-pub(super) const PIECE_BYTES: u64 = 500_000;
 
 /// The longest value that is read: 4 characters a byte at most, see [`ValueProblem::TooLarge`].
 pub(super) const MAX_DATA_BYTES: u64 = EMBEDDED_MAX_BYTES * 4;
@@ -128,8 +125,4 @@ fn hex_of(bytes: &Blob) -> Text {
 fn bytes_of(hex: &Text) -> Result<Blob, DatabaseError> {
     let corrupt = |_| DatabaseError::new(DatabaseErrorKind::Corrupt, "hex() answered with something else");
     hex.decode(0, Encoding::Hex).map_err(corrupt)
-}
-
-pub(super) fn whole(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -10,11 +10,11 @@ use async_trait::async_trait;
 
 use super::catalogue::TableCatalogue;
 use super::columns::SavedColumns;
-use super::datum::{PIECE_BYTES, whole};
 use super::definition::Table;
 use super::found::{self, Found};
 use super::row_data::RowData;
 use super::saved_rows::described_line;
+use super::sql::{PIECE_BYTES, whole};
 use crate::bytes::{Body, Text, TextEncoding};
 use crate::migrate::archive::backup::{BackupItem, Data};
 use crate::migrate::archive::{DAMAGED, PieceError};

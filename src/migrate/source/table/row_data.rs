@@ -5,9 +5,10 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
 
-use super::datum::{Datum, PIECE_BYTES};
+use super::datum::Datum;
 use super::definition::Table;
 use super::found::Found;
+use super::sql::PIECE_BYTES;
 use crate::bytes::Blob;
 use crate::migrate::archive::backup::{Data, Split, Survey};
 use crate::migrate::archive::record::Extent;

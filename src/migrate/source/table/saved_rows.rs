@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 
 use super::columns::{INLINE_COLUMNS_BYTES, MAX_COLUMNS_BYTES};
-use super::datum::{MAX_DATA_BYTES, PIECE_BYTES, whole};
+use super::datum::MAX_DATA_BYTES;
 use super::definition::Table;
 use super::found::{self, Found, Row};
 use super::row_data::RowData;
-use super::sql::Sql;
+use super::sql::{PIECE_BYTES, Sql, whole};
 use crate::migrate::archive::backup::{BackupItem, Data};
 use crate::migrate::archive::{PieceError, Saving};
 use crate::migrate::runs::{ItemId, Line, Run, Stage, Verdict};

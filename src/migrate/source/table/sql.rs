@@ -1,7 +1,9 @@
 //! SQL as it is put together, and what a value is in it: its type told, and its bytes kept.
 
-use super::datum::{PIECE_BYTES, whole};
 use crate::sql::{Statement, Value};
+
+/// Bytes in one text of hexadecimal digits, two a byte.
+pub(super) const PIECE_BYTES: u64 = 500_000;
 
 /// SQL on the way to a statement.
 #[derive(Debug, Default)]
@@ -77,4 +79,9 @@ pub(super) fn push_untagged(sql: &mut Sql, value: Option<&str>) {
         _ => ("", ""),
     };
     sql.push(before).bind(value).push(after);
+}
+
+/// A count as a parameter.
+pub(super) fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -2,12 +2,12 @@
 //!
 //! Columns are always named with their table: SQLite takes a quoted name alone for a text when there is no such column.
 
-use super::datum::{Datum, PIECE_BYTES, whole};
+use super::datum::Datum;
 use super::definition::Table;
 use super::identifier::Identifier;
 use super::original::Original;
 use super::schema::Numbering;
-use super::sql::{Sql, push_data, push_untagged, tagged};
+use super::sql::{PIECE_BYTES, Sql, push_data, push_untagged, tagged, whole};
 use crate::migrate::runs::{Entry, ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, IdType, InFlight};
 use crate::sql::{Statement, Value};
 
