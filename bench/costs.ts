@@ -162,7 +162,7 @@ export async function costsByTable(sizes: number[], say: (text: string) => void)
       await untilLogged(worker, runId, ["completed", "completed_with_errors", "failed"]);
       const { state, progress, createdAt, finishedAt } = await runOf(worker, runId);
       assert.deepEqual([state, progress.succeeded], ["completed", images]);
-      seconds = (Date.parse(finishedAt) - Date.parse(createdAt)) / 1_000;
+      seconds = (Date.parse(finishedAt ?? "") - Date.parse(createdAt)) / 1_000;
     });
     await close();
     discard(stage);

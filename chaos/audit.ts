@@ -114,7 +114,11 @@ export class Audit {
       const image = this.#model.find(row.id);
       assert.ok(image !== undefined, `nobody made the image of the row ${JSON.stringify(row)}`);
       assert.notEqual(image.fate, "deleted", `somebody deleted the image of the row ${JSON.stringify(row)}`);
-      assert.deepEqual([row.sha256, row.visibility], [image.sha256, image.visibility], `the row ${JSON.stringify(row)}`);
+      assert.deepEqual(
+        { sha256: row.sha256, visibility: row.visibility },
+        { sha256: image.sha256, visibility: image.visibility },
+        `the row ${JSON.stringify(row)}`,
+      );
     }
     const removed = JSON.stringify(this.#model.images.filter(({ isRemoved }) => isRemoved).map(({ id }) => id));
     const { results: unfinished } = await db.prepare(UNFINISHED_DELETIONS).bind(removed).all();

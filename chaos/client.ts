@@ -1,6 +1,7 @@
 // A client that makes, reads, lists and deletes images, and never asks for two things at once.
 import assert from "node:assert/strict";
 
+import type { Image } from "../tests/workerd/harness/api-types.ts";
 import { picture } from "../tests/workerd/harness/picture-variations.ts";
 import { digest } from "../tests/workerd/migrations.ts";
 import { Attempts } from "./attempts.ts";
@@ -183,7 +184,11 @@ export class Client {
       const answer = await this.#world.ask("GET", `/api/images/${image.id}`);
       if (answer.status === 200) {
         const { sha256, visibility, status } = answer.json();
-        assert.deepEqual([sha256, visibility, status], [image.sha256, image.visibility, "stored"], image.id);
+        assert.deepEqual(
+          { sha256, visibility, status },
+          { sha256: image.sha256, visibility: image.visibility, status: "stored" },
+          image.id,
+        );
       }
       return thereOrGone(answer, 200);
     });
@@ -216,8 +221,8 @@ export class Client {
     this.#attempts.endAll();
   }
 
-  #adopt(record: any): void {
-    const bytes = this.#attempts.end(record.sha256);
+  #adopt(record: Image): void {
+    const bytes = this.#attempts.end(record.sha256 ?? "");
     assert.ok(bytes !== undefined, `${record.id} is listed, which nobody made: ${record.sha256}`);
     this.#own.push(this.#model.keep(record, bytes));
   }

@@ -1,6 +1,7 @@
 // The model: which images there are, and what must come of reading each.
 import assert from "node:assert/strict";
 
+import type { Image } from "../tests/workerd/harness/api-types.ts";
 import { digest } from "../tests/workerd/migrations.ts";
 import type { Choices } from "./choices.ts";
 import type { Chronicle } from "./chronicle.ts";
@@ -51,8 +52,9 @@ export class Model {
   }
 
   /** An image that somebody was told of. */
-  keep(record: any, bytes: Uint8Array | undefined): KeptImage {
+  keep(record: Image, bytes: Uint8Array | undefined): KeptImage {
     const { id, sha256, visibility, url } = record;
+    assert.ok(sha256 !== null, `${id} is stored, and has a digest`);
     if (bytes !== undefined) assert.equal(sha256, digest(bytes), `${id} was stored as other bytes than were sent`);
     assert.equal(this.find(id), undefined, `${id} was given to two images`);
     const { pathname, search } = new URL(url);

@@ -169,7 +169,11 @@ export class Operator {
     const what = JSON.stringify({ id, state, action, source, dryRun, progress, result: { ...result, orphaned: undefined } });
     assert.ok(!(progress.failed > 0 && state === "completed"), `${what} hides failures`);
     if (action === "validate" && result !== null) {
-      assert.deepEqual([result.missing, result.corrupted], [[], []], `${what} misses images`);
+      assert.deepEqual(
+        { missing: result.missing, corrupted: result.corrupted },
+        { missing: [], corrupted: [] },
+        `${what} misses images`,
+      );
     }
     if (!ENDED.includes(state)) return run;
     const begun = this.#runs.get(id);

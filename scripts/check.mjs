@@ -19,6 +19,7 @@ const STEPS = {
   "documentation, host": DOC,
   "documentation, wasm32": [...DOC, ...WASM],
   "licenses, bans and sources of crates": [...DENY, "licenses", "bans", "sources"],
+  "arrows between modules": ["node", "scripts/arrows.mjs"],
   "types of scripts, tests, bench, chaos and load": ["tsc"],
   "types of the bench's contenders": ["tsc", "--project", "bench/contenders"],
   "types of the Worker's JavaScript": ["tsc", "--project", "src/platform/js"],

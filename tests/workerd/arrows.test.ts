@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { findings, layersOf } from "../../scripts/arrows.mjs";
+import { findings, layersOf, projectFindings } from "../../scripts/arrows.mjs";
 
 const LAYERS = [["api"], ["left", "right"], ["base"]];
 
@@ -20,6 +20,10 @@ function findingsWith(files: Record<string, string>): string[] {
   };
   return findings(LAYERS, new Map(Object.entries(sources)));
 }
+
+test("the project's files follow its layers", () => {
+  assert.deepEqual(projectFindings(), []);
+});
 
 test("layers are the first columns of the lines of the first code block", () => {
   const markdown = "words\n\n```\napi       what callers see\nleft  right   two of them\n          more of it\nbase\n```\n\n```\nother\n```\n";

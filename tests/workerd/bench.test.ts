@@ -41,7 +41,7 @@ test("processes that differ widen the interval of a ratio, however many rounds e
   const rounds = Array.from({ length: 100 }, (_, round) => ({ rate: 100, cpuMs: undefined, set: round % 5 }));
   const own = rounds.map((sample) => ({ ...sample, rate: 80 + 5 * sample.set }));
   const { rate, low, high } = ratioOf(own, rounds);
-  assert.deepEqual([rate, low, high], [0.9, 0.8, 1]);
+  assert.deepEqual({ rate, low, high }, { rate: 0.9, low: 0.8, high: 1 });
   const { low: lowOfOne, high: highOfOne } = ratioOf(own.map((sample) => ({ ...sample, set: 0 })), rounds);
   assert.ok(lowOfOne >= 0.85 && highOfOne <= 0.95);
 });

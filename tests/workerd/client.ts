@@ -1,6 +1,7 @@
 // What the tests ask a running Worker, with its token.
 import { createHash } from "node:crypto";
 
+import type { Image, Problem } from "./harness/api-types.ts";
 import { API_TOKEN } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
 
@@ -37,9 +38,9 @@ export class Client {
   }
 
   /** Uploads, and answers with the image's record. */
-  async stored(bytes: Uint8Array<ArrayBuffer>, parameters: Record<string, string> = {}): Promise<any> {
+  async stored(bytes: Uint8Array<ArrayBuffer>, parameters: Record<string, string> = {}): Promise<Image> {
     const response = await this.upload(bytes, parameters);
-    const record = await response.json();
+    const record = (await response.json()) as Image;
     if (response.status !== 201) throw new Error(`the upload was answered with ${JSON.stringify(record)}`);
     return record;
   }
@@ -56,9 +57,9 @@ export function headersOf(response: Response): Record<string, string> {
 }
 
 /** Status and code of a problem document. */
-export async function problemOf(response: Response): Promise<[number, string]> {
-  const { code } = (await response.json()) as { code: string };
-  return [response.status, code];
+export async function problemOf(response: Response): Promise<{ status: number; code: Problem["code"] }> {
+  const { code } = (await response.json()) as Problem;
+  return { status: response.status, code };
 }
 
 export function sha256(bytes: Uint8Array): string {

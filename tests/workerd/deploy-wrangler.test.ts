@@ -67,7 +67,7 @@ describe("npm run deploy with the real wrangler", () => {
     stub.made.length = 0;
     stub.uploads.length = 0;
     await deploy();
-    assert.deepEqual([stub.made, stub.uploads], [[], ["stillstore"]]);
+    assert.deepEqual({ made: stub.made, uploads: stub.uploads }, { made: [], uploads: ["stillstore"] });
   });
 });
 

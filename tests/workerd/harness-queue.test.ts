@@ -107,7 +107,10 @@ test("more databases are each their own, in what they hold and in what fails", a
   await (await worker.database("APP_DB")).exec("INSERT INTO taken VALUES ('a row')");
   assert.deepEqual(await (await worker.fetch("/")).json(), [0, 1, 0]);
   const [call] = await worker.faults.calls({ binding: "APP_DB" });
-  assert.deepEqual([call?.method, call?.rowsRead, call?.rowsWritten], ["first", 1, 0]);
+  assert.deepEqual(
+    { method: call?.method, rowsRead: call?.rowsRead, rowsWritten: call?.rowsWritten },
+    { method: "first", rowsRead: 1, rowsWritten: 0 },
+  );
   await worker.faults.set({ binding: "OTHER_DB", when: "before", message: "gone" });
   assert.deepEqual(await (await worker.fetch("/")).json(), [0, 1, "D1_ERROR: gone"]);
 });

@@ -79,8 +79,8 @@ describe("settings", () => {
     assert.equal(env.MIGRATIONS, undefined);
     assert.equal(env.HARNESS_FAULTS, undefined);
     assert.deepEqual(
-      [env.ENABLE_R2_STORAGE, env.EXTRA, env.OTHER, env.DB, env.AI],
-      ["false", "1", "KvNamespace", "D1Database", "Ai"],
+      { ENABLE_R2_STORAGE: env.ENABLE_R2_STORAGE, EXTRA: env.EXTRA, OTHER: env.OTHER, DB: env.DB, AI: env.AI },
+      { ENABLE_R2_STORAGE: "false", EXTRA: "1", OTHER: "KvNamespace", DB: "D1Database", AI: "Ai" },
     );
     assert.throws(() => worker.bucket, /without a bucket/);
     assert.throws(() => worker.queue, /without a queue/);

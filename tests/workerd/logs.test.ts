@@ -72,7 +72,7 @@ for (const { storage, vars } of STORAGE_MODES) {
       const events = await eventsOf((headers) => client.generate({}, headers));
       assert.deepEqual(events.map(({ event }) => event), ["generation", "storage", "request"]);
       assert.deepEqual(events[0], { level: "log", event: "generation", provider: "placeholder", outcome: "ok" });
-      assert.deepEqual([events[1]?.operation, events[1]?.outcome], ["put", "ok"]);
+      assert.deepEqual({ operation: events[1]?.operation, outcome: events[1]?.outcome }, { operation: "put", outcome: "ok" });
     });
 
     test("a refusal is told with its code, and never the query", async () => {
@@ -91,7 +91,10 @@ for (const { storage, vars } of STORAGE_MODES) {
       const events = await eventsOf((headers) => client.call("POST", "/api/images", { headers, body: PNG }));
       await worker.faults.clear();
       const put = events.find(({ operation }) => operation === "put");
-      assert.deepEqual([put?.level, put?.backend, put?.bytes], ["error", storage, 0]);
+      assert.deepEqual(
+        { level: put?.level, backend: put?.backend, bytes: put?.bytes },
+        { level: "error", backend: storage, bytes: 0 },
+      );
       assert.equal(put?.outcome, "store-unavailable");
       assert.equal(typeof put?.cause, "string");
       const last = events.at(-1);

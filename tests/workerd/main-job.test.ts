@@ -4,6 +4,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { crc32, inflateSync } from "node:zlib";
 
 import { Client, STORAGE_MODES, bytesOf, headersOf, pathOf, problemOf, sha256, storedKeys } from "./client.ts";
+import type { GeneratedImage, ImagePage } from "./harness/api-types.ts";
 import { startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
 
@@ -23,10 +24,10 @@ for (const { storage, vars } of STORAGE_MODES) {
     after(() => worker.stop());
     beforeEach(() => worker.faults.clear());
 
-    const generated = async (fields = {}, headers = {}): Promise<any> => {
+    const generated = async (fields = {}, headers = {}): Promise<GeneratedImage> => {
       const response = await client.generate({ ...FIELDS, ...fields }, headers);
       assert.equal(response.status, 200, await response.clone().text());
-      return response.json();
+      return (await response.json()) as GeneratedImage;
     };
     const imagesMade = async (session: string) =>
       worker.db.prepare("SELECT count(*) AS n FROM stillstore_images WHERE session_id = ?").bind(session).first("n");
@@ -34,7 +35,10 @@ for (const { storage, vars } of STORAGE_MODES) {
     test("the answer says what was made and where it is", async () => {
       const body = await generated();
       const { image } = body;
-      assert.deepEqual([body.success, body.fallback, body.fallbackReason], [true, false, undefined]);
+      assert.deepEqual(
+        { success: body.success, fallback: body.fallback, fallbackReason: body.fallbackReason },
+        { success: true, fallback: false, fallbackReason: undefined },
+      );
       assert.equal(body.storage.type, storage);
       assert.equal(body.storage.r2Key, storage === "r2" ? image.key : null);
       assert.deepEqual(body.storage.details, {
@@ -43,12 +47,18 @@ for (const { storage, vars } of STORAGE_MODES) {
       assert.equal(body.imageUrl, new URL(`/images/${image.id}`, worker.url).href);
       assert.equal(body.originalUrl, body.imageUrl);
       const { provider, prompt, size, quality, metadata } = body.generation;
-      assert.deepEqual([provider, prompt, size, quality], ["placeholder", FIELDS.prompt, "512x512", "hd"]);
-      assert.deepEqual([metadata.style, metadata.width, metadata.height], ["vivid", 512, 512]);
+      assert.deepEqual(
+        { provider, prompt, size, quality },
+        { provider: "placeholder", prompt: FIELDS.prompt, size: "512x512", quality: "hd" },
+      );
+      assert.deepEqual(
+        { style: metadata.style, width: metadata.width, height: metadata.height },
+        { style: "vivid", width: 512, height: 512 },
+      );
       assert.match(image.key, new RegExp(`^generated/\\d{4}/\\d{2}/${image.id}\\.png$`));
       assert.deepEqual(
-        [image.personaId, image.sessionId, image.participantId, image.tableId, image.status, image.storage],
-        ["p1", "s1", "a1", "t1", "stored", storage],
+        { personaId: image.personaId, sessionId: image.sessionId, participantId: image.participantId, tableId: image.tableId, status: image.status, storage: image.storage },
+        { personaId: "p1", sessionId: "s1", participantId: "a1", tableId: "t1", status: "stored", storage },
       );
     });
 
@@ -72,16 +82,15 @@ for (const { storage, vars } of STORAGE_MODES) {
       const sessionId = "listed";
       const { image: older } = await generated({ sessionId });
       const { image: newer } = await generated({ sessionId, prompt: "another" });
-      const listing: any = await (await client.call("GET", `/api/images?sessionId=${sessionId}`)).json();
-      assert.deepEqual(new Set(listing.images.map(({ id }: any) => id)), new Set([older.id, newer.id]));
+      const listing = (await (await client.call("GET", `/api/images?sessionId=${sessionId}`)).json()) as ImagePage;
+      assert.deepEqual(new Set(listing.images.map(({ id }) => id)), new Set([older.id, newer.id]));
       assert.equal(listing.nextCursor, undefined);
-      const page: any = await (await client.call("GET", `/api/images?sessionId=${sessionId}&limit=1`)).json();
-      const next: any = await (
-        await client.call("GET", `/api/images?sessionId=${sessionId}&limit=1&cursor=${page.nextCursor}`)
-      ).json();
+      const page = (await (await client.call("GET", `/api/images?sessionId=${sessionId}&limit=1`)).json()) as ImagePage;
+      const rest = await client.call("GET", `/api/images?sessionId=${sessionId}&limit=1&cursor=${page.nextCursor}`);
+      const next = (await rest.json()) as ImagePage;
       assert.deepEqual([...page.images, ...next.images], listing.images);
       assert.deepEqual(await (await client.call("GET", `/api/images/${older.id}`)).json(), older);
-      assert.deepEqual(listing.images.find(({ id }: any) => id === older.id), older);
+      assert.deepEqual(listing.images.find(({ id }) => id === older.id), older);
     });
 
     test("the store holds the bytes, their origin and no prompt", async () => {
@@ -103,7 +112,10 @@ for (const { storage, vars } of STORAGE_MODES) {
       } else {
         const row: any = await worker.db
           .prepare("SELECT * FROM stillstore_blobs WHERE object_key = ?").bind(image.key).first();
-        assert.deepEqual([row.owner_id, row.size_bytes, row.sha256], [image.id, bytes.byteLength, image.sha256]);
+        assert.deepEqual(
+          { owner_id: row.owner_id, size_bytes: row.size_bytes, sha256: row.sha256 },
+          { owner_id: image.id, size_bytes: bytes.byteLength, sha256: image.sha256 },
+        );
         assert.deepEqual(JSON.parse(row.metadata_json), origin);
         const { results } = await worker.db
           .prepare("SELECT data FROM stillstore_chunks WHERE write_id = ? ORDER BY chunk_index")
@@ -118,8 +130,8 @@ for (const { storage, vars } of STORAGE_MODES) {
       const path = `/api/images/${image.id}`;
       assert.ok((await storedKeys(worker))[storage].includes(image.key));
       for (const _ of ["once", "twice"]) assert.equal((await client.call("DELETE", path)).status, 204);
-      assert.deepEqual(await problemOf(await worker.fetch(pathOf(imageUrl))), [410, "image-deleted"]);
-      assert.deepEqual(await problemOf(await client.call("GET", path)), [410, "image-deleted"]);
+      assert.deepEqual(await problemOf(await worker.fetch(pathOf(imageUrl))), { status: 410, code: "image-deleted" });
+      assert.deepEqual(await problemOf(await client.call("GET", path)), { status: 410, code: "image-deleted" });
       assert.ok(!(await storedKeys(worker))[storage].includes(image.key));
     });
 
@@ -132,10 +144,10 @@ for (const { storage, vars } of STORAGE_MODES) {
       assert.deepEqual(await replay.json(), first);
       assert.equal(await imagesMade(sessionId), 1);
       const other = await client.generate({ ...FIELDS, sessionId, prompt: "another" }, headers);
-      assert.deepEqual(await problemOf(other), [422, "idempotency-key-reused"]);
+      assert.deepEqual(await problemOf(other), { status: 422, code: "idempotency-key-reused" });
       await client.call("DELETE", `/api/images/${first.image.id}`);
       const gone = await client.generate({ ...FIELDS, sessionId }, headers);
-      assert.deepEqual(await problemOf(gone), [410, "image-deleted"]);
+      assert.deepEqual(await problemOf(gone), { status: 410, code: "image-deleted" });
     });
 
     test("requests with one Idempotency-Key at the same time make one image", async () => {
@@ -146,11 +158,10 @@ for (const { storage, vars } of STORAGE_MODES) {
       );
       const ids = new Set<string>();
       for (const response of responses) {
-        const body: any = await response.json();
         if (response.status === 200) {
-          ids.add(body.image.id);
+          ids.add(((await response.json()) as GeneratedImage).image.id);
         } else {
-          assert.deepEqual([response.status, body.code], [409, "idempotency-in-progress"]);
+          assert.deepEqual(await problemOf(response), { status: 409, code: "idempotency-in-progress" });
           assert.ok(Number(response.headers.get("retry-after")) >= 1);
         }
       }
@@ -170,10 +181,10 @@ for (const { storage, vars } of STORAGE_MODES) {
       await worker.faults.untilHeld();
       const second = await client.generate({ ...FIELDS, sessionId }, headers);
       assert.ok(Number(second.headers.get("retry-after")) >= 1);
-      assert.deepEqual(await problemOf(second), [409, "idempotency-in-progress"]);
+      assert.deepEqual(await problemOf(second), { status: 409, code: "idempotency-in-progress" });
       await worker.faults.clear();
-      const body: any = await (await first).json();
-      const third: any = await (await client.generate({ ...FIELDS, sessionId }, headers)).json();
+      const body = (await (await first).json()) as GeneratedImage;
+      const third = (await (await client.generate({ ...FIELDS, sessionId }, headers)).json()) as GeneratedImage;
       assert.equal(third.image.id, body.image.id);
       assert.equal(await imagesMade(sessionId), 1);
     });

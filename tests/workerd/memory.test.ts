@@ -52,7 +52,10 @@ for (const { storage, vars } of STORAGE_MODES) {
     const record = (await json(answer)) as { id: string; size: number; sha256: string; storage: string };
     assert.equal(answer.statusCode, 201, JSON.stringify(record));
     const digest = sent.digest("hex");
-    assert.deepEqual([record.size, record.sha256, record.storage], [size, digest, storage]);
+    assert.deepEqual(
+      { size: record.size, sha256: record.sha256, storage: record.storage },
+      { size, sha256: digest, storage },
+    );
     const uploadBytes = await worker.wasmMemoryBytes();
 
     const read = await worker.fetch(`/images/${record.id}`);

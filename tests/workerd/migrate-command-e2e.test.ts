@@ -33,7 +33,7 @@ function migrate(args: string[], token = API_TOKEN): Promise<Ended> {
 /** The output of a command that ends well. */
 async function well(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await migrate(args);
-  assert.deepEqual([code, stderr], [0, ""], `${args.join(" ")}\n${stdout}`);
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" }, `${args.join(" ")}\n${stdout}`);
   return stdout;
 }
 

@@ -79,7 +79,7 @@ describe("a run", () => {
     stub.steps = [{ progress: { total: 40, done: 0 } }, half, whole];
     const options = ["--source", "images", "--ids", "a, b", "--batch-size", "20", "--concurrency", "8"];
     const { code, stdout, stderr } = await migrate("run", ...options);
-    assert.deepEqual([code, stderr], [0, ""]);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
     assert.deepEqual(stub.actions, [
       { action: "migrate", background: true, source: "images", imageIds: ["a", "b"], batchSize: 20, concurrency: 8 },
     ]);
@@ -375,7 +375,7 @@ describe("what is wrong with the command line", () => {
     test(`is said before anything is sent: ${args.join(" ").replace(TOKEN, "...").trim()}`, async () => {
       const url = args.some((arg: string) => arg === "--url") ? [] : ["--url", stub.url];
       const { code, stdout, stderr } = await new Command([...args, ...url]).ended;
-      assert.deepEqual([code, stdout], [2, ""]);
+      assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
       assert.match(stderr, words);
       assert.ok(!stderr.includes(TOKEN));
       assert.equal(stub.requests.length, 0);

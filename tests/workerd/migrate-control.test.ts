@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 
 import { ask } from "./flows.ts";
+import type { MigrateResult } from "./harness/api-types.ts";
 import type { Fault } from "./harness/fault-plan.ts";
 import { startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
@@ -46,10 +47,17 @@ async function assertMoved(count: number): Promise<void> {
 test("a pause takes effect with the slice at work, and resuming moves the rest", async () => {
   const runId = await heldRun();
   const asked = await acted(worker, { action: "pause", runId });
-  assert.deepEqual([asked.state, asked.result.requested], ["running", "pause"], "it is still at work");
+  assert.deepEqual(
+    { state: asked.state, requested: asked.result.requested },
+    { state: "running", requested: "pause" },
+    "it is still at work",
+  );
   await worker.faults.clear();
   const paused = await untilState(worker, runId, ["paused"]);
-  assert.deepEqual([paused.progress.done, paused.finishedAt, paused.receipt], [3 * SLICE, null, null]);
+  assert.deepEqual(
+    { done: paused.progress.done, finishedAt: paused.finishedAt, receipt: paused.receipt },
+    { done: 3 * SLICE, finishedAt: null, receipt: null },
+  );
   await assertMoved(3 * SLICE);
 
   await worker.scheduled();
@@ -59,7 +67,7 @@ test("a pause takes effect with the slice at work, and resuming moves the rest",
 
   await acted(worker, { action: "resume", runId });
   const ended = await untilState(worker, runId);
-  assert.deepEqual([ended.state, ended.progress.succeeded], ["completed", ITEMS]);
+  assert.deepEqual({ state: ended.state, succeeded: ended.progress.succeeded }, { state: "completed", succeeded: ITEMS });
   await assertMoved(ITEMS);
   assert.equal((await checkedReceipt(worker, runId)).length, ITEMS);
 });
@@ -69,7 +77,10 @@ test("a cancelled run ends with its slice, keeps what it did and says so in its 
   await acted(worker, { action: "cancel", runId });
   await worker.faults.clear();
   const run = await untilState(worker, runId);
-  assert.deepEqual([run.state, run.progress.done, run.result.success], ["cancelled", 3 * SLICE, false]);
+  assert.deepEqual(
+    { state: run.state, done: run.progress.done, success: (run.result as MigrateResult).success },
+    { state: "cancelled", done: 3 * SLICE, success: false },
+  );
   assert.equal((await checkedReceipt(worker, runId)).length, 3 * SLICE);
   await assertMoved(3 * SLICE);
   for (const action of ["resume", "pause", "cancel"]) {
@@ -138,7 +149,10 @@ describe("a run outlives", () => {
       await worker.faults.clear();
       await takeUp(worker);
       const run = await untilState(worker, runId);
-      assert.deepEqual([run.state, run.progress.succeeded, run.progress.failed], ["completed", ITEMS, 0]);
+      assert.deepEqual(
+        { state: run.state, succeeded: run.progress.succeeded, failed: run.progress.failed },
+        { state: "completed", succeeded: ITEMS, failed: 0 },
+      );
       await assertMoved(ITEMS);
       assert.equal((await checkedReceipt(worker, runId)).length, ITEMS);
     });
@@ -148,11 +162,11 @@ describe("a run outlives", () => {
     await worker.faults.set({ binding: "R2_IMAGES", method: "put", when: "before", persistent: true });
     const answer = await act(worker, { action: "migrate", batchSize: 2 });
     const problem = answer.json();
-    assert.deepEqual([answer.status, problem.code], [503, "storage-unavailable"]);
+    assert.deepEqual({ status: answer.status, code: problem.code }, { status: 503, code: "storage-unavailable" });
     await worker.faults.clear();
     await worker.scheduled();
     const run = await untilState(worker, problem.runId);
-    assert.deepEqual([run.state, run.progress.succeeded], ["completed", ITEMS]);
+    assert.deepEqual({ state: run.state, succeeded: run.progress.succeeded }, { state: "completed", succeeded: ITEMS });
     await assertMoved(ITEMS);
   });
 
@@ -204,7 +218,11 @@ describe("what cannot be done is refused by the field that is wrong", () => {
     for (const [field, body] of refusals) {
       const answer = await act(worker, body as object);
       const { code, field: named } = answer.json();
-      assert.deepEqual([answer.status, code, named], [400, "invalid-field", field], JSON.stringify(body).slice(0, 200));
+      assert.deepEqual(
+        { status: answer.status, code, named },
+        { status: 400, code: "invalid-field", named: field },
+        JSON.stringify(body).slice(0, 200),
+      );
     }
     const unknown = (await act(worker, { action: "move" })).json();
     const { availableActions } = (await ask(worker, "GET", "/api/migrate-images")).json();

@@ -163,7 +163,7 @@ async function survives(subject: Subject, flow: Flow, fault: Fault): Promise<voi
   await subject.assertReadable();
 
   const again = await acted(worker, body);
-  assert.deepEqual([again.done, again.result.failed], [true, 0], JSON.stringify(again));
+  assert.deepEqual({ done: again.done, failed: again.result.failed }, { done: true, failed: 0 }, JSON.stringify(again));
   await subject.assertReadable();
   if (subject.source === "embedded") await assertInvariants(worker);
   await subject.assertEnded(flow.outcome);

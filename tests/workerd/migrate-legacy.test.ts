@@ -119,7 +119,10 @@ test("the table goes out to R2 and comes back as it was", async () => {
 
   const moved = await run({ action: "migrate" });
   assert.equal(moved.state, "completed_with_errors", JSON.stringify(moved));
-  assert.deepEqual([moved.result.success, moved.result.migrated], [false, PICTURES]);
+  assert.deepEqual(
+    { success: moved.result.success, migrated: moved.result.migrated },
+    { success: false, migrated: PICTURES },
+  );
   assert.equal((await imageKeys(worker)).length, PICTURES);
   await assertServed();
   for (const [index, row] of (await rows()).entries()) {
@@ -127,7 +130,11 @@ test("the table goes out to R2 and comes back as it was", async () => {
     const { image_url: url, r2_key: key, migration_status: status, migrated_at: at, ...before } = snapshot[index] ?? {};
     assert.deepEqual(rest, before, "everything else is as it was, the data too");
     if (pictures.has(String(row.id))) continue;
-    assert.deepEqual([row.image_url, row.r2_key, row.migration_status, row.migrated_at], [url, key, status, at], String(row.id));
+    assert.deepEqual(
+      { image_url: row.image_url, r2_key: row.r2_key, migration_status: row.migration_status, migrated_at: row.migrated_at },
+      { image_url: url, r2_key: key, migration_status: status, migrated_at: at },
+      String(row.id),
+    );
   }
   const valid = await run({ action: "validate", checkIntegrity: true });
   assert.equal(valid.result.isValid, true, JSON.stringify(valid.result));
@@ -163,16 +170,28 @@ test("rows that are lost come back from a backup, whatever they hold", async () 
   const snapshot = await literals();
   const saved = await run({ action: "backup" });
   const total = PICTURES + Object.keys(BROKEN).length + 2;
-  assert.deepEqual([saved.state, saved.result.saved, saved.result.total], ["completed", total, total], JSON.stringify(saved.result));
+  assert.deepEqual(
+    { state: saved.state, saved: saved.result.saved, total: saved.result.total },
+    { state: "completed", saved: total, total },
+    JSON.stringify(saved.result),
+  );
 
   await worker.db.prepare("DELETE FROM images WHERE image_data IS NOT NULL AND id <> 'image-00001'").run();
   await worker.db.prepare("UPDATE images SET image_data = NULL WHERE id = 'image-00001'").run();
   const restored = await run({ action: "restore", runId: saved.id });
-  assert.deepEqual([restored.state, restored.result.restored], ["completed", total], JSON.stringify(restored.result));
+  assert.deepEqual(
+    { state: restored.state, restored: restored.result.restored },
+    { state: "completed", restored: total },
+    JSON.stringify(restored.result),
+  );
   assert.deepEqual(await literals(), snapshot);
 
   const again = await run({ action: "restore", runId: saved.id });
-  assert.deepEqual([again.state, again.result.skipped], ["completed", total], JSON.stringify(again.result));
+  assert.deepEqual(
+    { state: again.state, skipped: again.result.skipped },
+    { state: "completed", skipped: total },
+    JSON.stringify(again.result),
+  );
   const staged = await worker.db.prepare("SELECT count(*) AS n FROM stillstore_blobs").first<number>("n");
   assert.equal(staged, 0, "nothing waits in the database");
 });

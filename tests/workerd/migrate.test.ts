@@ -7,6 +7,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 
 import { headersOf } from "./client.ts";
 import { ask, pngOf } from "./flows.ts";
+import type { ValidateResult } from "./harness/api-types.ts";
 import { projectDir } from "./harness/project.ts";
 import { startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
@@ -62,14 +63,18 @@ test("images of every format and size move there and back, and nobody sees a dif
   const dry = await acted(worker, { action: "migrate", dryRun: true });
   const bytes = images.reduce((sum, image) => sum + image.byteLength, 0);
   assert.deepEqual(
-    [dry.success, dry.done, dry.result.migrated, dry.result.failed, dry.result.bytes, dry.result.operations.r2ClassA],
-    [true, true, images.length, 0, bytes, images.length],
+    { success: dry.success, done: dry.done, migrated: dry.result.migrated, failed: dry.result.failed, bytes: dry.result.bytes, r2ClassA: dry.result.operations.r2ClassA },
+    { success: true, done: true, migrated: images.length, failed: 0, bytes, r2ClassA: images.length },
   );
   assert.deepEqual([await rows(), await imageKeys(worker)], [rowsBefore, []]);
   assert.deepEqual(new Set((await checkedReceipt(worker, dry.runId)).map(({ verdict }) => verdict)), new Set(["would-move"]));
 
   const moved = await acted(worker, { action: "migrate" });
-  assert.deepEqual([moved.success, moved.state, moved.result.migrated], [true, "completed", images.length], JSON.stringify(moved));
+  assert.deepEqual(
+    { success: moved.success, state: moved.state, migrated: moved.result.migrated },
+    { success: true, state: "completed", migrated: images.length },
+    JSON.stringify(moved),
+  );
   assert.deepEqual(await imageKeys(worker), keysOf(originals));
   await assertHomes(worker, { r2: images.length, d1: 0 });
   assert.deepEqual(await seen(originals), visible);
@@ -77,16 +82,26 @@ test("images of every format and size move there and back, and nobody sees a dif
   assert.deepEqual(idsOf(lines), idsOf(originals));
   for (const { id, key, sha256, bytes: image } of originals) {
     const line = lines.find((candidate) => candidate.id === id);
-    assert.deepEqual([line.verdict, line.sha256, line.size, line.from, line.to], ["moved", sha256, image.byteLength, "d1", `r2:${key}`]);
+    assert.deepEqual(
+      { verdict: line.verdict, sha256: line.sha256, size: line.size, from: line.from, to: line.to },
+      { verdict: "moved", sha256, size: image.byteLength, from: "d1", to: `r2:${key}` },
+    );
     const object = await worker.bucket.head(key);
     assert.equal(object?.checksums.toJSON().sha256, sha256, "R2 has checked the digest");
   }
 
   const valid = await acted(worker, { action: "validate", checkIntegrity: true });
-  assert.deepEqual([valid.result.isValid, valid.result.valid, valid.result.orphaned], [true, images.length, []]);
+  assert.deepEqual(
+    { isValid: valid.result.isValid, valid: valid.result.valid, orphaned: valid.result.orphaned },
+    { isValid: true, valid: images.length, orphaned: [] },
+  );
 
   const back = await acted(worker, { action: "rollback", deleteFromR2: true });
-  assert.deepEqual([back.success, back.result.rolledBack, back.result.failed], [true, images.length, 0], JSON.stringify(back));
+  assert.deepEqual(
+    { success: back.success, rolledBack: back.result.rolledBack, failed: back.result.failed },
+    { success: true, rolledBack: images.length, failed: 0 },
+    JSON.stringify(back),
+  );
   assert.deepEqual(await imageKeys(worker), []);
   await assertHomes(worker, { r2: 0, d1: images.length });
   assert.deepEqual(await seen(originals), visible);
@@ -98,7 +113,10 @@ test("a run in the background says how far it is and pages its items", async () 
   await worker.faults.set({ binding: "R2_IMAGES", method: "put", matching: "stillstore/receipts/", when: "hang" });
   const answer = await act(worker, { action: "migrate", background: true });
   const begun = answer.json();
-  assert.deepEqual([answer.status, begun.done, begun.background, begun.state], [202, false, true, "running"]);
+  assert.deepEqual(
+    { status: answer.status, done: begun.done, background: begun.background, state: begun.state },
+    { status: 202, done: false, background: true, state: "running" },
+  );
   assert.match(begun.next, new RegExp(begun.runId));
   await worker.faults.untilHeld();
 
@@ -115,15 +133,21 @@ test("a run in the background says how far it is and pages its items", async () 
   const early = await ask(worker, "GET", `/api/migrate-images/runs/${begun.runId}/receipt`);
   assert.deepEqual([early.status, early.json().code], [404, "receipt-not-ready"]);
   const running = await acted(worker, { action: "status", runId: begun.runId });
-  assert.deepEqual([running.state, running.result.progress.done], ["running", 250]);
+  assert.deepEqual({ state: running.state, done: running.result.progress.done }, { state: "running", done: 250 });
 
   await worker.faults.clear();
   const run = await untilState(worker, begun.runId);
-  assert.deepEqual([run.state, run.progress.succeeded, run.progress.total], ["completed", 250, 250]);
+  assert.deepEqual(
+    { state: run.state, succeeded: run.progress.succeeded, total: run.progress.total },
+    { state: "completed", succeeded: 250, total: 250 },
+  );
   assert.equal((await checkedReceipt(worker, begun.runId)).length, 250);
   assert.deepEqual(await imageKeys(worker), keysOf(originals));
   const overview = (await ask(worker, "GET", "/api/migrate-images")).json();
-  assert.deepEqual([overview.run.id, overview.migrationStats.migratedImages, overview.migrationStats.base64Images], [begun.runId, 250, 0]);
+  assert.deepEqual(
+    { id: overview.run.id, migratedImages: overview.migrationStats.migratedImages, base64Images: overview.migrationStats.base64Images },
+    { id: begun.runId, migratedImages: 250, base64Images: 0 },
+  );
 });
 
 describe("with images in R2", () => {
@@ -148,7 +172,10 @@ describe("with images in R2", () => {
 
     for (const checkIntegrity of [false, true]) {
       const { result, success } = await acted(worker, { action: "validate", checkIntegrity });
-      assert.deepEqual([success, result.isValid, result.totalChecked, result.valid, result.invalid], [false, false, 12, 9, 3]);
+      assert.deepEqual(
+        { success, isValid: result.isValid, totalChecked: result.totalChecked, valid: result.valid, invalid: result.invalid },
+        { success: false, isValid: false, totalChecked: 12, valid: 9, invalid: 3 },
+      );
       const named = (kind: string) => result[kind].map(({ id, reason }: any) => [id, reason]).sort();
       assert.deepEqual(named("missing"), [[gone.id, "copy-missing"]]);
       assert.deepEqual(named("corrupted"), [[other.id, "digest-differs"], [short.id, "size-differs"]].sort());
@@ -169,7 +196,12 @@ describe("with images in R2", () => {
     }
     const valid = await acted(worker, { action: "validate", background: true });
     const run = await untilState(worker, valid.runId);
-    assert.deepEqual([run.result.isValid, run.result.valid, run.result.orphaned.length], [false, 12, 100], "a hundred are told at once");
+    const result = run.result as ValidateResult;
+    assert.deepEqual(
+      { isValid: result.isValid, valid: result.valid, orphaned: result.orphaned.length },
+      { isValid: false, valid: 12, orphaned: 100 },
+      "a hundred are told at once",
+    );
     const lines = await checkedReceipt(worker, valid.runId);
     const found = lines.filter(({ verdict }) => verdict === "orphaned").map(({ id }) => id);
     assert.deepEqual(found.sort(), orphans.sort(), "the receipt has all");
@@ -178,12 +210,19 @@ describe("with images in R2", () => {
   test("rollback of some leaves the others, and copies stay unless they are to go", async () => {
     const some = originals.slice(0, 5);
     const back = await acted(worker, { action: "rollback", imageIds: [...idsOf(some), "no-such-image"] });
-    assert.deepEqual([back.success, back.result.rolledBack, back.result.failed], [false, 5, 1]);
+    assert.deepEqual(
+      { success: back.success, rolledBack: back.result.rolledBack, failed: back.result.failed },
+      { success: false, rolledBack: 5, failed: 1 },
+    );
     await assertHomes(worker, { r2: 7, d1: 5 });
     assert.deepEqual(await imageKeys(worker), keysOf(originals));
     await assertReadable(worker, originals);
     const rest = await acted(worker, { action: "rollback", deleteFromR2: true });
-    assert.deepEqual([rest.success, rest.result.rolledBack], [true, 7], JSON.stringify(rest));
+    assert.deepEqual(
+      { success: rest.success, rolledBack: rest.result.rolledBack },
+      { success: true, rolledBack: 7 },
+      JSON.stringify(rest),
+    );
     await assertHomes(worker, { r2: 0, d1: 12 });
     assert.deepEqual(await imageKeys(worker), [], "the copies of those that were back before are gone too");
     await assertReadable(worker, originals);
@@ -191,16 +230,24 @@ describe("with images in R2", () => {
 
   test("cleanup drops originals when it is told twice, and rollback brings them back", async () => {
     const kept = await acted(worker, { action: "cleanup" });
-    assert.deepEqual([kept.result.cleaned, kept.result.kept], [0, 12]);
+    assert.deepEqual({ cleaned: kept.result.cleaned, kept: kept.result.kept }, { cleaned: 0, kept: 12 });
     await worker.bucket.delete(originals[0]?.key ?? "");
     const cleaned = await acted(worker, { action: "cleanup", force: true, runId: moving, confirmRunId: moving });
-    assert.deepEqual([cleaned.success, cleaned.result.cleaned, cleaned.result.failed], [false, 11, 1], JSON.stringify(cleaned));
+    assert.deepEqual(
+      { success: cleaned.success, cleaned: cleaned.result.cleaned, failed: cleaned.result.failed },
+      { success: false, cleaned: 11, failed: 1 },
+      JSON.stringify(cleaned),
+    );
     assert.ok(cleaned.result.freedBytes > 0);
     const chunks = "SELECT count(*) AS n FROM stillstore_chunks";
     assert.equal(await worker.db.prepare(chunks).first("n"), 1, "an original without a copy stays");
     await assertReadable(worker, originals.slice(1));
     const back = await acted(worker, { action: "rollback" });
-    assert.deepEqual([back.success, back.result.rolledBack], [true, 12], JSON.stringify(back));
+    assert.deepEqual(
+      { success: back.success, rolledBack: back.result.rolledBack },
+      { success: true, rolledBack: 12 },
+      JSON.stringify(back),
+    );
     await assertReadable(worker, originals);
     await assertHomes(worker, { r2: 0, d1: 12 });
     assert.equal((await acted(worker, { action: "migrate" })).result.migrated, 12);
@@ -216,8 +263,14 @@ test("an original that is not what its row says is reported and left alone", asy
     .bind(broken.id.replaceAll("-", ""), Buffer.alloc(broken.bytes.byteLength).toString("base64")).run();
   for (const dryRun of [true, false]) {
     const { success, state, result, runId } = await acted(worker, { action: "migrate", dryRun });
-    assert.deepEqual([success, state, result.migrated, result.failed], [false, "completed_with_errors", 4, 1]);
-    assert.deepEqual([result.errors[0].id, result.errors[0].reason], [broken.id, "original-corrupt"]);
+    assert.deepEqual(
+      { success, state, migrated: result.migrated, failed: result.failed },
+      { success: false, state: "completed_with_errors", migrated: 4, failed: 1 },
+    );
+    assert.deepEqual(
+      { id: result.errors[0].id, reason: result.errors[0].reason },
+      { id: broken.id, reason: "original-corrupt" },
+    );
     assert.equal((await checkedReceipt(worker, runId)).filter(({ verdict }) => verdict === "failed").length, 1);
   }
   await assertHomes(worker, { r2: 4, d1: 1 });
@@ -231,7 +284,10 @@ test("private images stay out of a bucket that is public", async (t) => {
   const hidden = await embed(publicBucket, [pngOf(500, 1), pngOf(500, 2)], "visibility=private");
   const open = await embed(publicBucket, [pngOf(500, 3)]);
   const { success, result, runId } = await acted(publicBucket, { action: "migrate" });
-  assert.deepEqual([success, result.migrated, result.skipped], [true, 1, 2]);
+  assert.deepEqual(
+    { success, migrated: result.migrated, skipped: result.skipped },
+    { success: true, migrated: 1, skipped: 2 },
+  );
   assert.deepEqual(await imageKeys(publicBucket), keysOf(open));
   const skipped = (await checkedReceipt(publicBucket, runId)).filter(({ verdict }) => verdict === "skipped");
   assert.deepEqual(idsOf(skipped), idsOf(hidden));

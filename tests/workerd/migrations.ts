@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { ask, serve, upload } from "./flows.ts";
 import type { Answer } from "./flows.ts";
+import type { Run } from "./harness/api-types.ts";
 import { projectDir } from "./harness/project.ts";
 import type { RunningWorker } from "./harness/worker.ts";
 
@@ -36,10 +37,10 @@ export async function acted(worker: RunningWorker, body: object): Promise<any> {
 }
 
 /** The run object. */
-export async function runOf(worker: RunningWorker, id: string): Promise<any> {
+export async function runOf(worker: RunningWorker, id: string): Promise<Run> {
   const answer = await ask(worker, "GET", `${ROUTE}/runs/${id}`);
   assert.equal(answer.status, 200);
-  return answer.json();
+  return answer.json() as Run;
 }
 
 /** What the run did to its items, from its receipt. */
@@ -54,7 +55,7 @@ export async function untilState(
   worker: RunningWorker,
   id: string,
   states = ["cancelled", "completed", "completed_with_errors", "failed"],
-): Promise<any> {
+): Promise<Run> {
   for (;;) {
     const run = await runOf(worker, id);
     if (states.includes(run.state)) return run;
@@ -159,7 +160,11 @@ export async function assertHomes(worker: RunningWorker, homes: { r2: number; d1
     .prepare("SELECT storage, sum(images) AS images, sum(bytes) AS bytes FROM stillstore_counters WHERE status IN ('stored', 'moved') GROUP BY storage")
     .all<{ storage: string; images: number; bytes: number }>();
   for (const { storage, images, bytes } of counted.results) {
-    assert.deepEqual([images, bytes], [of(storage).images, of(storage).bytes], `the counters of ${storage}`);
+    assert.deepEqual(
+      { images, bytes },
+      { images: of(storage).images, bytes: of(storage).bytes },
+      `the counters of ${storage}`,
+    );
   }
   const stages = "SELECT stage, count(*) AS items FROM stillstore_moves GROUP BY stage ORDER BY stage";
   const countedStages = "SELECT stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY stage";
@@ -170,8 +175,8 @@ export async function assertHomes(worker: RunningWorker, homes: { r2: number; d1
 export async function checkedReceipt(worker: RunningWorker, runId: string): Promise<any[]> {
   const { receipt } = await runOf(worker, runId);
   const { body } = await receiptOf(worker, runId);
-  assert.ok(body !== undefined);
-  assert.deepEqual([digest(body), body.byteLength], [receipt.sha256, receipt.bytes]);
+  assert.ok(body !== undefined && receipt !== null);
+  assert.deepEqual({ sha256: digest(body), bytes: body.byteLength }, { sha256: receipt.sha256, bytes: receipt.bytes });
   const text = new TextDecoder().decode(body);
   const lines = text.split("\n");
   assert.equal(lines.pop(), "", "it ends with a line end");

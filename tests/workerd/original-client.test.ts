@@ -66,7 +66,7 @@ class OriginalClient {
   async progress(): Promise<string> {
     const { migrationStats, r2ObjectsCount } = await this.status();
     const { success, action, dryRun, result } = await acted(this.#worker, { action: "stats", ...DEFAULTS });
-    assert.deepEqual([success, action, dryRun], [true, "stats", false]);
+    assert.deepEqual({ success, action, dryRun }, { success: true, action: "stats", dryRun: false });
     for (const field of STATS) assert.deepEqual(result[field], migrationStats[field], field);
     const { totalImages, migratedImages, base64Images, partiallyMigratedImages, failedImages, migrationProgress } = result;
     assert.equal(r2ObjectsCount, migratedImages);
@@ -81,7 +81,7 @@ class OriginalClient {
   async run(action: keyof typeof RESULTS, options: object = {}): Promise<any> {
     const body = await acted(this.#worker, { action, ...DEFAULTS, ...options });
     assertAllThere(body, ["success", "action", "dryRun", "result"]);
-    assert.deepEqual([body.action, body.done], [action, true]);
+    assert.deepEqual({ action: body.action, done: body.done }, { action, done: true });
     assertAllThere(body.result, RESULTS[action]);
     return body;
   }
@@ -102,8 +102,14 @@ async function started(t: TestContext): Promise<{ worker: RunningWorker; table: 
 test("status, stats, a dry run, migrate: the client sees its own table go out", async (t) => {
   const { table, client } = await started(t);
   const before = await client.status();
-  assert.deepEqual([before.r2Configured, before.r2Status, before.enableR2Storage], [true, "connected", true]);
-  assert.deepEqual([before.migrationReady, before.batchSize, before.concurrency], [true, 10, 5]);
+  assert.deepEqual(
+    { r2Configured: before.r2Configured, r2Status: before.r2Status, enableR2Storage: before.enableR2Storage },
+    { r2Configured: true, r2Status: "connected", enableR2Storage: true },
+  );
+  assert.deepEqual(
+    { migrationReady: before.migrationReady, batchSize: before.batchSize, concurrency: before.concurrency },
+    { migrationReady: true, batchSize: 10, concurrency: 5 },
+  );
   for (const action of ["migrate", "validate", "rollback", "stats", "backup", "pause", "resume", "status"]) {
     assert.ok(before.availableActions.includes(action), action);
   }
@@ -115,11 +121,17 @@ test("status, stats, a dry run, migrate: the client sees its own table go out", 
   assert.equal(await client.progress(), waiting, "nothing was moved");
 
   const two = await client.run("migrate", { imageIds: table.ids.slice(0, 2) });
-  assert.deepEqual([two.result.migrated, two.result.total, two.result.failed], [2, 2, 0]);
+  assert.deepEqual(
+    { migrated: two.result.migrated, total: two.result.total, failed: two.result.failed },
+    { migrated: 2, total: 2, failed: 0 },
+  );
   assert.equal(await client.progress(), "2/12 migrated, 10 base64, 2 partial, 0 failed, 16.6 %");
 
   const { dryRun, result } = await client.run("migrate");
-  assert.deepEqual([dryRun, result.success, result.migrated, result.skipped, result.errors], [false, true, ROWS - 2, 0, []]);
+  assert.deepEqual(
+    { dryRun, success: result.success, migrated: result.migrated, skipped: result.skipped, errors: result.errors },
+    { dryRun: false, success: true, migrated: ROWS - 2, skipped: 0, errors: [] },
+  );
   assert.equal(await client.progress(), "12/12 migrated, 0 base64, 12 partial, 0 failed, 100 %");
   await table.assertMoved({ originals: true });
 });
@@ -129,7 +141,10 @@ test("validate tells what is right and what is lost", async (t) => {
   await client.run("migrate");
   for (const options of [{}, { checkIntegrity: true }, { sampleSize: ROWS }]) {
     const { result } = await client.run("validate", options);
-    assert.deepEqual([result.isValid, result.totalChecked, result.valid, result.invalid], [true, ROWS, ROWS, 0]);
+    assert.deepEqual(
+      { isValid: result.isValid, totalChecked: result.totalChecked, valid: result.valid, invalid: result.invalid },
+      { isValid: true, totalChecked: ROWS, valid: ROWS, invalid: 0 },
+    );
   }
   const { objects } = await worker.bucket.list({ prefix: "tables/" });
   await worker.bucket.delete(objects[0]!.key);
@@ -148,12 +163,18 @@ test("a rollback of two ids, then of all: the table is as it was", async (t) => 
   const { table, client } = await started(t);
   await client.run("migrate");
   const two = await client.run("rollback", { imageIds: table.ids.slice(3, 5) });
-  assert.deepEqual([two.success, two.result.total, two.result.rolledBack, two.result.failed], [true, 2, 2, 0]);
+  assert.deepEqual(
+    { success: two.success, total: two.result.total, rolledBack: two.result.rolledBack, failed: two.result.failed },
+    { success: true, total: 2, rolledBack: 2, failed: 0 },
+  );
   assert.equal(await client.progress(), "10/12 migrated, 2 base64, 10 partial, 0 failed, 83.3 %");
   await table.assertReadable();
 
   const all = await client.run("rollback", { deleteFromR2: true });
-  assert.deepEqual([all.success, all.result.failed, all.result.errors], [true, 0, []]);
+  assert.deepEqual(
+    { success: all.success, failed: all.result.failed, errors: all.result.errors },
+    { success: true, failed: 0, errors: [] },
+  );
   assert.equal(await client.progress(), "0/12 migrated, 12 base64, 0 partial, 0 failed, 0 %");
   await table.assertAsBefore();
 });
@@ -163,13 +184,19 @@ test("pause, resume and status name the run, and what cannot be done is refused"
   const run = await acted(worker, { action: "migrate", ...DEFAULTS, background: true });
   const latest = await acted(worker, { action: "status", ...DEFAULTS });
   assertAllThere(latest, ["success", "action", "result"]);
-  assert.deepEqual([latest.action, latest.dryRun, latest.runId], ["status", false, run.runId]);
+  assert.deepEqual(
+    { action: latest.action, dryRun: latest.dryRun, runId: latest.runId },
+    { action: "status", dryRun: false, runId: run.runId },
+  );
   for (const action of ["pause", "resume"]) {
     const answer = await act(worker, { action, ...DEFAULTS });
     const body = answer.json();
     // The run may have ended by now.
     if (answer.status === 409) assert.equal(body.code, "run-ended");
-    else assert.deepEqual([answer.status, body.action, body.dryRun], [200, action, false]);
+    else assert.deepEqual(
+      { status: answer.status, action: body.action, dryRun: body.dryRun },
+      { status: 200, action, dryRun: false },
+    );
   }
   const deleting = await act(worker, { action: "migrate", ...DEFAULTS, deleteFromR2: true });
   assert.deepEqual([deleting.status, deleting.json().field], [400, "deleteFromR2"]);

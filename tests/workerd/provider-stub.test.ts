@@ -34,7 +34,7 @@ test("answers in the order scripted and remembers the requests", async () => {
 
   const [first] = provider.requests;
   assert.equal(provider.requests.length, 4);
-  assert.deepEqual([first?.method, first?.path], ["POST", "/v1/images/generations"]);
+  assert.deepEqual({ method: first?.method, path: first?.path }, { method: "POST", path: "/v1/images/generations" });
   assert.equal(first?.headers.authorization, "Bearer key");
   assert.deepEqual(first?.json(), { prompt: "a lake" });
 });
@@ -89,7 +89,11 @@ test("refuses what OpenAI's schema forbids, whatever is scripted", async () => {
     provider.answer(imageInJson(image));
     const response = await fetch(`${provider.baseUrl}/images/generations`, { method: "POST", body: JSON.stringify(request) });
     const { error } = (await response.json()) as any;
-    assert.deepEqual([response.status, error.param, error.code], [400, param, code], JSON.stringify(request).slice(0, 99));
+    assert.deepEqual(
+      { status: response.status, param: error.param, code: error.code },
+      { status: 400, param, code },
+      JSON.stringify(request).slice(0, 99),
+    );
   }
   for (const request of [
     { model: "gpt-image-2", prompt: "a", n: 4, size: "3840x2160", background: "opaque", output_format: "jpeg", output_compression: 0 },

@@ -7,6 +7,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { crc32 } from "node:zlib";
 
 import { Client, bytesOf, pathOf, problemOf, sha256, storedKeys } from "./client.ts";
+import type { GeneratedImage, Image, Problem } from "./harness/api-types.ts";
 import { projectDir } from "./harness/project.ts";
 import {
   ProviderStub, imageAtUrl, imageInJson, moderationRefusal, providerError, rateLimited,
@@ -60,12 +61,15 @@ describe("an image", () => {
   test("comes as base64 within the answer", async () => {
     const { worker, client } = await workerWith();
     provider.answer(imageInJson(PNG, { usage: { total_tokens: 1234 } }));
-    const body: any = await (await generate(client)).json();
+    const body = (await (await generate(client)).json()) as GeneratedImage;
     assert.deepEqual(
-      [body.generation.provider, body.generation.metadata.model, body.generation.metadata.totalTokens, body.fallback],
-      ["openai", "gpt-image-1", 1234, false],
+      { provider: body.generation.provider, model: body.generation.metadata.model, totalTokens: body.generation.metadata.totalTokens, fallback: body.fallback },
+      { provider: "openai", model: "gpt-image-1", totalTokens: 1234, fallback: false },
     );
-    assert.deepEqual([body.image.sha256, body.originalUrl], [sha256(PNG), body.imageUrl]);
+    assert.deepEqual(
+      { sha256: body.image.sha256, originalUrl: body.originalUrl },
+      { sha256: sha256(PNG), originalUrl: body.imageUrl },
+    );
     assert.deepEqual(await bytesOf(await worker.fetch(pathOf(body.imageUrl))), PNG);
   });
 
@@ -83,9 +87,13 @@ describe("an image", () => {
       })) {
         const body = `{"data":[{"revised_prompt":${JSON.stringify(revised_prompt)},"b64_json":"${encoded}"}],"usage":{"total_tokens":5}}`;
         provider.answer({ body, headers: { "content-type": "application/json" } });
-        const answer: any = await (await generate(client)).json();
+        const answer = (await (await generate(client)).json()) as GeneratedImage;
         const { totalTokens, revisedPrompt } = answer.generation.metadata;
-        assert.deepEqual([totalTokens, revisedPrompt, answer.image.sha256], [5, revised_prompt, sha256(image)], `${sizeBytes} ${written}`);
+        assert.deepEqual(
+          { totalTokens, revisedPrompt, sha256: answer.image.sha256 },
+          { totalTokens: 5, revisedPrompt: revised_prompt, sha256: sha256(image) },
+          `${sizeBytes} ${written}`,
+        );
         assert.deepEqual(await bytesOf(await worker.fetch(pathOf(answer.imageUrl))), image);
       }
     }
@@ -95,8 +103,8 @@ describe("an image", () => {
     const { worker, client } = await workerWith({ OPENAI_IMAGE_MODEL: "dall-e-3" });
     const url = provider.file("garden.png", { headers: { "content-type": "image/png" }, body: PNG });
     provider.answer(imageAtUrl(url));
-    const body: any = await (await generate(client)).json();
-    assert.deepEqual([body.originalUrl, body.image.sha256], [url, sha256(PNG)]);
+    const body = (await (await generate(client)).json()) as GeneratedImage;
+    assert.deepEqual({ originalUrl: body.originalUrl, sha256: body.image.sha256 }, { originalUrl: url, sha256: sha256(PNG) });
     assert.notEqual(body.imageUrl, url);
     assert.deepEqual(await bytesOf(await worker.fetch(pathOf(body.imageUrl))), PNG);
     const [asked, fetched] = provider.requests;
@@ -132,11 +140,11 @@ describe("the file", () => {
   test("is a transparent PNG where the model has such", async () => {
     const { worker, client } = await workerWith({ OPENAI_IMAGE_MODEL: "gpt-image-2.5-flare" });
     provider.answer(imageInJson(PNG));
-    const made: any = await (await generate(client, { background: "transparent", size: "2160x3840" })).json();
+    const made = (await (await generate(client, { background: "transparent", size: "2160x3840" })).json()) as GeneratedImage;
     assert.deepEqual(await bytesOf(await worker.fetch(pathOf(made.imageUrl))), PNG);
     assert.deepEqual(
-      [made.generation.metadata.background, made.generation.metadata.outputFormat, made.generation.size],
-      ["transparent", null, "2160x3840"],
+      { background: made.generation.metadata.background, outputFormat: made.generation.metadata.outputFormat, size: made.generation.size },
+      { background: "transparent", outputFormat: null, size: "2160x3840" },
     );
     const sent = { n: 1, size: "2160x3840", background: "transparent", output_format: "png" };
     assert.deepEqual(provider.requests[0]?.json(), { model: "gpt-image-2.5-flare", prompt: PROMPT, ...sent });
@@ -145,7 +153,7 @@ describe("the file", () => {
   test("is a JPEG as compressed as asked", async () => {
     const { worker, client } = await workerWith({ OPENAI_IMAGE_MODEL: "gpt-image-2" });
     provider.answer(imageInJson(JPEG));
-    const made: any = await (await generate(client, { outputFormat: "jpeg", outputCompression: 60, size: "1536x864" })).json();
+    const made = (await (await generate(client, { outputFormat: "jpeg", outputCompression: 60, size: "1536x864" })).json()) as GeneratedImage;
     const stored = await worker.fetch(pathOf(made.imageUrl));
     assert.equal(stored.headers.get("content-type"), "image/jpeg");
     assert.deepEqual(await bytesOf(stored), JPEG);
@@ -166,8 +174,12 @@ describe("the file", () => {
       const before = await storedKeys(worker);
       provider.reset();
       const response = await generate(client, fields);
-      const problem: any = await response.json();
-      assert.deepEqual([response.status, problem.code, problem.field], [400, "invalid-field", field], JSON.stringify(settings));
+      const problem = (await response.json()) as Problem;
+      assert.deepEqual(
+        { status: response.status, code: problem.code, field: problem.field },
+        { status: 400, code: "invalid-field", field },
+        JSON.stringify(settings),
+      );
       assert.match(problem.detail, /no configured provider has/);
       assert.equal(provider.requests.length, asked);
       assert.deepEqual(await storedKeys(worker), before);
@@ -177,8 +189,11 @@ describe("the file", () => {
   test("is made by the provider of the list that can", async () => {
     const { client } = await workerWith({ IMAGE_PROVIDER: "placeholder,openai" });
     provider.answer(imageInJson(JPEG));
-    const made: any = await (await generate(client, { outputFormat: "jpeg" })).json();
-    assert.deepEqual([made.generation.provider, made.fallbackReason], ["openai", "placeholder: field-unsupported"]);
+    const made = (await (await generate(client, { outputFormat: "jpeg" })).json()) as GeneratedImage;
+    assert.deepEqual(
+      { provider: made.generation.provider, fallbackReason: made.fallbackReason },
+      { provider: "openai", fallbackReason: "placeholder: field-unsupported" },
+    );
   });
 });
 
@@ -188,11 +203,11 @@ describe("a long prompt", () => {
   test("of 32,000 characters goes to the provider whole, and is kept", async () => {
     const { client } = await workerWith({ OPENAI_IMAGE_MODEL: "gpt-image-2" });
     provider.answer(imageInJson(PNG));
-    const made: any = await (await generate(client, { prompt: longest })).json();
+    const made = (await (await generate(client, { prompt: longest })).json()) as GeneratedImage;
     assert.equal(provider.requests[0]?.json().prompt, longest);
     assert.equal(made.generation.prompt, longest);
-    const record: any = await (await client.call("GET", `/api/images/${made.image.id}`)).json();
-    assert.equal(record.generation.prompt, longest);
+    const record = (await (await client.call("GET", `/api/images/${made.image.id}`)).json()) as Image;
+    assert.equal(record.generation?.prompt, longest);
   });
 
   test("is 400 with its field where it is longer than we or the provider take", async () => {
@@ -204,16 +219,20 @@ describe("a long prompt", () => {
       const { client } = await workerWith({ OPENAI_IMAGE_MODEL: model });
       provider.reset();
       const response = await generate(client, { prompt });
-      const problem: any = await response.json();
-      assert.deepEqual([response.status, problem.code, problem.field], [400, "invalid-field", "prompt"], model);
+      const problem = (await response.json()) as Problem;
+      assert.deepEqual(
+        { status: response.status, code: problem.code, field: problem.field },
+        { status: 400, code: "invalid-field", field: "prompt" },
+        model,
+      );
       assert.equal(provider.requests.length, asked);
     }
     const { client } = await workerWith({ OPENAI_IMAGE_MODEL: "another-model" });
     const message = "Invalid 'prompt': string too long. Expected a string with maximum length 77, but got a string with length 99 instead.";
     const error = { message, type: "invalid_request_error", param: "prompt", code: "string_above_max_length" };
     provider.answer({ status: 400, body: { error } });
-    const problem: any = await (await generate(client, { prompt: "x".repeat(99) })).json();
-    assert.deepEqual([problem.status, problem.field], [400, "prompt"]);
+    const problem = (await (await generate(client, { prompt: "x".repeat(99) })).json()) as Problem;
+    assert.deepEqual({ status: problem.status, field: problem.field }, { status: 400, field: "prompt" });
     assert.match(problem.detail, /^prompt must be at most 77 characters for this provider; /);
   });
 });
@@ -225,9 +244,12 @@ describe("several images", () => {
     const { worker, client } = await workerWith();
     const images = [wholePng(40_000), wholePng(50_000), wholePng(60_000)];
     provider.answer(...images.map((image) => imageInJson(image)));
-    const made: any = await (await keyed(client, 3, "three")).json();
+    const made = (await (await keyed(client, 3, "three")).json()) as GeneratedImage;
     assert.deepEqual(provider.requests.map((request) => request.json().n), [1, 1, 1]);
-    assert.deepEqual([made.imageUrl, made.image], [made.images[0].imageUrl, made.images[0].image]);
+    assert.deepEqual(
+      { imageUrl: made.imageUrl, image: made.image },
+      { imageUrl: made.images[0]?.imageUrl, image: made.images[0]?.image },
+    );
     for (const [index, { imageUrl, image }] of made.images.entries()) {
       assert.equal(image.sha256, sha256(images[index]!));
       assert.deepEqual(await bytesOf(await worker.fetch(pathOf(imageUrl))), images[index]);
@@ -241,16 +263,17 @@ describe("several images", () => {
     const { worker, client } = await workerWith();
     provider.answer(imageInJson(wholePng(40_000)), imageInJson(wholePng(40_000)), providerError(500, "server_error", "down"));
     const partly = await keyed(client, 4, "four");
-    const problem: any = await partly.json();
-    assert.deepEqual([partly.status, problem.code, problem.images.length], [502, "provider-unavailable", 2]);
-    for (const { imageUrl, image } of problem.images) {
+    const problem = (await partly.json()) as Problem;
+    const { code, images = [] } = problem;
+    assert.deepEqual({ status: partly.status, code, images: images.length }, { status: 502, code: "provider-unavailable", images: 2 });
+    for (const { imageUrl, image } of images) {
       assert.equal(sha256(await bytesOf(await worker.fetch(pathOf(imageUrl)))), image.sha256);
     }
     provider.answer(imageInJson(wholePng(40_000)), imageInJson(wholePng(40_000)));
-    const whole: any = await (await keyed(client, 4, "four")).json();
+    const whole = (await (await keyed(client, 4, "four")).json()) as GeneratedImage;
     assert.equal(provider.requests.length, 5);
     assert.deepEqual(whole.images.slice(0, 2), problem.images);
-    assert.equal(new Set(whole.images.map(({ image }: any) => image.id)).size, 4);
+    assert.equal(new Set(whole.images.map(({ image }) => image.id)).size, 4);
   });
 
   test("take no more memory the more they are", async (context) => {
@@ -265,7 +288,7 @@ describe("several images", () => {
     provider.answer(largest(), largest(), largest(), largest());
     const response = await generate(client, { n: 4 });
     assert.equal(response.status, 200, await response.clone().text());
-    assert.equal(((await response.json()) as any).images.length, 4);
+    assert.equal(((await response.json()) as GeneratedImage).images.length, 4);
     const forFour = await worker.wasmMemoryBytes();
     context.diagnostic(`wasm memory: ${forOne} bytes for one image of 20 MiB, ${forTwo} for two, ${forFour} for four`);
     // The second does not always fit where the first was, and what wasm memory has grown to stays.
@@ -275,10 +298,10 @@ describe("several images", () => {
 
 test("the built-in provider draws 3840x2160 in little memory", async (context) => {
   const { worker, client } = await workerWith({ IMAGE_PROVIDER: "placeholder", OPENAI_IMAGE_MODEL: "gpt-image-2" });
-  const made: any = await (await generate(client, { size: "3840x2160", n: 2 })).json();
+  const made = (await (await generate(client, { size: "3840x2160", n: 2 })).json()) as GeneratedImage;
   const { width, height } = made.generation.metadata;
-  assert.deepEqual([width, height, made.images.length], [3840, 2160, 2]);
-  assert.notEqual(made.images[0].image.sha256, made.images[1].image.sha256);
+  assert.deepEqual({ width, height, images: made.images.length }, { width: 3840, height: 2160, images: 2 });
+  assert.notEqual(made.images[0]?.image.sha256, made.images[1]?.image.sha256);
   const bytes = await worker.wasmMemoryBytes();
   context.diagnostic(`wasm memory: ${bytes} bytes after two pictures of 3840x2160, of ${made.image.size} bytes`);
   assert.ok(bytes < 8 * 1024 * 1024, `${bytes} bytes`);
@@ -316,7 +339,7 @@ describe("nothing is stored after", () => {
       if (retryAfter !== undefined) assert.equal(response.headers.get("retry-after"), retryAfter);
       const text = await response.clone().text();
       assert.ok(!text.includes(KEY) && !text.includes(PROMPT), text);
-      assert.deepEqual(await problemOf(response), [status, code]);
+      assert.deepEqual(await problemOf(response), { status, code });
       assert.equal(provider.requests.length, 1);
       assert.deepEqual(await storedKeys(worker), before);
     });
@@ -332,7 +355,7 @@ describe("nothing is stored after", () => {
       [{ body: Buffer.alloc(20_971_521) }, "provider-image-invalid"],
     ] satisfies [Answer, string][]) {
       provider.answer(imageAtUrl(provider.file("gone.png", answer)));
-      assert.deepEqual(await problemOf(await generate(client)), [502, code]);
+      assert.deepEqual(await problemOf(await generate(client)), { status: 502, code });
     }
   });
 });
@@ -345,7 +368,7 @@ test("a rate limit that ends at once is sat out, once", async () => {
   assert.equal((await generate(client)).status, 200);
   provider.reset();
   provider.answer(soon, soon, imageInJson(PNG));
-  assert.deepEqual(await problemOf(await generate(client)), [429, "provider-rate-limited"]);
+  assert.deepEqual(await problemOf(await generate(client)), { status: 429, code: "provider-rate-limited" });
   assert.equal(provider.requests.length, 2);
 });
 
@@ -359,15 +382,18 @@ describe("with openai,placeholder", () => {
     test(`the placeholder helps out after ${name}`, async () => {
       const { client } = await workerWith({ IMAGE_PROVIDER: "openai,placeholder", ...timeoutFor(answer) });
       provider.answer(answer);
-      const body: any = await (await generate(client)).json();
-      assert.deepEqual([body.fallback, body.fallbackReason, body.generation.provider], [true, reason, "placeholder"]);
+      const body = (await (await generate(client)).json()) as GeneratedImage;
+      assert.deepEqual(
+        { fallback: body.fallback, fallbackReason: body.fallbackReason, provider: body.generation.provider },
+        { fallback: true, fallbackReason: reason, provider: "placeholder" },
+      );
     });
   }
 
   test("a refusal by moderation is final", async () => {
     const { client } = await workerWith({ IMAGE_PROVIDER: "openai,placeholder" });
     provider.answer(moderationRefusal());
-    assert.deepEqual(await problemOf(await generate(client)), [422, "prompt-refused"]);
+    assert.deepEqual(await problemOf(await generate(client)), { status: 422, code: "prompt-refused" });
   });
 });
 

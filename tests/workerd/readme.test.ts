@@ -59,7 +59,10 @@ describe("npm start and the commands of README.md", () => {
   test("generate an image", async () => {
     const title = "Generate an image (the built-in provider draws one; no key needed) and keep the answer";
     const answer = JSON.parse(await type(title));
-    assert.deepEqual([answer.success, answer.storage.type, answer.generation.provider], [true, "r2", "placeholder"]);
+    assert.deepEqual(
+      { success: answer.success, type: answer.storage.type, provider: answer.generation.provider },
+      { success: true, type: "r2", provider: "placeholder" },
+    );
     assert.ok(answer.imageUrl.startsWith(`http://localhost:${port}/images/`), answer.imageUrl);
     assert.deepEqual(JSON.parse(await readFile(join(directory, "image.json"), "utf8")), answer);
   });
@@ -75,15 +78,21 @@ describe("npm start and the commands of README.md", () => {
 
   test("tell where images are", async () => {
     const status = JSON.parse(await type("See how many images are in R2 and how many in the database"));
-    assert.deepEqual([status.success, status.r2Status, status.r2ObjectsCount], [true, "connected", 1]);
-    assert.deepEqual([status.migrationStats.migratedImages, status.migrationStats.base64Images], [1, 0]);
+    assert.deepEqual(
+      { success: status.success, r2Status: status.r2Status, r2ObjectsCount: status.r2ObjectsCount },
+      { success: true, r2Status: "connected", r2ObjectsCount: 1 },
+    );
+    assert.deepEqual(
+      { migratedImages: status.migrationStats.migratedImages, base64Images: status.migrationStats.base64Images },
+      { migratedImages: 1, base64Images: 0 },
+    );
   });
 
   test("tell how the Worker is", async () => {
     const health = JSON.parse(await type("Ask how it is"));
     assert.deepEqual(
-      [health.status, health.services, health.configuration],
-      ["healthy", { database: "healthy", r2_storage: "enabled" }, []],
+      { status: health.status, services: health.services, configuration: health.configuration },
+      { status: "healthy", services: { database: "healthy", r2_storage: "enabled" }, configuration: [] },
     );
   });
 
@@ -99,7 +108,10 @@ describe("npm start and the commands of README.md", () => {
     const typed = command.replace("photo.jpg '", `${photo} '`).replace("localhost:8787", `localhost:${port}`);
     assert.notEqual(typed, command);
     const record = JSON.parse((await run("bash", ["-ec", typed])).stdout);
-    assert.deepEqual([record.filename, record.context, record.content_type], ["photo.jpg", "studio", "image/jpeg"]);
+    assert.deepEqual(
+      { filename: record.filename, context: record.context, content_type: record.content_type },
+      { filename: "photo.jpg", context: "studio", content_type: "image/jpeg" },
+    );
   });
 
   test("leave no process behind when npm start is told to end", async () => {

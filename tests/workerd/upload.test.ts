@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { text } from "node:stream/consumers";
 
 import { Client, STORAGE_MODES, bytesOf, pathOf, problemOf, sha256, storedKeys } from "./client.ts";
+import type { Image } from "./harness/api-types.ts";
 import { projectDir } from "./harness/project.ts";
 import { API_TOKEN, startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
@@ -48,8 +49,8 @@ for (const { storage, vars } of STORAGE_MODES) {
         const extension = name.split(".").at(-1) ?? "";
         const contentType = CONTENT_TYPES[extension];
         assert.deepEqual(
-          [record.size, record.sha256, record.content_type, record.filename, record.storage],
-          [bytes.byteLength, sha256(bytes), contentType, name, storage],
+          { size: record.size, sha256: record.sha256, content_type: record.content_type, filename: record.filename, storage: record.storage },
+          { size: bytes.byteLength, sha256: sha256(bytes), content_type: contentType, filename: name, storage },
         );
         assert.match(record.key, new RegExp(`^studio/\\d{4}/\\d{2}/${record.id.slice(0, 8)}_.+\\.${extension}$`));
         const response = await read(record.id);
@@ -62,11 +63,14 @@ for (const { storage, vars } of STORAGE_MODES) {
       const response = await client.upload(PNG, {
         filename: "Grüße, Cat!.PNG", personaId: "p1", sessionId: "s1", "meta.uploader_id": "u7", "meta.note": "grüße",
       });
-      const record: any = await response.json();
+      const record = (await response.json()) as Image;
       assert.equal(response.headers.get("location"), `/api/images/${record.id}`);
-      assert.deepEqual([record.personaId, record.sessionId, record.context], ["p1", "s1", "uploads"]);
+      assert.deepEqual(
+        { personaId: record.personaId, sessionId: record.sessionId, context: record.context },
+        { personaId: "p1", sessionId: "s1", context: "uploads" },
+      );
       assert.deepEqual(record.metadata, { uploader_id: "u7", note: "grüße" });
-      assert.deepEqual([record.width, record.height], [1, 1]);
+      assert.deepEqual({ width: record.width, height: record.height }, { width: 1, height: 1 });
       const disposition = (await read(record.id)).headers.get("content-disposition");
       assert.equal(
         disposition, `inline; filename="Gr__e, Cat!.PNG"; filename*=UTF-8''Gr%C3%BC%C3%9Fe%2C%20Cat!.PNG`,
@@ -81,11 +85,11 @@ for (const { storage, vars } of STORAGE_MODES) {
       const bytes = image(8 << 20);
       const chunked = (body: Uint8Array<ArrayBuffer>) =>
         client.call("POST", "/api/images", { body: new Blob([body]).stream(), duplex: "half" });
-      const record: any = await (await chunked(bytes)).json();
-      assert.deepEqual([record.size, record.sha256], [bytes.byteLength, sha256(bytes)]);
+      const record = (await (await chunked(bytes)).json()) as Image;
+      assert.deepEqual({ size: record.size, sha256: record.sha256 }, { size: bytes.byteLength, sha256: sha256(bytes) });
       assert.deepEqual(sha256(await bytesOf(await read(record.id))), sha256(bytes));
       await storesNothing(async () => {
-        assert.deepEqual(await problemOf(await chunked(image((8 << 20) + 1))), [411, "length-required"]);
+        assert.deepEqual(await problemOf(await chunked(image((8 << 20) + 1))), { status: 411, code: "length-required" });
       });
     });
 
@@ -106,14 +110,14 @@ for (const { storage, vars } of STORAGE_MODES) {
           const { event } = await worker.waitForLog(
             (line) => line.event?.event === "request" && line.event.request_id === requestId,
           );
-          assert.deepEqual([event?.status, event?.outcome], [400, "body-interrupted"]);
+          assert.deepEqual({ status: event?.status, outcome: event?.outcome }, { status: 400, outcome: "body-interrupted" });
         }));
     }
 
     test("bytes that do not have the promised digest are refused", async () => {
       await storesNothing(async () => {
         const response = await client.upload(PNG, { sha256: sha256(Buffer.from("other")) });
-        assert.deepEqual(await problemOf(response), [422, "checksum-mismatch"]);
+        assert.deepEqual(await problemOf(response), { status: 422, code: "checksum-mismatch" });
       });
       await client.stored(PNG, { sha256: sha256(PNG) });
     });
@@ -122,7 +126,7 @@ for (const { storage, vars } of STORAGE_MODES) {
       storesNothing(async () => {
         for (const body of ["", "hello", "<html><body><svg></svg></body></html>", "%PDF-1.7"]) {
           const response = await client.upload(Buffer.from(body), { filename: "cat.png" });
-          assert.deepEqual(await problemOf(response), [415, "not-an-image"]);
+          assert.deepEqual(await problemOf(response), { status: 415, code: "not-an-image" });
         }
       }));
 
@@ -132,7 +136,7 @@ for (const { storage, vars } of STORAGE_MODES) {
         const noPicture = Buffer.from("GIF89a\x02\0\x03\0\0\0\0;", "latin1");
         const cut = phoneJpeg(2_000_000).subarray(0, 150_000);
         for (const [body, code] of [[jpeg.subarray(0, -1), "truncated"], [cut, "truncated"], [noPicture, "malformed"]] as const) {
-          assert.deepEqual(await problemOf(await client.upload(new Uint8Array(body))), [422, code]);
+          assert.deepEqual(await problemOf(await client.upload(new Uint8Array(body))), { status: 422, code });
         }
       }));
 
@@ -141,9 +145,12 @@ for (const { storage, vars } of STORAGE_MODES) {
       test(`the dimensions of a phone's JPEG of ${length} bytes are those that a browser shows`, async () => {
         const bytes = phoneJpeg(length);
         const record = await client.stored(bytes);
-        assert.deepEqual([record.width, record.height, record.sha256], [24, 40, sha256(bytes)]);
-        const read: any = await (await client.call("GET", `/api/images/${record.id}`)).json();
-        assert.deepEqual([read.width, read.height], [24, 40]);
+        assert.deepEqual(
+          { width: record.width, height: record.height, sha256: record.sha256 },
+          { width: 24, height: 40, sha256: sha256(bytes) },
+        );
+        const read = (await (await client.call("GET", `/api/images/${record.id}`)).json()) as Image;
+        assert.deepEqual({ width: read.width, height: read.height }, { width: 24, height: 40 });
         assert.ok((await worker.wasmMemoryBytes()) < 16 << 20);
       });
     }
@@ -152,7 +159,7 @@ for (const { storage, vars } of STORAGE_MODES) {
       const record = await client.stored(PNG, { visibility: "private" });
       const signed = pathOf(record.url);
       assert.match(signed, new RegExp(`^/images/${record.id}\\?`));
-      assert.deepEqual(await problemOf(await read(record.id)), [403, "signature-invalid"]);
+      assert.deepEqual(await problemOf(await read(record.id)), { status: 403, code: "signature-invalid" });
       assert.equal((await client.call("GET", `/images/${record.id}`)).status, 200);
 
       const response = await worker.fetch(signed);
@@ -162,13 +169,13 @@ for (const { storage, vars } of STORAGE_MODES) {
 
       const other = await client.stored(PNG, { visibility: "private" });
       const borrowed = signed.replace(record.id, other.id);
-      assert.deepEqual(await problemOf(await worker.fetch(borrowed)), [403, "signature-invalid"]);
+      assert.deepEqual(await problemOf(await worker.fetch(borrowed)), { status: 403, code: "signature-invalid" });
 
       const longer = await client.call("POST", `/api/images/${record.id}/signed-url`, {
         headers: { "content-type": "application/json" }, body: JSON.stringify({ expiresInSeconds: 7200 }),
       });
       const { url, expiresAt } = (await longer.json()) as { url: string; expiresAt: string };
-      assert.ok(Date.parse(expiresAt) > Date.parse(record.urlExpiresAt));
+      assert.ok(Date.parse(expiresAt) > Date.parse(record.urlExpiresAt ?? ""));
       assert.equal((await worker.fetch(pathOf(url))).status, 200);
     });
   });
@@ -180,7 +187,7 @@ test("nothing is written without the token", async () => {
     for (const authorization of ["", "Bearer wrong"]) {
       const body = method === "POST" ? PNG : null;
       const headers = { authorization };
-      assert.deepEqual(await problemOf(await worker.fetch(path, { method, headers, body })), [401, "unauthorized"]);
+      assert.deepEqual(await problemOf(await worker.fetch(path, { method, headers, body })), { status: 401, code: "unauthorized" });
     }
   }
   assert.deepEqual((await storedKeys(worker)).r2, []);
