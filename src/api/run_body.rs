@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::migrate::line::{Line, Verdict};
-use crate::migrate::{Action, Operations, Progress, ReceiptInfo, Requested, Run, RunId, State};
+use crate::migrate::{
+    Action, ActionParameters, BackupRef, Operations, Progress, ReceiptInfo, Requested, Run, RunId, State,
+};
 use crate::prices;
 
 /// A run.
@@ -171,9 +173,9 @@ impl<'run> RunBody<'run> {
         let (failed, skipped) = (progress.failures(), progress.of(Verdict::Skipped));
         Self {
             id: &run.id,
-            action: run.action,
+            action: run.action(),
             source: &run.source,
-            dry_run: run.parameters.dry_run,
+            dry_run: run.is_dry_run(),
             state: run.state,
             requested: run.requested,
             progress: ProgressBody {
@@ -200,10 +202,10 @@ impl<'run> ResultBody<'run> {
         let (failed, skipped) = (progress.failures(), progress.of(Verdict::Skipped));
         let success = failed == 0 && !matches!(run.state, State::Failed | State::Cancelled);
         let total = run.total().unwrap_or_else(|| progress.done());
-        let dry_run = run.parameters.dry_run;
+        let dry_run = run.is_dry_run();
         let errors = findings(progress, Verdict::Failed);
-        let is_backup = run.action == Action::Backup;
-        match run.action {
+        let is_backup = run.action() == Action::Backup;
+        match run.action() {
             Action::Migrate => {
                 let migrated = progress.of(if dry_run { Verdict::WouldMove } else { Verdict::Moved });
                 let operations = OperationsBody::of_moves(migrated);
@@ -266,7 +268,7 @@ impl<'run> ResultBody<'run> {
                 warnings: &progress.warnings,
                 key_prefix: is_backup
                     .then(|| run.id.backup_prefix())
-                    .or_else(|| run.parameters.backup.as_ref().map(|backup| backup.run_id.backup_prefix())),
+                    .or_else(|| restored_backup(run).map(|backup| backup.run_id.backup_prefix())),
                 bytes: progress.bytes,
                 dry_run,
             }),
@@ -305,5 +307,13 @@ fn findings(progress: &Progress, verdict: Verdict) -> Vec<ErrorBody<'_>> {
 impl<'run> ErrorBody<'run> {
     fn new(line: &'run Line) -> Self {
         Self { id: line.id().to_string(), reason: line.reason(), detail: line.detail() }
+    }
+}
+
+/// The backup that a run restores.
+const fn restored_backup(run: &Run) -> Option<&BackupRef> {
+    match &run.parameters.action {
+        ActionParameters::Restore { backup, .. } => Some(backup),
+        _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! The cron event.
 
 use super::App;
-use crate::migrate::{Action, BeginError, EMBEDDED, Engine, Parameters, PublicBase};
+use crate::migrate::{ActionParameters, BeginError, EMBEDDED, Engine, Parameters, PublicBase, Run};
 use crate::telemetry::Event;
 
 impl App {
@@ -26,17 +26,21 @@ impl App {
     async fn move_fallback_images(&self, engine: &Engine) -> Result<(), String> {
         let statistics = self.services.catalog.statistics().await.map_err(|error| error.to_string())?;
         let latest = engine.sources.latest_migration(EMBEDDED).await.map_err(|error| error.to_string())?;
-        let left = latest.filter(|run| run.parameters.fallback_only).map_or(0, |run| run.progress.left_alone());
+        let of_fallback =
+            |run: &Run| matches!(run.parameters.action, ActionParameters::Migrate { fallback_only: true, .. });
+        let left = latest.filter(of_fallback).map_or(0, |run| run.progress.left_alone());
         if statistics.fallback_images <= left {
             return Ok(());
         }
         let config = &self.services.config;
-        let public_base = PublicBase::Bucket(config.r2_public_url.clone().unwrap_or_default());
         let parameters = Parameters {
-            fallback_only: true,
-            ..Parameters::new(config.migration_batch_size, config.migration_concurrency, public_base)
+            batch_size: config.migration_batch_size,
+            concurrency: config.migration_concurrency,
+            item_ids: None,
+            public_base: PublicBase::Bucket(config.r2_public_url.clone().unwrap_or_default()),
+            action: ActionParameters::Migrate { dry_run: false, fallback_only: true },
         };
-        match engine.begin(Action::Migrate, EMBEDDED, parameters).await {
+        match engine.begin(EMBEDDED, parameters).await {
             Ok(run) => {
                 engine.work_on(&run.id).await;
                 Ok(())

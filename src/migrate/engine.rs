@@ -7,7 +7,7 @@ use super::adoption;
 use super::destination::Destination;
 use super::registry::Sources;
 use super::runner::{Budget, Driver};
-use super::runs::{Action, Ledger, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
+use super::runs::{Ledger, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
 use super::source::{SourceError, Surroundings, ledger_answer};
 use super::task::{Interruption, SLICE_MS, Task};
 use crate::queue::{Message, RunQueue};
@@ -88,11 +88,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`BeginError::Busy`] when another run changes the same source, [`BeginError::Source`] when the source cannot be used.
-    pub async fn begin(&self, action: Action, source: &str, parameters: Parameters) -> Result<Run, BeginError> {
+    pub async fn begin(&self, source: &str, parameters: Parameters) -> Result<Run, BeginError> {
         let now = self.runtime.now();
         let run = Run {
             id: RunId::from_random_bytes(self.runtime.random_bytes()),
-            action,
             source: source.to_owned(),
             parameters,
             state: State::Running,

@@ -27,8 +27,8 @@ pub use archive::{backup, record};
 pub use engine::{BeginError, Engine, Patience, Settings};
 pub use registry::Sources;
 pub use runs::{
-    Action, BackupRef, InvalidItemId, InvalidRunId, ItemId, Ledger, Line, Operations, Parameters, Progress, PublicBase,
-    ReceiptInfo, Requested, Run, RunId, SliceLines, State, Totals, Verdict, item, line,
+    Action, ActionParameters, BackupRef, InvalidItemId, InvalidRunId, ItemId, Ledger, Line, Operations, Parameters,
+    Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, SliceLines, State, Totals, Verdict, item, line,
 };
 pub use source::table::{self, TableSource, value};
 pub use source::{Count, EMBEDDED, Images, OWN_BINDING, SourceError, SourceFailure, SourceStatus};

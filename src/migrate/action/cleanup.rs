@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::moved_items;
 use crate::migrate::runs::ledger::require_one_change;
-use crate::migrate::runs::{Entry, InFlight, ItemId, Line, Run, Stage, Verdict, journal};
+use crate::migrate::runs::{Entry, InFlight, ItemId, Line, Run, RunId, Stage, Verdict, journal};
 use crate::migrate::source::Source;
 use crate::migrate::task::{Bounds, Interruption, ItemError, Outcome, Refusal, Slice, SliceContext, Task};
 use crate::runtime::Timestamp;
@@ -13,7 +13,10 @@ use crate::sql::{DatabaseError, QueryResult, Statement};
 /// Drops the originals of entries that were moved until a moment.
 pub struct CleanUp {
     pub source: Source,
-    pub moved_until: Timestamp,
+    /// Those that were moved later stay; `None` when nobody waits for that.
+    pub moved_until: Option<Timestamp>,
+    /// Items moved by this run only.
+    pub moved_by: Option<RunId>,
 }
 
 impl CleanUp {
@@ -28,8 +31,8 @@ impl CleanUp {
             let detail = "the database holds no original that a copy replaces";
             return Err(Refusal::skipped("nothing-to-clean", detail).into());
         }
-        let is_chosen = context.run.parameters.moved_by.as_ref().is_none_or(|id| *id == entry.run_id);
-        if !is_chosen || (entry.moved_at > self.moved_until && !context.run.parameters.force) {
+        let is_chosen = self.moved_by.as_ref().is_none_or(|id| *id == entry.run_id);
+        if !is_chosen || self.moved_until.is_some_and(|until| entry.moved_at > until) {
             let detail = "its retention period is not over";
             return Err(Refusal::new(Verdict::Kept, "retention", detail).into());
         }
@@ -40,7 +43,7 @@ impl CleanUp {
                 .to_object(&entry.key)
         };
         let change = self.source.originals.clean(entry, row, context).await?;
-        if context.run.parameters.dry_run {
+        if context.run.is_dry_run() {
             return Ok(Outcome { freed_bytes: change.freed_bytes, ..Outcome::only(line(Verdict::WouldClean)) });
         }
         let mut statements = change.statements;

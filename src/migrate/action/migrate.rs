@@ -36,7 +36,7 @@ impl Migrate {
             waiting.push((movable, own.len()));
             reads.extend(own);
         }
-        let answers = match (keys.is_empty(), context.run.parameters.dry_run) {
+        let answers = match (keys.is_empty(), context.run.is_dry_run()) {
             (true, _) => Vec::new(),
             (false, true) if reads.is_empty() => Vec::new(),
             (false, true) => context.read(reads).await?,
@@ -63,7 +63,7 @@ impl Migrate {
                 .from_place(&self.source.place)
                 .to_object(&copy.key)
         };
-        if run.parameters.dry_run {
+        if run.is_dry_run() {
             return Ok(match movable.check().await {
                 Ok(contents) => Outcome::only(line(Verdict::WouldMove, contents)),
                 Err(refusal) => Outcome::refused(id, refusal),

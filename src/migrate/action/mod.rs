@@ -11,7 +11,7 @@ mod validate;
 
 use super::archive::PartWriter;
 use super::destination::Destination;
-use super::runs::{Action, Run};
+use super::runs::{ActionParameters, Run};
 use super::source::Source;
 use super::task::{Interruption, Task};
 
@@ -29,20 +29,23 @@ pub fn task_of(
         reason: "source-not-saved",
         detail: format!("the rows of the source {} cannot be saved", run.source),
     };
-    Ok(match run.action {
-        Action::Migrate => Box::new(migrate::Migrate { source, destination }),
-        Action::Rollback => Box::new(rollback::RollBack { source }),
-        Action::Cleanup => {
-            Box::new(cleanup::CleanUp { source, moved_until: run.created_at.plus_millis(-retention_ms) })
+    Ok(match run.parameters.action.clone() {
+        ActionParameters::Migrate { .. } => Box::new(migrate::Migrate { source, destination }),
+        ActionParameters::Rollback { delete_from_r2, .. } => Box::new(rollback::RollBack { source, delete_from_r2 }),
+        ActionParameters::Cleanup { force, moved_by, .. } => {
+            let moved_until = (!force).then(|| run.created_at.plus_millis(-retention_ms));
+            Box::new(cleanup::CleanUp { source, moved_until, moved_by })
         }
-        Action::Validate => Box::new(validate::Validate { source, destination }),
-        Action::Backup => {
+        ActionParameters::Validate { check_integrity, sample_size } => {
+            Box::new(validate::Validate { source, destination, check_integrity, sample_size })
+        }
+        ActionParameters::Backup => {
             let archive = source.archive.ok_or_else(no_archive)?;
             Box::new(backup::Backup { rows: archive.saved, writer: PartWriter { destination } })
         }
-        Action::Restore => {
+        ActionParameters::Restore { backup, .. } => {
             let archive = source.archive.ok_or_else(no_archive)?;
-            Box::new(restore::Restore { rows: archive.returned, bucket: destination.bucket, ids: source.ids })
+            Box::new(restore::Restore { rows: archive.returned, bucket: destination.bucket, ids: source.ids, backup })
         }
     })
 }

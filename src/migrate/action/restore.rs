@@ -28,6 +28,7 @@ pub struct Restore {
     pub rows: Box<dyn ReturnedRows>,
     pub bucket: Rc<dyn ImageStore>,
     pub ids: IdType,
+    pub backup: BackupRef,
 }
 
 /// What a slice is to restore: items of one part, in the order in which they are in it.
@@ -192,9 +193,7 @@ impl Task for Restore {
         _bounds: Bounds,
         context: &SliceContext<'_>,
     ) -> Result<Slice, Interruption> {
-        let Some(backup) = &run.parameters.backup else {
-            return Err(Interruption::Fatal { reason: "no-backup", detail: "the run names no backup".to_owned() });
-        };
+        let backup = &self.backup;
         let from = run.cursor.as_ref().and_then(|cursor| cursor.get("offset")?.as_u64()).unwrap_or(0);
         if from == 0 {
             self.check_receipt(backup).await?;
@@ -217,8 +216,8 @@ impl Task for Restore {
 
     fn count(&self, run: &Run) -> Option<Statement> {
         listed_count(run).or_else(|| {
-            let items = run.parameters.backup.as_ref()?.items;
-            Some(Statement::new("SELECT ?1 AS items").bind(i64::try_from(items).unwrap_or(i64::MAX)))
+            let items = i64::try_from(self.backup.items).unwrap_or(i64::MAX);
+            Some(Statement::new("SELECT ?1 AS items").bind(items))
         })
     }
 

@@ -12,6 +12,8 @@ use crate::sql::{DatabaseError, QueryResult, Statement};
 /// Rolls back what the journal has.
 pub struct RollBack {
     pub source: Source,
+    /// Removes the copies too.
+    pub delete_from_r2: bool,
 }
 
 impl RollBack {
@@ -31,14 +33,14 @@ impl RollBack {
                 .from_object(&entry.key)
                 .to_place(&self.source.place)
         };
-        if context.run.parameters.dry_run {
+        if context.run.is_dry_run() {
             self.source.originals.check(entry, row, context).await?;
             return Ok(Outcome::only(line(Verdict::WouldRestore)));
         }
         let change = self.source.originals.restore(entry, row, context).await?;
         let mut statements = change.statements;
         statements.push(require_one_change());
-        let delete = context.run.parameters.delete_from_r2;
+        let delete = self.delete_from_r2;
         statements.push(if delete {
             journal::forget(&context.run.source, entry)
         } else {
@@ -59,7 +61,7 @@ impl RollBack {
         row: &QueryResult,
         context: &SliceContext<'_>,
     ) -> Result<Outcome, ItemError> {
-        if !context.run.parameters.delete_from_r2 || context.run.parameters.dry_run {
+        if !self.delete_from_r2 || context.run.is_dry_run() {
             return Err(Refusal::skipped("already-restored", "the row names its original").into());
         }
         self.source.originals.holds(entry, row, context).await?;
@@ -84,7 +86,7 @@ impl Task for RollBack {
         context: &SliceContext<'_>,
     ) -> Result<Slice, Interruption> {
         let page = moved_items::page(run, self.source.ids, &found, bounds.limit)?;
-        if !run.parameters.dry_run {
+        if !run.is_dry_run() {
             let entries = page.items.iter().filter_map(|item| item.found.as_ref());
             let entries: Vec<_> = entries.filter(|entry| entry.stage != Stage::Restored).collect();
             self.source.originals.leave_catalogue(&entries, context).await?;

@@ -30,6 +30,10 @@ const LOOK: u64 = 1;
 pub struct Validate {
     pub source: Source,
     pub destination: Destination,
+    /// Reads bytes back and hashes them.
+    pub check_integrity: bool,
+    /// Checks this many items, chosen evenly at random.
+    pub sample_size: Option<u32>,
 }
 
 /// Where the next slice begins.
@@ -47,7 +51,7 @@ enum Cursor {
 }
 
 impl Validate {
-    fn cursor(run: &Run) -> Result<Cursor, DatabaseError> {
+    fn cursor(&self, run: &Run) -> Result<Cursor, DatabaseError> {
         match &run.cursor {
             Some(cursor) if cursor.get("after").is_none() && cursor.get("index").is_none() => {
                 from_json(&cursor.to_string())
@@ -56,7 +60,7 @@ impl Validate {
                 let after = cursor.get("after").and_then(|after| after.as_str()).unwrap_or_default();
                 Ok(Cursor::Items { after: after.to_owned() })
             }
-            None if run.parameters.item_ids.is_none() && run.parameters.sample_size.is_some() => {
+            None if run.parameters.item_ids.is_none() && self.sample_size.is_some() => {
                 Ok(Cursor::Draw { after: String::new(), drawn: Vec::new() })
             }
             None => Ok(Cursor::Items { after: String::new() }),
@@ -66,12 +70,13 @@ impl Validate {
     /// Keeps the items whose hash, salted with the run's id, is among the smallest: each set of that many items is as likely as any
     /// other.
     fn draw(
+        &self,
         run: &Run,
         after: String,
         drawn: Vec<(String, String)>,
         answer: &QueryResult,
     ) -> Result<Slice, Interruption> {
-        let size = run.parameters.sample_size.unwrap_or(1) as usize;
+        let size = self.sample_size.unwrap_or(1) as usize;
         let entries = journal::entries(answer)?;
         let is_last = entries.len() < usize::from(DRAW_LIMIT);
         let after = entries.last().map_or(after, |entry| entry.item.clone());
@@ -124,7 +129,7 @@ impl Validate {
         if entry.stage == Stage::Restored {
             return Err(Refusal::skipped("restored", "the row names its original"));
         }
-        if context.run.parameters.check_integrity {
+        if self.check_integrity {
             self.destination.read_back(&entry, context).await?;
         } else {
             let info = self.destination.head(&entry, context).await?;
@@ -138,7 +143,7 @@ impl Validate {
 #[async_trait(?Send)]
 impl Task for Validate {
     fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError> {
-        Ok(match Self::cursor(run)? {
+        Ok(match self.cursor(run)? {
             Cursor::Draw { after, .. } => vec![journal::after(&run.source, &after, DRAW_LIMIT)],
             Cursor::Sample { drawn, index } => {
                 let chosen = drawn.iter().skip(index).take(usize::from(bounds.limit));
@@ -157,9 +162,9 @@ impl Task for Validate {
         context: &SliceContext<'_>,
     ) -> Result<Slice, Interruption> {
         let check = async |id, entry| self.check(run, id, entry, context).await;
-        match Self::cursor(run)? {
+        match self.cursor(run)? {
             Cursor::Draw { after, drawn } => match found.first() {
-                Some(answer) => Self::draw(run, after, drawn, answer),
+                Some(answer) => self.draw(run, after, drawn, answer),
                 None => Ok(Slice { exhausted: true, ..Slice::default() }),
             },
             Cursor::Sample { drawn, index } => {

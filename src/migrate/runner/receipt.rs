@@ -50,7 +50,7 @@ pub async fn write(
     has_lease: impl Fn() -> bool,
 ) -> Result<ReceiptInfo, Interruption> {
     let key = run.id.receipt_key();
-    let header = Header { run: &run.id, action: run.action, source: &run.source, dry_run: run.parameters.dry_run };
+    let header = Header { run: &run.id, action: run.action(), source: &run.source, dry_run: run.is_dry_run() };
     let content = Extent { bytes: run.progress.line_bytes, lines: run.progress.lines };
     let lines = || RunLines { ledger: ledger.clone(), id: run.id.clone(), after: -1 };
     let written = match record::write(bucket.as_ref(), key.clone(), &header, content, lines()).await {

@@ -11,6 +11,7 @@ use super::receipt_info::ReceiptInfo;
 use super::row::{first_run, runs};
 use super::run::Run;
 use super::state::{Requested, State};
+use super::stored_parameters::to_stored;
 use crate::runtime::Timestamp;
 use crate::sql::{
     Database, DatabaseError, DatabaseErrorKind, Lease, QueryResult, Statement, lease_given_back, lease_is_free,
@@ -186,10 +187,10 @@ impl Ledger {
     pub async fn begin(&self, run: &Run) -> Result<Option<Box<Run>>, DatabaseError> {
         let insert = Statement::new(INSERT)
             .bind(run.id.as_str())
-            .bind(run.action.as_str())
+            .bind(run.action().as_str())
             .bind(run.source.as_str())
-            .bind(i64::from(Run::is_exclusive(run.action, run.parameters.dry_run)))
-            .bind(to_json(&run.parameters)?)
+            .bind(i64::from(run.parameters.action.is_exclusive()))
+            .bind(to_stored(&run.parameters)?)
             .bind(to_json(&run.progress)?)
             .bind(run.created_at.as_millis());
         for attempt in 1.. {

@@ -13,6 +13,7 @@ mod receipt_info;
 mod row;
 mod run;
 mod state;
+mod stored_parameters;
 mod totals;
 
 pub use id::{InvalidRunId, RunId};
@@ -22,7 +23,7 @@ pub use journal::{Entry, Stage};
 pub use json_text::{json_line, prefix_within};
 pub use ledger::{Ledger, SliceLines};
 pub use line::{LINE_MAX_BYTES, Line, Verdict};
-pub use parameters::{BackupRef, Parameters, PublicBase};
+pub use parameters::{ActionParameters, BackupRef, Parameters, PublicBase};
 pub use progress::{Operations, Progress};
 pub use receipt_info::ReceiptInfo;
 pub use row::first_run;

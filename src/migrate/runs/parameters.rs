@@ -4,45 +4,54 @@ use serde::{Deserialize, Serialize};
 
 use super::id::RunId;
 use super::receipt_info::ReceiptInfo;
+use super::state::Action;
 use crate::image::{ImageId, ObjectKey};
 
 /// What the caller wants of a run; does not change while it lasts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of a request")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters {
-    /// Reads and decodes everything, changes nothing.
-    #[serde(default)]
-    pub dry_run: bool,
     /// The most items in a slice, 1 to 100.
     pub batch_size: u16,
     /// Objects on their way at once, 1 to 16.
     pub concurrency: u16,
     /// These items only; all when `None`. At most 1,000.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_ids: Option<Vec<String>>,
-    /// Reads bytes back and hashes them.
-    #[serde(default)]
-    pub check_integrity: bool,
-    /// Checks this many items, chosen evenly at random.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sample_size: Option<u32>,
-    #[serde(default)]
-    pub delete_from_r2: bool,
-    /// Does not wait for the retention period.
-    #[serde(default)]
-    pub force: bool,
-    /// Images that fell back only.
-    #[serde(default)]
-    pub fallback_only: bool,
-    /// Items moved by this run only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub moved_by: Option<RunId>,
     /// What the public URL of an object starts with, for rows that name one.
     pub public_base: PublicBase,
-    /// The backup that a restore reads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<BackupRef>,
+    pub action: ActionParameters,
+}
+
+/// What the caller wants of one action. Those with `dry_run` read and decode everything then, and change nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionParameters {
+    Migrate {
+        dry_run: bool,
+        /// Images that fell back only.
+        fallback_only: bool,
+    },
+    Validate {
+        /// Reads bytes back and hashes them.
+        check_integrity: bool,
+        /// Checks this many items, chosen evenly at random.
+        sample_size: Option<u32>,
+    },
+    Rollback {
+        dry_run: bool,
+        /// Removes the copies of what is restored.
+        delete_from_r2: bool,
+    },
+    Cleanup {
+        dry_run: bool,
+        /// Does not wait for the retention period.
+        force: bool,
+        /// Items moved by this run only.
+        moved_by: Option<RunId>,
+    },
+    Backup,
+    Restore {
+        dry_run: bool,
+        backup: BackupRef,
+    },
 }
 
 /// A backup, by the run that made it.
@@ -56,24 +65,36 @@ pub struct BackupRef {
     pub items: u64,
 }
 
-impl Parameters {
-    /// Everything, for real, with nothing asked for beyond.
+impl ActionParameters {
+    /// The action itself.
     #[must_use]
-    pub const fn new(batch_size: u16, concurrency: u16, public_base: PublicBase) -> Self {
-        Self {
-            dry_run: false,
-            batch_size,
-            concurrency,
-            item_ids: None,
-            check_integrity: false,
-            sample_size: None,
-            delete_from_r2: false,
-            force: false,
-            fallback_only: false,
-            moved_by: None,
-            public_base,
-            backup: None,
+    pub const fn action(&self) -> Action {
+        match self {
+            Self::Migrate { .. } => Action::Migrate,
+            Self::Validate { .. } => Action::Validate,
+            Self::Rollback { .. } => Action::Rollback,
+            Self::Cleanup { .. } => Action::Cleanup,
+            Self::Backup => Action::Backup,
+            Self::Restore { .. } => Action::Restore,
         }
+    }
+
+    /// Whether the run reads and decodes everything and changes nothing, where it would change something otherwise.
+    #[must_use]
+    pub const fn is_dry_run(&self) -> bool {
+        match self {
+            Self::Migrate { dry_run, .. }
+            | Self::Rollback { dry_run, .. }
+            | Self::Cleanup { dry_run, .. }
+            | Self::Restore { dry_run, .. } => *dry_run,
+            Self::Validate { .. } | Self::Backup => false,
+        }
+    }
+
+    /// Whether the run changes its source or the bucket, so that no other may at the same time.
+    #[must_use]
+    pub const fn is_exclusive(&self) -> bool {
+        !self.is_dry_run() && !matches!(self, Self::Validate { .. } | Self::Backup)
     }
 }
 

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::id::RunId;
-use super::parameters::Parameters;
 use super::run::Run;
 use super::state::{Action, Requested, State};
+use super::stored_parameters::from_stored;
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, Holder, QueryResult, from_json};
 
@@ -35,9 +35,8 @@ impl TryFrom<RunRow> for Run {
     fn try_from(row: RunRow) -> Result<Self, DatabaseError> {
         Ok(Self {
             id: row.id,
-            action: row.action,
             source: row.source,
-            parameters: from_json::<Parameters>(&row.parameters)?,
+            parameters: from_stored(row.action, &row.parameters)?,
             state: row.state,
             requested: row.requested,
             progress: from_json(&row.progress)?,

@@ -13,7 +13,6 @@ use crate::sql::Holder;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     pub id: RunId,
-    pub action: Action,
     pub source: String,
     pub parameters: Parameters,
     pub state: State,
@@ -31,19 +30,22 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether the run changes its source or the bucket, so that no other may at the same time.
+    /// What the run does.
     #[must_use]
-    pub const fn is_exclusive(action: Action, dry_run: bool) -> bool {
-        match action {
-            Action::Migrate | Action::Rollback | Action::Cleanup | Action::Restore => !dry_run,
-            Action::Validate | Action::Backup => false,
-        }
+    pub const fn action(&self) -> Action {
+        self.parameters.action.action()
+    }
+
+    /// Whether it only says what it would do.
+    #[must_use]
+    pub const fn is_dry_run(&self) -> bool {
+        self.parameters.action.is_dry_run()
     }
 
     /// How many items there are, about: counted or estimated when the run began, and once a migration has ended as many as it met.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
-        match (self.action, self.state) {
+        match (self.action(), self.state) {
             (Action::Migrate, State::Completed | State::CompletedWithErrors) => Some(self.progress.done()),
             _ => self.progress.total,
         }

@@ -7,7 +7,6 @@ use serde_json::Value;
 use stillstore::api::Request;
 use stillstore::generate::{Background, OutputFormat, Prompt, Quality, Size, Style};
 use stillstore::image::Sha256Digest;
-use stillstore::migrate::Parameters;
 
 use crate::api::world::{Answer, PNG, TOKEN, World};
 
@@ -115,11 +114,14 @@ pub fn migrate_body(body: &[u8]) {
             return false;
         }
         for (id, parameters) in runs().iter().filter(|(id, _)| !runs_before.contains_key(*id)) {
-            let parameters: Parameters = serde_json::from_str(parameters).expect("parameters");
-            assert!((1..=100).contains(&parameters.batch_size) && (1..=16).contains(&parameters.concurrency), "{id}");
-            assert!(parameters.sample_size.is_none_or(|size| (1..=1000).contains(&size)));
-            let ids = parameters.item_ids.unwrap_or_default();
-            assert!(ids.len() <= 1000 && ids.iter().all(|id| (1..=1_024).contains(&id.len())));
+            let parameters: Value = serde_json::from_str(parameters).expect("parameters");
+            let number = |field: &str| parameters[field].as_u64();
+            assert!(number("batchSize").is_some_and(|size| (1..=100).contains(&size)), "{id}");
+            assert!(number("concurrency").is_some_and(|puts| (1..=16).contains(&puts)), "{id}");
+            assert!(number("sampleSize").is_none_or(|size| (1..=1000).contains(&size)), "{id}");
+            let ids = parameters["itemIds"].as_array().cloned().unwrap_or_default();
+            let of_length = |id: &Value| id.as_str().is_some_and(|id| (1..=1_024).contains(&id.len()));
+            assert!(ids.len() <= 1000 && ids.iter().all(of_length), "{id}");
         }
         check_pictures(world);
         true

@@ -12,7 +12,7 @@ use crate::api::field::{Flag, FromText, Parsed, Whole, is_set};
 use crate::api::json_object::JsonObject;
 use crate::config::Config;
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
-use crate::migrate::{Action, Parameters, PublicBase, RunId};
+use crate::migrate::{Action, ActionParameters, Parameters, PublicBase, RunId};
 
 /// Most ids in a request. Together they fit in a JSON body, and so in the run's row.
 const MAX_IDS: usize = 1_000;
@@ -80,7 +80,6 @@ struct ItemIdText(String);
 /// What a request asks for.
 pub enum Command {
     Begin {
-        action: Action,
         source: Option<String>,
         parameters: Box<Parameters>,
         background: bool,
@@ -89,6 +88,8 @@ pub enum Command {
     Restore {
         backup: RunId,
         source: Option<String>,
+        dry_run: bool,
+        /// Those of the backup's own action, which becomes the restore.
         parameters: Box<Parameters>,
         background: bool,
     },
@@ -121,24 +122,33 @@ impl Input {
         Ok(input)
     }
 
-    /// The parameters of a run; `moved_by` limits it to the items that this run moved.
-    fn into_parameters(self, moved_by: Option<RunId>, config: &Config, origin: &str) -> Parameters {
+    /// What every run is told, whatever its action.
+    fn into_parameters(self, action: ActionParameters, config: &Config, origin: &str) -> Parameters {
         Parameters {
-            dry_run: is_set(self.dry_run),
             batch_size: self.batch_size.and_then(Whole::small).unwrap_or(config.migration_batch_size),
             concurrency: self.concurrency.and_then(Whole::small).unwrap_or(config.migration_concurrency),
             item_ids: self.image_ids.map(|ItemIds(ids)| ids),
-            check_integrity: is_set(self.check_integrity),
-            sample_size: self.sample_size.and_then(Whole::small),
-            delete_from_r2: is_set(self.delete_from_r2),
-            force: is_set(self.force),
-            fallback_only: is_set(self.fallback_only),
-            moved_by,
             public_base: match &config.r2_public_url {
                 Some(url) => PublicBase::Bucket(url.clone()),
                 None => PublicBase::Worker(origin.to_owned()),
             },
-            backup: None,
+            action,
+        }
+    }
+
+    /// What the run of `action` is told. `run_id` is the field of that name, which `restore` and `cleanup` have a use for; a restore's
+    /// backup is looked up later.
+    fn action_parameters(&mut self, action: Action, run_id: Option<RunId>) -> ActionParameters {
+        let dry_run = is_set(self.dry_run);
+        match action {
+            Action::Migrate => ActionParameters::Migrate { dry_run, fallback_only: is_set(self.fallback_only) },
+            Action::Validate => ActionParameters::Validate {
+                check_integrity: is_set(self.check_integrity),
+                sample_size: self.sample_size.take().and_then(Whole::small),
+            },
+            Action::Rollback => ActionParameters::Rollback { dry_run, delete_from_r2: is_set(self.delete_from_r2) },
+            Action::Cleanup => ActionParameters::Cleanup { dry_run, force: is_set(self.force), moved_by: run_id },
+            Action::Backup | Action::Restore => ActionParameters::Backup,
         }
     }
 }
@@ -161,13 +171,14 @@ impl Command {
         match asked {
             Asked::Begin(Action::Restore) => {
                 let backup = run_id.ok_or_else(|| Problem::field("runId", "must name the backup to restore"))?;
-                let parameters = Box::new(input.into_parameters(None, config, origin));
-                Ok(Self::Restore { backup, source, parameters, background })
+                let dry_run = is_set(input.dry_run);
+                let parameters = Box::new(input.into_parameters(ActionParameters::Backup, config, origin));
+                Ok(Self::Restore { backup, source, dry_run, parameters, background })
             }
             Asked::Begin(action) => {
-                let moved_by = run_id.filter(|_| action == Action::Cleanup);
-                let parameters = Box::new(input.into_parameters(moved_by, config, origin));
-                Ok(Self::Begin { action, source, parameters, background })
+                let action = input.action_parameters(action, run_id);
+                let parameters = Box::new(input.into_parameters(action, config, origin));
+                Ok(Self::Begin { source, parameters, background })
             }
             Asked::Control(control) => Ok(Self::Control { control, run_id, source }),
             Asked::Stats => Ok(Self::Stats),

@@ -19,8 +19,8 @@ use crate::api::openapi::{BODY, DATABASE, JSON, OF_A_RUN, Operation, RUN, Schema
 use crate::api::run_body::{ResultBody, RunBody};
 use crate::api::{Code, Exchange, Problem, Request, Response};
 use crate::migrate::{
-    Action, BackupRef, BeginError, EMBEDDED, Engine, Interruption, Parameters, Patience, Requested, Run, RunId, State,
-    Verdict,
+    Action, ActionParameters, BackupRef, BeginError, EMBEDDED, Engine, Interruption, Parameters, Patience, Requested,
+    Run, RunId, State, Verdict,
 };
 
 #[derive(Serialize)]
@@ -67,16 +67,14 @@ struct ControlAnswer<'run> {
 pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Response, Problem> {
     let fields = request.json_object().await?;
     match Command::new(Input::read(&fields)?, &exchange.services.config, &request.origin)? {
-        Command::Begin { action, source, parameters, background } => {
-            begin_run(exchange, action, source, *parameters, background).await
-        }
-        Command::Restore { backup, source, mut parameters, background } => {
+        Command::Begin { source, parameters, background } => begin_run(exchange, source, *parameters, background).await,
+        Command::Restore { backup, source, dry_run, parameters, background } => {
             let (saved_source, backup) = saved_backup(exchange, &backup).await?;
             if source.is_some_and(|source| source != saved_source) {
                 return Err(Problem::field("source", format!("must be {saved_source}, which the backup is of")));
             }
-            parameters.backup = Some(backup);
-            begin_run(exchange, Action::Restore, Some(saved_source), *parameters, background).await
+            let parameters = Parameters { action: ActionParameters::Restore { dry_run, backup }, ..*parameters };
+            begin_run(exchange, Some(saved_source), parameters, background).await
         }
         Command::Control { control, run_id, source } => control_run(exchange, control, run_id, source.as_deref()).await,
         Command::Stats => answer_statistics(exchange).await,
@@ -85,27 +83,27 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Res
 
 async fn begin_run(
     exchange: &Exchange<'_>,
-    action: Action,
     source: Option<String>,
     parameters: Parameters,
     background: bool,
 ) -> Result<Response, Problem> {
     let engine = exchange.engine()?;
+    let fallback_only = matches!(parameters.action, ActionParameters::Migrate { fallback_only: true, .. });
     let source = match source {
         Some(source) => source,
-        None if parameters.fallback_only => EMBEDDED.to_owned(),
+        None if fallback_only => EMBEDDED.to_owned(),
         None => default_source(exchange, &engine).await?,
     };
-    if parameters.fallback_only && source != EMBEDDED {
+    if fallback_only && source != EMBEDDED {
         return Err(Problem::field("fallbackOnly", format!("is for the source {EMBEDDED}, not for {source}")));
     }
-    if let Some(moved_by) = &parameters.moved_by {
+    if let ActionParameters::Cleanup { moved_by: Some(moved_by), .. } = &parameters.action {
         exchange.run(moved_by).await?;
     }
-    let run = match engine.begin(action, &source, parameters).await {
+    let run = match engine.begin(&source, parameters).await {
         Ok(run) => run,
         Err(BeginError::Busy(holder)) => {
-            let detail = format!("the run {} ({}) is {}", holder.id, holder.action.as_str(), holder.state.as_str());
+            let detail = format!("the run {} ({}) is {}", holder.id, holder.action().as_str(), holder.state.as_str());
             return Err(Problem::new(Code::RunInProgress, detail).about_run(&holder.id));
         }
         Err(BeginError::Source(error)) => return Err(source_problem(&engine.sources, error).await?),
@@ -187,7 +185,7 @@ async fn control_run(
     let body = ControlAnswer {
         success: true,
         action,
-        dry_run: run.parameters.dry_run,
+        dry_run: run.is_dry_run(),
         run_id: &run.id,
         state: run.state,
         result: RunBody::new(&run),
@@ -200,8 +198,8 @@ fn answer_run(exchange: &Exchange<'_>, run: &Run, background: bool) -> Response 
     let next = (!done).then(|| next_step(exchange, run));
     let body = Answer {
         success: run.progress.failures() == 0 && !matches!(run.state, State::Failed | State::Cancelled),
-        action: run.action.as_str(),
-        dry_run: run.parameters.dry_run,
+        action: run.action().as_str(),
+        dry_run: run.is_dry_run(),
         done,
         run_id: &run.id,
         state: run.state,
@@ -231,12 +229,12 @@ async fn default_source(exchange: &Exchange<'_>, engine: &Engine) -> Result<Stri
 async fn saved_backup(exchange: &Exchange<'_>, id: &RunId) -> Result<(String, BackupRef), Problem> {
     let run = exchange.run(id).await?;
     match run.receipt {
-        Some(receipt) if run.action == Action::Backup && run.state.is_final() => {
+        Some(receipt) if run.action() == Action::Backup && run.state.is_final() => {
             let items = run.progress.of(Verdict::Saved);
             Ok((run.source, BackupRef { run_id: run.id, receipt, items }))
         }
         _ => {
-            let detail = format!("the run {id} is a {} and {}", run.action.as_str(), run.state.as_str());
+            let detail = format!("the run {id} is a {} and {}", run.action().as_str(), run.state.as_str());
             Err(Problem::new(Code::NotABackup, detail).about_run(id))
         }
     }

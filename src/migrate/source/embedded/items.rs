@@ -38,6 +38,8 @@ const EARLIEST: Timestamp = Timestamp::from_millis(-(1 << 52));
 /// The embedded images.
 pub struct EmbeddedItems {
     pub surroundings: Surroundings,
+    /// Images that fell back only.
+    pub fallback_only: bool,
 }
 
 /// The image behind which the next slice begins, in order of creation.
@@ -119,7 +121,7 @@ impl Items for EmbeddedItems {
             return Ok(ids.into_iter().map(one).collect());
         }
         let Cursor { at, id } = cursor_of(run)?.unwrap_or(Cursor { at: EARLIEST, id: String::new() });
-        let fallback = if run.parameters.fallback_only { "AND fallback_reason IS NOT NULL" } else { "" };
+        let fallback = if self.fallback_only { "AND fallback_reason IS NOT NULL" } else { "" };
         let sql = format!(
             "INDEXED BY stillstore_images_by_storage {join} WHERE status = 'stored' AND storage = 'd1' {fallback} \
              AND (created_at_ms, id) > (?2, ?3) ORDER BY created_at_ms, id LIMIT ?4"

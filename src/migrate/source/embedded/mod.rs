@@ -16,7 +16,7 @@ use self::originals::{EmbeddedOriginals, PLACE};
 use self::returned_rows::EmbeddedReturnedRows;
 use self::saved_rows::EmbeddedSavedRows;
 use super::{Archive, EMBEDDED, Kind, OWN_BINDING, Source, SourceError, SourceStatus, Surroundings};
-use crate::migrate::runs::{IdType, Run};
+use crate::migrate::runs::{ActionParameters, IdType, Run};
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError};
 
@@ -40,16 +40,15 @@ impl Kind for EmbeddedKind {
         Ok(Ok(()))
     }
 
-    async fn open(
-        &self,
-        _run: &Run,
-        surroundings: &Surroundings,
-    ) -> Result<Result<Source, SourceError>, DatabaseError> {
+    async fn open(&self, run: &Run, surroundings: &Surroundings) -> Result<Result<Source, SourceError>, DatabaseError> {
         let Surroundings { destination, embedded, bucket_is_public, prompt_in_metadata } = surroundings.clone();
         Ok(Ok(Source {
             ids: IdType::Text,
             place: PLACE.to_owned(),
-            items: Box::new(EmbeddedItems { surroundings: surroundings.clone() }),
+            items: Box::new(EmbeddedItems {
+                surroundings: surroundings.clone(),
+                fallback_only: matches!(run.parameters.action, ActionParameters::Migrate { fallback_only: true, .. }),
+            }),
             originals: Box::new(EmbeddedOriginals {
                 embedded: Rc::clone(&embedded),
                 destination: destination.clone(),

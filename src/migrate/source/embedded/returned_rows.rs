@@ -251,7 +251,7 @@ impl ReturnedRows for EmbeddedReturnedRows {
             let line = Line::new(item.id.clone(), verdict);
             line.with_bytes(wanted.sha256, wanted.size_bytes, content_type).to_place(PLACE)
         };
-        if run.parameters.dry_run {
+        if run.is_dry_run() {
             self.check(&wanted, data).await?;
             return Ok(Outcome::only(line(Verdict::WouldRestore)));
         }

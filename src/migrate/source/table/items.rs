@@ -141,11 +141,7 @@ impl Items for TableItems {
 
     fn count(&self, run: &Run) -> Statement {
         // A dry run reads every row in any case.
-        if run.parameters.dry_run {
-            self.table.count(&self.own_urls(run))
-        } else {
-            self.table.estimate(&self.own_urls(run))
-        }
+        if run.is_dry_run() { self.table.count(&self.own_urls(run)) } else { self.table.estimate(&self.own_urls(run)) }
     }
 
     async fn prepare(
@@ -308,12 +304,12 @@ async fn inspect(row: &Row, datum: Option<Datum>, context: &SliceContext<'_>) ->
     };
     let decoded = datum.decode().map_err(of_value)?;
     let (format, dimensions) = Format::inspect_blob(&decoded.bytes).map_err(of_rejection)?;
-    let content = Content {
+    let inspected = Content {
         size_bytes: decoded.bytes.size_bytes() as u64,
         sha256: context.runtime.sha256(&decoded.bytes).await,
         dimensions,
     };
-    Ok(Inspected { datum, bytes: decoded.bytes, form: decoded.form, format, content })
+    Ok(Inspected { datum, bytes: decoded.bytes, form: decoded.form, format, content: inspected })
 }
 
 /// The values of the source's metadata columns, by the columns' names in lower case.

@@ -99,7 +99,7 @@ impl Kind for TableKind {
                 table: Rc::clone(&table),
                 catalogue: catalogue.clone(),
                 destination,
-                dry_run: run.parameters.dry_run,
+                dry_run: run.is_dry_run(),
                 writing_down: Mutex::default(),
             }),
             objects: Box::new(TableObjects { catalogue: catalogue.clone() }),

@@ -244,7 +244,7 @@ impl ReturnedRows for TableReturnedRows {
             return Err(refusal.into());
         }
         let line = |verdict| described_line(&id, verdict, &item.data).to_place(&self.table.place());
-        if run.parameters.dry_run {
+        if run.is_dry_run() {
             // The part that holds the data was proved to be as it was written.
             return Ok(Outcome::only(line(Verdict::WouldRestore)));
         }
