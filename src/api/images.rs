@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::auth::{DEFAULT_SIGNED_URL_SECONDS, Gate, MAX_SIGNED_URL_SECONDS};
 use super::representation::ImageBody;
 use super::{Code, Exchange, Problem, Request, Response};
-use crate::catalog::{Cursor, ImageRecord, ListFilter, PageSize, Status};
+use crate::catalog::{Cursor, ImageRecord, ListError, ListFilter, OwnerFilter, PageSize, Status};
 use crate::image::ImageId;
 use crate::library::RemoveError;
 use crate::store::StorageKind;
@@ -53,7 +53,7 @@ impl Exchange<'_> {
     }
 
     pub(super) async fn delete_image(&self, id: ImageId) -> Result<Response, Problem> {
-        match self.library.remove(id).await {
+        match self.library.remove(id, &OwnerFilter::Any).await {
             Ok(()) => Ok(Response::empty(204)),
             Err(RemoveError::NotFound) => Err(Problem::plain(Code::ImageNotFound)),
             Err(RemoveError::Catalog(error)) => Err(error.into()),
@@ -73,13 +73,26 @@ impl Exchange<'_> {
     }
 
     async fn stored_record(&self, id: ImageId) -> Result<ImageRecord, Problem> {
-        match self.library.catalog.find(id).await? {
+        match self.library.catalog.find(id, &OwnerFilter::Any).await? {
             Some(record) if record.status == Status::Stored => Ok(record),
             Some(record) if record.status == Status::Pending => Err(Problem::plain(Code::ImageNotFound)),
             Some(_) => Err(Problem::plain(Code::ImageDeleted)),
             None => Err(Problem::plain(Code::ImageNotFound)),
         }
     }
+}
+
+impl From<ListError> for Problem {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Catalog(error) => error.into(),
+            ListError::Cursor(_) => no_such_cursor(),
+        }
+    }
+}
+
+fn no_such_cursor() -> Problem {
+    Problem::field("cursor", "must be a nextCursor of an earlier page")
 }
 
 fn unfinished_removal() -> Problem {
@@ -110,9 +123,7 @@ fn parse_list_query(request: &Request) -> Result<ListQuery, Problem> {
                 query.size = size.ok_or_else(|| Problem::field("limit", "must be a whole number from 1 to 100"))?;
             }
             "cursor" => {
-                let cursor =
-                    value.parse().map_err(|_| Problem::field("cursor", "must be a nextCursor of an earlier page"))?;
-                query.cursor = Some(cursor);
+                query.cursor = Some(value.parse().map_err(|_| no_such_cursor())?);
             }
             _ => {
                 return Err(Problem::field(

@@ -2,50 +2,42 @@
 
 use serde::Deserialize;
 
-use super::row::{corrupt, first_record, image_columns, select_image};
-use super::{Catalog, CatalogError, ImageRecord, Status};
+use super::columns::IMAGE_COLUMNS;
+use super::row::{corrupt, first_record, select_image};
+use super::{Catalog, CatalogError, ImageRecord, OwnerFilter, Status};
 use crate::bytes::Blob;
 use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, Visibility};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use crate::store::{CHUNK_BYTES, StorageKind};
 
-const SELECT_STORED: &str =
-    concat!("SELECT ", image_columns!(), " FROM stillstore_images WHERE id = ?1 AND status = 'stored'");
-
-// A row as lines of one text, since every read of an image waits for it to be passed on and taken apart: `serving_of` reads them. What is
-// missing is an empty line. The file's name, which may hold line breaks, comes last, and only where there is one.
-macro_rules! image_lines {
-    () => {
-        "status || '\n' || storage || '\n' || storage_key || '\n' || content_type || '\n' || ifnull(size_bytes, '') || '\n' || \
-        ifnull(sha256, '') || '\n' || visibility || '\n' || created_at_ms || '\n' || version || ifnull('\n' || filename, '')"
+// The columns of `ServingRow`: of an image, and of one that was moved out of an application's table.
+macro_rules! serving_columns {
+    (image) => {
+        "status, storage, storage_key, content_type, size_bytes, sha256, visibility, created_at_ms, version, filename"
     };
-}
-
-macro_rules! move_lines {
-    () => {
-        "'stored\nr2\n' || storage_key || '\n' || content_type || '\n' || size_bytes || '\n' || sha256 || '\npublic\n' || \
-        moved_at_ms || '\n1'"
+    (moved) => {
+        "'stored', 'r2', storage_key, content_type, size_bytes, sha256, 'public', moved_at_ms, 1, NULL"
     };
 }
 
 // The second part, an image of an application's table, is looked at only when the first found nothing.
 const SELECT_SERVING: &str = concat!(
     "SELECT ",
-    image_lines!(),
-    " AS lines FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
-    move_lines!(),
+    serving_columns!(image),
+    " FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
+    serving_columns!(moved),
     " FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1"
 );
 
 // With the bytes of a public image that is embedded in one chunk; every other row has NULL for a write. They are looked up outside of the
 // UNION, which would copy them.
 const SELECT_SERVING_BYTES: &str = concat!(
-    "SELECT lines, (SELECT data FROM stillstore_chunks WHERE write_id = found.write_id AND chunk_index = 0) AS data FROM (SELECT ",
-    image_lines!(),
-    " AS lines, CASE WHEN storage = 'd1' AND status = 'stored' AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END \
+    "SELECT found.*, (SELECT data FROM stillstore_chunks WHERE write_id = found.write_id AND chunk_index = 0) AS data FROM (SELECT ",
+    serving_columns!(image),
+    ", CASE WHEN storage = 'd1' AND status = 'stored' AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END \
     AS write_id FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
-    move_lines!(),
+    serving_columns!(moved),
     ", NULL FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1) AS found"
 );
 
@@ -82,16 +74,26 @@ pub enum Serving {
 
 #[derive(Deserialize)]
 struct ServingRow {
-    lines: String,
+    status: Status,
+    storage: StorageKind,
+    /// Of a tombstone, this is no key that an object can have.
+    storage_key: String,
+    content_type: String,
+    size_bytes: Option<u64>,
+    sha256: Option<Sha256Digest>,
+    visibility: Visibility,
+    created_at_ms: Timestamp,
+    version: i64,
+    filename: Option<String>,
 }
 
 impl Catalog {
-    /// The row of an image in any status. A tombstone has a key that no object has.
+    /// The row of an image of the owner's in any status. A tombstone has a key that no object has, and no owner.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed.
-    pub async fn find(&self, id: ImageId) -> Result<Option<ImageRecord>, CatalogError> {
-        let [row] = self.batch("find", [select_image(id)]).await?;
+    pub async fn find(&self, id: ImageId, owner: &OwnerFilter) -> Result<Option<ImageRecord>, CatalogError> {
+        let [row] = self.batch("find", [select_image(id, owner)]).await?;
         first_record(&row).map_err(CatalogError::during("find"))
     }
 
@@ -100,7 +102,8 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the database failed.
     pub async fn find_stored(&self, id: ImageId) -> Result<Option<ImageRecord>, CatalogError> {
-        let [row] = self.batch("find_stored", [Statement::new(SELECT_STORED).bind(id.to_string())]).await?;
+        let select = format!("SELECT {IMAGE_COLUMNS} FROM stillstore_images WHERE id = ?1 AND status = 'stored'");
+        let [row] = self.batch("find_stored", [Statement::new(select).bind(id.to_string())]).await?;
         first_record(&row).map_err(CatalogError::during("find_stored"))
     }
 
@@ -166,34 +169,31 @@ fn serving_statement(id: ImageId) -> Statement {
     Statement::new(SELECT_SERVING).bind(id.to_string())
 }
 
-/// What the answer to a statement with `lines` says of the image `id`.
 fn serving_answer(id: ImageId, result: &QueryResult) -> Result<Serving, CatalogError> {
     let during = CatalogError::during("find_for_serving");
-    let Some(row) = result.first_parsed::<ServingRow>().map_err(&during)? else {
-        return Ok(Serving::Unknown);
-    };
-    serving_of(id, &row.lines).map_err(|column| during(corrupt(column)))
+    match result.first_parsed::<ServingRow>().map_err(&during)? {
+        None => Ok(Serving::Unknown),
+        Some(row) => serving_of(id, row).map_err(|column| during(corrupt(column))),
+    }
 }
 
-/// What the lines of a row say of the image `id`. Fails with the first column that is not as it should be.
-fn serving_of(id: ImageId, lines: &str) -> Result<Serving, &'static str> {
-    let mut lines = lines.splitn(10, '\n');
-    let mut line = || lines.next().unwrap_or_default();
-    match Status::from_text(line()).ok_or("status")? {
+/// What a row says of the image `id`. Fails with the first column that is not as it should be.
+fn serving_of(id: ImageId, row: ServingRow) -> Result<Serving, &'static str> {
+    match row.status {
         Status::Pending => return Ok(Serving::Unknown),
         Status::Deleting | Status::Deleted => return Ok(Serving::Gone),
         Status::Stored => {}
     }
     Ok(Serving::Found(ServableImage {
         id,
-        storage: StorageKind::from_text(line()).ok_or("storage")?,
-        key: line().to_owned().try_into().map_err(|_| "storage_key")?,
-        format: Format::from_content_type(line()).ok_or("content_type")?,
-        size_bytes: line().parse().map_err(|_| "size_bytes")?,
-        sha256: line().parse().map_err(|_| "sha256")?,
-        visibility: Visibility::from_text(line()).ok_or("visibility")?,
-        created_at: Timestamp::from_millis(line().parse().map_err(|_| "created_at_ms")?),
-        version: line().parse().map_err(|_| "version")?,
-        filename: lines.next().map(str::to_owned),
+        storage: row.storage,
+        key: row.storage_key.try_into().map_err(|_| "storage_key")?,
+        format: Format::from_content_type(&row.content_type).ok_or("content_type")?,
+        size_bytes: row.size_bytes.ok_or("size_bytes")?,
+        sha256: row.sha256.ok_or("sha256")?,
+        visibility: row.visibility,
+        filename: row.filename,
+        created_at: row.created_at_ms,
+        version: row.version,
     }))
 }

@@ -18,6 +18,7 @@ mod webp;
 
 use std::fmt;
 
+pub use exif::{InvalidOrientation, Orientation};
 pub use header::HeaderWalk;
 
 use crate::bytes::Blob;
@@ -44,6 +45,14 @@ pub enum Format {
 pub struct Dimensions {
     pub width: u32,
     pub height: u32,
+}
+
+/// How an image is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    pub dimensions: Dimensions,
+    /// What EXIF data (JPEG, PNG) asks for, which `dimensions` heed; `None` where there is none that browsers follow.
+    pub orientation: Option<Orientation>,
 }
 
 /// Why bytes are not believed to be a whole image.
@@ -131,28 +140,29 @@ impl Format {
         }
     }
 
-    /// The dimensions of the image at whose start the reader is, from as little of it as tells them.
-    fn header(self, reader: &mut Reader) -> Result<Option<Dimensions>, Rejection> {
-        match self {
-            Self::Jpeg => jpeg::header(reader).map(Some),
-            Self::Png => png::header(reader).map(Some),
-            Self::Gif => gif::header(reader),
-            Self::Webp => webp::header(reader).map(Some),
-            Self::Svg => svg::header(reader),
-            Self::Avif | Self::Heic => isobmff::header(reader, self),
-        }
+    /// The geometry of the image at whose start the reader is, from as little of it as tells it.
+    fn header(self, reader: &mut Reader) -> Result<Option<Geometry>, Rejection> {
+        let dimensions = match self {
+            Self::Jpeg => return jpeg::header(reader).map(Some),
+            Self::Png => return png::header(reader).map(Some),
+            Self::Gif => gif::header(reader)?,
+            Self::Webp => Some(webp::header(reader)?),
+            Self::Svg => svg::header(reader)?,
+            Self::Avif | Self::Heic => isobmff::header(reader, self)?,
+        };
+        Ok(dimensions.map(Geometry::from))
     }
 
-    /// The format and dimensions of a whole file, believed only when its own structure says that everything is there that
+    /// The format and geometry of a whole file, believed only when its own structure says that everything is there that
     /// its first picture needs. What browsers and other readers show is taken: with other bytes after the image, without an end marker
     /// that they do without. Pixels are not decoded: data that is broken without being shorter is not seen.
     ///
-    /// Dimensions are `None` where the format does not say: an SVG whose size depends on a font, an image sequence without a cover
+    /// The geometry is `None` where the format does not say: an SVG whose size depends on a font, an image sequence without a cover
     /// picture.
     ///
     /// # Errors
     /// [`Rejection`] when the bytes are no image, stop early, or contradict their format.
-    pub fn inspect(bytes: &[u8]) -> Result<(Self, Option<Dimensions>), Rejection> {
+    pub fn inspect(bytes: &[u8]) -> Result<(Self, Option<Geometry>), Rejection> {
         Self::inspect_source(&bytes)
     }
 
@@ -160,23 +170,30 @@ impl Format {
     ///
     /// # Errors
     /// As [`Format::inspect`].
-    pub fn inspect_blob(blob: &Blob) -> Result<(Self, Option<Dimensions>), Rejection> {
+    pub fn inspect_blob(blob: &Blob) -> Result<(Self, Option<Geometry>), Rejection> {
         Self::inspect_source(blob)
     }
 
-    fn inspect_source(source: &dyn Source) -> Result<(Self, Option<Dimensions>), Rejection> {
+    fn inspect_source(source: &dyn Source) -> Result<(Self, Option<Geometry>), Rejection> {
         let mut reader = Reader::new(source);
         let prefix = reader.peek(SNIFF_BYTES)?;
         let format = Self::sniff(prefix).ok_or(Rejection::NotAnImage)?;
         let dimensions = match format {
-            Self::Jpeg => jpeg::inspect(&mut reader).map(Some),
-            Self::Png => png::inspect(&mut reader).map(Some),
-            Self::Gif => gif::inspect(&mut reader),
-            Self::Webp => webp::inspect(&mut reader).map(Some),
-            Self::Svg => svg::inspect(&mut reader),
-            Self::Avif | Self::Heic => isobmff::inspect(&mut reader, format),
-        }?;
-        Ok((format, dimensions))
+            Self::Jpeg => return Ok((format, Some(jpeg::inspect(&mut reader)?))),
+            Self::Png => return Ok((format, Some(png::inspect(&mut reader)?))),
+            Self::Gif => gif::inspect(&mut reader)?,
+            Self::Webp => Some(webp::inspect(&mut reader)?),
+            Self::Svg => svg::inspect(&mut reader)?,
+            Self::Avif | Self::Heic => isobmff::inspect(&mut reader, format)?,
+        };
+        Ok((format, dimensions.map(Geometry::from)))
+    }
+}
+
+impl From<Dimensions> for Geometry {
+    /// Of an image without EXIF data that browsers follow.
+    fn from(dimensions: Dimensions) -> Self {
+        Self { dimensions, orientation: None }
     }
 }
 
