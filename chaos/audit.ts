@@ -14,12 +14,11 @@ const SOURCES = ["embedded", "images"];
 
 type ImageRow = { id: string; status: string; storage: string; sha256: string; visibility: string };
 
-// What may have been in two homes, such as what changed in D1 before it was marked and erased, is removed once more, by the sweep.
+// What may be in two homes is removed once more, by the sweep.
 const UNFINISHED_DELETIONS = `SELECT removed.value AS id, status FROM json_each(?1) AS removed
   LEFT JOIN stillstore_images AS image ON image.id = removed.value
   WHERE NOT ifnull(status = 'deleted' OR status = 'deleting' AND labels = '{}'
-    AND coalesce(filename, context, persona_id, session_id, participant_id, table_id, generation) IS NULL AND (
-    fallback_reason IS NOT NULL OR iif(storage = 'r2', embedded_write_id IS NOT NULL, version > 3)), 0)`;
+    AND coalesce(filename, context, persona_id, session_id, participant_id, table_id, generation) IS NULL AND (two_homes = 1 OR size_bytes IS NULL), 0)`;
 // An owner is given with the image's row and taken with it, so that the sweep never looks at these.
 const MISOWNED_BLOBS = `SELECT write_id, object_key, owner_id, status FROM stillstore_blobs LEFT JOIN stillstore_images ON id = owner_id
   WHERE owner_id IS NOT NULL AND NOT ifnull(status = 'deleting' OR status = 'stored' AND embedded_write_id = write_id, 0)`;

@@ -22,7 +22,7 @@ pub struct Exchange<'app> {
 impl Exchange<'_> {
     /// An image that can be read.
     pub(super) async fn stored_image(&self, id: ImageId) -> Result<ImageRecord, Problem> {
-        match self.library.catalog.find(id).await? {
+        match self.library.catalog.find(id, &self.caller.owner_filter()).await? {
             Some(record) if record.status == Status::Stored => Ok(record),
             Some(record) if record.status == Status::Pending => Err(Problem::plain(Code::ImageNotFound)),
             Some(_) => Err(Problem::plain(Code::ImageDeleted)),

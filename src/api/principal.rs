@@ -2,6 +2,7 @@
 
 use super::auth::Gate;
 use super::{Code, Problem, Request};
+use crate::catalog::OwnerFilter;
 use crate::config::Config;
 use crate::image::{ImageId, UserId};
 use crate::runtime::Timestamp;
@@ -97,6 +98,12 @@ impl Caller {
             Ok(principal) => Self::known(principal),
             Err(refusal) => Self { principal: Principal::Anyone, refusal: Some(refusal) },
         }
+    }
+
+    /// Whose images the caller sees, changes and deletes.
+    #[must_use]
+    pub fn owner_filter(&self) -> OwnerFilter {
+        self.principal.owner().map_or(OwnerFilter::Any, |user| OwnerFilter::Only(user.clone()))
     }
 
     /// Lets those pass who may use a route.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Exchange;
 use super::auth::{DEFAULT_SIGNED_URL_SECONDS, Gate};
 use crate::catalog::{GenerationRecord, ImageRecord, Status};
-use crate::image::{Context, ImageId, Labels, Sha256Digest, Visibility};
+use crate::image::{Context, ImageId, Labels, Orientation, Sha256Digest, Visibility};
 use crate::runtime::Timestamp;
 use crate::store::StorageKind;
 
@@ -29,6 +29,9 @@ pub struct ImageBody<'record> {
     sha256: Option<Sha256Digest>,
     width: Option<u32>,
     height: Option<u32>,
+    /// The number that EXIF data gives the orientation, 1 to 8; `width` and `height` heed it.
+    #[cfg_attr(test, schemars(range(min = 1, max = 8)))]
+    orientation: Option<u8>,
     filename: Option<&'record str>,
     storage: StorageKind,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +69,7 @@ impl<'record> ImageBody<'record> {
             sha256: content.map(|content| content.sha256),
             width: dimensions.map(|dimensions| dimensions.width),
             height: dimensions.map(|dimensions| dimensions.height),
+            orientation: content.and_then(|content| content.orientation).map(Orientation::get),
             filename: description.filename.as_deref(),
             storage: record.storage,
             fallback_reason: record.fallback_reason.as_deref().filter(|_| record.storage == StorageKind::D1),

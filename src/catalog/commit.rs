@@ -1,29 +1,27 @@
 //! The step that makes an image readable.
 
-use super::row::{
-    bind_description, corrupt, description_columns, first_record, image_columns, integer, select_image, to_json,
+use std::sync::LazyLock;
+
+use super::columns::{IMAGE_COLUMNS, committed_columns};
+use super::row::{corrupt, first_record, insert_record, select_image};
+use super::{
+    Catalog, CatalogError, Content, Description, GenerationRecord, IdempotencyKey, ImageRecord, OwnerFilter, Status,
 };
-use super::{Catalog, CatalogError, Content, Description, GenerationRecord, IdempotencyKey, ImageRecord, Status};
 use crate::runtime::Timestamp;
-use crate::sql::{DatabaseError, DatabaseErrorKind, Statement, Value};
+use crate::sql::{DatabaseError, DatabaseErrorKind, Statement};
 use crate::store::StorageKind;
 
 // A row that is not this reservation makes `status` NULL. The NOT NULL rule then refuses it, and with it the whole batch:
 // statements that come along take effect only if the image is stored.
-const STORE: &str = concat!(
-    "INSERT INTO stillstore_images (",
-    description_columns!(),
-    ", version, status, size_bytes, sha256, width, height, generation, fallback_reason, embedded_write_id) ",
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 'stored', ?15, ?16, ?17, ?18, ?19, ?20, ",
-    "CASE ?13 WHEN 'd1' THEN (SELECT write_id FROM stillstore_blobs WHERE object_key = ?2 AND stored_at_ms IS NOT NULL) END) ",
-    "ON CONFLICT (id) DO UPDATE SET ",
-    "status = CASE WHEN status = 'pending' AND storage_key = excluded.storage_key THEN 'stored' END, ",
-    "storage = excluded.storage, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, ",
-    "width = excluded.width, height = excluded.height, generation = excluded.generation, ",
-    "fallback_reason = excluded.fallback_reason, embedded_write_id = excluded.embedded_write_id, ",
-    "updated_at_ms = excluded.updated_at_ms, version = version + 1 RETURNING ",
-    image_columns!()
-);
+static OR_COMMIT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        " ON CONFLICT (id) DO UPDATE SET \
+        status = CASE WHEN status = 'pending' AND storage_key = excluded.storage_key THEN 'stored' END, \
+        two_homes = excluded.two_homes = 1 OR excluded.storage <> storage, {}, version = version + 1 \
+        RETURNING {IMAGE_COLUMNS}",
+        committed_columns()
+    )
+});
 
 const COMPLETE_KEY: &str =
     "UPDATE stillstore_idempotency SET state = 'completed' WHERE key_digest = ?1 AND image_id = ?2";
@@ -89,7 +87,8 @@ impl Catalog {
     async fn why_refused(&self, description: &Description, refusal: DatabaseError) -> Result<Committed, CatalogError> {
         let during = CatalogError::during("commit");
         let select_owner = Statement::new(SELECT_KEY_OWNER).bind(description.key.as_str());
-        let [row, owner] = self.batch("commit", [select_image(description.id), select_owner]).await?;
+        let [row, owner] =
+            self.batch("commit", [select_image(description.id, &OwnerFilter::Any), select_owner]).await?;
         let key_taken = !owner.rows::<serde_json::Value>().map_err(&during)?.is_empty();
         match first_record(&row).map_err(&during)? {
             Some(record) if record.status == Status::Stored => Ok(Committed::AlreadyStored(record)),
@@ -105,14 +104,20 @@ impl Catalog {
 /// The statements of a commit; the first answers with the row.
 fn statements(commit: Commit<'_>) -> Result<Vec<Statement>, DatabaseError> {
     let Commit { description, storage, content, generation, fallback_reason, idempotency, extra, now } = commit;
-    let store = bind_description(Statement::new(STORE), description, storage, now)?
-        .bind(integer(content.size_bytes)?)
-        .bind(content.sha256.to_string())
-        .bind(content.dimensions.map(|dimensions| i64::from(dimensions.width)))
-        .bind(content.dimensions.map(|dimensions| i64::from(dimensions.height)))
-        .bind(generation.map(to_json).transpose()?)
-        .bind(fallback_reason.map_or(Value::Null, Value::from));
+    let stored = ImageRecord {
+        description: description.clone(),
+        version: 1,
+        status: Status::Stored,
+        storage,
+        content: Some(content.clone()),
+        generation: generation.cloned(),
+        fallback_reason: fallback_reason.map(str::to_owned),
+        embedded_write_id: None,
+        // The first choice may have taken the bytes all the same.
+        two_homes: Some(fallback_reason.is_some()),
+        updated_at: now,
+    };
     let complete_key = idempotency
         .map(|key| Statement::new(COMPLETE_KEY).bind(key.digest().to_string()).bind(description.id.to_string()));
-    Ok([store].into_iter().chain(complete_key).chain(extra).collect())
+    Ok([insert_record(&stored, &OR_COMMIT)?].into_iter().chain(complete_key).chain(extra).collect())
 }

@@ -8,13 +8,22 @@ use base64_simd::URL_SAFE_NO_PAD;
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
 
-/// The place after an image in a listing, newest first. Its text form is opaque to callers and safe in a URL as it is.
+/// The place after an image in a listing. Its text form is opaque to callers and safe in a URL as it is.
 ///
 /// It names the last image seen rather than a count, so that images that come and go do not shift it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    pub(super) created_at: Timestamp,
+    pub(super) place: Place,
     pub(super) id: ImageId,
+}
+
+/// What a listing orders images by, before their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The time of creation.
+    Created(Timestamp),
+    /// The number within a collection.
+    Ordinal(u32),
 }
 
 /// The text is not a cursor that a listing gave out.
@@ -22,16 +31,25 @@ pub struct Cursor {
 pub struct InvalidCursor;
 
 impl Cursor {
-    /// The place after the image with this time of creation and id.
+    /// The place after the image with this time of creation and id, newest first.
     #[must_use]
     pub const fn after(created_at: Timestamp, id: ImageId) -> Self {
-        Self { created_at, id }
+        Self { place: Place::Created(created_at), id }
+    }
+
+    /// The place after the frame with this number and id, in a collection's order.
+    #[must_use]
+    pub const fn after_frame(ordinal: u32, id: ImageId) -> Self {
+        Self { place: Place::Ordinal(ordinal), id }
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = format!("{}/{}", self.created_at.as_millis(), self.id);
+        let place = match self.place {
+            Place::Created(at) => format!("{}/{}", at.as_millis(), self.id),
+            Place::Ordinal(ordinal) => format!("#{ordinal}/{}", self.id),
+        };
         formatter.write_str(&URL_SAFE_NO_PAD.encode_to_string(place))
     }
 }
@@ -45,11 +63,19 @@ impl FromStr for Cursor {
 
         let place = URL_SAFE_NO_PAD.decode_to_vec(text).map_err(|_| InvalidCursor)?;
         let place = String::from_utf8(place).map_err(|_| InvalidCursor)?;
-        let (millis, id) = place.split_once('/').ok_or(InvalidCursor)?;
-        let millis: i64 = millis.parse().map_err(|_| InvalidCursor)?;
-        let cursor = Self::after(Timestamp::from_millis(millis), id.parse().map_err(|_| InvalidCursor)?);
+        let (place, id) = place.split_once('/').ok_or(InvalidCursor)?;
+        let id = id.parse().map_err(|_| InvalidCursor)?;
+        let cursor = if let Some(ordinal) = place.strip_prefix('#') {
+            Self::after_frame(ordinal.parse().map_err(|_| InvalidCursor)?, id)
+        } else {
+            let millis: i64 = place.parse().map_err(|_| InvalidCursor)?;
+            if millis.unsigned_abs() > MAX_MILLIS {
+                return Err(InvalidCursor);
+            }
+            Self::after(Timestamp::from_millis(millis), id)
+        };
         // Other spellings of the same number are refused too: one place has one text.
-        if millis.unsigned_abs() <= MAX_MILLIS && cursor.to_string() == text { Ok(cursor) } else { Err(InvalidCursor) }
+        if cursor.to_string() == text { Ok(cursor) } else { Err(InvalidCursor) }
     }
 }
 

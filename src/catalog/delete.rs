@@ -1,31 +1,35 @@
 //! Deletion in two steps, around the removal of the bytes: a crash in between leaves a row that the sweep finds.
 
+use std::sync::LazyLock;
+
 use serde::Deserialize;
 
+use super::columns::erased_columns;
 use super::row::{first_record, select_image};
-use super::{Catalog, CatalogError, ImageRecord, Status};
+use super::{Catalog, CatalogError, ImageRecord, OwnerFilter, Status};
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
 use crate::sql::Statement;
 
 const BEGIN_DELETE: &str = "UPDATE stillstore_images \
-    SET status = 'deleting', version = version + 1, updated_at_ms = ?2 \
-    WHERE id = ?1 AND status IN ('pending', 'stored')";
+    SET status = 'deleting', version = version + 1, updated_at_ms = ?3 \
+    WHERE id = ?1 AND (?2 IS NULL OR owner_id = ?2) AND status IN ('pending', 'stored')";
 
-// The key is replaced, because it may hold a file name; `stillstore/` is no context, so no image ever has such a key.
-const FINISH_DELETE: &str = "UPDATE stillstore_images \
-    SET status = 'deleted', version = version + 1, updated_at_ms = ?3, \
-    storage_key = 'stillstore/deleted/' || id, filename = NULL, context = NULL, \
-    persona_id = NULL, session_id = NULL, participant_id = NULL, table_id = NULL, \
-    labels = '{}', generation = NULL, fallback_reason = NULL, embedded_write_id = NULL \
-    WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
+static FINISH_DELETE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE stillstore_images SET status = 'deleted', version = version + 1, updated_at_ms = ?3, {} \
+        WHERE id = ?1 AND version = ?2 AND status = 'deleting'",
+        erased_columns(true)
+    )
+});
 
-// What says where bytes may be stays: the key, the embedded write, why the image fell back. So does the time of the deletion, for the
-// sweep to come to it in turn.
-const ERASE: &str = "UPDATE stillstore_images SET version = version + 1, \
-    filename = NULL, context = NULL, persona_id = NULL, session_id = NULL, participant_id = NULL, table_id = NULL, \
-    labels = '{}', generation = NULL \
-    WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
+// What says where bytes may be stays. So does the time of the deletion, for the sweep to come to it in turn.
+static ERASE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE stillstore_images SET version = version + 1, {} WHERE id = ?1 AND version = ?2 AND status = 'deleting'",
+        erased_columns(false)
+    )
+});
 
 // A journal line names the key; without its image there is nothing left to roll back.
 const UNCOUNT_MOVE: &str = "UPDATE stillstore_move_counters SET items = items - 1 WHERE source = 'embedded' \
@@ -72,13 +76,19 @@ struct StatusRow {
 }
 
 impl Catalog {
-    /// Makes an image unreadable and says which bytes to remove. Beginning again is fine, and continues.
+    /// Makes an image unreadable and says which bytes to remove. Beginning again is fine, and continues. An owner does not find
+    /// an image that was erased.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed; the deletion may have begun.
-    pub async fn begin_delete(&self, id: ImageId, now: Timestamp) -> Result<DeleteStep, CatalogError> {
-        let begin = Statement::new(BEGIN_DELETE).bind(id.to_string()).bind(now.as_millis());
-        let [row, _] = self.batch("begin_delete", [select_image(id), begin]).await?;
+    pub async fn begin_delete(
+        &self,
+        id: ImageId,
+        owner: &OwnerFilter,
+        now: Timestamp,
+    ) -> Result<DeleteStep, CatalogError> {
+        let begin = Statement::new(BEGIN_DELETE).bind(id.to_string()).bind(owner.param()).bind(now.as_millis());
+        let [row, _] = self.batch("begin_delete", [select_image(id, owner), begin]).await?;
         let Some(mut record) = first_record(&row).map_err(CatalogError::during("begin_delete"))? else {
             return Ok(DeleteStep::NotFound);
         };
@@ -106,7 +116,7 @@ impl Catalog {
         version: i64,
         now: Timestamp,
     ) -> Result<DeleteFinished, CatalogError> {
-        let finish = Statement::new(FINISH_DELETE).bind(id.to_string()).bind(version).bind(now.as_millis());
+        let finish = Statement::new(FINISH_DELETE.as_str()).bind(id.to_string()).bind(version).bind(now.as_millis());
         let status = Statement::new(SELECT_STATUS).bind(id.to_string());
         let [uncount, forget] = forget_move(id);
         let [_, _, _, status] = self.batch("finish_delete", [finish, uncount, forget, status]).await?;
@@ -123,7 +133,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the database failed; it may be erased.
     pub async fn erase(&self, id: ImageId, version: i64) -> Result<(), CatalogError> {
-        let erase = Statement::new(ERASE).bind(id.to_string()).bind(version);
+        let erase = Statement::new(ERASE.as_str()).bind(id.to_string()).bind(version);
         let [uncount, forget] = forget_move(id);
         self.batch("erase", [erase, uncount, forget]).await.map(drop)
     }

@@ -1,28 +1,33 @@
-//! Listings in pages, newest first.
+//! Listings in pages: newest first, or a collection's frames in their order.
 
 use std::fmt;
+use std::sync::LazyLock;
 
-use super::row::{image_columns, records};
-use super::{Catalog, CatalogError, Cursor, ImageRecord, Status};
-use crate::sql::{Statement, Value};
+use super::columns::COLUMNS;
+use super::cursor::Place;
+use super::row::{corrupt, records};
+use super::{Catalog, CatalogError, Cursor, ImageRecord, InvalidCursor, OwnerFilter, Status};
+use crate::image::CollectionId;
+use crate::sql::{DatabaseError, Statement, Value};
 use crate::store::StorageKind;
 
 /// The columns of a listed image. A prompt of more than 4,000 characters is cut, and marked: a page of 100 whole ones would take 12.8 MB,
 /// several times over while it is read and written. Most generations are shorter than that as JSON, and are not looked into.
-macro_rules! listed_columns {
-    () => {
-        image_columns!(
-            "CASE WHEN LENGTH(generation) > 4000 AND LENGTH(generation ->> '$.prompt') > 4000 \
-             THEN json_set(generation, '$.prompt', SUBSTR(generation ->> '$.prompt', 1, 4000), '$.prompt_cut', json('true')) \
-             ELSE generation END AS generation"
-        )
-    };
-}
+static LISTED_COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    const GENERATION: &str = "CASE WHEN LENGTH(generation) > 4000 AND LENGTH(generation ->> '$.prompt') > 4000 \
+        THEN json_set(generation, '$.prompt', SUBSTR(generation ->> '$.prompt', 1, 4000), '$.prompt_cut', json('true')) \
+        ELSE generation END AS generation";
+    let listed = COLUMNS.iter().map(|column| if column.name == "generation" { GENERATION } else { column.name });
+    listed.collect::<Vec<_>>().join(", ")
+});
 
 /// Which images to list: those that match every field that is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListFilter {
     pub status: Status,
+    pub owner: OwnerFilter,
+    /// Stored frames of a collection come in its order, all other images newest first.
+    pub collection_id: Option<CollectionId>,
     pub persona_id: Option<String>,
     pub session_id: Option<String>,
     pub storage: Option<StorageKind>,
@@ -44,10 +49,38 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// Why there is no page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListError {
+    Catalog(CatalogError),
+    /// The cursor is of a listing in another order.
+    Cursor(InvalidCursor),
+}
+
+/// The order of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    NewestFirst,
+    ByOrdinal,
+}
+
+/// How a listing goes through the table.
+struct Walk {
+    index: &'static str,
+    order: Order,
+}
+
 impl Default for ListFilter {
     /// All readable images.
     fn default() -> Self {
-        Self { status: Status::Stored, persona_id: None, session_id: None, storage: None }
+        Self {
+            status: Status::Stored,
+            owner: OwnerFilter::Any,
+            collection_id: None,
+            persona_id: None,
+            session_id: None,
+            storage: None,
+        }
     }
 }
 
@@ -86,72 +119,126 @@ impl fmt::Display for InvalidPageSize {
     }
 }
 
+impl Order {
+    /// The cursor after `record`.
+    fn after(self, record: &ImageRecord) -> Result<Cursor, DatabaseError> {
+        let description = &record.description;
+        match (self, &description.frame) {
+            (Self::NewestFirst, _) => Ok(Cursor::after(description.created_at, description.id)),
+            (Self::ByOrdinal, Some(frame)) => Ok(Cursor::after_frame(frame.ordinal, description.id)),
+            (Self::ByOrdinal, None) => Err(corrupt("a frame without an ordinal")),
+        }
+    }
+
+    /// The condition and parameters that a page after `cursor` begins with.
+    fn beyond(self, cursor: Cursor) -> Result<(&'static str, [Value; 2]), InvalidCursor> {
+        let id = cursor.id.to_string().into();
+        match (self, cursor.place) {
+            (Self::NewestFirst, Place::Created(at)) => {
+                Ok((" AND (created_at_ms, id) < (?, ?)", [at.as_millis().into(), id]))
+            }
+            (Self::ByOrdinal, Place::Ordinal(ordinal)) => {
+                Ok((" AND (ordinal, id) > (?, ?)", [i64::from(ordinal).into(), id]))
+            }
+            (Self::NewestFirst, Place::Ordinal(_)) | (Self::ByOrdinal, Place::Created(_)) => Err(InvalidCursor),
+        }
+    }
+
+    const fn as_sql(self) -> &'static str {
+        match self {
+            Self::NewestFirst => " ORDER BY created_at_ms DESC, id DESC LIMIT ?",
+            Self::ByOrdinal => " ORDER BY ordinal, id LIMIT ?",
+        }
+    }
+}
+
 impl Catalog {
-    /// The images after `cursor`, or the newest ones. Following `next` to the end shows every image that matches all the
+    /// The images after `cursor`, or the first ones. Following `next` to the end shows every image that matches all the
     /// while exactly once, whatever is added and deleted meanwhile.
     ///
     /// # Errors
-    /// [`CatalogError`] when the database failed.
-    pub async fn list(
-        &self,
-        filter: &ListFilter,
-        cursor: Option<Cursor>,
-        size: PageSize,
-    ) -> Result<Page, CatalogError> {
-        let [rows] = self.batch("list", [statement(filter, cursor, size)]).await?;
-        let mut records = records(&rows).map_err(CatalogError::during("list"))?;
+    /// [`ListError`].
+    pub async fn list(&self, filter: &ListFilter, cursor: Option<Cursor>, size: PageSize) -> Result<Page, ListError> {
+        let during = CatalogError::during("list");
+        let walk = walk(filter);
+        let [rows] = self.batch("list", [statement(filter, &walk, cursor, size)?]).await?;
+        let mut records = records(&rows).map_err(&during)?;
         let more = records.len() > size.get();
         records.truncate(size.get());
-        let next =
-            records.last().filter(|_| more).map(|last| Cursor::after(last.description.created_at, last.description.id));
+        let next = records.last().filter(|_| more).map(|last| walk.order.after(last)).transpose().map_err(during)?;
         Ok(Page { records, next })
     }
 }
 
 /// One row more than the page holds, which tells whether another page follows.
-fn statement(filter: &ListFilter, cursor: Option<Cursor>, size: PageSize) -> Statement {
-    let ListFilter { status, persona_id, session_id, storage } = filter;
-    let cursor_millis = cursor.map(|cursor| cursor.created_at.as_millis());
-    let cursor_id = cursor.map(|cursor| cursor.id.to_string());
-    let row_limit = i64::from(size.0) + 1;
-    let conditions: [(&str, Vec<Value>); 4] = [
-        (" AND persona_id = ?", persona_id.iter().map(|id| id.as_str().into()).collect()),
-        (" AND session_id = ?", session_id.iter().map(|id| id.as_str().into()).collect()),
-        (" AND storage = ?", storage.iter().map(|storage| storage.as_str().into()).collect()),
-        (
-            " AND (created_at_ms, id) < (?, ?)",
-            cursor_millis.into_iter().map(Value::from).chain(cursor_id.map(Value::from)).collect(),
-        ),
+fn statement(
+    filter: &ListFilter,
+    walk: &Walk,
+    cursor: Option<Cursor>,
+    size: PageSize,
+) -> Result<Statement, InvalidCursor> {
+    let ListFilter { status, owner, collection_id, persona_id, session_id, storage } = filter;
+    let owner = match owner {
+        OwnerFilter::Any => None,
+        OwnerFilter::Only(user) => Some(user.as_str()),
+    };
+    let equal = [
+        ("owner_id", owner),
+        ("collection_id", collection_id.as_ref().map(CollectionId::as_str)),
+        ("persona_id", persona_id.as_deref()),
+        ("session_id", session_id.as_deref()),
+        ("storage", storage.map(StorageKind::as_str)),
     ];
     // The status is text, not a parameter: partial indexes serve only conditions that are known when the query is planned.
     let mut sql = format!(
-        concat!("SELECT ", listed_columns!(), " FROM stillstore_images INDEXED BY {} WHERE status = '{}'"),
-        index(filter),
+        "SELECT {} FROM stillstore_images INDEXED BY {} WHERE status = '{}'",
+        *LISTED_COLUMNS,
+        walk.index,
         status.as_str()
     );
     let mut params = Vec::new();
-    for (condition, values) in conditions {
-        if !values.is_empty() {
-            sql.push_str(condition);
-            params.extend(values);
+    for (column, value) in equal {
+        if let Some(value) = value {
+            sql.extend([" AND ", column, " = ?"]);
+            params.push(Value::from(value));
         }
     }
-    sql.push_str(" ORDER BY created_at_ms DESC, id DESC LIMIT ?");
-    params.push(row_limit.into());
-    Statement { sql: sql.into(), params, column_apart: None }
+    if let Some(cursor) = cursor {
+        let (condition, values) = walk.order.beyond(cursor)?;
+        sql.push_str(condition);
+        params.extend(values);
+    }
+    sql.push_str(walk.order.as_sql());
+    params.push((i64::from(size.0) + 1).into());
+    Ok(Statement { params, ..Statement::new(sql) })
 }
 
-/// The index to walk, named so that no change of the planner's estimates can choose a scan or a sort. A session has
-/// fewer images than a persona, and a persona fewer than a home.
-fn index(filter: &ListFilter) -> &'static str {
-    match filter {
+/// The index to walk, named so that no change of the planner's estimates can choose a scan or a sort. A collection has
+/// fewer images than a session, a session fewer than a persona, a persona fewer than an owner, and an owner fewer than a home.
+fn walk(filter: &ListFilter) -> Walk {
+    let (index, order) = match filter {
         // Few images are not stored: walking all of that status is cheap.
         ListFilter { status: Status::Pending | Status::Deleting | Status::Deleted, .. } => {
-            "stillstore_images_by_status"
+            ("stillstore_images_by_status", Order::NewestFirst)
         }
-        ListFilter { session_id: Some(_), .. } => "stillstore_images_by_session",
-        ListFilter { persona_id: Some(_), .. } => "stillstore_images_by_persona",
-        ListFilter { storage: Some(_), .. } => "stillstore_images_by_storage",
-        ListFilter { .. } => "stillstore_images_by_status",
+        ListFilter { collection_id: Some(_), .. } => ("stillstore_images_by_collection", Order::ByOrdinal),
+        ListFilter { session_id: Some(_), .. } => ("stillstore_images_by_session", Order::NewestFirst),
+        ListFilter { persona_id: Some(_), .. } => ("stillstore_images_by_persona", Order::NewestFirst),
+        ListFilter { owner: OwnerFilter::Only(_), .. } => ("stillstore_images_by_owner", Order::NewestFirst),
+        ListFilter { storage: Some(_), .. } => ("stillstore_images_by_storage", Order::NewestFirst),
+        ListFilter { .. } => ("stillstore_images_by_status", Order::NewestFirst),
+    };
+    Walk { index, order }
+}
+
+impl From<CatalogError> for ListError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl From<InvalidCursor> for ListError {
+    fn from(error: InvalidCursor) -> Self {
+        Self::Cursor(error)
     }
 }

@@ -2,52 +2,57 @@
 
 use serde::Deserialize;
 
-use super::row::{corrupt, first_record, image_columns, select_image};
-use super::{Catalog, CatalogError, ImageRecord, Status};
+use super::columns::IMAGE_COLUMNS;
+use super::row::{corrupt, first_record, select_image};
+use super::{Catalog, CatalogError, ImageRecord, OwnerFilter, Status};
 use crate::bytes::Blob;
 use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, Visibility};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use crate::store::{CHUNK_BYTES, StorageKind};
 
-const SELECT_STORED: &str =
-    concat!("SELECT ", image_columns!(), " FROM stillstore_images WHERE id = ?1 AND status = 'stored'");
-
-// A row as lines of one text, since every read of an image waits for it to be passed on and taken apart: `serving_of` reads them. What is
-// missing is an empty line. The file's name, which may hold line breaks, comes last, and only where there is one.
-macro_rules! image_lines {
-    () => {
-        "status || '\n' || storage || '\n' || storage_key || '\n' || content_type || '\n' || ifnull(size_bytes, '') || '\n' || \
-        ifnull(sha256, '') || '\n' || visibility || '\n' || created_at_ms || '\n' || version || ifnull('\n' || filename, '')"
+// The columns of `ServingRow`: of an image, and of one that was moved out of a table and has no row yet.
+macro_rules! serving_columns {
+    (image) => {
+        "status, storage, storage_key, content_type, size_bytes, sha256, visibility, created_at_ms, version, filename"
+    };
+    (waiting) => {
+        "'stored' AS status, 'r2' AS storage, storage_key, content_type, size_bytes, sha256, \
+        ifnull(image ->> 'visibility', 'public') AS visibility, moved_at_ms AS created_at_ms, 1 AS version, NULL AS filename"
     };
 }
 
-macro_rules! move_lines {
+macro_rules! waiting {
     () => {
-        "'stored\nr2\n' || storage_key || '\n' || content_type || '\n' || size_bytes || '\n' || sha256 || '\npublic\n' || \
-        moved_at_ms || '\n1'"
+        " FROM stillstore_moves INDEXED BY stillstore_moves_uncatalogued \
+        WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' AND catalogue <> 'present'"
     };
 }
 
-// The second part, an image of an application's table, is looked at only when the first found nothing.
+// One statement, because between two the row may be made. The journal is looked at only when there is no row.
 const SELECT_SERVING: &str = concat!(
     "SELECT ",
-    image_lines!(),
-    " AS lines FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
-    move_lines!(),
-    " FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1"
+    serving_columns!(image),
+    " FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
+    serving_columns!(waiting),
+    waiting!(),
+    " LIMIT 1"
 );
 
 // With the bytes of a public image that is embedded in one chunk; every other row has NULL for a write. They are looked up outside of the
 // UNION, which would copy them.
 const SELECT_SERVING_BYTES: &str = concat!(
-    "SELECT lines, (SELECT data FROM stillstore_chunks WHERE write_id = found.write_id AND chunk_index = 0) AS data FROM (SELECT ",
-    image_lines!(),
-    " AS lines, CASE WHEN storage = 'd1' AND status = 'stored' AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END \
+    "SELECT found.*, (SELECT data FROM stillstore_chunks WHERE write_id = found.write_id AND chunk_index = 0) AS data FROM (SELECT ",
+    serving_columns!(image),
+    ", CASE WHEN storage = 'd1' AND status = 'stored' AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END \
     AS write_id FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
-    move_lines!(),
-    ", NULL FROM stillstore_moves WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' LIMIT 1) AS found"
+    serving_columns!(waiting),
+    ", NULL",
+    waiting!(),
+    " LIMIT 1) AS found"
 );
+
+const SELECT_WAITING: &str = concat!("SELECT ", serving_columns!(waiting), waiting!());
 
 #[expect(clippy::cast_possible_wrap, reason = "1 MiB")]
 const ONE_CHUNK_BYTES: i64 = CHUNK_BYTES as i64;
@@ -82,16 +87,26 @@ pub enum Serving {
 
 #[derive(Deserialize)]
 struct ServingRow {
-    lines: String,
+    status: Status,
+    storage: StorageKind,
+    /// Of a tombstone, this is no key that an object can have.
+    storage_key: String,
+    content_type: String,
+    size_bytes: Option<u64>,
+    sha256: Option<Sha256Digest>,
+    visibility: Visibility,
+    created_at_ms: Timestamp,
+    version: i64,
+    filename: Option<String>,
 }
 
 impl Catalog {
-    /// The row of an image in any status. A tombstone has a key that no object has.
+    /// The row of an image of the owner's in any status. A tombstone has a key that no object has, and no owner.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed.
-    pub async fn find(&self, id: ImageId) -> Result<Option<ImageRecord>, CatalogError> {
-        let [row] = self.batch("find", [select_image(id)]).await?;
+    pub async fn find(&self, id: ImageId, owner: &OwnerFilter) -> Result<Option<ImageRecord>, CatalogError> {
+        let [row] = self.batch("find", [select_image(id, owner)]).await?;
         first_record(&row).map_err(CatalogError::during("find"))
     }
 
@@ -100,7 +115,8 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the database failed.
     pub async fn find_stored(&self, id: ImageId) -> Result<Option<ImageRecord>, CatalogError> {
-        let [row] = self.batch("find_stored", [Statement::new(SELECT_STORED).bind(id.to_string())]).await?;
+        let select = format!("SELECT {IMAGE_COLUMNS} FROM stillstore_images WHERE id = ?1 AND status = 'stored'");
+        let [row] = self.batch("find_stored", [Statement::new(select).bind(id.to_string())]).await?;
         first_record(&row).map_err(CatalogError::during("find_stored"))
     }
 
@@ -111,7 +127,7 @@ impl Catalog {
     /// [`CatalogError`] when a database failed.
     pub async fn find_for_serving(&self, id: ImageId) -> Result<Serving, CatalogError> {
         let [row] = self.batch("find_for_serving", [serving_statement(id)]).await?;
-        self.find_elsewhere(id, serving_answer(id, &row)?).await
+        self.or_waiting_elsewhere(id, serving_answer(id, &row)?).await
     }
 
     /// [`Catalog::find_for_serving`], and in the same call the bytes of a public image that is embedded in one chunk, when they are
@@ -122,7 +138,7 @@ impl Catalog {
     pub async fn find_with_bytes(&self, id: ImageId) -> Result<(Serving, Option<Blob>), CatalogError> {
         let statement = Statement::new(SELECT_SERVING_BYTES).bind(id.to_string()).bind(ONE_CHUNK_BYTES);
         let [mut row] = self.batch("find_for_serving", [statement.with_bytes_column("data")]).await?;
-        let found = self.find_elsewhere(id, serving_answer(id, &row)?).await?;
+        let found = self.or_waiting_elsewhere(id, serving_answer(id, &row)?).await?;
         let bytes = match &found {
             Serving::Found(image) => {
                 row.bytes.pop().flatten().filter(|bytes| bytes.size_bytes() as u64 == image.size_bytes)
@@ -132,20 +148,26 @@ impl Catalog {
         Ok((found, bytes))
     }
 
-    /// What `found` is, or what the further databases have when it is nothing.
-    async fn find_elsewhere(&self, id: ImageId, mut found: Serving) -> Result<Serving, CatalogError> {
+    /// What `found` is, or when it is nothing an image that another database's journal has yet to make a row of.
+    async fn or_waiting_elsewhere(&self, id: ImageId, found: Serving) -> Result<Serving, CatalogError> {
+        if found != Serving::Unknown || self.others.is_empty() {
+            return Ok(found);
+        }
+        let during = CatalogError::during("find_for_serving");
         for (_, database) in &*self.others {
-            if found != Serving::Unknown {
-                break;
-            }
-            match database.run(serving_statement(id)).await {
-                Ok(row) => found = serving_answer(id, &row)?,
+            match database.run(Statement::new(SELECT_WAITING).bind(id.to_string())).await {
+                Ok(row) => match serving_answer(id, &row)? {
+                    Serving::Unknown => {}
+                    waiting => return Ok(waiting),
+                },
                 // Stillstore's tables are not in it yet.
                 Err(error) if error.kind == DatabaseErrorKind::Schema => {}
-                Err(error) => return Err(CatalogError::during("find_for_serving")(error)),
+                Err(error) => return Err(during(error)),
             }
         }
-        Ok(found)
+        // The row may have been made between the two looks.
+        let [row] = self.batch("find_for_serving", [serving_statement(id)]).await?;
+        serving_answer(id, &row)
     }
 
     /// Whether the database answers and has the catalogue's tables.
@@ -166,34 +188,31 @@ fn serving_statement(id: ImageId) -> Statement {
     Statement::new(SELECT_SERVING).bind(id.to_string())
 }
 
-/// What the answer to a statement with `lines` says of the image `id`.
 fn serving_answer(id: ImageId, result: &QueryResult) -> Result<Serving, CatalogError> {
     let during = CatalogError::during("find_for_serving");
-    let Some(row) = result.first_parsed::<ServingRow>().map_err(&during)? else {
-        return Ok(Serving::Unknown);
-    };
-    serving_of(id, &row.lines).map_err(|column| during(corrupt(column)))
+    match result.first_parsed::<ServingRow>().map_err(&during)? {
+        None => Ok(Serving::Unknown),
+        Some(row) => serving_of(id, row).map_err(|column| during(corrupt(column))),
+    }
 }
 
-/// What the lines of a row say of the image `id`. Fails with the first column that is not as it should be.
-fn serving_of(id: ImageId, lines: &str) -> Result<Serving, &'static str> {
-    let mut lines = lines.splitn(10, '\n');
-    let mut line = || lines.next().unwrap_or_default();
-    match Status::from_text(line()).ok_or("status")? {
+/// What a row says of the image `id`. Fails with the first column that is not as it should be.
+fn serving_of(id: ImageId, row: ServingRow) -> Result<Serving, &'static str> {
+    match row.status {
         Status::Pending => return Ok(Serving::Unknown),
         Status::Deleting | Status::Deleted => return Ok(Serving::Gone),
         Status::Stored => {}
     }
     Ok(Serving::Found(ServableImage {
         id,
-        storage: StorageKind::from_text(line()).ok_or("storage")?,
-        key: line().to_owned().try_into().map_err(|_| "storage_key")?,
-        format: Format::from_content_type(line()).ok_or("content_type")?,
-        size_bytes: line().parse().map_err(|_| "size_bytes")?,
-        sha256: line().parse().map_err(|_| "sha256")?,
-        visibility: Visibility::from_text(line()).ok_or("visibility")?,
-        created_at: Timestamp::from_millis(line().parse().map_err(|_| "created_at_ms")?),
-        version: line().parse().map_err(|_| "version")?,
-        filename: lines.next().map(str::to_owned),
+        storage: row.storage,
+        key: row.storage_key.try_into().map_err(|_| "storage_key")?,
+        format: Format::from_content_type(&row.content_type).ok_or("content_type")?,
+        size_bytes: row.size_bytes.ok_or("size_bytes")?,
+        sha256: row.sha256.ok_or("sha256")?,
+        visibility: row.visibility,
+        filename: row.filename,
+        created_at: row.created_at_ms,
+        version: row.version,
     }))
 }

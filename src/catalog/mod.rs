@@ -15,6 +15,7 @@
 //! - Each operation is one round trip, unless its documentation says otherwise, and may be repeated when its answer was
 //!   lost: the repetition changes nothing and gives the same answer, or one that says what has happened since.
 
+mod columns;
 mod commit;
 mod cursor;
 mod delete;
@@ -30,17 +31,20 @@ mod row;
 mod statistics;
 mod sweep;
 
+pub(crate) use columns::IMAGE_COLUMNS;
 pub use commit::{Commit, Committed};
 pub use cursor::{Cursor, InvalidCursor};
 pub use delete::{DeleteFinished, DeleteStep};
 pub use error::CatalogError;
 pub use idempotency::{Claim, IDEMPOTENCY_RETENTION_MS, Lease};
 pub use key::{IdempotencyKey, InvalidIdempotencyKey};
-pub use list::{InvalidPageSize, ListFilter, Page, PageSize};
+pub use list::{InvalidPageSize, ListError, ListFilter, Page, PageSize};
 pub use lookup::{ServableImage, Serving};
-pub use record::{Associations, Content, Description, GenerationRecord, ImageRecord, Status};
+pub use record::{
+    Associations, Content, Description, Frame, GenerationRecord, ImageRecord, OwnerFilter, SourceItem, Status,
+};
 pub use reserve::Reservation;
-pub(crate) use row::{IMAGE_COLUMNS, records};
+pub(crate) use row::{insert_image, records};
 pub use statistics::Statistics;
 
 use std::rc::Rc;

@@ -9,23 +9,19 @@
 
 use serde_json::json;
 
-use super::row::{integer, to_json};
-use crate::image::{Format, ImageId, Labels, ObjectKey, Visibility};
+use super::ImageRecord;
+use super::row::insert_record;
+use crate::image::ImageId;
 use crate::runtime::Timestamp;
-use crate::sql::{DatabaseError, Statement, Value};
-
-use super::Content;
+use crate::sql::{self, DatabaseError, Statement};
 
 /// Entries that become rows in one statement: with ids of 1,024 bytes, six times that in JSON, they are below 1 MB.
 pub const ADOPTED_AT_ONCE: u16 = 100;
 
 // An image that is being deleted may lose its object at any moment: NULL is refused, and the item's move with it.
-const RECORD: &str = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, size_bytes, \
-    sha256, width, height, orientation, version, created_at_ms, updated_at_ms, source, source_item) \
-    VALUES (?1, 'stored', 'r2', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, ?11, ?12, ?13) \
-    ON CONFLICT (id) DO UPDATE SET status = CASE status WHEN 'deleting' THEN NULL ELSE 'stored' END, \
-    storage = excluded.storage, storage_key = excluded.storage_key, visibility = excluded.visibility, labels = excluded.labels, version = version + 1, \
-    updated_at_ms = excluded.updated_at_ms, source = excluded.source, source_item = excluded.source_item";
+const TAKE_OVER: &str = " ON CONFLICT (id) DO UPDATE SET status = CASE status WHEN 'deleting' THEN NULL ELSE 'stored' END, \
+    storage = excluded.storage, storage_key = excluded.storage_key, visibility = excluded.visibility, labels = excluded.labels, \
+    version = version + 1, updated_at_ms = excluded.updated_at_ms, source = excluded.source, source_item = excluded.source_item";
 
 const RELEASE: &str = "UPDATE stillstore_images SET source = NULL, source_item = NULL, version = version + 1, updated_at_ms = ?4 \
     WHERE source = ?1 AND source_item = ?2 AND id <> ?3";
@@ -67,10 +63,10 @@ macro_rules! record_all {
     ($entries:expr) => {
         concat!(
             "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, size_bytes, sha256, \
-             width, height, orientation, version, created_at_ms, updated_at_ms, source, source_item) \
+             width, height, orientation, version, created_at_ms, updated_at_ms, source, source_item, two_homes) \
              SELECT image_id, 'stored', 'r2', storage_key, content_type, ifnull(image ->> 'visibility', 'public'), \
              ifnull(image -> 'labels', '{}'), size_bytes, sha256, image ->> 'width', image ->> 'height', image ->> 'orientation', \
-             1, moved_at_ms, moved_at_ms, source, item_id FROM ",
+             1, moved_at_ms, moved_at_ms, source, item_id, 0 FROM ",
             $entries,
             " AS moved WHERE true ON CONFLICT (id) DO UPDATE SET source = excluded.source, source_item = excluded.source_item \
              WHERE status = 'stored' AND source IS NULL"
@@ -78,58 +74,28 @@ macro_rules! record_all {
     };
 }
 
-/// An image that was moved out of a table.
-#[derive(Debug)]
-pub struct MovedImage<'image> {
-    pub id: ImageId,
-    pub key: &'image ObjectKey,
-    pub format: Format,
-    pub visibility: Visibility,
-    pub labels: &'image Labels,
-    pub content: &'image Content,
-    /// The name of its source.
-    pub source: &'image str,
-    /// Its row's id there, as text.
-    pub item: &'image str,
-    pub moved_at: Timestamp,
-}
-
-impl MovedImage<'_> {
-    /// What the journal keeps for the image's row beside its own columns, until the row is there.
-    ///
-    /// # Errors
-    /// When a value has no JSON form.
-    pub fn to_json(&self) -> Result<String, DatabaseError> {
-        let dimensions = self.content.dimensions;
-        to_json(&json!({
-            "visibility": self.visibility,
-            "labels": self.labels,
-            "width": dimensions.map(|dimensions| dimensions.width),
-            "height": dimensions.map(|dimensions| dimensions.height),
-        }))
-    }
+/// What the journal keeps for an image's row beside its own columns, until the row is there.
+///
+/// # Errors
+/// When a value has no JSON form.
+pub fn kept_by_journal(image: &ImageRecord) -> Result<String, DatabaseError> {
+    let ImageRecord { description, content, .. } = image;
+    let dimensions = content.as_ref().and_then(|content| content.dimensions);
+    sql::to_json(&json!({
+        "visibility": description.visibility,
+        "labels": description.labels,
+        "width": dimensions.map(|dimensions| dimensions.width),
+        "height": dimensions.map(|dimensions| dimensions.height),
+        "orientation": content.as_ref().and_then(|content| content.orientation),
+    }))
 }
 
 /// Makes the row of an image that was moved, in the transaction that moves it. It fails while the image is being deleted.
 ///
 /// # Errors
 /// When a value has no form in the database.
-pub fn record_moved(image: &MovedImage<'_>) -> Result<Statement, DatabaseError> {
-    let dimensions = image.content.dimensions;
-    Ok(Statement::new(RECORD)
-        .bind(image.id.to_string())
-        .bind(image.key.as_str())
-        .bind(image.format.content_type())
-        .bind(image.visibility.as_str())
-        .bind(to_json(image.labels)?)
-        .bind(integer(image.content.size_bytes)?)
-        .bind(image.content.sha256.to_string())
-        .bind(dimensions.map(|dimensions| i64::from(dimensions.width)))
-        .bind(dimensions.map(|dimensions| i64::from(dimensions.height)))
-        .bind(Value::Null)
-        .bind(image.moved_at.as_millis())
-        .bind(image.source)
-        .bind(image.item))
+pub fn record_moved(image: &ImageRecord) -> Result<Statement, DatabaseError> {
+    insert_record(image, TAKE_OVER)
 }
 
 /// Another picture than `id` that the item held before keeps its row, and no source stands behind it any more.
@@ -143,7 +109,7 @@ pub fn release_moved(source: &str, item: &str, id: ImageId, now: Timestamp) -> S
 /// # Errors
 /// When the ids have no form in the database.
 pub fn forget_moved(source: &str, ids: &[ImageId]) -> Result<Statement, DatabaseError> {
-    Ok(Statement::new(FORGET).bind(to_json(&ids)?).bind(source))
+    Ok(Statement::new(FORGET).bind(sql::to_json(&ids)?).bind(source))
 }
 
 /// Makes rows of up to [`ADOPTED_AT_ONCE`] entries that have none, in the catalogue's own database. The last statement answers with a
@@ -185,7 +151,7 @@ pub fn enter() -> Statement {
 pub fn entered(ids: &[ImageId]) -> Result<Statement, DatabaseError> {
     let sql = "UPDATE stillstore_moves SET catalogue = 'present' WHERE source <> 'embedded' AND catalogue <> 'absent' \
         AND image_id IN (SELECT value FROM json_each(?1)) RETURNING image_id";
-    Ok(Statement::new(sql).bind(to_json(&ids)?))
+    Ok(Statement::new(sql).bind(sql::to_json(&ids)?))
 }
 
 /// Takes entries out of the catalogue, in the journal's database, before their rows are removed from the catalogue's.
@@ -195,7 +161,7 @@ pub fn entered(ids: &[ImageId]) -> Result<Statement, DatabaseError> {
 pub fn withdraw(source: &str, ids: &[ImageId]) -> Result<Statement, DatabaseError> {
     let sql = "UPDATE stillstore_moves SET catalogue = 'absent' WHERE source = ?1 AND catalogue <> 'entering' \
         AND source <> 'embedded' AND image_id IN (SELECT value FROM json_each(?2))";
-    Ok(Statement::new(sql).bind(source).bind(to_json(&ids)?))
+    Ok(Statement::new(sql).bind(source).bind(sql::to_json(&ids)?))
 }
 
 /// Changes one row when the entry is out of the catalogue still, and none otherwise.

@@ -2,8 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::{Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Sha256Digest, Visibility};
+use crate::image::{
+    CollectionId, Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Orientation, Sha256Digest,
+    UserId, Visibility,
+};
 use crate::runtime::Timestamp;
+use crate::sql::Value;
 use crate::store::StorageKind;
 
 /// Where an image is in its life. The text forms are part of the API and of the database.
@@ -84,6 +88,40 @@ pub struct GenerationRecord {
     pub original_url: Option<String>,
 }
 
+/// Whose images an operation finds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum OwnerFilter {
+    #[default]
+    Any,
+    /// Another's image is as one that does not exist.
+    Only(UserId),
+}
+
+impl OwnerFilter {
+    /// The owner as a parameter; NULL stands for any.
+    pub(super) fn param(&self) -> Value {
+        match self {
+            Self::Any => Value::Null,
+            Self::Only(user) => user.as_str().into(),
+        }
+    }
+}
+
+/// An image's place in a collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub collection_id: CollectionId,
+    pub ordinal: u32,
+}
+
+/// An item of a migration's source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceItem {
+    pub source: String,
+    /// The source's own id of it.
+    pub item: String,
+}
+
 /// What is known of an image before its bytes are stored; never changes afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
@@ -96,6 +134,12 @@ pub struct Description {
     pub context: Option<Context>,
     pub associations: Associations,
     pub labels: Labels,
+    pub owner_id: Option<UserId>,
+    pub frame: Option<Frame>,
+    /// The image that this one was made from.
+    pub parent_id: Option<ImageId>,
+    /// Where a migration moved the image from.
+    pub moved_from: Option<SourceItem>,
     pub created_at: Timestamp,
 }
 
@@ -105,6 +149,8 @@ pub struct Content {
     pub size_bytes: u64,
     pub sha256: Sha256Digest,
     pub dimensions: Option<Dimensions>,
+    /// What EXIF data asks for, which `dimensions` heed.
+    pub orientation: Option<Orientation>,
 }
 
 /// A whole row.
@@ -120,7 +166,10 @@ pub struct ImageRecord {
     pub generation: Option<GenerationRecord>,
     /// Why the bytes went to another store than the first choice.
     pub fallback_reason: Option<String>,
-    /// The database holds the bytes, be it as the home or as the original of an image that moved to R2.
-    pub has_embedded_bytes: bool,
+    /// The write whose chunks hold the bytes in the database, which is the image's home, or holds the original of one that moved to R2.
+    pub embedded_write_id: Option<String>,
+    /// Whether bytes may be in R2 and in the database. `None` while that is not known: the image was not stored yet, or a Worker stored
+    /// it that does not know of this.
+    pub two_homes: Option<bool>,
     pub updated_at: Timestamp,
 }

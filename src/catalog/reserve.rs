@@ -1,20 +1,14 @@
 //! Rows for images whose bytes are not there yet.
 
-use super::row::{bind_description, description_columns, first_record, select_image};
-use super::{Catalog, CatalogError, Description, ImageRecord, Status};
+use super::row::{first_record, insert_record, select_image};
+use super::{Catalog, CatalogError, Description, ImageRecord, OwnerFilter, Status};
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
 use crate::sql::Statement;
 use crate::store::StorageKind;
 
 // Without a conflict target: whether the id or the key is taken is told by the row that is there afterwards.
-const INSERT_PENDING: &str = concat!(
-    "INSERT INTO stillstore_images (",
-    description_columns!(),
-    ", version, status) ",
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 'pending') ",
-    "ON CONFLICT DO NOTHING"
-);
+const UNLESS_TAKEN: &str = " ON CONFLICT DO NOTHING";
 
 const ABANDON: &str = "UPDATE stillstore_images \
     SET status = 'deleting', version = version + 1, updated_at_ms = ?2 \
@@ -48,13 +42,25 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<Reservation, CatalogError> {
         let during = CatalogError::during("reserve");
-        let insert = || bind_description(Statement::new(INSERT_PENDING), description, storage, now).map_err(&during);
-        let [inserted] = self.batch("reserve", [insert()?]).await?;
+        let pending = ImageRecord {
+            description: description.clone(),
+            version: 1,
+            status: Status::Pending,
+            storage,
+            content: None,
+            generation: None,
+            fallback_reason: None,
+            embedded_write_id: None,
+            two_homes: None,
+            updated_at: now,
+        };
+        let insert = insert_record(&pending, UNLESS_TAKEN).map_err(&during)?;
+        let [inserted] = self.batch("reserve", [insert.clone()]).await?;
         if inserted.changes > 0 {
             return Ok(Reservation::Reserved);
         }
         // Inserted once more, since what was in the way may be gone.
-        let [_, row] = self.batch("reserve", [insert()?, select_image(description.id)]).await?;
+        let [_, row] = self.batch("reserve", [insert, select_image(description.id, &OwnerFilter::Any)]).await?;
         Ok(match first_record(&row).map_err(&during)? {
             Some(record) if record.status == Status::Pending && record.description.key == description.key => {
                 Reservation::Reserved

@@ -1,16 +1,10 @@
 //! What the periodic sweep needs to know: work that nobody finished, and rows that nobody needs.
 
-use super::row::{image_columns, records};
+use super::columns::IMAGE_COLUMNS;
+use super::row::records;
 use super::{Catalog, CatalogError, ImageRecord};
 use crate::runtime::Timestamp;
 use crate::sql::Statement;
-
-const SELECT_STALE: &str = concat!(
-    "SELECT ",
-    image_columns!(),
-    " FROM stillstore_images INDEXED BY stillstore_images_unfinished ",
-    "WHERE status IN ('pending', 'deleting') AND updated_at_ms <= ?1 ORDER BY updated_at_ms LIMIT ?2"
-);
 
 const PURGE_TOMBSTONES: &str = "DELETE FROM stillstore_images WHERE id IN (\
     SELECT id FROM stillstore_images INDEXED BY stillstore_images_tombstones \
@@ -27,7 +21,11 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the database failed.
     pub async fn stale(&self, untouched_since: Timestamp, limit: u16) -> Result<Vec<ImageRecord>, CatalogError> {
-        let select = Statement::new(SELECT_STALE).bind(untouched_since.as_millis()).bind(i64::from(limit));
+        let select = format!(
+            "SELECT {IMAGE_COLUMNS} FROM stillstore_images INDEXED BY stillstore_images_unfinished \
+            WHERE status IN ('pending', 'deleting') AND updated_at_ms <= ?1 ORDER BY updated_at_ms LIMIT ?2"
+        );
+        let select = Statement::new(select).bind(untouched_since.as_millis()).bind(i64::from(limit));
         let [rows] = self.batch("stale", [select]).await?;
         records(&rows).map_err(CatalogError::during("stale"))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::GenerateError;
-use crate::image::{Dimensions, Format};
+use crate::image::{Format, Geometry};
 
 /// The longest image taken from a provider: a 1792x1024 RGB PNG that does not compress at all has 5.3 MiB, a 3840x2160 one 23.7 MiB, 31.6
 /// with transparency; real pictures compress to two thirds of that or less, as JPEG or WebP to a tenth. It bounds wasm memory, where the bytes are looked at.
@@ -14,7 +14,7 @@ pub const MAX_GENERATED_BYTES: u64 = 20 * 1024 * 1024;
 pub struct ImageFile {
     bytes: Vec<u8>,
     format: Format,
-    dimensions: Option<Dimensions>,
+    geometry: Option<Geometry>,
 }
 
 impl ImageFile {
@@ -29,8 +29,8 @@ impl ImageFile {
         if bytes.len() as u64 > MAX_GENERATED_BYTES {
             return Err(GenerateError::TooLarge { limit_bytes: MAX_GENERATED_BYTES });
         }
-        let (format, dimensions) = Format::inspect(&bytes)?;
-        Ok(Self { bytes, format, dimensions })
+        let (format, geometry) = Format::inspect(&bytes)?;
+        Ok(Self { bytes, format, geometry })
     }
 
     /// The bytes.
@@ -51,15 +51,15 @@ impl ImageFile {
         self.format
     }
 
-    /// Width and height in pixels, when the format says.
+    /// Width and height in pixels, when the format says, and the orientation.
     #[must_use]
-    pub const fn dimensions(&self) -> Option<Dimensions> {
-        self.dimensions
+    pub const fn geometry(&self) -> Option<Geometry> {
+        self.geometry
     }
 }
 
 impl fmt::Debug for ImageFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "ImageFile({:?}, {:?}, {} bytes)", self.format, self.dimensions, self.bytes.len())
+        write!(formatter, "ImageFile({:?}, {:?}, {} bytes)", self.format, self.geometry, self.bytes.len())
     }
 }

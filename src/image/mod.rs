@@ -1,6 +1,7 @@
 //! Pure values: what an image is called, what it is made of, where it is kept, how a read of it is answered.
 
 mod calendar;
+mod collection_id;
 mod conditional;
 mod entity_tag;
 mod failed_provider;
@@ -14,10 +15,11 @@ mod user_id;
 
 pub use crate::bytes::Sha256Digest;
 pub use calendar::CalendarMonth;
+pub use collection_id::{CollectionId, InvalidCollectionId};
 pub use conditional::{ReadMethod, ReadRequest, Representation, ServeDecision};
 pub use entity_tag::EntityTag;
 pub use failed_provider::FailedProvider;
-pub use format::{Dimensions, Format, HeaderWalk, Rejection, SNIFF_BYTES};
+pub use format::{Dimensions, Format, Geometry, HeaderWalk, InvalidOrientation, Orientation, Rejection, SNIFF_BYTES};
 pub use http_date::{format_http_date, parse_http_date};
 pub use id::{ImageId, ShortId};
 pub use key::{ImageKey, ObjectKey, PUBLIC_CACHE_CONTROL, ParsedKey, SafeName};

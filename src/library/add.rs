@@ -12,7 +12,7 @@ use crate::catalog::{
     Reservation, Status,
 };
 use crate::image::{
-    Context, Dimensions, Format, HeaderWalk, ImageId, ImageKey, Labels, ObjectKey, SafeName, Sha256Digest, Visibility,
+    Context, Format, Geometry, HeaderWalk, ImageId, ImageKey, Labels, ObjectKey, SafeName, Sha256Digest, Visibility,
 };
 use crate::runtime::Timestamp;
 use crate::store::{ImageStore, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, adopt_statement};
@@ -30,20 +30,20 @@ pub enum Source {
     Uploaded { context: Context, filename: Option<String> },
 }
 
-/// The dimensions of an image that is being added.
+/// The dimensions and orientation of an image that is being added.
 #[derive(Debug)]
 pub enum Measured {
     /// They are known, as far as the image has any.
-    Known(Option<Dimensions>),
+    Known(Option<Geometry>),
     /// They are found, if at all, while the bytes pass by: known once the image is stored.
     Passing(Rc<RefCell<HeaderWalk>>),
 }
 
 impl Measured {
-    fn dimensions(&self) -> Option<Dimensions> {
+    fn geometry(&self) -> Option<Geometry> {
         match self {
-            Self::Known(dimensions) => *dimensions,
-            Self::Passing(walk) => walk.borrow().dimensions(),
+            Self::Known(geometry) => *geometry,
+            Self::Passing(walk) => walk.borrow().geometry(),
         }
     }
 }
@@ -198,10 +198,12 @@ impl Library {
         if let Some(reason) = &fallback_reason {
             self.recorder.record(&Event::Fallback { key: description.key.to_string(), reason: reason.clone() });
         }
+        let geometry = image.dimensions.geometry();
         let content = Content {
             size_bytes: receipt.size_bytes,
             sha256: receipt.sha256,
-            dimensions: image.dimensions.dimensions(),
+            dimensions: geometry.map(|geometry| geometry.dimensions),
+            orientation: geometry.and_then(|geometry| geometry.orientation),
         };
         let commit = Commit {
             description,
@@ -280,6 +282,10 @@ impl NewImage {
             context,
             associations: self.associations.clone(),
             labels: self.labels.clone(),
+            owner_id: None,
+            frame: None,
+            parent_id: None,
+            moved_from: None,
             created_at: self.created_at,
         }
     }

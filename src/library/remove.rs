@@ -2,15 +2,12 @@
 
 use super::Library;
 use super::metadata::belongs_to;
-use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord};
+use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord, OwnerFilter};
 use crate::image::ImageId;
 use crate::store::{StorageKind, StoreError, StoreErrorKind};
 
 /// Age in milliseconds from which unfinished work counts as abandoned: one hour, far longer than any request lives.
 pub const SWEEP_AFTER_MS: i64 = 60 * 60 * 1000;
-
-/// The version of a row that was written as stored, without a reservation for R2, and then marked `deleting`.
-const STORED_AND_MARKED: i64 = 2;
 
 /// Why an image was not removed yet. The row stays `deleting`, unreadable, until another call or the sweep is through.
 #[derive(Debug)]
@@ -19,7 +16,7 @@ pub enum RemoveError {
     Catalog(CatalogError),
     /// The cache in front may still answer for it.
     Cache(String),
-    /// There never was such an image.
+    /// There never was such an image, or it is another owner's.
     NotFound,
 }
 
@@ -43,9 +40,9 @@ impl Library {
     ///
     /// # Errors
     /// [`RemoveError`].
-    pub async fn remove(&self, id: ImageId) -> Result<(), RemoveError> {
+    pub async fn remove(&self, id: ImageId, owner: &OwnerFilter) -> Result<(), RemoveError> {
         let now = self.runtime.now();
-        match self.catalog.begin_delete(id, now).await? {
+        match self.catalog.begin_delete(id, owner, now).await? {
             DeleteStep::NotFound => Err(RemoveError::NotFound),
             DeleteStep::AlreadyDeleted => Ok(()),
             DeleteStep::Delete { record, unchanged_since }
@@ -91,13 +88,20 @@ fn not_bound() -> StoreError {
 }
 
 /// Every home where bytes of the record may be. A put that failed, timed out or was killed may have happened all the same, so that an
-/// image which fell back, or never got as far as `stored`, may be in both; an image that moved to R2 keeps its original for a while,
-/// and one that moved back, or was reserved for R2 at first, may have left a copy there.
+/// image which never got as far as `stored` may be in both.
 fn homes(record: &ImageRecord) -> Vec<StorageKind> {
+    let may_be_in_both = record.content.is_none() || record.two_homes.unwrap_or_else(|| guess_two_homes(record));
+    if may_be_in_both { vec![StorageKind::R2, StorageKind::D1] } else { vec![record.storage] }
+}
+
+/// Whether an image whose row does not say so may be in two homes: a Worker that does not know of `two_homes` stored it. It may be
+/// if it fell back, if it moved to R2 and its original is there, or if it moved back or was reserved for R2 at first.
+fn guess_two_homes(record: &ImageRecord) -> bool {
+    /// The version of a row that was written as stored, without a reservation for R2, and then marked `deleting`.
+    const STORED_AND_MARKED: i64 = 2;
     let was_elsewhere = match record.storage {
-        StorageKind::R2 => record.has_embedded_bytes,
+        StorageKind::R2 => record.embedded_write_id.is_some(),
         StorageKind::D1 => record.version > STORED_AND_MARKED,
     };
-    let certain = record.content.is_some() && record.fallback_reason.is_none() && !was_elsewhere;
-    if certain { vec![record.storage] } else { vec![StorageKind::R2, StorageKind::D1] }
+    record.fallback_reason.is_some() || was_elsewhere
 }

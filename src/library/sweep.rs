@@ -2,7 +2,7 @@
 
 use super::Library;
 use super::remove::{RemoveError, SWEEP_AFTER_MS};
-use crate::catalog::{ImageRecord, Status};
+use crate::catalog::{ImageRecord, OwnerFilter, Status};
 use crate::store::SWEEP_LIMIT;
 use crate::telemetry::Event;
 
@@ -78,7 +78,7 @@ impl Library {
         let mut record = record;
         if record.status == Status::Pending {
             self.catalog.abandon(id, self.runtime.now()).await?;
-            match self.catalog.find(id).await? {
+            match self.catalog.find(id, &OwnerFilter::Any).await? {
                 Some(given_up) if given_up.status == Status::Deleting => record = given_up,
                 _ => return Ok(()),
             }

@@ -7,10 +7,12 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use futures::FutureExt;
 use stillstore::catalog::{
-    Associations, Catalog, Commit, Committed, Content, Description, GenerationRecord, ImageRecord, Status,
+    Associations, Catalog, Commit, Committed, Content, Description, Frame, GenerationRecord, ImageRecord, OwnerFilter,
+    SourceItem, Status,
 };
 use stillstore::image::{
-    Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Sha256Digest, Visibility,
+    CollectionId, Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Orientation, Sha256Digest,
+    UserId, Visibility,
 };
 use stillstore::runtime::Timestamp;
 use stillstore::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
@@ -116,7 +118,7 @@ impl Shelf {
     }
 
     pub fn find(&self, id: ImageId) -> Option<ImageRecord> {
-        done(self.catalog.find(id)).expect("find")
+        done(self.catalog.find(id, &OwnerFilter::Any)).expect("find")
     }
 
     pub fn status(&self, id: ImageId) -> Option<Status> {
@@ -135,7 +137,7 @@ impl Shelf {
             self.store(&description, StorageKind::R2);
         }
         if matches!(status, Status::Deleting | Status::Deleted) {
-            done(self.catalog.begin_delete(description.id, at(2))).expect("begin");
+            done(self.catalog.begin_delete(description.id, &OwnerFilter::Any, at(2))).expect("begin");
         }
         if status == Status::Deleted {
             done(self.catalog.finish_delete(description.id, self.version(description.id), at(3))).expect("finish");
@@ -169,6 +171,14 @@ pub fn id(number: u64) -> ImageId {
     ImageId::from_random_bytes(bytes)
 }
 
+pub fn user(name: &str) -> UserId {
+    UserId::try_from(name.to_owned()).expect("user")
+}
+
+pub fn collection(name: &str) -> CollectionId {
+    CollectionId::try_from(name.to_owned()).expect("collection")
+}
+
 pub fn key(path: &str) -> ObjectKey {
     ObjectKey::try_from(path.to_owned()).expect("key")
 }
@@ -190,6 +200,13 @@ pub fn description(number: u64) -> Description {
             table_id: Some(format!("table-{number}")),
         },
         labels: Labels::try_new(labels.into()).expect("labels"),
+        owner_id: Some(user(&format!("user-{number}"))),
+        frame: Some(Frame {
+            collection_id: collection("collection-1"),
+            ordinal: u32::try_from(number % 1000).expect("ordinal"),
+        }),
+        parent_id: Some(id(1_000_000 + number)),
+        moved_from: Some(SourceItem { source: "rooms".to_owned(), item: format!("row-{number}") }),
         created_at: at(0),
     }
 }
@@ -199,6 +216,7 @@ pub fn content() -> Content {
         size_bytes: 70_000,
         sha256: Sha256Digest::of(b"image"),
         dimensions: Some(Dimensions { width: 640, height: 480 }),
+        orientation: Orientation::try_from(6).ok(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! From a reservation to a stored image to a tombstone, and every step that must not be taken.
 
 use stillstore::catalog::{
-    Associations, Commit, Committed, DeleteFinished, DeleteStep, Description, ImageRecord, Reservation, Status,
+    Associations, Commit, Committed, DeleteFinished, DeleteStep, Description, ImageRecord, OwnerFilter, Reservation,
+    Status,
 };
 use stillstore::image::{ImageId, Labels};
 use stillstore::sql::{DatabaseErrorKind, Statement};
@@ -25,7 +26,8 @@ fn a_reservation_is_a_pending_row_that_holds_the_whole_description() {
         content: None,
         generation: None,
         fallback_reason: None,
-        has_embedded_bytes: false,
+        embedded_write_id: None,
+        two_homes: None,
         updated_at: at(5),
     };
     assert_eq!(shelf.find(description.id), Some(expected));
@@ -80,7 +82,8 @@ fn a_commit_stores_everything_with_or_without_a_reservation() {
             content: Some(content.clone()),
             generation: Some(generation.clone()),
             fallback_reason: Some("store-unavailable".to_owned()),
-            has_embedded_bytes: false,
+            embedded_write_id: None,
+            two_homes: Some(true),
             updated_at: at(1),
         };
         assert_eq!(done(shelf.catalog.commit(commit)).unwrap(), Committed::Done(expected.clone()));
@@ -157,7 +160,7 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
         },
         "abandon" => done(shelf.catalog.abandon(image.id, at(9))).map(|()| "ok").unwrap(),
         "withdraw" => done(shelf.catalog.withdraw(image.id)).map(|()| "ok").unwrap(),
-        "begin_delete" => match done(shelf.catalog.begin_delete(image.id, at(9))).unwrap() {
+        "begin_delete" => match done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, at(9))).unwrap() {
             DeleteStep::Delete { record, unchanged_since } => {
                 assert_eq!(Some(&*record), shelf.find(image.id).as_ref());
                 assert_eq!(Some(unchanged_since), before.map(|record| record.updated_at));
@@ -242,7 +245,7 @@ fn what_changes_nothing_leaves_the_row_untouched() {
             done(shelf.catalog.postpone_delete(image.id, shelf.version(image.id), at(9))).unwrap();
         }
         if matches!(status, Status::Deleting | Status::Deleted) {
-            done(shelf.catalog.begin_delete(image.id, at(9))).unwrap();
+            done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, at(9))).unwrap();
         }
         assert_eq!(shelf.find(image.id), before, "{status:?}");
     }
@@ -265,11 +268,26 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
     let shelf = Shelf::new();
     let description = fallen_back(&shelf);
     let before = shelf.sql("SELECT * FROM stillstore_images").unwrap();
-    done(shelf.catalog.begin_delete(description.id, at(2))).unwrap();
+    done(shelf.catalog.begin_delete(description.id, &OwnerFilter::Any, at(2))).unwrap();
     done(shelf.catalog.finish_delete(description.id, 2, at(3))).unwrap();
     let after = shelf.sql("SELECT * FROM stillstore_images").unwrap();
 
-    let personal = ["Jane", "jane", "calm", "persona-", "session-", "participant-", "table-", "portraits", "sea"];
+    let personal = [
+        "Jane",
+        "jane",
+        "calm",
+        "persona-",
+        "session-",
+        "participant-",
+        "table-",
+        "portraits",
+        "sea",
+        "user-",
+        "collection-",
+        "row-",
+        "rooms",
+        "\"ordinal\":1",
+    ];
     for word in personal {
         assert!(before[0].to_string().contains(word), "{word} is not tested");
         assert!(!after[0].to_string().contains(word), "{word} is left in {}", after[0]);
@@ -281,7 +299,7 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
 }
 
 fn deleting(shelf: &Shelf, id: ImageId) -> ImageRecord {
-    match done(shelf.catalog.begin_delete(id, at(2))).unwrap() {
+    match done(shelf.catalog.begin_delete(id, &OwnerFilter::Any, at(2))).unwrap() {
         DeleteStep::Delete { record, .. } => *record,
         step => panic!("{step:?}"),
     }
@@ -299,6 +317,10 @@ fn an_erased_row_holds_nothing_that_a_person_wrote_but_its_key_and_knows_where_i
         context: None,
         associations: Associations::default(),
         labels: Labels::default(),
+        owner_id: None,
+        frame: None,
+        parent_id: None,
+        moved_from: None,
         ..description
     };
     assert_eq!(after, ImageRecord { description: erased, version: 3, generation: None, ..before });

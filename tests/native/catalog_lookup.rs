@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
-use stillstore::catalog::{Catalog, IdempotencyKey, ListFilter, PageSize, ServableImage, Serving, Status};
+use stillstore::catalog::{
+    Catalog, IdempotencyKey, ListError, ListFilter, OwnerFilter, PageSize, ServableImage, Serving, Status,
+};
 use stillstore::image::{Format, Sha256Digest, Visibility};
 use stillstore::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use stillstore::store::StorageKind;
@@ -97,11 +99,14 @@ fn failures_of_every_operation(rows_json: &str) -> Vec<Option<DatabaseErrorKind>
     let errors = [
         done(catalog.reserve(&image, StorageKind::R2, at(0))).err(),
         done(catalog.commit(plain_commit(&image, &content))).err(),
-        done(catalog.find(image.id)).err(),
+        done(catalog.find(image.id, &OwnerFilter::Any)).err(),
         done(catalog.find_stored(image.id)).err(),
         done(catalog.find_for_serving(image.id)).err(),
-        done(catalog.list(&ListFilter::default(), None, PageSize::MAX)).err(),
-        done(catalog.begin_delete(image.id, at(0))).err(),
+        done(catalog.list(&ListFilter::default(), None, PageSize::MAX)).err().map(|error| match error {
+            ListError::Catalog(error) => error,
+            ListError::Cursor(error) => panic!("{error}"),
+        }),
+        done(catalog.begin_delete(image.id, &OwnerFilter::Any, at(0))).err(),
         done(catalog.finish_delete(image.id, 1, at(0))).err(),
         done(catalog.stale(at(0), 10)).err(),
         done(catalog.statistics()).err(),
@@ -122,11 +127,12 @@ fn a_malformed_row_is_an_error_and_not_a_panic() {
 fn each_malformed_column_of_a_real_row_is_noticed() {
     let shelf = Shelf::new();
     let image = shelf.image_in(1, Status::Stored);
-    let columns = "*, embedded_write_id IS NOT NULL AS has_embedded_bytes";
-    let row = shelf.sql(&format!("SELECT {columns} FROM stillstore_images")).unwrap().remove(0);
+    let row = shelf.sql("SELECT * FROM stillstore_images").unwrap().remove(0);
     let find = |row: &serde_json::Value| {
         let catalog = Catalog::new(Rc::new(Canned(serde_json::json!([row]).to_string())));
-        done(catalog.find(image.id)).map(Option::unwrap).map_err(|error| (error.kind(), error.source.detail))
+        done(catalog.find(image.id, &OwnerFilter::Any))
+            .map(Option::unwrap)
+            .map_err(|error| (error.kind(), error.source.detail))
     };
     assert_eq!(find(&row).unwrap(), shelf.find(image.id).unwrap());
     let malformed = [
@@ -143,6 +149,12 @@ fn each_malformed_column_of_a_real_row_is_noticed() {
         ("size_bytes", serde_json::Value::Null),
         ("sha256", "abc".into()),
         ("width", (1_u64 << 32).into()),
+        ("orientation", 9.into()),
+        ("ordinal", (1_u64 << 32).into()),
+        ("owner_id", "Jane\n".into()),
+        ("collection_id", "Jane\n".into()),
+        ("parent_id", "Jane".into()),
+        ("two_homes", 300.into()),
         ("version", "2".into()),
         ("created_at_ms", 0.5.into()),
     ];
@@ -156,34 +168,42 @@ fn each_malformed_column_of_a_real_row_is_noticed() {
 }
 
 #[test]
-fn each_malformed_line_of_a_row_to_serve_is_noticed() {
-    let digest = "ab".repeat(32);
-    let lines = ["stored", "r2", "a/b.png", "image/png", "3", &digest, "public", "0", "2"];
-    let find = |lines: &[&str]| {
-        let row = serde_json::json!([{ "lines": lines.join("\n") }]);
-        let catalog = Catalog::new(Rc::new(Canned(row.to_string())));
-        done(catalog.find_for_serving(id(1))).map_err(|error| (error.kind(), error.source.detail))
+fn each_malformed_column_of_a_row_to_serve_is_noticed() {
+    let row = serde_json::json!({
+        "status": "stored", "storage": "r2", "storage_key": "a/b.png", "content_type": "image/png", "size_bytes": 3,
+        "sha256": "ab".repeat(32), "visibility": "public", "created_at_ms": 0, "version": 2, "filename": null,
+    });
+    let find = |row: &serde_json::Value| {
+        let catalog = Catalog::new(Rc::new(Canned(serde_json::json!([row]).to_string())));
+        done(catalog.find_for_serving(id(1))).map_err(|error| error.kind())
     };
-    assert!(matches!(find(&lines), Ok(Serving::Found(image)) if image.filename.is_none()));
+    assert!(matches!(find(&row), Ok(Serving::Found(image)) if image.filename.is_none()));
     let malformed = [
-        ("status", "melted"),
-        ("storage", "tape"),
-        ("storage_key", "a key"),
-        ("content_type", "text/html"),
-        ("size_bytes", "-1"),
-        ("sha256", "abc"),
-        ("visibility", "friends"),
-        ("created_at_ms", "0.5"),
-        ("version", "two"),
+        ("status", "melted".into()),
+        ("storage", "tape".into()),
+        ("storage_key", "a key".into()),
+        ("content_type", "text/html".into()),
+        ("size_bytes", (-1).into()),
+        ("sha256", "abc".into()),
+        ("visibility", "friends".into()),
+        ("created_at_ms", 0.5.into()),
+        ("version", "two".into()),
+        ("filename", 1.into()),
     ];
-    for (line, (column, value)) in malformed.into_iter().enumerate() {
-        let expected = Err((DatabaseErrorKind::Corrupt, column.to_owned()));
-        for value in [value, ""] {
-            let mut lines = lines;
-            lines[line] = value;
-            assert_eq!(find(&lines), expected, "{value:?}");
+    for (column, value) in malformed {
+        let broken = [value, serde_json::json!([])].map(|value| {
+            let mut row = row.clone();
+            row[column] = value;
+            row
+        });
+        for broken in broken {
+            assert_eq!(find(&broken), Err(DatabaseErrorKind::Corrupt), "{broken}");
         }
-        assert_eq!(find(&lines[..line]), expected, "{line} lines");
+        if column != "filename" {
+            let mut without = row.clone();
+            without[column] = serde_json::Value::Null;
+            assert_eq!(find(&without), Err(DatabaseErrorKind::Corrupt), "no {column}");
+        }
     }
 }
 

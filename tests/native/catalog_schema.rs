@@ -14,6 +14,7 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../migrations/0003_stillstore_migration.sql"),
     include_str!("../../migrations/0004_stillstore_images_in_key.sql"),
     include_str!("../../migrations/0005_stillstore_count_stored.sql"),
+    include_str!("../../migrations/0007_stillstore_catalogue.sql"),
 );
 
 #[test]
@@ -34,7 +35,7 @@ fn a_query_that_sorts_fails_the_tests() {
 #[test]
 fn triggers_keep_to_the_form_that_the_remote_parser_takes() {
     let triggers: Vec<_> = MIGRATIONS.lines().filter(|line| line.starts_with("CREATE TRIGGER")).collect();
-    assert_eq!(triggers.len(), 16);
+    assert_eq!(triggers.len(), 18);
     for trigger in triggers {
         assert!(trigger.contains(" BEGIN ") && trigger.ends_with("; END;"), "{trigger}");
         assert_eq!(trigger.matches(';').count(), 2, "{trigger}");
@@ -69,6 +70,14 @@ fn the_schema_refuses_rows_that_no_operation_writes() {
         "sha256 = 'abc' WHERE status = 'stored'",
         "width = NULL WHERE status = 'stored'",
         "width = 'wide' WHERE status = 'stored'",
+        "orientation = 0 WHERE status = 'stored'",
+        "orientation = 9 WHERE status = 'stored'",
+        "ordinal = -1 WHERE status = 'stored'",
+        "ordinal = NULL WHERE status = 'stored'",
+        "collection_id = NULL WHERE status = 'stored'",
+        "source = NULL WHERE status = 'stored'",
+        "source_item = NULL WHERE status = 'stored'",
+        "two_homes = 2 WHERE status = 'stored'",
         "version = 0 WHERE status = 'stored'",
         "storage_key = 'portraits/jane.png' WHERE status = 'deleted'",
         "filename = 'jane.png' WHERE status = 'deleted'",
@@ -82,6 +91,22 @@ fn the_schema_refuses_rows_that_no_operation_writes() {
         assert_ne!(error.kind, DatabaseErrorKind::Schema, "{update}: {error}");
     }
     assert_eq!(shelf.sql("SELECT * FROM stillstore_images").unwrap(), before);
+}
+
+#[test]
+fn a_tombstone_keeps_nothing_that_is_written_into_it() {
+    let shelf = Shelf::new();
+    shelf.image_in(1, Status::Deleted);
+    let before = shelf.sql("SELECT * FROM stillstore_images").unwrap();
+    for set in [
+        "owner_id = 'jane'",
+        "collection_id = 'jane', ordinal = 1",
+        "parent_id = 'jane'",
+        "source = 'rooms', source_item = 'jane'",
+    ] {
+        shelf.sql(&format!("UPDATE stillstore_images SET {set}")).unwrap();
+        assert_eq!(shelf.sql("SELECT * FROM stillstore_images").unwrap(), before, "{set}");
+    }
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn the_built_in_provider_stands_in_for_one_without_settings() {
     assert_eq!((generation.provider, generation.is_fallback()), ("placeholder", true));
     assert_eq!(generation.failed_providers, [failed("openai", "provider-misconfigured")]);
     let file = &generation.image.file;
-    assert_eq!((file.format(), file.dimensions()), (Format::Png, Some(Dimensions { width: 1024, height: 1024 })));
+    assert_eq!((file.format(), file.geometry()), (Format::Png, Some(Dimensions { width: 1024, height: 1024 }.into())));
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn base64_answers_are_decoded_and_their_facts_kept() {
     .expect("made");
     assert_eq!(image.file.bytes(), picture());
     assert_eq!(image.file.format(), Format::Png);
-    assert_eq!(image.file.dimensions(), Some(Dimensions { width: 40, height: 24 }));
+    assert_eq!(image.file.geometry(), Some(Dimensions { width: 40, height: 24 }.into()));
     assert_eq!(image.model.as_deref(), Some("gpt-image-1"));
     assert_eq!(image.revised_prompt.as_deref(), Some("a tabby"));
     assert_eq!((image.total_tokens, image.original_url), (Some(1100), None));

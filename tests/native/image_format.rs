@@ -56,7 +56,7 @@ pub fn dimensions_in_passing(start: &[u8], file_bytes: usize, run_bytes: usize) 
     let mut walk = HeaderWalk::new(format, file_bytes as u64);
     start.chunks(run_bytes).for_each(|run| walk.pass(&Blob::from(run.to_vec())));
     walk.settle();
-    walk.dimensions()
+    walk.geometry().map(|geometry| geometry.dimensions)
 }
 
 /// The same for a file of these bytes, as far as they go.
@@ -69,7 +69,9 @@ fn every_fixture_is_what_it_says() {
     for fixture in &FIXTURES {
         let bytes = fixture.bytes();
         assert_eq!(Format::sniff(&bytes), Some(fixture.format), "{}", fixture.name);
-        assert_eq!(Format::inspect(&bytes), Ok((fixture.format, fixture.dimensions)), "{}", fixture.name);
+        let (format, geometry) = Format::inspect(&bytes).expect(fixture.name);
+        let dimensions = geometry.map(|geometry| geometry.dimensions);
+        assert_eq!((format, dimensions), (fixture.format, fixture.dimensions), "{}", fixture.name);
         for run_bytes in [1, 7, 600, 4096] {
             let found = dimensions_in_passing(&bytes, bytes.len(), run_bytes);
             assert_eq!(found, fixture.dimensions, "{} in runs of {run_bytes}", fixture.name);
@@ -282,7 +284,8 @@ proptest! {
         }
         let sniffed = Format::sniff(&bytes);
         match Format::inspect(&bytes) {
-            Ok((format, dimensions)) => {
+            Ok((format, geometry)) => {
+                let dimensions = geometry.map(|geometry| geometry.dimensions);
                 prop_assert_eq!(Some(format), sniffed);
                 prop_assert!(dimensions.is_none_or(|sides| sides.width > 0 && sides.height > 0));
             }

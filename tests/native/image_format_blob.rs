@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use stillstore::bytes::{Blob, ForeignBytes};
-use stillstore::image::{Dimensions, Format, Rejection};
+use stillstore::image::{Dimensions, Format, Geometry, Rejection};
 
 use crate::image_fixtures::{FIXTURES, bytes};
 use crate::image_format::dimensions_in_passing;
 
-type Inspected = Result<(Format, Option<Dimensions>), Rejection>;
+type Inspected = Result<(Format, Option<Geometry>), Rejection>;
 
 /// Bytes elsewhere, which count what is copied out of them.
 struct Elsewhere {
@@ -122,7 +122,7 @@ fn images_of_several_pieces_are_judged_whole() {
             assert_eq!(inspect(image[..cut].to_vec()).0, Err(Rejection::Truncated), "{format:?} of {cut} bytes");
         }
         let found = dimensions_in_passing(&image, image.len(), 65_536);
-        assert_eq!(found, whole.1, "{format:?} in passing");
+        assert_eq!(found, whole.1.map(|geometry| geometry.dimensions), "{format:?} in passing");
     }
 }
 
@@ -139,7 +139,7 @@ fn a_long_svg_is_believed_by_its_header() {
     let svg = |bytes: usize| [b"<svg width='3' height='4'>".as_slice(), &vec![b' '; bytes]].concat();
     assert_eq!(inspect(svg(1000)).0, Err(Rejection::Truncated));
     let (inspected, copied_bytes) = inspect(svg(PARSED_BYTES));
-    assert_eq!(inspected, Ok((Format::Svg, Some(Dimensions { width: 3, height: 4 }))));
+    assert_eq!(inspected, Ok((Format::Svg, Some(Dimensions { width: 3, height: 4 }.into()))));
     assert!(copied_bytes <= 128 * 1024, "{copied_bytes} bytes copied");
 }
 
@@ -154,7 +154,8 @@ fn metadata_of_any_length_is_followed_up_to_the_bound_of_what_is_kept() {
     // 26 MB of metadata: what is kept are 512 bytes a segment.
     let image = with_segments(400);
     assert_eq!(dimensions_in_passing(&image, 100_000_000, 262_144), turned);
-    assert_eq!(inspect(image).0, Ok((Format::Jpeg, turned)));
+    let (format, geometry) = inspect(image).0.expect("whole");
+    assert_eq!((format, geometry.map(|geometry| geometry.dimensions)), (Format::Jpeg, turned));
     // Stray bytes are looked at one by one, and so kept.
     let stray = |count: usize| [&jpeg[..20], &vec![7; count], &jpeg[20..]].concat();
     assert_eq!(dimensions_in_passing(&stray(1_000_000), 100_000_000, 262_144), turned);

@@ -1,5 +1,7 @@
 //! EXIF orientation: what browsers turn, and what they leave.
 
+use stillstore::image::{Format, HeaderWalk, Orientation};
+
 use crate::image_fixtures::bytes;
 use crate::image_format_rules::{inspect, jpeg_with, png_chunk, segment};
 
@@ -94,6 +96,34 @@ fn exif_orientations_are_those_that_chromium_applies() {
         turned,
         "the first counts"
     );
+}
+
+/// The orientation that is recorded, which a header that passes by tells too.
+fn recorded(image: &[u8]) -> Option<u8> {
+    let (format, geometry) = Format::inspect(image).expect("an image");
+    let mut walk = HeaderWalk::new(format, image.len() as u64);
+    image.chunks(600).for_each(|run| walk.pass(&run.to_vec().into()));
+    walk.settle();
+    assert_eq!(walk.geometry(), geometry);
+    geometry?.orientation.map(Orientation::get)
+}
+
+#[test]
+fn the_orientation_is_recorded_as_exif_numbers_it() {
+    for number in 0..=9 {
+        let expected = u8::try_from(number).ok().filter(|number| (1..=8).contains(number));
+        let tiff = exif(number, true);
+        let jpeg = jpeg_with(&[segment(0xE1, &[b"Exif\0\0", tiff.as_slice()].concat())]);
+        assert_eq!(recorded(&jpeg), expected, "JPEG {number}");
+        let png = bytes("rgb.png");
+        let png = [&png[..33], &png_chunk(b"eXIf", &tiff), &png[33..]].concat();
+        assert_eq!(recorded(&png), expected, "PNG {number}");
+    }
+    let two = [exif(9, true), exif(6, true)].map(|tiff| segment(0xE1, &[b"Exif\0\0", tiff.as_slice()].concat()));
+    assert_eq!(recorded(&jpeg_with(&two)), None, "the first counts");
+    for name in ["rgb.png", "baseline.jpg", "extended-alpha-exif.webp"] {
+        assert_eq!(recorded(&bytes(name)), None, "{name}");
+    }
 }
 
 #[test]

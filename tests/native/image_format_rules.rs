@@ -12,7 +12,7 @@ pub fn sides(dimensions: Option<Dimensions>) -> Sides {
 }
 
 pub fn inspect(bytes: &[u8]) -> Result<Sides, Rejection> {
-    Format::inspect(bytes).map(|(_, dimensions)| sides(dimensions))
+    Format::inspect(bytes).map(|(_, geometry)| sides(geometry.map(|geometry| geometry.dimensions)))
 }
 
 fn sides_from_prefix(bytes: &[u8]) -> Sides {

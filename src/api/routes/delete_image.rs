@@ -10,7 +10,7 @@ use crate::image::ImageId;
 use crate::library::RemoveError;
 
 pub async fn handle(exchange: &Exchange<'_>, _request: Request, id: ImageId) -> Result<Response, Problem> {
-    match exchange.library.remove(id).await {
+    match exchange.library.remove(id, &exchange.caller.owner_filter()).await {
         Ok(()) => Ok(Response::empty(204)),
         Err(RemoveError::NotFound) => Err(Problem::plain(Code::ImageNotFound)),
         Err(RemoveError::Catalog(error)) => Err(error.into()),

@@ -10,7 +10,7 @@ use crate::api::Code;
 use crate::api::openapi::{DATABASE, JSON, Operation, Schemas, answer, component, query};
 use crate::api::representation::ImageBody;
 use crate::api::{Exchange, Problem, Request, Response};
-use crate::catalog::{Cursor, ListFilter, PageSize, Status};
+use crate::catalog::{Cursor, ListError, ListFilter, PageSize, Status};
 use crate::store::StorageKind;
 
 #[derive(Serialize)]
@@ -30,13 +30,27 @@ struct ListQuery {
 }
 
 pub async fn handle(exchange: &Exchange<'_>, request: Request) -> Result<Response, Problem> {
-    let query = parse_list_query(&request)?;
+    let mut query = parse_list_query(&request)?;
+    query.filter.owner = exchange.caller.owner_filter();
     let page = exchange.library.catalog.list(&query.filter, query.cursor, query.size).await?;
     let body = Answer {
         images: page.records.iter().map(|record| ImageBody::new(exchange, record, &request.origin)).collect(),
         next_cursor: page.next.map(|cursor| cursor.to_string()),
     };
     Ok(Response::json(200, &body))
+}
+
+impl From<ListError> for Problem {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Catalog(error) => error.into(),
+            ListError::Cursor(_) => no_such_cursor(),
+        }
+    }
+}
+
+fn no_such_cursor() -> Problem {
+    Problem::field("cursor", "must be a nextCursor of an earlier page")
 }
 
 fn parse_list_query(request: &Request) -> Result<ListQuery, Problem> {
@@ -60,9 +74,7 @@ fn parse_list_query(request: &Request) -> Result<ListQuery, Problem> {
                 query.size = size.ok_or_else(|| Problem::field("limit", "must be a whole number from 1 to 100"))?;
             }
             "cursor" => {
-                let cursor =
-                    value.parse().map_err(|_| Problem::field("cursor", "must be a nextCursor of an earlier page"))?;
-                query.cursor = Some(cursor);
+                query.cursor = Some(value.parse().map_err(|_| no_such_cursor())?);
             }
             _ => {
                 return Err(Problem::field(

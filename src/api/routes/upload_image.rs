@@ -119,7 +119,7 @@ fn measured_in_passing(body: Body, format: Format, promised_bytes: u64, start: V
     walk.pass(&start.into());
     walk.settle();
     if walk.is_done() {
-        return (body, Measured::Known(walk.dimensions()));
+        return (body, Measured::Known(walk.geometry()));
     }
     // The start comes once more when the body is read.
     let walk = Rc::new(RefCell::new(HeaderWalk::new(format, promised_bytes)));

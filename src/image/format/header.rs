@@ -1,17 +1,17 @@
-//! The dimensions of an image whose bytes pass by and are not kept.
+//! The geometry of an image whose bytes pass by and are not kept.
 
 use super::reader::{Pieces, Reader, Source};
-use super::{Dimensions, Format, Rejection};
+use super::{Format, Geometry, Rejection};
 use crate::bytes::Blob;
 
-/// How much of an image is kept at most to find its dimensions.
+/// How much of an image is kept at most to find its geometry.
 const MAX_KEPT_BYTES: usize = 1024 * 1024;
 
 /// The least that is waited for at a new place: a JPEG has hundreds of segments, of each of which a few bytes matter. Where reading
 /// goes on without a gap, as much again as is there already: otherwise the start is parsed too often.
 const PIECE_BYTES: usize = 512;
 
-/// Follows the header of an image while its bytes pass by, and keeps only what tells the dimensions: of a JPEG's metadata the
+/// Follows the header of an image while its bytes pass by, and keeps only what tells the geometry: of a JPEG's metadata the
 /// segments' lengths and the EXIF data, of an AVIF's or HEIC's the `meta` box, wherever in the file it lies.
 #[derive(Debug)]
 pub struct HeaderWalk {
@@ -30,7 +30,7 @@ enum State {
         wanted_bytes: usize,
         kept: Vec<u8>,
     },
-    Found(Option<Dimensions>),
+    Found(Option<Geometry>),
 }
 
 impl HeaderWalk {
@@ -43,12 +43,12 @@ impl HeaderWalk {
         walk
     }
 
-    /// The dimensions, as far as they are known: `None` too when the image has none, breaks its format's rules, or needs more than 1 MiB to be
+    /// The geometry, as far as it is known: `None` too when the image has none, breaks its format's rules, or needs more than 1 MiB to be
     /// kept.
     #[must_use]
-    pub const fn dimensions(&self) -> Option<Dimensions> {
+    pub const fn geometry(&self) -> Option<Geometry> {
         match self.state {
-            State::Found(dimensions) => dimensions,
+            State::Found(geometry) => geometry,
             State::Waiting { .. } => None,
         }
     }

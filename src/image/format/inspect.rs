@@ -1,7 +1,7 @@
 //! A file's format, and whether it is all there.
 
 use super::reader::{Reader, Source};
-use super::{Dimensions, Format, Rejection};
+use super::{Format, Geometry, Rejection};
 use super::{gif, isobmff, jpeg, png, svg, webp};
 use crate::bytes::Blob;
 
@@ -28,28 +28,29 @@ impl Format {
         }
     }
 
-    /// The dimensions of the image at whose start the reader is, from as little of it as tells them.
-    pub(super) fn header(self, reader: &mut Reader) -> Result<Option<Dimensions>, Rejection> {
-        match self {
-            Self::Jpeg => jpeg::header(reader).map(Some),
-            Self::Png => png::header(reader).map(Some),
-            Self::Gif => gif::header(reader),
-            Self::Webp => webp::header(reader).map(Some),
-            Self::Svg => svg::header(reader),
-            Self::Avif | Self::Heic => isobmff::header(reader, self),
-        }
+    /// The geometry of the image at whose start the reader is, from as little of it as tells it.
+    pub(super) fn header(self, reader: &mut Reader) -> Result<Option<Geometry>, Rejection> {
+        let dimensions = match self {
+            Self::Jpeg => return jpeg::header(reader).map(Some),
+            Self::Png => return png::header(reader).map(Some),
+            Self::Gif => gif::header(reader)?,
+            Self::Webp => Some(webp::header(reader)?),
+            Self::Svg => svg::header(reader)?,
+            Self::Avif | Self::Heic => isobmff::header(reader, self)?,
+        };
+        Ok(dimensions.map(Geometry::from))
     }
 
-    /// The format and dimensions of a whole file, believed only when its own structure says that everything is there that
+    /// The format and geometry of a whole file, believed only when its own structure says that everything is there that
     /// its first picture needs. What browsers and other readers show is taken: with other bytes after the image, without an end marker
     /// that they do without. Pixels are not decoded: data that is broken without being shorter is not seen.
     ///
-    /// Dimensions are `None` where the format does not say: an SVG whose size depends on a font, an image sequence without a cover
+    /// The geometry is `None` where the format does not say: an SVG whose size depends on a font, an image sequence without a cover
     /// picture.
     ///
     /// # Errors
     /// [`Rejection`] when the bytes are no image, stop early, or contradict their format.
-    pub fn inspect(bytes: &[u8]) -> Result<(Self, Option<Dimensions>), Rejection> {
+    pub fn inspect(bytes: &[u8]) -> Result<(Self, Option<Geometry>), Rejection> {
         Self::inspect_source(&bytes)
     }
 
@@ -57,22 +58,22 @@ impl Format {
     ///
     /// # Errors
     /// As [`Format::inspect`].
-    pub fn inspect_blob(blob: &Blob) -> Result<(Self, Option<Dimensions>), Rejection> {
+    pub fn inspect_blob(blob: &Blob) -> Result<(Self, Option<Geometry>), Rejection> {
         Self::inspect_source(blob)
     }
 
-    fn inspect_source(source: &dyn Source) -> Result<(Self, Option<Dimensions>), Rejection> {
+    fn inspect_source(source: &dyn Source) -> Result<(Self, Option<Geometry>), Rejection> {
         let mut reader = Reader::new(source);
         let prefix = reader.peek(SNIFF_BYTES)?;
         let format = Self::sniff(prefix).ok_or(Rejection::NotAnImage)?;
         let dimensions = match format {
-            Self::Jpeg => jpeg::inspect(&mut reader).map(Some),
-            Self::Png => png::inspect(&mut reader).map(Some),
-            Self::Gif => gif::inspect(&mut reader),
-            Self::Webp => webp::inspect(&mut reader).map(Some),
-            Self::Svg => svg::inspect(&mut reader),
-            Self::Avif | Self::Heic => isobmff::inspect(&mut reader, format),
-        }?;
-        Ok((format, dimensions))
+            Self::Jpeg => return Ok((format, Some(jpeg::inspect(&mut reader)?))),
+            Self::Png => return Ok((format, Some(png::inspect(&mut reader)?))),
+            Self::Gif => gif::inspect(&mut reader)?,
+            Self::Webp => Some(webp::inspect(&mut reader)?),
+            Self::Svg => svg::inspect(&mut reader)?,
+            Self::Avif | Self::Heic => isobmff::inspect(&mut reader, format)?,
+        };
+        Ok((format, dimensions.map(Geometry::from)))
     }
 }

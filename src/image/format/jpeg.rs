@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::exif::Orientation;
 use super::reader::Reader;
-use super::{Dimensions, Rejection};
+use super::{Dimensions, Geometry, Rejection};
 
 const START_OF_IMAGE_BYTES: u64 = 2;
 
@@ -17,29 +17,29 @@ pub(super) fn matches(prefix: &[u8]) -> bool {
 }
 
 /// What comes before the first scan: the frame, and the first EXIF segment.
-pub(super) fn header(reader: &mut Reader) -> Result<Dimensions, Rejection> {
+pub(super) fn header(reader: &mut Reader) -> Result<Geometry, Rejection> {
     reader.skip(START_OF_IMAGE_BYTES)?;
     let mut frame = None;
-    let mut orientation = None;
+    let mut exif = None;
     loop {
         match segment(reader)? {
             Segment::Frame(_) if frame.is_some() => return Err(Rejection::Malformed),
             Segment::Frame(dimensions) => frame = Some(dimensions),
-            Segment::Exif(found) => orientation = orientation.or(Some(found)),
+            Segment::Exif(orientation) => exif = exif.or(Some(orientation)),
             Segment::Other => {}
             Segment::Scan => break,
         }
     }
     let coded = frame.ok_or(Rejection::Malformed)?;
-    Ok(orientation.unwrap_or_default().apply(coded))
+    Ok(Geometry::of_coded(coded, exif.flatten()))
 }
 
 /// A header, then EOI somewhere: decoders make what they can of broken data up to there. What follows is not looked at: cameras put
 /// further pictures and movies there, and every reader shows the first picture.
-pub(super) fn inspect(reader: &mut Reader) -> Result<Dimensions, Rejection> {
-    let dimensions = header(reader)?;
+pub(super) fn inspect(reader: &mut Reader) -> Result<Geometry, Rejection> {
+    let geometry = header(reader)?;
     while any_marker(reader)? != END_OF_IMAGE {}
-    Ok(dimensions)
+    Ok(geometry)
 }
 
 enum Segment {
@@ -47,8 +47,8 @@ enum Segment {
     Frame(Dimensions),
     /// SOS; its entropy-coded data follows.
     Scan,
-    /// `APP1` with EXIF data.
-    Exif(Orientation),
+    /// `APP1` with EXIF data, and what it says of the orientation.
+    Exif(Option<Orientation>),
     Other,
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::exif::Orientation;
+
 /// An image format that Stillstore stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -19,6 +21,14 @@ pub enum Format {
 pub struct Dimensions {
     pub width: u32,
     pub height: u32,
+}
+
+/// How an image is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    pub dimensions: Dimensions,
+    /// What EXIF data (JPEG, PNG) asks for, which `dimensions` heed; `None` where there is none that browsers follow.
+    pub orientation: Option<Orientation>,
 }
 
 /// Why bytes are not believed to be a whole image.
@@ -86,6 +96,13 @@ impl Format {
             Self::Svg => Some("attachment"),
             Self::Jpeg | Self::Png | Self::Gif | Self::Webp | Self::Avif | Self::Heic => None,
         }
+    }
+}
+
+impl From<Dimensions> for Geometry {
+    /// Of an image without EXIF data that browsers follow.
+    fn from(dimensions: Dimensions) -> Self {
+        Self { dimensions, orientation: None }
     }
 }
 

@@ -19,6 +19,7 @@ mod svg;
 mod svg_size;
 mod webp;
 
+pub use exif::{InvalidOrientation, Orientation};
 pub use header::HeaderWalk;
 pub use inspect::SNIFF_BYTES;
-pub use kind::{Dimensions, Format, Rejection};
+pub use kind::{Dimensions, Format, Geometry, Rejection};

@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::exif::Orientation;
 use super::reader::Reader;
-use super::{Dimensions, Rejection};
+use super::{Dimensions, Geometry, Rejection};
 
 const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1A\n";
 
@@ -21,23 +21,23 @@ pub(super) fn matches(prefix: &[u8]) -> bool {
 }
 
 /// What comes before the pixels: IHDR, and the EXIF data that browsers heed.
-pub(super) fn header(reader: &mut Reader) -> Result<Dimensions, Rejection> {
+pub(super) fn header(reader: &mut Reader) -> Result<Geometry, Rejection> {
     Ok(up_to_pixels(reader)?.0)
 }
 
 /// Everything that the first picture needs. Decoders have the picture once its pixels have come: whatever else follows them (the
 /// end marker, further frames of an animation, other bytes) may be cut off or broken.
-pub(super) fn inspect(reader: &mut Reader) -> Result<Dimensions, Rejection> {
-    let (dimensions, mut length_bytes) = up_to_pixels(reader)?;
+pub(super) fn inspect(reader: &mut Reader) -> Result<Geometry, Rejection> {
+    let (geometry, mut length_bytes) = up_to_pixels(reader)?;
     let mut length_before = None;
     loop {
         if pass_pixels(reader, length_bytes, length_before)? == Pixels::AtEnd {
-            return Ok(dimensions);
+            return Ok(geometry);
         }
         length_before = Some(length_bytes);
         length_bytes = reader.u32_be()?;
         if &reader.array::<4>()? != b"IDAT" {
-            return Ok(dimensions);
+            return Ok(geometry);
         }
     }
 }
@@ -67,10 +67,10 @@ fn pass_pixels(reader: &mut Reader, length_bytes: u32, length_before: Option<u32
     if is_last && is_there { Ok(Pixels::AtEnd) } else { Err(Rejection::Truncated) }
 }
 
-/// The dimensions, and the length of the first IDAT, up to whose data the reader has come.
-fn up_to_pixels(reader: &mut Reader) -> Result<(Dimensions, u32), Rejection> {
+/// The geometry, and the length of the first IDAT, up to whose data the reader has come.
+fn up_to_pixels(reader: &mut Reader) -> Result<(Geometry, u32), Rejection> {
     let coded = image_header(reader)?;
-    let mut orientation: Option<Orientation> = None;
+    let mut exif = None;
     loop {
         let length_bytes = reader.u32_be()?;
         let name = reader.array::<4>()?;
@@ -78,21 +78,21 @@ fn up_to_pixels(reader: &mut Reader) -> Result<(Dimensions, u32), Rejection> {
             return Err(Rejection::Malformed);
         }
         match &name {
-            b"IDAT" => return Ok((orientation.unwrap_or_default().apply(coded), length_bytes)),
+            b"IDAT" => return Ok((Geometry::of_coded(coded, exif.flatten()), length_bytes)),
             b"IEND" => return Err(Rejection::Malformed),
-            b"eXIf" if orientation.is_none() && length_bytes <= MAX_EXIF_BYTES => {
-                orientation = exif(reader, length_bytes)?;
+            b"eXIf" if exif.is_none() && length_bytes <= MAX_EXIF_BYTES => {
+                exif = exif_data(reader, length_bytes)?.map(|tiff| Orientation::of_tiff(&tiff));
             }
             _ => reader.skip(u64::from(length_bytes) + 4)?,
         }
     }
 }
 
-/// The orientation in an `eXIf` chunk whose checksum is right.
-fn exif(reader: &mut Reader, length_bytes: u32) -> Result<Option<Orientation>, Rejection> {
+/// The TIFF structure in an `eXIf` chunk, if its checksum is right.
+fn exif_data(reader: &mut Reader, length_bytes: u32) -> Result<Option<Vec<u8>>, Rejection> {
     let data = reader.take(length_bytes.into())?;
     let crc = reader.u32_be()?;
-    Ok((crc == crc32(&[b"eXIf", &data])).then(|| Orientation::of_tiff(&data)))
+    Ok((crc == crc32(&[b"eXIf", &data])).then_some(data))
 }
 
 /// The signature and a valid IHDR chunk.

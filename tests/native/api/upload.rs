@@ -30,6 +30,7 @@ fn an_upload_answers_with_its_record_and_is_readable_in_both_modes() {
         assert_eq!(record["sha256"], Sha256Digest::of(PNG).to_string());
         assert_eq!((&record["filename"], &record["storage"]), (&json!("My Cat!.PNG"), &json!(storage)));
         assert_eq!((&record["width"], &record["height"]), (&json!(1), &json!(1)));
+        assert!(record["orientation"].is_null() && record.as_object().unwrap().contains_key("orientation"));
         assert_eq!(record["metadata"], json!({"uploader_id": "u7", "note": "gr\u{fc}\u{df}e"}));
         assert_eq!(world.send("GET", &format!("/images/{id}"), &[], None).body, PNG);
         if r2_enabled {
@@ -95,6 +96,7 @@ fn dimensions_are_found_after_long_metadata_in_memory_and_in_passing() {
         let record = answer.json();
         let context = format!("{r2_enabled} {total_bytes} {fill_budget}");
         assert_eq!((&record["width"], &record["height"]), (&json!(24), &json!(40)), "{context}: {answer:?}");
+        assert_eq!(record["orientation"], 6, "{context}");
         assert_eq!(world.call("GET", &format!("/api/images/{}", record["id"].as_str().unwrap()), None).json(), record);
         drop(share);
     }

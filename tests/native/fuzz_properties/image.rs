@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use stillstore::bytes::Blob;
-use stillstore::image::{Dimensions, Format, HeaderWalk, SNIFF_BYTES};
+use stillstore::image::{Format, Geometry, HeaderWalk, SNIFF_BYTES};
 
 /// What is believed to be a whole image starts like one, says one size however its bytes come, and cannot be cut into another image.
 /// A PNG has the size that a decoder reads, turned if its EXIF data asks for it.
@@ -22,15 +22,16 @@ pub fn image_format(bytes: &[u8]) {
         }
     }
 
-    let Ok((format, dimensions)) = Format::inspect(bytes) else { return };
+    let Ok((format, geometry)) = Format::inspect(bytes) else { return };
     assert_eq!(sniffed, Some(format));
+    let dimensions = geometry.map(|geometry| geometry.dimensions);
     assert!(dimensions.is_none_or(|sides| sides.width > 0 && sides.height > 0));
-    assert_eq!(passing, Some(dimensions), "another size in passing");
+    assert_eq!(passing, Some(geometry), "another size in passing");
     assert_eq!(Format::from_content_type(format.content_type()), Some(format));
     assert_eq!(Format::from_extension(format.extension()), Some(format));
     for cut in cuts(bytes) {
         if let Ok(of_less) = Format::inspect(cut) {
-            assert_eq!(of_less, (format, dimensions), "{} of {} bytes are another image", cut.len(), bytes.len());
+            assert_eq!(of_less, (format, geometry), "{} of {} bytes are another image", cut.len(), bytes.len());
         }
     }
     let twice = Format::inspect(&[bytes, bytes].concat());
@@ -47,11 +48,11 @@ pub fn image_format(bytes: &[u8]) {
 }
 
 /// What is found when the first bytes of a file pass by in runs.
-fn in_passing(format: Format, start: &[u8], file_bytes: usize, run_bytes: usize) -> Option<Dimensions> {
+fn in_passing(format: Format, start: &[u8], file_bytes: usize, run_bytes: usize) -> Option<Geometry> {
     let mut walk = HeaderWalk::new(format, file_bytes as u64);
     start.chunks(run_bytes).for_each(|run| walk.pass(&Blob::from(run.to_vec())));
     walk.settle();
-    walk.dimensions()
+    walk.geometry()
 }
 
 /// Starts of `bytes`, shorter than it.

@@ -122,7 +122,7 @@ fn slow_image(text: &str) -> Vec<u8> {
 fn check_image(image: &GeneratedImage, expected: &[u8]) {
     assert_eq!(image.file.bytes(), expected);
     assert!(expected.len() as u64 <= MAX_GENERATED_BYTES);
-    assert_eq!(Format::inspect(expected), Ok((image.file.format(), image.file.dimensions())));
+    assert_eq!(Format::inspect(expected), Ok((image.file.format(), image.file.geometry())));
     assert!(image.revised_prompt.as_ref().is_none_or(|prompt| prompt.chars().count() <= Prompt::MAX_CHARACTERS));
     assert!(image.original_url.as_ref().is_none_or(|url| url.len() <= 2048));
 }

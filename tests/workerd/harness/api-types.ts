@@ -32,7 +32,7 @@ export type GenerationRecord = { "background"?: string; "failed_providers"?: (Fa
 
 export type Health = { "configuration": (ConfigProblem)[]; "services": Services; "status": "healthy" | "degraded" | "unhealthy"; "version": string };
 
-export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
+export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
 export type ImageId = string;
 

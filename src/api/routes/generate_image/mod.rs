@@ -146,7 +146,7 @@ async fn generate_and_add(
         id: claimed.id,
         created_at: claimed.created_at,
         format: file.format(),
-        dimensions: Measured::Known(file.dimensions()),
+        dimensions: Measured::Known(file.geometry()),
         body: file.into_bytes().into(),
         sha256: None,
         source: Source::Generated(record.into()),

@@ -24,7 +24,7 @@ use crate::store::{CHUNK_BYTES, EmbeddedStore, ImageStore, PutReceipt, StorageKi
 // An upsert, because one that finds its row counts as no row read. Without the row, the schema refuses what it would insert.
 const SWITCH_TO_R2: &str = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, \
     version, created_at_ms, updated_at_ms) VALUES (?1, 'pending', 'd1', '', '', 'public', '{}', 1, ?3, ?3) \
-    ON CONFLICT (id) DO UPDATE SET storage = 'r2', version = version + 1, updated_at_ms = excluded.updated_at_ms \
+    ON CONFLICT (id) DO UPDATE SET storage = 'r2', two_homes = 1, version = version + 1, updated_at_ms = excluded.updated_at_ms \
     WHERE version = ?2 AND status = 'stored' AND storage = 'd1'";
 
 const NAMES: &str =
@@ -109,7 +109,7 @@ impl Items for EmbeddedItems {
         let inline_max_bytes = bounds.inline_max_bytes.min(CHUNK_BYTES as u64);
         let select = |rest: &str| {
             Statement::new(format!(
-                "SELECT {IMAGE_COLUMNS}, embedded_write_id, data, (SELECT stage FROM stillstore_moves \
+                "SELECT {IMAGE_COLUMNS}, data, (SELECT stage FROM stillstore_moves \
                  WHERE source = 'embedded' AND item_id = id) AS stage FROM stillstore_images {rest}"
             ))
         };

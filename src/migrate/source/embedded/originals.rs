@@ -21,14 +21,14 @@ use crate::store::{
 /// What receipts call the place of embedded images.
 pub const PLACE: &str = "d1";
 
-const SWITCH_TO_D1: &str = "UPDATE stillstore_images SET storage = 'd1', version = version + 1, updated_at_ms = ?3, \
+const SWITCH_TO_D1: &str = "UPDATE stillstore_images SET storage = 'd1', two_homes = 1, version = version + 1, updated_at_ms = ?3, \
     embedded_write_id = (SELECT write_id FROM stillstore_blobs WHERE object_key = ?4 AND stored_at_ms IS NOT NULL) \
     WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'r2'";
 
 const DROP_ORIGINAL: &str = "DELETE FROM stillstore_blobs WHERE write_id = ?1 AND owner_id = ?2";
 
-const FORGET_ORIGINAL: &str = "UPDATE stillstore_images SET embedded_write_id = NULL, version = version + 1, \
-    updated_at_ms = ?3 WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'r2'";
+const FORGET_ORIGINAL: &str = "UPDATE stillstore_images SET embedded_write_id = NULL, two_homes = fallback_reason IS NOT NULL, \
+    version = version + 1, updated_at_ms = ?3 WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'r2'";
 
 // Nothing is put here, only removed: a row that names its original will not come to name the copy.
 const NAMES: &str = "SELECT 0 AS waits FROM stillstore_images \
@@ -126,7 +126,7 @@ impl EmbeddedOriginals {
 impl Originals for EmbeddedOriginals {
     fn load(&self, entry: &Entry) -> Statement {
         Statement::new(format!(
-            "SELECT {IMAGE_COLUMNS}, embedded_write_id, data FROM stillstore_images \
+            "SELECT {IMAGE_COLUMNS}, data FROM stillstore_images \
              LEFT JOIN stillstore_chunks ON write_id = embedded_write_id AND chunk_index = 0 AND size_bytes <= ?2 WHERE id = ?1"
         ))
         .bind(entry.item.as_str())

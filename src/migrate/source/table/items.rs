@@ -15,7 +15,7 @@ use super::keys;
 use super::original::Original;
 use super::value::{Form, ValueProblem};
 use crate::bytes::{Blob, Body};
-use crate::catalog::{Content, moved};
+use crate::catalog::{Associations, Content, Description, ImageRecord, SourceItem, Status, moved};
 use crate::image::{Format, ImageId, Labels, ObjectKey, Rejection, Sha256Digest, Visibility};
 use crate::migrate::destination::NewCopy;
 use crate::migrate::runs::journal::{self, Catalogued};
@@ -24,7 +24,7 @@ use crate::migrate::source::{Contents, Items, Movable, Prepared, Switch};
 use crate::migrate::task::{Bounds, Interruption, Page, PageItem, Refusal, SLICE_BYTES, SliceContext, listed_ids};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement, Value, from_json};
-use crate::store::{EMBEDDED_MAX_BYTES, ObjectMetadata, PutReceipt};
+use crate::store::{EMBEDDED_MAX_BYTES, ObjectMetadata, PutReceipt, StorageKind};
 
 /// The longest id that goes onto the object.
 const MAX_ID_METADATA_BYTES: usize = 256;
@@ -179,6 +179,37 @@ impl Items for TableItems {
 }
 
 impl Ready {
+    /// The image as the catalogue has it from now on.
+    fn record(&self, now: Timestamp) -> ImageRecord {
+        let TableSource { name, visibility, .. } = &self.table.source;
+        ImageRecord {
+            description: Description {
+                id: self.image_id,
+                key: self.key.clone(),
+                format: self.format,
+                visibility: *visibility,
+                filename: None,
+                context: None,
+                associations: Associations::default(),
+                labels: self.labels.clone(),
+                owner_id: None,
+                frame: None,
+                parent_id: None,
+                moved_from: Some(SourceItem { source: name.clone(), item: self.id.to_string() }),
+                created_at: now,
+            },
+            version: 1,
+            status: Status::Stored,
+            storage: StorageKind::R2,
+            content: Some(self.content.clone()),
+            generation: None,
+            fallback_reason: None,
+            embedded_write_id: None,
+            two_homes: Some(false),
+            updated_at: now,
+        }
+    }
+
     /// Whose the object is, for those who read the bucket without the database.
     fn metadata(&self) -> ObjectMetadata {
         let columns = metadata(&self.table.source, &self.row).map(|(name, value)| (format!("meta-{name}"), value));
@@ -243,22 +274,12 @@ impl Movable for Ready {
         };
         let source = self.table.source.name.as_str();
         let item = self.id.as_text();
-        let image = moved::MovedImage {
-            id: self.image_id,
-            key: &self.key,
-            format: self.format,
-            visibility: self.table.source.visibility,
-            labels: &self.labels,
-            content: &self.content,
-            source,
-            item: &item,
-            moved_at: now,
-        };
+        let image = self.record(now);
         let former = earlier.as_ref().map(|earlier| &earlier.key).filter(|former| **former != self.key);
         let catalogued = self.catalogue.at_move();
         let mut statements = vec![
             self.table.switch(&item, &self.datum, &self.before, &url, self.key.as_str(), migrated_at),
-            journal::record_anew(source, &entry, catalogued, &image.to_json()?),
+            journal::record_anew(source, &entry, catalogued, &moved::kept_by_journal(&image)?),
         ];
         if catalogued == Catalogued::Present {
             statements.extend(former.map(|_| moved::release_moved(source, &item, self.image_id, now)));
@@ -303,11 +324,12 @@ async fn inspect(row: &Row, datum: Option<Datum>, context: &SliceContext<'_>) ->
         return Err(Refusal::failed("changed-meanwhile", "somebody else changed the row while it was read"));
     };
     let decoded = datum.decode().map_err(of_value)?;
-    let (format, dimensions) = Format::inspect_blob(&decoded.bytes).map_err(of_rejection)?;
+    let (format, geometry) = Format::inspect_blob(&decoded.bytes).map_err(of_rejection)?;
     let inspected = Content {
         size_bytes: decoded.bytes.size_bytes() as u64,
         sha256: context.runtime.sha256(&decoded.bytes).await,
-        dimensions,
+        dimensions: geometry.map(|geometry| geometry.dimensions),
+        orientation: geometry.and_then(|geometry| geometry.orientation),
     };
     Ok(Inspected { datum, bytes: decoded.bytes, form: decoded.form, format, content: inspected })
 }
