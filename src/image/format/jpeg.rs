@@ -1,7 +1,8 @@
 //! JPEG: markers from SOI to EOI, with entropy-coded data after each SOS.
 
 use super::cursor::Cursor;
-use super::exif::Orientation;
+use super::exif::orientation_of;
+use super::orientation::Orientation;
 use super::reader::Reader;
 use super::{Dimensions, Geometry, Rejection};
 
@@ -80,7 +81,7 @@ fn application_1(reader: &mut Reader, parameter_bytes: u64) -> Result<Segment, R
     }
     // A byte of padding comes before the TIFF structure.
     let data = reader.take(data_bytes)?;
-    Ok(Segment::Exif(Orientation::of_tiff(data.get(1..).unwrap_or_default())))
+    Ok(Segment::Exif(orientation_of(data.get(1..).unwrap_or_default())))
 }
 
 /// The code of the next marker that has parameters. Skips fill bytes and, as decoders do, stray bytes between segments.

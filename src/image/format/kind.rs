@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::exif::Orientation;
+use super::orientation::Orientation;
 
 /// An image format that Stillstore stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,6 +96,18 @@ impl Format {
             Self::Svg => Some("attachment"),
             Self::Jpeg | Self::Png | Self::Gif | Self::Webp | Self::Avif | Self::Heic => None,
         }
+    }
+}
+
+impl Geometry {
+    /// The geometry of a picture of `coded` dimensions whose EXIF data gives `orientation`.
+    pub(super) fn of_coded(coded: Dimensions, orientation: Option<Orientation>) -> Self {
+        let dimensions = if orientation.is_some_and(Orientation::is_quarter_turn) {
+            Dimensions { width: coded.height, height: coded.width }
+        } else {
+            coded
+        };
+        Self { dimensions, orientation }
     }
 }
 

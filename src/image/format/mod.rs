@@ -13,13 +13,14 @@ mod iso_box;
 mod isobmff;
 mod jpeg;
 mod kind;
+mod orientation;
 mod png;
 mod reader;
 mod svg;
 mod svg_size;
 mod webp;
 
-pub use exif::{InvalidOrientation, Orientation};
 pub use header::HeaderWalk;
 pub use inspect::SNIFF_BYTES;
 pub use kind::{Dimensions, Format, Geometry, Rejection};
+pub use orientation::{InvalidOrientation, Orientation};

@@ -1,7 +1,8 @@
 //! PNG and APNG: a signature, then chunks from IHDR to IEND.
 
 use super::cursor::Cursor;
-use super::exif::Orientation;
+use super::exif::orientation_of;
+use super::orientation::Orientation;
 use super::reader::Reader;
 use super::{Dimensions, Geometry, Rejection};
 
@@ -81,7 +82,7 @@ fn up_to_pixels(reader: &mut Reader) -> Result<(Geometry, u32), Rejection> {
             b"IDAT" => return Ok((Geometry::of_coded(coded, exif.flatten()), length_bytes)),
             b"IEND" => return Err(Rejection::Malformed),
             b"eXIf" if exif.is_none() && length_bytes <= MAX_EXIF_BYTES => {
-                exif = exif_data(reader, length_bytes)?.map(|tiff| Orientation::of_tiff(&tiff));
+                exif = exif_data(reader, length_bytes)?.map(|tiff| orientation_of(&tiff));
             }
             _ => reader.skip(u64::from(length_bytes) + 4)?,
         }
