@@ -2,7 +2,6 @@
 
 use super::cursor::Cursor;
 use super::exif::orientation_of;
-use super::orientation::Orientation;
 use super::reader::Reader;
 use super::{Dimensions, Geometry, Rejection};
 
