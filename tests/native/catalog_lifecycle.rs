@@ -109,9 +109,10 @@ fn a_commit_says_whether_the_bytes_may_be_in_two_homes() {
             assert_eq!(shelf.find(description.id).unwrap().two_homes, None);
         }
         let commit = Commit { storage: stored, fallback_reason, ..plain_commit(&description, &content) };
-        done(shelf.catalog.commit(commit)).unwrap();
-        let found = shelf.find(description.id).unwrap().two_homes;
-        assert_eq!(found, Some(two_homes), "{reserved:?} {stored:?} {fallback_reason:?}");
+        let committed = done(shelf.catalog.commit(commit)).unwrap();
+        let found = shelf.find(description.id).unwrap();
+        assert_eq!(found.two_homes, Some(two_homes), "{reserved:?} {stored:?} {fallback_reason:?}");
+        assert_eq!(committed, Committed::Done(found), "no trigger had to see to it");
     }
 }
 
