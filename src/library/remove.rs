@@ -105,3 +105,74 @@ fn guess_two_homes(record: &ImageRecord) -> bool {
     };
     record.fallback_reason.is_some() || was_elsewhere
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Associations, Content, Status};
+    use crate::image::{Format, ImageId, Labels, ObjectKey, Sha256Digest, Visibility};
+    use crate::runtime::Timestamp;
+    use StorageKind::{D1, R2};
+
+    fn record(storage: StorageKind) -> ImageRecord {
+        let at = Timestamp::from_millis(0);
+        ImageRecord {
+            description: Description {
+                id: ImageId::from_random_bytes([0; 16]),
+                key: ObjectKey::try_from("a/b.png".to_owned()).unwrap(),
+                format: Format::Png,
+                visibility: Visibility::Public,
+                filename: None,
+                context: None,
+                associations: Associations::default(),
+                labels: Labels::default(),
+                owner_id: None,
+                frame: None,
+                parent_id: None,
+                moved_from: None,
+                created_at: at,
+            },
+            version: 2,
+            status: Status::Deleting,
+            storage,
+            content: Some(Content {
+                size_bytes: 1,
+                sha256: Sha256Digest::of(b"a"),
+                dimensions: None,
+                orientation: None,
+            }),
+            generation: None,
+            fallback_reason: None,
+            embedded_write_id: None,
+            two_homes: None,
+            updated_at: at,
+        }
+    }
+
+    #[test]
+    fn bytes_are_removed_from_the_home_and_from_another_where_they_may_be() {
+        for home in [R2, D1] {
+            let embedded_write_id = (home == R2).then(|| "write".to_owned());
+            let version = if home == D1 { 3 } else { 2 };
+            let fallback_reason = Some("store-unavailable".to_owned());
+            let both = [
+                ImageRecord { content: None, ..record(home) },
+                ImageRecord { content: None, two_homes: Some(false), ..record(home) },
+                ImageRecord { two_homes: Some(true), ..record(home) },
+                ImageRecord { fallback_reason: fallback_reason.clone(), ..record(home) },
+                ImageRecord { embedded_write_id: embedded_write_id.clone(), version, ..record(home) },
+            ];
+            let one = [
+                record(home),
+                ImageRecord { two_homes: Some(false), ..record(home) },
+                ImageRecord { two_homes: Some(false), fallback_reason, embedded_write_id, version, ..record(home) },
+            ];
+            for record in both {
+                assert_eq!(homes(&record), [R2, D1], "{record:?}");
+            }
+            for record in one {
+                assert_eq!(homes(&record), [home], "{record:?}");
+            }
+        }
+    }
+}

@@ -92,6 +92,31 @@ fn a_commit_stores_everything_with_or_without_a_reservation() {
 }
 
 #[test]
+fn a_commit_says_whether_the_bytes_may_be_in_two_homes() {
+    let (r2, d1) = (StorageKind::R2, StorageKind::D1);
+    for (reserved, stored, fallback_reason, two_homes) in [
+        (Some(r2), r2, None, false),
+        (Some(r2), d1, Some("store-unavailable"), true),
+        // An attempt before may have put them into R2, when that was enabled.
+        (Some(r2), d1, None, true),
+        (None, d1, None, false),
+        (None, d1, Some("r2-not-bound"), true),
+    ] {
+        let shelf = Shelf::new();
+        let (description, content) = (description(1), content());
+        if let Some(storage) = reserved {
+            done(shelf.catalog.reserve(&description, storage, at(0))).unwrap();
+            assert_eq!(shelf.find(description.id).unwrap().two_homes, None);
+        }
+        let commit = Commit { storage: stored, fallback_reason, ..plain_commit(&description, &content) };
+        let committed = done(shelf.catalog.commit(commit)).unwrap();
+        let found = shelf.find(description.id).unwrap();
+        assert_eq!(found.two_homes, Some(two_homes), "{reserved:?} {stored:?} {fallback_reason:?}");
+        assert_eq!(committed, Committed::Done(found), "no trigger had to see to it");
+    }
+}
+
+#[test]
 fn extra_statements_take_effect_exactly_when_the_image_is_stored_by_them() {
     let statuses = [(None, true), (Some(Status::Pending), true)];
     let refused = STATUSES[1..].iter().map(|status| (Some(*status), false));

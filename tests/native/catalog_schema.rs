@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stillstore::catalog::Status;
 use stillstore::sql::{Database, DatabaseErrorKind, Statement};
 
-use crate::catalog_database::{Shelf, done};
+use crate::catalog_database::{Shelf, done, id};
 use crate::sqlite::Sqlite;
 
 const MIGRATIONS: &str = concat!(
@@ -91,6 +91,19 @@ fn the_schema_refuses_rows_that_no_operation_writes() {
         assert_ne!(error.kind, DatabaseErrorKind::Schema, "{update}: {error}");
     }
     assert_eq!(shelf.sql("SELECT * FROM stillstore_images").unwrap(), before);
+}
+
+#[test]
+fn the_catalogue_names_each_column_of_the_table() {
+    let shelf = Shelf::new();
+    shelf.find(id(1));
+    let sql = shelf.database.last_sql();
+    let mut named: Vec<_> =
+        sql.strip_prefix("SELECT ").and_then(|rest| rest.split(" FROM").next()).unwrap().split(", ").collect();
+    named.sort_unstable();
+    let columns = shelf.sql("SELECT name FROM pragma_table_info('stillstore_images') ORDER BY name").unwrap();
+    let columns: Vec<_> = columns.iter().map(|column| column["name"].as_str().unwrap()).collect();
+    assert_eq!(named, columns);
 }
 
 #[test]

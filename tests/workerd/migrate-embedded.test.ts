@@ -36,7 +36,7 @@ async function run(body: object): Promise<any> {
 /** All that a move may not change. */
 async function rows(): Promise<unknown[]> {
   const { results } = await worker.db.prepare("SELECT * FROM stillstore_images ORDER BY id").all<Record<string, unknown>>();
-  return results.map(({ version: _, updated_at_ms: __, embedded_write_id: ___, ...rest }) => rest);
+  return results.map(({ version: _, updated_at_ms: __, embedded_write_id: ___, two_homes: ____, ...rest }) => rest);
 }
 
 async function assertMoved(): Promise<void> {
@@ -51,6 +51,8 @@ async function assertMoved(): Promise<void> {
 
 async function assertBack(before: unknown[]): Promise<void> {
   assert.deepEqual(await rows(), before);
+  const homes = await worker.db.prepare("SELECT DISTINCT two_homes FROM stillstore_images").all();
+  assert.deepEqual(homes.results, [{ two_homes: 1 }]);
   assert.deepEqual(await imageKeys(worker), []);
   await assertHomes(worker, { r2: 0, d1: PICTURES });
   await assertReadable(worker, originals);
