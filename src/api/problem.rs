@@ -84,6 +84,8 @@ codes! {
     RunEnded = 409 "run-ended" "The run has ended" => "Begin a new run.";
     /// A source's configuration and the live schema contradict each other.
     SourceUnusable = 409 "source-unusable" "The source's table is not as it is configured" => "Correct the field named in `field` of the source in MIGRATION_SOURCES, or the table.";
+    /// The application's row still names an image that was moved out of it.
+    ImageInUse = 409 "image-in-use" "A row of the application still shows the image" => "Roll its move back, or delete with force=true.";
     /// The same idempotency key is being worked on.
     IdempotencyInProgress = 409 "idempotency-in-progress" "A request with this Idempotency-Key is being worked on" => "Wait as long as Retry-After says, then send the same request again.";
     /// The image was deleted.

@@ -43,6 +43,12 @@ pub struct ImageBody<'record> {
     participant_id: Option<&'record str>,
     table_id: Option<&'record str>,
     metadata: &'record Labels,
+    /// The migration source whose row the image was moved out of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'record str>,
+    /// The row's id there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_item: Option<&'record str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<&'record GenerationRecord>,
     #[cfg_attr(test, schemars(extend("format" = "date-time")))]
@@ -80,6 +86,8 @@ impl<'record> ImageBody<'record> {
             participant_id: description.associations.participant_id.as_deref(),
             table_id: description.associations.table_id.as_deref(),
             metadata: &description.labels,
+            source: description.moved_from.as_ref().map(|moved| moved.source.as_str()),
+            source_item: description.moved_from.as_ref().map(|moved| moved.item.as_str()),
             generation: record.generation.as_ref(),
             created_at: description.created_at.to_iso8601(),
             updated_at: record.updated_at.to_iso8601(),

@@ -6,14 +6,14 @@ use serde::Deserialize;
 
 use super::columns::erased_columns;
 use super::row::{first_record, select_image};
-use super::{Catalog, CatalogError, ImageRecord, OwnerFilter, Status};
+use super::{Catalog, CatalogError, ImageRecord, OwnerFilter, SourceItem, Status};
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
 use crate::sql::Statement;
 
 const BEGIN_DELETE: &str = "UPDATE stillstore_images \
     SET status = 'deleting', version = version + 1, updated_at_ms = ?3 \
-    WHERE id = ?1 AND (?2 IS NULL OR owner_id = ?2) AND status IN ('pending', 'stored')";
+    WHERE id = ?1 AND (?2 IS NULL OR owner_id = ?2) AND status IN ('pending', 'stored') AND (source IS NULL OR ?4)";
 
 static FINISH_DELETE: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -32,12 +32,26 @@ static ERASE: LazyLock<String> = LazyLock::new(|| {
 });
 
 // A journal line names the key; without its image there is nothing left to roll back.
-const UNCOUNT_MOVE: &str = "UPDATE stillstore_move_counters SET items = items - 1 WHERE source = 'embedded' \
-    AND stage = (SELECT stage FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1) \
-    AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND (status = 'deleted' OR status = 'deleting'))";
+macro_rules! of_its_move {
+    ($columns:literal) => {
+        concat!(
+            "(SELECT ",
+            $columns,
+            " FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1 UNION ALL SELECT ",
+            $columns,
+            " FROM stillstore_moves WHERE source <> 'embedded' AND image_id = ?1) \
+             AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND (status = 'deleted' OR status = 'deleting'))"
+        )
+    };
+}
 
-const FORGET_MOVE: &str = "DELETE FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1 \
-    AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND (status = 'deleted' OR status = 'deleting'))";
+const UNCOUNT_MOVE: &str = concat!(
+    "UPDATE stillstore_move_counters SET items = items - 1 WHERE (source, stage) IN ",
+    of_its_move!("source, stage")
+);
+
+const FORGET_MOVE: &str =
+    concat!("DELETE FROM stillstore_moves WHERE (source, item_id) IN ", of_its_move!("source, item_id"));
 
 const POSTPONE_DELETE: &str = "UPDATE stillstore_images SET version = version + 1, updated_at_ms = ?3 \
     WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
@@ -58,6 +72,15 @@ pub enum DeleteStep {
     },
     AlreadyDeleted,
     NotFound,
+    /// It was moved out of a table, and nobody said that it may go all the same. Nothing happened.
+    Moved(SourceItem),
+}
+
+/// Whether images go whose rows in an application's table may still show them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MovedImages {
+    Stay,
+    Go,
 }
 
 /// What became of the last step of a deletion.
@@ -85,9 +108,14 @@ impl Catalog {
         &self,
         id: ImageId,
         owner: &OwnerFilter,
+        moved: MovedImages,
         now: Timestamp,
     ) -> Result<DeleteStep, CatalogError> {
-        let begin = Statement::new(BEGIN_DELETE).bind(id.to_string()).bind(owner.param()).bind(now.as_millis());
+        let begin = Statement::new(BEGIN_DELETE)
+            .bind(id.to_string())
+            .bind(owner.param())
+            .bind(now.as_millis())
+            .bind(i64::from(moved == MovedImages::Go));
         let [row, _] = self.batch("begin_delete", [select_image(id, owner), begin]).await?;
         let Some(mut record) = first_record(&row).map_err(CatalogError::during("begin_delete"))? else {
             return Ok(DeleteStep::NotFound);
@@ -97,6 +125,9 @@ impl Catalog {
             Status::Deleted => return Ok(DeleteStep::AlreadyDeleted),
             Status::Deleting => {}
             Status::Pending | Status::Stored => {
+                if let Some(item) = record.description.moved_from.take().filter(|_| moved == MovedImages::Stay) {
+                    return Ok(DeleteStep::Moved(item));
+                }
                 record.status = Status::Deleting;
                 record.version += 1;
                 record.updated_at = now;

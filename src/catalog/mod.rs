@@ -34,7 +34,7 @@ mod sweep;
 pub(crate) use columns::IMAGE_COLUMNS;
 pub use commit::{Commit, Committed};
 pub use cursor::{Cursor, InvalidCursor};
-pub use delete::{DeleteFinished, DeleteStep};
+pub use delete::{DeleteFinished, DeleteStep, MovedImages};
 pub use error::CatalogError;
 pub use idempotency::{Claim, IDEMPOTENCY_RETENTION_MS, Lease};
 pub use key::{IdempotencyKey, InvalidIdempotencyKey};

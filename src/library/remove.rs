@@ -2,7 +2,7 @@
 
 use super::Library;
 use super::metadata::belongs_to;
-use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord, OwnerFilter};
+use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord, MovedImages, OwnerFilter, SourceItem};
 use crate::image::ImageId;
 use crate::store::{StorageKind, StoreError, StoreErrorKind};
 
@@ -18,6 +18,8 @@ pub enum RemoveError {
     Cache(String),
     /// There never was such an image, or it is another owner's.
     NotFound,
+    /// It was moved out of a table, whose row may still show it. Nothing happened.
+    Moved(SourceItem),
 }
 
 impl From<CatalogError> for RemoveError {
@@ -40,11 +42,12 @@ impl Library {
     ///
     /// # Errors
     /// [`RemoveError`].
-    pub async fn remove(&self, id: ImageId, owner: &OwnerFilter) -> Result<(), RemoveError> {
+    pub async fn remove(&self, id: ImageId, owner: &OwnerFilter, moved: MovedImages) -> Result<(), RemoveError> {
         let now = self.runtime.now();
-        match self.catalog.begin_delete(id, owner, now).await? {
+        match self.catalog.begin_delete(id, owner, moved, now).await? {
             DeleteStep::NotFound => Err(RemoveError::NotFound),
             DeleteStep::AlreadyDeleted => Ok(()),
+            DeleteStep::Moved(item) => Err(RemoveError::Moved(item)),
             DeleteStep::Delete { record, unchanged_since }
                 if homes(&record).len() > 1 && unchanged_since.plus_millis(SWEEP_AFTER_MS) > now =>
             {

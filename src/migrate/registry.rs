@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
-use super::runs::{Ledger, Run, RunId, Totals};
+use super::runs::{Ledger, Run, RunId, Totals, journal};
 use super::source::embedded::EmbeddedKind;
 use super::source::table::{TableKind, TableSource};
 use super::source::{
     Databases, EMBEDDED, Kind, OWN_BINDING, Source, SourceError, SourceStatus, Surroundings, ledger_answer,
 };
+use crate::catalog::SourceItem;
+use crate::image::ImageId;
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind};
 
@@ -145,6 +147,30 @@ impl Sources {
     pub async fn count_on(&self, runtime: &Rc<dyn Runtime>) -> Result<(), DatabaseError> {
         for kind in &self.kinds {
             kind.count_on(runtime).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the row that an image was moved out of still shows it. A source that cannot be read may show it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn shows(&self, item: &SourceItem, image: ImageId) -> Result<Result<bool, SourceError>, DatabaseError> {
+        match self.kind_of(&item.source) {
+            Some((kind, _)) => kind.shows(&item.source, &item.item, image).await,
+            None => Ok(Err(SourceError::Unknown { name: item.source.clone() })),
+        }
+    }
+
+    /// Forgets the move of an image that is about to be deleted, where the journal is in another database than the catalogue. In the
+    /// catalogue's own, the deletion does.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_move(&self, item: &SourceItem, image: ImageId) -> Result<(), DatabaseError> {
+        let ledger = self.ledger_at(&item.source);
+        if !Rc::ptr_eq(ledger.database(), self.databases.own()) {
+            ledger.database().batch(Vec::from(journal::forget_image(&item.source, &item.item, image))).await?;
         }
         Ok(())
     }

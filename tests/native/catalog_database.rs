@@ -7,8 +7,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use futures::FutureExt;
 use stillstore::catalog::{
-    Associations, Catalog, Commit, Committed, Content, Description, Frame, GenerationRecord, ImageRecord, OwnerFilter,
-    SourceItem, Status,
+    Associations, Catalog, Commit, Committed, Content, Description, Frame, GenerationRecord, ImageRecord, MovedImages,
+    OwnerFilter, SourceItem, Status,
 };
 use stillstore::image::{
     CollectionId, Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Orientation, Sha256Digest,
@@ -137,7 +137,8 @@ impl Shelf {
             self.store(&description, StorageKind::R2);
         }
         if matches!(status, Status::Deleting | Status::Deleted) {
-            done(self.catalog.begin_delete(description.id, &OwnerFilter::Any, at(2))).expect("begin");
+            done(self.catalog.begin_delete(description.id, &OwnerFilter::Any, MovedImages::Stay, at(2)))
+                .expect("begin");
         }
         if status == Status::Deleted {
             done(self.catalog.finish_delete(description.id, self.version(description.id), at(3))).expect("finish");

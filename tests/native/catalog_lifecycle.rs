@@ -1,8 +1,8 @@
 //! From a reservation to a stored image to a tombstone, and every step that must not be taken.
 
 use stillstore::catalog::{
-    Associations, Commit, Committed, DeleteFinished, DeleteStep, Description, ImageRecord, OwnerFilter, Reservation,
-    Status,
+    Associations, Commit, Committed, DeleteFinished, DeleteStep, Description, ImageRecord, MovedImages, OwnerFilter,
+    Reservation, Status,
 };
 use stillstore::image::{ImageId, Labels};
 use stillstore::sql::{DatabaseErrorKind, Statement};
@@ -185,17 +185,19 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
         },
         "abandon" => done(shelf.catalog.abandon(image.id, at(9))).map(|()| "ok").unwrap(),
         "withdraw" => done(shelf.catalog.withdraw(image.id)).map(|()| "ok").unwrap(),
-        "begin_delete" => match done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, at(9))).unwrap() {
-            DeleteStep::Delete { record, unchanged_since } => {
-                assert_eq!(Some(&*record), shelf.find(image.id).as_ref());
-                assert_eq!(Some(unchanged_since), before.map(|record| record.updated_at));
-                assert_eq!(record.status, Status::Deleting);
-                assert_eq!(record.description, image);
-                "delete"
+        "begin_delete" => {
+            match done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Stay, at(9))).unwrap() {
+                DeleteStep::Delete { record, unchanged_since } => {
+                    assert_eq!(Some(&*record), shelf.find(image.id).as_ref());
+                    assert_eq!(Some(unchanged_since), before.map(|record| record.updated_at));
+                    assert_eq!(record.status, Status::Deleting);
+                    assert_eq!(record.description, image);
+                    "delete"
+                }
+                DeleteStep::AlreadyDeleted => "already deleted",
+                DeleteStep::NotFound => "not found",
             }
-            DeleteStep::AlreadyDeleted => "already deleted",
-            DeleteStep::NotFound => "not found",
-        },
+        }
         "finish_delete" | "finish_delete of an older version" => {
             let version = if operation == "finish_delete" { version } else { version - 1 };
             match done(shelf.catalog.finish_delete(image.id, version, at(9))).unwrap() {
@@ -270,7 +272,7 @@ fn what_changes_nothing_leaves_the_row_untouched() {
             done(shelf.catalog.postpone_delete(image.id, shelf.version(image.id), at(9))).unwrap();
         }
         if matches!(status, Status::Deleting | Status::Deleted) {
-            done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, at(9))).unwrap();
+            done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Stay, at(9))).unwrap();
         }
         assert_eq!(shelf.find(image.id), before, "{status:?}");
     }
@@ -293,7 +295,7 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
     let shelf = Shelf::new();
     let description = fallen_back(&shelf);
     let before = shelf.sql("SELECT * FROM stillstore_images").unwrap();
-    done(shelf.catalog.begin_delete(description.id, &OwnerFilter::Any, at(2))).unwrap();
+    done(shelf.catalog.begin_delete(description.id, &OwnerFilter::Any, MovedImages::Stay, at(2))).unwrap();
     done(shelf.catalog.finish_delete(description.id, 2, at(3))).unwrap();
     let after = shelf.sql("SELECT * FROM stillstore_images").unwrap();
 
@@ -324,7 +326,7 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
 }
 
 fn deleting(shelf: &Shelf, id: ImageId) -> ImageRecord {
-    match done(shelf.catalog.begin_delete(id, &OwnerFilter::Any, at(2))).unwrap() {
+    match done(shelf.catalog.begin_delete(id, &OwnerFilter::Any, MovedImages::Stay, at(2))).unwrap() {
         DeleteStep::Delete { record, .. } => *record,
         step => panic!("{step:?}"),
     }

@@ -1,6 +1,6 @@
 //! An image of another owner is as one that does not exist.
 
-use stillstore::catalog::{DeleteStep, ListFilter, OwnerFilter, PageSize, Status};
+use stillstore::catalog::{DeleteStep, ListFilter, MovedImages, OwnerFilter, PageSize, Status};
 
 use crate::catalog_database::{Shelf, at, description, done, user};
 
@@ -41,7 +41,7 @@ fn an_image_without_an_owner_is_nobodys() {
     image.owner_id = None;
     shelf.store(&image, stillstore::store::StorageKind::R2);
     assert_eq!(done(shelf.catalog.find(image.id, &owner())).unwrap(), None);
-    let step = done(shelf.catalog.begin_delete(image.id, &owner(), at(2))).unwrap();
+    let step = done(shelf.catalog.begin_delete(image.id, &owner(), MovedImages::Stay, at(2))).unwrap();
     assert_eq!((step, shelf.status(image.id)), (DeleteStep::NotFound, Some(Status::Stored)));
 }
 
@@ -51,7 +51,8 @@ fn only_the_owner_deletes_an_image() {
         let shelf = Shelf::new();
         let image = shelf.image_in(1, status);
         let before = shelf.find(image.id);
-        let delete = |owner: &OwnerFilter| done(shelf.catalog.begin_delete(image.id, owner, at(9))).unwrap();
+        let delete =
+            |owner: &OwnerFilter| done(shelf.catalog.begin_delete(image.id, owner, MovedImages::Stay, at(9))).unwrap();
         assert_eq!(delete(&OwnerFilter::Only(user("user-2"))), DeleteStep::NotFound, "{status:?}");
         assert_eq!(shelf.find(image.id), before, "{status:?}");
         match delete(&owner()) {

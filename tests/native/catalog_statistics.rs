@@ -1,7 +1,7 @@
 //! Counters that triggers keep, against a count of the rows.
 
 use proptest::prelude::*;
-use stillstore::catalog::{Commit, OwnerFilter, Statistics, Status};
+use stillstore::catalog::{Commit, MovedImages, OwnerFilter, Statistics, Status};
 use stillstore::sql::DatabaseErrorKind;
 use stillstore::store::StorageKind;
 
@@ -74,7 +74,7 @@ fn apply(shelf: &Shelf, operation: &Operation) {
         }
         Operation::Abandon(number) => done(catalog.abandon(id(*number), at(1))).unwrap(),
         Operation::BeginDelete(number) => {
-            done(catalog.begin_delete(id(*number), &OwnerFilter::Any, at(1))).unwrap();
+            done(catalog.begin_delete(id(*number), &OwnerFilter::Any, MovedImages::Stay, at(1))).unwrap();
         }
         Operation::FinishDelete(number) => {
             let version = shelf.find(id(*number)).map_or(1, |record| record.version);

@@ -4,18 +4,67 @@
 use serde_json::json;
 
 #[cfg(test)]
-use crate::api::openapi::{DATABASE, Operation, Schemas};
+use crate::api::openapi::{DATABASE, Operation, Schemas, query};
 use crate::api::{Code, Exchange, Problem, Request, Response};
+use crate::catalog::{MovedImages, SourceItem};
 use crate::image::ImageId;
 use crate::library::RemoveError;
+use crate::migrate::Sources;
 
-pub async fn handle(exchange: &Exchange<'_>, _request: Request, id: ImageId) -> Result<Response, Problem> {
-    match exchange.library.remove(id, &exchange.caller.owner_filter()).await {
-        Ok(()) => Ok(Response::empty(204)),
-        Err(RemoveError::NotFound) => Err(Problem::plain(Code::ImageNotFound)),
-        Err(RemoveError::Catalog(error)) => Err(error.into()),
-        Err(RemoveError::Store(error)) => Err(unfinished_removal().because(&error)),
-        Err(RemoveError::Cache(error)) => Err(unfinished_removal().because(&error)),
+pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> Result<Response, Problem> {
+    let is_forced = is_forced(&request)?;
+    match remove(exchange, id, MovedImages::Stay).await {
+        Err(RemoveError::Moved(item)) => {
+            let sources = exchange.services.sources();
+            if !is_forced {
+                require_unshown(&sources, &item, id).await?;
+            }
+            sources.forget_move(&item, id).await?;
+            remove(exchange, id, MovedImages::Go).await
+        }
+        removed => removed,
+    }
+    .map_err(removal_problem)?;
+    Ok(Response::empty(204))
+}
+
+async fn remove(exchange: &Exchange<'_>, id: ImageId, moved: MovedImages) -> Result<(), RemoveError> {
+    exchange.library.remove(id, &exchange.caller.owner_filter(), moved).await
+}
+
+/// The image would be missing in the application.
+async fn require_unshown(sources: &Sources, item: &SourceItem, id: ImageId) -> Result<(), Problem> {
+    let SourceItem { source, item: row } = item;
+    let detail = match sources.shows(item, id).await? {
+        Ok(false) => return Ok(()),
+        Ok(true) => format!("the row {row} of the source {source} names the image"),
+        Err(error) => format!("nobody can tell whether the row {row} of the source {source} names the image: {error}"),
+    };
+    Err(Problem::new(Code::ImageInUse, detail))
+}
+
+fn is_forced(request: &Request) -> Result<bool, Problem> {
+    let mut is_forced = false;
+    for (name, value) in request.query_pairs()? {
+        is_forced = match (name.as_str(), value.as_str()) {
+            ("force", "true") => true,
+            ("force", "false") => false,
+            ("force", _) => return Err(Problem::field("force", "must be true or false")),
+            _ => return Err(Problem::field(name, "is not a parameter; the parameter is force")),
+        };
+    }
+    Ok(is_forced)
+}
+
+fn removal_problem(error: RemoveError) -> Problem {
+    match error {
+        RemoveError::NotFound => Problem::plain(Code::ImageNotFound),
+        RemoveError::Catalog(error) => error.into(),
+        RemoveError::Store(error) => unfinished_removal().because(&error),
+        RemoveError::Cache(error) => unfinished_removal().because(&error),
+        RemoveError::Moved(SourceItem { source, item }) => {
+            Problem::new(Code::ImageInUse, format!("the row {item} of the source {source} was moved meanwhile"))
+        }
     }
 }
 
@@ -31,7 +80,13 @@ pub fn operation(_: &mut Schemas) -> Operation {
     Operation {
         summary: "Deletes an image; doing it twice is fine",
         answers: vec![(204, json!({ "description": "The image cannot be read any more." }))],
-        codes: [&[Code::ImageNotFound, Code::StorageUnavailable][..], &DATABASE].concat(),
+        parameters: vec![query(
+            "force",
+            &json!({ "type": "boolean", "default": false }),
+            "Deletes an image that was moved out of an application's table although its row still names it.",
+        )],
+        codes: [&[Code::InvalidField, Code::ImageNotFound, Code::ImageInUse, Code::StorageUnavailable][..], &DATABASE]
+            .concat(),
         ..Operation::default()
     }
 }

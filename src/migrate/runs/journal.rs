@@ -181,6 +181,14 @@ pub fn forget(source: &str, entry: &Entry) -> Statement {
     Statement::new(FORGET).bind(source).bind(entry.item.as_str()).bind(entry.key.as_str())
 }
 
+/// Drops the entry of an item's image, and counts it out.
+pub fn forget_image(source: &str, item: &str, image: ImageId) -> [Statement; 2] {
+    let uncount = "UPDATE stillstore_move_counters SET items = items - 1 WHERE source = ?1 AND stage = \
+        (SELECT stage FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND image_id = ?3)";
+    let forget = "DELETE FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND image_id = ?3";
+    [uncount, forget].map(|sql| Statement::new(sql).bind(source).bind(item).bind(image.to_string()))
+}
+
 /// Counts entries that reached a stage, or left it.
 pub fn count_stage(source: &str, stage: Stage, items: i64) -> Statement {
     Statement::new(

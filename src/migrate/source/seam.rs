@@ -53,6 +53,13 @@ pub trait Kind {
     /// As [`Kind::check`].
     async fn open(&self, run: &Run, surroundings: &Surroundings) -> Result<Result<Source, SourceError>, DatabaseError>;
 
+    /// Whether the row of an item still shows the image that was moved out of it.
+    ///
+    /// # Errors
+    /// As [`Kind::check`].
+    async fn shows(&self, source: &str, item: &str, image: ImageId)
+    -> Result<Result<bool, SourceError>, DatabaseError>;
+
     /// How far each source is, for those kinds whose images nobody else counts. A source that cannot be read says why; the others are
     /// counted all the same.
     ///

@@ -16,6 +16,7 @@ use self::originals::{EmbeddedOriginals, PLACE};
 use self::returned_rows::EmbeddedReturnedRows;
 use self::saved_rows::EmbeddedSavedRows;
 use super::{Archive, EMBEDDED, Kind, OWN_BINDING, Source, SourceError, SourceStatus, Surroundings};
+use crate::image::ImageId;
 use crate::migrate::runs::{ActionParameters, IdType, Run};
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError};
@@ -60,6 +61,16 @@ impl Kind for EmbeddedKind {
                 returned: Box::new(EmbeddedReturnedRows { embedded, runtime: destination.runtime, prompt_in_metadata }),
             }),
         }))
+    }
+
+    // Its images are their own rows.
+    async fn shows(
+        &self,
+        _source: &str,
+        _item: &str,
+        _image: ImageId,
+    ) -> Result<Result<bool, SourceError>, DatabaseError> {
+        Ok(Ok(false))
     }
 
     // The catalogue counts them.

@@ -14,6 +14,7 @@ use super::originals::TableOriginals;
 use super::returned_rows::TableReturnedRows;
 use super::saved_rows::TableSavedRows;
 use super::schema::Schema;
+use crate::image::ImageId;
 use crate::migrate::runs::Run;
 use crate::migrate::source::{Archive, Databases, Kind, OWN_BINDING, Source, SourceError, SourceStatus, Surroundings};
 use crate::runtime::Runtime;
@@ -108,6 +109,20 @@ impl Kind for TableKind {
                 returned: Box::new(TableReturnedRows { table, catalogue, database, runtime }),
             }),
         }))
+    }
+
+    async fn shows(
+        &self,
+        source: &str,
+        item: &str,
+        image: ImageId,
+    ) -> Result<Result<bool, SourceError>, DatabaseError> {
+        let table = match self.table(source).await? {
+            Ok(table) => table,
+            Err(error) => return Ok(Err(error)),
+        };
+        let shown = self.databases.at(&table.source.binding).run(table.shows(item, image)).await?;
+        Ok(Ok(shown.first::<serde_json::Value>()?.is_some()))
     }
 
     async fn statuses(&self, runtime: &Rc<dyn Runtime>) -> Result<Vec<SourceStatus>, DatabaseError> {

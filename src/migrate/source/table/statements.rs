@@ -8,6 +8,7 @@ use super::identifier::Identifier;
 use super::original::Original;
 use super::schema::Numbering;
 use super::sql::{PIECE_BYTES, Sql, push_data, push_untagged, tagged, whole};
+use crate::image::ImageId;
 use crate::migrate::runs::{Entry, ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, IdType, InFlight};
 use crate::sql::{Statement, Value};
 
@@ -291,6 +292,15 @@ impl Table {
     fn push_moved_row(&self, sql: &mut Sql, entry: &Entry, original: &Original) {
         sql.push(" WHERE ").push(&self.id()).push(" = ").bind_value(self.id_value(&entry.item)).push(" AND ");
         sql.push(&self.column(&self.source.url)).push(" IS ").bind(original.url.as_str()).push(" COLLATE BINARY");
+    }
+
+    /// Answers with a row when the item's row names the copy that was made of `image`.
+    pub(super) fn shows(&self, item: &str, image: ImageId) -> Statement {
+        let sql = self.fill(
+            "SELECT 1 AS shown FROM {table} JOIN stillstore_moves ON {url} = original ->> 'url' COLLATE BINARY \
+             WHERE {id} = ?1 AND source = ?2 AND item_id = ?3 AND image_id = ?4 AND stage <> 'restored'",
+        );
+        Statement::new(sql).bind(self.id_value(item)).bind(self.source.name.as_str()).bind(item).bind(image.to_string())
     }
 
     /// Answers with `waits` 0 when the journal names the object, as a copy or as a value that was saved.
