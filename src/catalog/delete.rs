@@ -32,26 +32,28 @@ static ERASE: LazyLock<String> = LazyLock::new(|| {
 });
 
 // A journal line names the key; without its image there is nothing left to roll back.
-macro_rules! of_its_move {
-    ($columns:literal) => {
-        concat!(
-            "(SELECT ",
-            $columns,
-            " FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1 UNION ALL SELECT ",
-            $columns,
-            " FROM stillstore_moves WHERE source <> 'embedded' AND image_id = ?1) \
-             AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND (status = 'deleted' OR status = 'deleting'))"
-        )
+macro_rules! is_being_deleted {
+    () => {
+        " AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND (status = 'deleted' OR status = 'deleting'))"
     };
 }
 
-const UNCOUNT_MOVE: &str = concat!(
-    "UPDATE stillstore_move_counters SET items = items - 1 WHERE (source, stage) IN ",
-    of_its_move!("source, stage")
-);
-
-const FORGET_MOVE: &str =
-    concat!("DELETE FROM stillstore_moves WHERE (source, item_id) IN ", of_its_move!("source, item_id"));
+/// Of an image of our own that moved to R2, and of one that was moved out of a table.
+const FORGET_MOVES: [&str; 4] = [
+    concat!(
+        "UPDATE stillstore_move_counters SET items = items - 1 WHERE source = 'embedded' \
+         AND stage = (SELECT stage FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1)",
+        is_being_deleted!()
+    ),
+    concat!("DELETE FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1", is_being_deleted!()),
+    concat!(
+        "UPDATE stillstore_move_counters SET items = items - 1 \
+         WHERE source = (SELECT source FROM stillstore_moves WHERE source <> 'embedded' AND image_id = ?1) \
+         AND stage = (SELECT stage FROM stillstore_moves WHERE source <> 'embedded' AND image_id = ?1)",
+        is_being_deleted!()
+    ),
+    concat!("DELETE FROM stillstore_moves WHERE source <> 'embedded' AND image_id = ?1", is_being_deleted!()),
+];
 
 const POSTPONE_DELETE: &str = "UPDATE stillstore_images SET version = version + 1, updated_at_ms = ?3 \
     WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
@@ -125,8 +127,9 @@ impl Catalog {
             Status::Deleted => return Ok(DeleteStep::AlreadyDeleted),
             Status::Deleting => {}
             Status::Pending | Status::Stored => {
-                if let Some(item) = record.description.moved_from.take().filter(|_| moved == MovedImages::Stay) {
-                    return Ok(DeleteStep::Moved(item));
+                let moved_from = record.description.moved_from.as_ref().filter(|_| moved == MovedImages::Stay);
+                if let Some(item) = moved_from {
+                    return Ok(DeleteStep::Moved(item.clone()));
                 }
                 record.status = Status::Deleting;
                 record.version += 1;
@@ -149,8 +152,9 @@ impl Catalog {
     ) -> Result<DeleteFinished, CatalogError> {
         let finish = Statement::new(FINISH_DELETE.as_str()).bind(id.to_string()).bind(version).bind(now.as_millis());
         let status = Statement::new(SELECT_STATUS).bind(id.to_string());
-        let [uncount, forget] = forget_move(id);
-        let [_, _, _, status] = self.batch("finish_delete", [finish, uncount, forget, status]).await?;
+        let [uncount, forget, uncount_row, forget_row] = forget_moves(id);
+        let statements = [finish, uncount, forget, uncount_row, forget_row, status];
+        let [.., status] = self.batch("finish_delete", statements).await?;
         let row: Option<StatusRow> = status.first().map_err(CatalogError::during("finish_delete"))?;
         Ok(match row.map(|row| row.status) {
             None | Some(Status::Deleted) => DeleteFinished::Deleted,
@@ -165,8 +169,8 @@ impl Catalog {
     /// [`CatalogError`] when the database failed; it may be erased.
     pub async fn erase(&self, id: ImageId, version: i64) -> Result<(), CatalogError> {
         let erase = Statement::new(ERASE.as_str()).bind(id.to_string()).bind(version);
-        let [uncount, forget] = forget_move(id);
-        self.batch("erase", [erase, uncount, forget]).await.map(drop)
+        let [uncount, forget, uncount_row, forget_row] = forget_moves(id);
+        self.batch("erase", [erase, uncount, forget, uncount_row, forget_row]).await.map(drop)
     }
 
     /// Puts a deletion whose bytes could not be removed at the end of the sweep's queue, so that it does not keep the
@@ -181,6 +185,6 @@ impl Catalog {
 }
 
 /// The statements that take an image which is being deleted out of the journal.
-fn forget_move(id: ImageId) -> [Statement; 2] {
-    [UNCOUNT_MOVE, FORGET_MOVE].map(|sql| Statement::new(sql).bind(id.to_string()))
+fn forget_moves(id: ImageId) -> [Statement; 4] {
+    FORGET_MOVES.map(|sql| Statement::new(sql).bind(id.to_string()))
 }

@@ -33,7 +33,7 @@ const FORGET: &str =
 macro_rules! waiting {
     () => {
         "(SELECT source, item_id, image_id, storage_key, content_type, size_bytes, sha256, moved_at_ms, image FROM stillstore_moves \
-         INDEXED BY stillstore_moves_uncatalogued WHERE source <> 'embedded' AND stage <> 'restored' AND catalogue <> 'present' \
+         INDEXED BY stillstore_moves_uncatalogued WHERE image_id > '' AND source <> 'embedded' AND stage <> 'restored' AND catalogue <> 'present' \
          ORDER BY image_id LIMIT 100)"
     };
 }

@@ -137,8 +137,7 @@ impl Shelf {
             self.store(&description, StorageKind::R2);
         }
         if matches!(status, Status::Deleting | Status::Deleted) {
-            done(self.catalog.begin_delete(description.id, &OwnerFilter::Any, MovedImages::Stay, at(2)))
-                .expect("begin");
+            done(self.catalog.begin_delete(description.id, &OwnerFilter::Any, MovedImages::Go, at(2))).expect("begin");
         }
         if status == Status::Deleted {
             done(self.catalog.finish_delete(description.id, self.version(description.id), at(3))).expect("finish");

@@ -36,12 +36,10 @@ fn abandon(shelf: &Shelf) -> Result<String, CatalogError> {
 
 fn begin_delete(shelf: &Shelf) -> Result<String, CatalogError> {
     // When the row changed before says that this call took effect before, too.
-    written(done(shelf.catalog.begin_delete(id(1), &OwnerFilter::Any, MovedImages::Stay, at(2))).map(
-        |step| match step {
-            DeleteStep::Delete { record, .. } => DeleteStep::Delete { record, unchanged_since: at(0) },
-            step => step,
-        },
-    ))
+    written(done(shelf.catalog.begin_delete(id(1), &OwnerFilter::Any, MovedImages::Go, at(2))).map(|step| match step {
+        DeleteStep::Delete { record, .. } => DeleteStep::Delete { record, unchanged_since: at(0) },
+        step => step,
+    }))
 }
 
 fn finish_delete(shelf: &Shelf) -> Result<String, CatalogError> {
@@ -152,7 +150,7 @@ fn each_operation_is_one_round_trip() {
     assert_eq!(shelf.calls_of(catalog.list(&ListFilter::default(), None, PageSize::MAX)).1, 1);
     assert_eq!(shelf.calls_of(catalog.abandon(id(1), at(1))).1, 1);
     let (deleting, begin_calls) =
-        shelf.calls_of(catalog.begin_delete(id(1), &OwnerFilter::Any, MovedImages::Stay, at(1)));
+        shelf.calls_of(catalog.begin_delete(id(1), &OwnerFilter::Any, MovedImages::Go, at(1)));
     let Ok(DeleteStep::Delete { record, .. }) = deleting else { panic!("{deleting:?}") };
     let ImageRecord { version, .. } = *record;
     assert_eq!(begin_calls, 1);

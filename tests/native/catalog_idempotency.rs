@@ -177,7 +177,7 @@ fn a_completed_key_says_when_its_image_was_deleted_since() {
     lease(&shelf, id(1), at(0));
     complete(&shelf, 1);
     let deleted = Claim::CompletedThenDeleted { image_id: id(1) };
-    done(shelf.catalog.begin_delete(id(1), &OwnerFilter::Any, MovedImages::Stay, at(2))).unwrap();
+    done(shelf.catalog.begin_delete(id(1), &OwnerFilter::Any, MovedImages::Go, at(2))).unwrap();
     assert_eq!(claim(&shelf, "body", id(2), at(3)), deleted);
     done(shelf.catalog.finish_delete(id(1), shelf.version(id(1)), at(4))).unwrap();
     assert_eq!(claim(&shelf, "body", id(2), at(70)), deleted);

@@ -186,7 +186,7 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
         "abandon" => done(shelf.catalog.abandon(image.id, at(9))).map(|()| "ok").unwrap(),
         "withdraw" => done(shelf.catalog.withdraw(image.id)).map(|()| "ok").unwrap(),
         "begin_delete" => {
-            match done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Stay, at(9))).unwrap() {
+            match done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Go, at(9))).unwrap() {
                 DeleteStep::Delete { record, unchanged_since } => {
                     assert_eq!(Some(&*record), shelf.find(image.id).as_ref());
                     assert_eq!(Some(unchanged_since), before.map(|record| record.updated_at));
@@ -196,6 +196,7 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
                 }
                 DeleteStep::AlreadyDeleted => "already deleted",
                 DeleteStep::NotFound => "not found",
+                DeleteStep::Moved(_) => "moved",
             }
         }
         "finish_delete" | "finish_delete of an older version" => {
@@ -272,7 +273,7 @@ fn what_changes_nothing_leaves_the_row_untouched() {
             done(shelf.catalog.postpone_delete(image.id, shelf.version(image.id), at(9))).unwrap();
         }
         if matches!(status, Status::Deleting | Status::Deleted) {
-            done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Stay, at(9))).unwrap();
+            done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Go, at(9))).unwrap();
         }
         assert_eq!(shelf.find(image.id), before, "{status:?}");
     }
@@ -295,7 +296,7 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
     let shelf = Shelf::new();
     let description = fallen_back(&shelf);
     let before = shelf.sql("SELECT * FROM stillstore_images").unwrap();
-    done(shelf.catalog.begin_delete(description.id, &OwnerFilter::Any, MovedImages::Stay, at(2))).unwrap();
+    done(shelf.catalog.begin_delete(description.id, &OwnerFilter::Any, MovedImages::Go, at(2))).unwrap();
     done(shelf.catalog.finish_delete(description.id, 2, at(3))).unwrap();
     let after = shelf.sql("SELECT * FROM stillstore_images").unwrap();
 
@@ -326,7 +327,7 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
 }
 
 fn deleting(shelf: &Shelf, id: ImageId) -> ImageRecord {
-    match done(shelf.catalog.begin_delete(id, &OwnerFilter::Any, MovedImages::Stay, at(2))).unwrap() {
+    match done(shelf.catalog.begin_delete(id, &OwnerFilter::Any, MovedImages::Go, at(2))).unwrap() {
         DeleteStep::Delete { record, .. } => *record,
         step => panic!("{step:?}"),
     }

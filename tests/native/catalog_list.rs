@@ -88,7 +88,7 @@ fn each_filter_lists_what_matches_in_its_order_whatever_the_page_size() {
     let shelf = Shelf::new();
     let ids: Vec<_> = (0..240).map(|number| put(&shelf, number)).collect();
     for image in &ids[200..232] {
-        done(shelf.catalog.begin_delete(*image, &OwnerFilter::Any, MovedImages::Stay, at(9))).unwrap();
+        done(shelf.catalog.begin_delete(*image, &OwnerFilter::Any, MovedImages::Go, at(9))).unwrap();
     }
     for image in &ids[220..232] {
         done(shelf.catalog.finish_delete(*image, shelf.version(*image), at(9))).unwrap();
@@ -215,7 +215,7 @@ proptest! {
                     Meanwhile::Insert(_) => {}
                     Meanwhile::Delete(index) => {
                         let image = ids[index % ids.len()];
-                        done(shelf.catalog.begin_delete(image, &OwnerFilter::Any, MovedImages::Stay, at(9))).unwrap();
+                        done(shelf.catalog.begin_delete(image, &OwnerFilter::Any, MovedImages::Go, at(9))).unwrap();
                         staying.remove(&image);
                     }
                 }

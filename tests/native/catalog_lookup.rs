@@ -106,7 +106,7 @@ fn failures_of_every_operation(rows_json: &str) -> Vec<Option<DatabaseErrorKind>
             ListError::Catalog(error) => error,
             ListError::Cursor(error) => panic!("{error}"),
         }),
-        done(catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Stay, at(0))).err(),
+        done(catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Go, at(0))).err(),
         done(catalog.finish_delete(image.id, 1, at(0))).err(),
         done(catalog.stale(at(0), 10)).err(),
         done(catalog.statistics()).err(),

@@ -41,7 +41,7 @@ fn an_image_without_an_owner_is_nobodys() {
     image.owner_id = None;
     shelf.store(&image, stillstore::store::StorageKind::R2);
     assert_eq!(done(shelf.catalog.find(image.id, &owner())).unwrap(), None);
-    let step = done(shelf.catalog.begin_delete(image.id, &owner(), MovedImages::Stay, at(2))).unwrap();
+    let step = done(shelf.catalog.begin_delete(image.id, &owner(), MovedImages::Go, at(2))).unwrap();
     assert_eq!((step, shelf.status(image.id)), (DeleteStep::NotFound, Some(Status::Stored)));
 }
 
@@ -52,7 +52,7 @@ fn only_the_owner_deletes_an_image() {
         let image = shelf.image_in(1, status);
         let before = shelf.find(image.id);
         let delete =
-            |owner: &OwnerFilter| done(shelf.catalog.begin_delete(image.id, owner, MovedImages::Stay, at(9))).unwrap();
+            |owner: &OwnerFilter| done(shelf.catalog.begin_delete(image.id, owner, MovedImages::Go, at(9))).unwrap();
         assert_eq!(delete(&OwnerFilter::Only(user("user-2"))), DeleteStep::NotFound, "{status:?}");
         assert_eq!(shelf.find(image.id), before, "{status:?}");
         match delete(&owner()) {

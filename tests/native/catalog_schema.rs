@@ -159,7 +159,7 @@ fn moving_the_rows_into_their_key_keeps_each_of_them_and_the_counters() {
     };
     let before = (all("stillstore_images"), all("stillstore_counters"));
     assert_eq!((before.0.len(), before.0[0].len()), (3, 23));
-    database.migrate(|number| number >= 4);
+    database.migrate(|number| (4..7).contains(&number));
     assert_eq!((all("stillstore_images"), all("stillstore_counters")), before);
     done(database.run(Statement::new("DELETE FROM stillstore_images WHERE id = 'id2'"))).unwrap();
     assert_ne!(all("stillstore_counters"), before.1);
@@ -182,7 +182,8 @@ fn counting_stored_images_alone_begins_with_what_is_there() {
     database.migrate(|number| number >= 5);
     let row = |storage: &str| json!({"status": "stored", "storage": storage, "images": 1, "bytes": 7});
     assert_eq!(counted(), [row("d1"), row("r2")]);
-    assert_eq!(run("SELECT status FROM stillstore_counters").rows::<Value>().unwrap().len(), 16);
+    // And one of images that were moved out of tables.
+    assert_eq!(run("SELECT status FROM stillstore_counters").rows::<Value>().unwrap().len(), 16 + 1);
     run("DELETE FROM stillstore_images");
     assert!(counted().is_empty());
 }

@@ -37,6 +37,7 @@ mod image_key;
 mod image_read;
 mod image_read_model;
 mod migrate_backup;
+mod migrate_catalogue;
 mod migrate_line;
 mod migrate_receipt;
 mod migrate_record;

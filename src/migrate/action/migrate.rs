@@ -8,11 +8,12 @@ use crate::migrate::source::{Contents, Movable, Prepared, Source, Switch};
 use crate::migrate::task::{Bounds, Interruption, Outcome, Page, Refusal, Slice, SliceContext, Task, listed_count};
 use crate::sql::{DatabaseError, QueryResult, Statement};
 
-/// Statements and store operations of a move: it reads the row, puts the object, switches the row and writes the journal.
+/// Statements and store operations of a move: it reads the row, puts the object, switches the row, writes the journal and the catalogue.
 const READ: u64 = 1;
 const PUT: u64 = 1;
 const SWITCH: u64 = 1;
 const JOURNAL: u64 = 1;
+const CATALOGUE: u64 = 1;
 
 /// Moves a source's images.
 pub struct Migrate {
@@ -115,7 +116,7 @@ impl Task for Migrate {
     }
 
     fn operations_per_item(&self) -> u64 {
-        READ + PUT + SWITCH + JOURNAL
+        READ + PUT + SWITCH + JOURNAL + CATALOGUE
     }
 
     fn count(&self, run: &Run) -> Option<Statement> {

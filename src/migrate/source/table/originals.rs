@@ -280,9 +280,10 @@ impl Originals for TableOriginals {
         const COPY: u64 = 1;
         const WRITE_AND_READ_BACK: u64 = 2;
         const SWITCH_AND_JOURNAL: u64 = 2;
+        const CATALOGUE: u64 = 2;
         const GUARDS: u64 = 2;
         const REMOVE_COPY_AND_SAVED_VALUE: u64 = 2;
-        ENTRY + ROW + COPY + WRITE_AND_READ_BACK + SWITCH_AND_JOURNAL + GUARDS + REMOVE_COPY_AND_SAVED_VALUE
+        ENTRY + ROW + COPY + WRITE_AND_READ_BACK + SWITCH_AND_JOURNAL + CATALOGUE + GUARDS + REMOVE_COPY_AND_SAVED_VALUE
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {
