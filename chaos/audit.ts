@@ -163,7 +163,7 @@ export class Audit {
         "SELECT status, storage, fallback, images, bytes FROM stillstore_counters WHERE images <> 0 OR bytes <> 0 ORDER BY 1, 2, 3",
       ),
       await this.#rows(
-        "SELECT status, storage, fallback_reason IS NOT NULL AS fallback, count(*) AS images, sum(size_bytes) AS bytes \
+        "SELECT iif(source IS NULL, 'stored', 'moved') AS status, storage, fallback_reason IS NOT NULL AS fallback, count(*) AS images, sum(size_bytes) AS bytes \
          FROM stillstore_images WHERE status = 'stored' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
       ),
       "the counters of images",

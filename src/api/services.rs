@@ -6,6 +6,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::Chain;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
+use crate::migrate::seam::Kind;
 use crate::migrate::{Engine, Settings, Sources};
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
@@ -23,6 +24,8 @@ pub struct Services {
     pub embedded: Rc<EmbeddedStore>,
     /// Further databases that `MIGRATION_SOURCES` names, by binding.
     pub databases: Rc<[(String, Rc<dyn Database>)]>,
+    /// Kinds of migration sources beside those that are built in.
+    pub more_kinds: Vec<Rc<dyn Kind>>,
     /// Takes messages that keep runs going, when it is bound.
     pub runs: Option<Rc<dyn RunQueue>>,
     pub generators: Chain,
@@ -68,7 +71,9 @@ impl Services {
     /// Where images can come from.
     #[must_use]
     pub fn sources(&self) -> Sources {
-        Sources::new(self.catalog.database(), self.databases.clone(), self.config.migration_sources.clone())
+        let tables = self.config.migration_sources.clone();
+        let built_in = Sources::new(self.catalog.database(), self.databases.clone(), tables);
+        self.more_kinds.iter().cloned().fold(built_in, Sources::with_kind)
     }
 
     /// The migration engine as one piece of work sees it; `None` when no bucket is bound.

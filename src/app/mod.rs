@@ -51,6 +51,7 @@ impl App {
         let services = Services {
             catalog: Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases)),
             databases,
+            more_kinds: Vec::new(),
             r2,
             embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
             runs,

@@ -12,6 +12,17 @@
 //! (files that prove themselves), `source` (a folder a kind, behind one seam), `action` (a file an action, names no source), `runner`
 //! (drives a run, knows neither), `registry` (the only file that names the kinds), `engine`.
 
+/// What another kind of source is made of.
+pub mod seam {
+    pub use super::destination::{Destination, NewCopy};
+    pub use super::runs::journal::{Catalogued, record_anew};
+    pub use super::runs::{Entry, IdType, InFlight, Stage};
+    pub use super::source::{
+        Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, Source, Surroundings, Switch,
+    };
+    pub use super::task::{Bounds, Counted, ItemError, Outcome, Page, PageItem, Refusal, SliceContext, item_id};
+}
+
 mod action;
 mod adoption;
 mod archive;

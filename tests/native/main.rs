@@ -39,6 +39,7 @@ mod image_read_model;
 mod migrate_backup;
 mod migrate_catalogue;
 mod migrate_line;
+mod migrate_memory_source;
 mod migrate_receipt;
 mod migrate_record;
 mod migrate_record_faults;

@@ -13,7 +13,7 @@ mod migrate;
 mod migrate_backup_crash;
 mod migrate_backup_memory;
 mod migrate_backup_run;
-mod migrate_crash;
+pub mod migrate_crash;
 mod migrate_operations;
 mod migrate_plans;
 mod migrate_refusals;
