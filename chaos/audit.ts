@@ -20,6 +20,12 @@ const UNFINISHED_DELETIONS = `SELECT removed.value AS id, status FROM json_each(
   WHERE NOT ifnull(status = 'deleted' OR status = 'deleting' AND labels = '{}'
     AND coalesce(filename, context, persona_id, session_id, participant_id, table_id, generation) IS NULL AND (two_homes = 1 OR size_bytes IS NULL), 0)`;
 // An owner is given with the image's row and taken with it, so that the sweep never looks at these.
+const IMAGES_WITHOUT_MOVE = `SELECT id FROM stillstore_images WHERE source IS NOT NULL AND status = 'stored' AND NOT EXISTS
+  (SELECT 1 FROM stillstore_moves AS move WHERE move.source <> 'embedded' AND image_id = id AND stage <> 'restored')`;
+
+const MOVES_WITHOUT_IMAGE = `SELECT image_id FROM stillstore_moves AS move WHERE move.source <> 'embedded' AND stage <> 'restored'
+  AND catalogue = 'present' AND NOT EXISTS (SELECT 1 FROM stillstore_images WHERE id = image_id AND status = 'stored')`;
+
 const MISOWNED_BLOBS = `SELECT write_id, object_key, owner_id, status FROM stillstore_blobs LEFT JOIN stillstore_images ON id = owner_id
   WHERE owner_id IS NOT NULL AND NOT ifnull(status = 'deleting' OR status = 'stored' AND embedded_write_id = write_id, 0)`;
 const IMAGES_WITHOUT_BLOB = `SELECT id, storage, embedded_write_id FROM stillstore_images
@@ -107,7 +113,7 @@ export class Audit {
   /** Each stored row is an image that somebody made and nobody deleted; each deletion left its tombstone, or its row to the sweep. */
   async #accountForRows(): Promise<void> {
     const { db } = this.#world.worker;
-    const sql = "SELECT id, status, storage, sha256, visibility FROM stillstore_images WHERE status = 'stored'";
+    const sql = "SELECT id, status, storage, sha256, visibility FROM stillstore_images WHERE status = 'stored' AND source IS NULL";
     const { results } = await db.prepare(sql).all<ImageRow>();
     for (const row of results) {
       const image = this.#model.find(row.id);
@@ -122,6 +128,8 @@ export class Audit {
     const removed = JSON.stringify(this.#model.images.filter(({ isRemoved }) => isRemoved).map(({ id }) => id));
     const { results: unfinished } = await db.prepare(UNFINISHED_DELETIONS).bind(removed).all();
     assert.deepEqual(unfinished, [], "what was deleted with success has a tombstone, or is left to the sweep");
+    assert.deepEqual(await this.#rows(IMAGES_WITHOUT_MOVE), [], "an image that was moved out of a table has its move");
+    assert.deepEqual(await this.#rows(MOVES_WITHOUT_IMAGE), [], "a move that is in the catalogue has its image");
   }
 
   /** Each embedded object is its image's, each image that names one has it whole, and no part lies about. */
