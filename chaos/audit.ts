@@ -19,13 +19,13 @@ const UNFINISHED_DELETIONS = `SELECT removed.value AS id, status FROM json_each(
   LEFT JOIN stillstore_images AS image ON image.id = removed.value
   WHERE NOT ifnull(status = 'deleted' OR status = 'deleting' AND labels = '{}'
     AND coalesce(filename, context, persona_id, session_id, participant_id, table_id, generation) IS NULL AND (two_homes = 1 OR size_bytes IS NULL), 0)`;
-// An owner is given with the image's row and taken with it, so that the sweep never looks at these.
 const IMAGES_WITHOUT_MOVE = `SELECT id FROM stillstore_images WHERE source IS NOT NULL AND status = 'stored' AND NOT EXISTS
   (SELECT 1 FROM stillstore_moves AS move WHERE move.source <> 'embedded' AND image_id = id AND stage <> 'restored')`;
 
 const MOVES_WITHOUT_IMAGE = `SELECT image_id FROM stillstore_moves AS move WHERE move.source <> 'embedded' AND stage <> 'restored'
   AND catalogue = 'present' AND NOT EXISTS (SELECT 1 FROM stillstore_images WHERE id = image_id AND status = 'stored')`;
 
+// An owner is given with the image's row and taken with it, so that the sweep never looks at these.
 const MISOWNED_BLOBS = `SELECT write_id, object_key, owner_id, status FROM stillstore_blobs LEFT JOIN stillstore_images ON id = owner_id
   WHERE owner_id IS NOT NULL AND NOT ifnull(status = 'deleting' OR status = 'stored' AND embedded_write_id = write_id, 0)`;
 const IMAGES_WITHOUT_BLOB = `SELECT id, storage, embedded_write_id FROM stillstore_images

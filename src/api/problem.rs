@@ -134,6 +134,8 @@ codes! {
     ConfigurationInvalid = 503 "configuration-invalid" "The configuration has problems" => "Correct the variables named in `detail`; GET /health lists them.";
     /// No store takes or gives the bytes.
     StorageUnavailable = 503 "storage-unavailable" "Image storage is unavailable" => "Wait as long as Retry-After says, then try again.";
+    /// Whoever gives the bytes of a migration's source does not.
+    SourceUnavailable = 503 "source-unavailable" "The source of the images is unavailable" => "Wait: the run goes on by itself when the source answers again.";
     /// The database does not answer.
     DatabaseUnavailable = 503 "database-unavailable" "The database is unavailable" => "Wait as long as Retry-After says, then try again.";
     /// The database has no tables.
@@ -204,7 +206,7 @@ impl Problem {
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let headers = match code {
-            Code::StorageUnavailable | Code::DatabaseUnavailable => {
+            Code::StorageUnavailable | Code::SourceUnavailable | Code::DatabaseUnavailable => {
                 vec![("Retry-After", RETRY_AFTER_SECONDS.into())]
             }
             Code::Unauthorized => vec![("WWW-Authenticate", "Bearer".into())],

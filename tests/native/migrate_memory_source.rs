@@ -331,7 +331,7 @@ fn an_outage_of_the_source_lets_the_run_wait_and_not_its_items_fail() {
     let (world, pictures) = world();
     pictures.is_down.set(true);
     let answer = world.post_json("/api/migrate-images", &run("migrate"), &[]);
-    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!((answer.status, answer.code().as_str()), (503, "source-unavailable"), "{answer:?}");
     pictures.is_down.set(false);
     let ended = take_up(&world, "outage");
     assert_eq!((&ended["state"], &ended["progress"]["failed"]), (&json!("completed"), &json!(0)), "{ended}");

@@ -185,9 +185,11 @@ const fn problem_headers(code: Code) -> &'static [(&'static str, bool)] {
         Code::Unauthorized => &[("WWW-Authenticate", true)],
         Code::RangeNotSatisfiable => &[("Content-Range", true)],
         Code::IdempotencyInProgress | Code::ProviderRateLimited => &[("Retry-After", true)],
-        Code::StorageUnavailable | Code::DatabaseUnavailable | Code::ProviderTimeout | Code::ProviderUnavailable => {
-            &[("Retry-After", false)]
-        }
+        Code::StorageUnavailable
+        | Code::SourceUnavailable
+        | Code::DatabaseUnavailable
+        | Code::ProviderTimeout
+        | Code::ProviderUnavailable => &[("Retry-After", false)],
         _ => &[],
     }
 }

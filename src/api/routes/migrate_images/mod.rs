@@ -130,9 +130,8 @@ async fn work_for_caller(exchange: &Exchange<'_>, id: &RunId) -> Result<Response
             let run = engine.sources.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))?;
             Ok(answer_run(exchange, &run, !run.state.is_final()))
         }
-        Err(Interruption::Destination { detail } | Interruption::Source { detail }) => {
-            Err(left(id, Code::StorageUnavailable).because(&detail))
-        }
+        Err(Interruption::Destination { detail }) => Err(left(id, Code::StorageUnavailable).because(&detail)),
+        Err(Interruption::Source { detail }) => Err(left(id, Code::SourceUnavailable).because(&detail)),
         Err(Interruption::Database(error)) => {
             let problem = Problem::from(error);
             Err(left(id, problem.code).because(&problem.cause.unwrap_or_default()))
@@ -248,7 +247,14 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
     let mut goes_on = answer("The run goes on by itself.", JSON, &run);
     done["links"] = links(&OF_A_RUN, "$response.body#/runId");
     goes_on["links"] = links(&OF_A_RUN, "$response.body#/runId");
-    let own = [Code::RunInProgress, Code::RunEnded, Code::NotABackup, Code::SourceUnusable, Code::StorageUnavailable];
+    let own = [
+        Code::RunInProgress,
+        Code::RunEnded,
+        Code::NotABackup,
+        Code::SourceUnusable,
+        Code::StorageUnavailable,
+        Code::SourceUnavailable,
+    ];
     Operation {
         summary: "Begins or steers a run, or counts",
         body: Some(json_body(&schemas.request::<Input>())),
