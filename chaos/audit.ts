@@ -26,8 +26,8 @@ const MOVES_WITHOUT_IMAGE = `SELECT image_id FROM stillstore_moves AS move WHERE
   AND catalogue = 'present' AND NOT EXISTS (SELECT 1 FROM stillstore_images WHERE id = image_id AND status = 'stored')`;
 
 // An owner is given with the image's row and taken with it, so that the sweep never looks at these.
-const MISOWNED_BLOBS = `SELECT write_id, object_key, owner_id, status FROM stillstore_blobs LEFT JOIN stillstore_images ON id = owner_id
-  WHERE owner_id IS NOT NULL AND NOT ifnull(status = 'deleting' OR status = 'stored' AND embedded_write_id = write_id, 0)`;
+const MISOWNED_BLOBS = `SELECT write_id, object_key, blob.owner_id, status FROM stillstore_blobs AS blob
+  LEFT JOIN stillstore_images ON id = blob.owner_id WHERE blob.owner_id IS NOT NULL AND NOT ifnull(status = 'deleting' OR status = 'stored' AND embedded_write_id = write_id, 0)`;
 const IMAGES_WITHOUT_BLOB = `SELECT id, storage, embedded_write_id FROM stillstore_images
   WHERE status = 'stored' AND (storage = 'd1' OR embedded_write_id IS NOT NULL) AND NOT EXISTS (
     SELECT 1 FROM stillstore_blobs WHERE write_id = embedded_write_id AND owner_id = id AND stored_at_ms IS NOT NULL)`;
