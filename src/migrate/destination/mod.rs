@@ -54,6 +54,9 @@ pub struct PutError {
 
 impl Destination {
     /// Puts the image, whose bytes `open` gives afresh for each attempt. Repeating it is fine: one object comes of it.
+    ///
+    /// # Errors
+    /// [`PutError`], which says whether the object may be there all the same.
     pub async fn put(
         &self,
         copy: &NewCopy,
@@ -86,6 +89,9 @@ impl Destination {
     }
 
     /// What the bucket says of the copy.
+    ///
+    /// # Errors
+    /// When the bucket fails or is late.
     pub async fn head(&self, entry: &Entry, context: &SliceContext<'_>) -> Result<Option<ObjectInfo>, Refusal> {
         context.count(|operations| operations.r2_class_b += 1);
         match within(&self.runtime, self.timeout_ms, self.bucket.head(&entry.key)).await {
@@ -96,6 +102,9 @@ impl Destination {
     }
 
     /// Opens the copy. Reading it has the caller's patience.
+    ///
+    /// # Errors
+    /// When the bucket fails or is late, or the copy is missing or of another length.
     pub async fn open(&self, entry: &Entry, context: &SliceContext<'_>) -> Result<StoredObject, Refusal> {
         context.count(|operations| operations.r2_class_b += 1);
         let found = match within(&self.runtime, self.timeout_ms, self.bucket.get(&entry.key, None)).await {
@@ -115,6 +124,9 @@ impl Destination {
     }
 
     /// Reads the copy back and compares its digest.
+    ///
+    /// # Errors
+    /// As [`Destination::open`], and when the copy has another digest.
     pub async fn read_back(&self, entry: &Entry, context: &SliceContext<'_>) -> Result<(), Refusal> {
         let object = self.open(entry, context).await?;
         let sha256 = digest(&*self.runtime, object.body, entry.size_bytes).await.map_err(Refusal::of_bucket)?;
@@ -122,6 +134,9 @@ impl Destination {
     }
 
     /// The copy's bytes, compared with their digest. Memory: their size, outside wasm.
+    ///
+    /// # Errors
+    /// As [`Destination::read_back`].
     pub async fn fetch(&self, entry: &Entry, context: &SliceContext<'_>) -> Result<Blob, Refusal> {
         let object = self.open(entry, context).await?;
         let blob = object.body.collect(entry.size_bytes).await;

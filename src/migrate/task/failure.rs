@@ -129,6 +129,7 @@ impl Refusal {
     }
 
     /// The bucket kept somebody waiting too long.
+    #[must_use]
     pub fn of_late_bucket(late: DeadlineExceeded) -> Self {
         Self { blame: Blame::Destination, ..Self::failed(BUCKET_TIMEOUT, bucket_was_late(late)) }
     }

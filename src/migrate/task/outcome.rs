@@ -49,27 +49,34 @@ impl Outcome {
     }
 
     /// Whether the item did not fail.
+    #[must_use]
     pub fn went_well(&self) -> bool {
         self.line.verdict() != Verdict::Failed
     }
 
     /// The object that was put for the item.
+    #[must_use]
     pub fn in_flight(&self) -> Option<InFlight> {
         let key = self.put.clone()?;
         Some(InFlight { item: self.line.id().clone(), key })
     }
 
     /// Whether it failed because somebody was down.
+    #[must_use]
     pub fn is_outage(&self) -> bool {
         self.line.verdict() == Verdict::Failed && self.blame != Blame::Item
     }
 
     /// The outcome of an item that is left.
+    #[must_use]
     pub fn refused(id: ItemId, Refusal { verdict, blame, reason, detail }: Refusal) -> Self {
         Self { blame, ..Self::only(Line::new(id, verdict).because(reason, &detail)) }
     }
 
     /// The outcome of an item that is left, or what stops the run.
+    ///
+    /// # Errors
+    /// What stops the run.
     pub fn of_error(id: ItemId, error: ItemError) -> Result<Self, Interruption> {
         match error {
             ItemError::Refusal(refusal) => Ok(Self::refused(id, refusal)),

@@ -54,6 +54,9 @@ pub fn listed_count(run: &Run) -> Option<Statement> {
 }
 
 /// An id that was checked before it came into a row.
+///
+/// # Errors
+/// [`DatabaseErrorKind::Corrupt`] when it cannot be one.
 pub fn item_id(ids: IdType, text: &str) -> Result<ItemId, DatabaseError> {
     ids.id_of(text).map_err(|error| DatabaseError::new(DatabaseErrorKind::Corrupt, error.to_string()))
 }
