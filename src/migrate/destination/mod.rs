@@ -56,7 +56,7 @@ impl Destination {
     /// Puts the image, whose bytes `open` gives afresh for each attempt. Repeating it is fine: one object comes of it.
     ///
     /// # Errors
-    /// [`PutError`], which says whether the object may be there all the same.
+    /// With what says whether the object may be there all the same.
     pub async fn put(
         &self,
         copy: &NewCopy,

@@ -121,7 +121,7 @@ pub fn record(source: &str, entry: &Entry) -> Statement {
     record_by(RECORD, source, entry).bind(Catalogued::Present.as_str()).bind(Value::Null)
 }
 
-/// As [`record`], for a source that knows itself which original counts, the entry's, and whose image becomes a row of the catalogue:
+/// As `record`, for a source that knows itself which original counts, the entry's, and whose image becomes a row of the catalogue:
 /// `image` is what that says beside the entry.
 #[must_use]
 pub fn record_anew(source: &str, entry: &Entry, catalogued: Catalogued, image: &str) -> Statement {

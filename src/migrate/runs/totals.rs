@@ -26,7 +26,7 @@ impl Totals {
         Self::read(&stages, ledger.latest_migration(source).await?.as_ref())
     }
 
-    /// What the answer to [`journal::stages`] and the latest migration say.
+    /// What the answer to `journal::stages` and the latest migration say.
     ///
     /// # Errors
     /// When the answer is not one.

@@ -95,7 +95,7 @@ pub struct Archive {
 /// The items of a source that are to be moved.
 #[async_trait(?Send)]
 pub trait Items {
-    /// As [`Task::select`](crate::migrate::task::Task::select).
+    /// Statements that read the next items; they run in the batch that writes down the slice before.
     ///
     /// # Errors
     /// When the run's cursor is not this source's.
@@ -116,7 +116,8 @@ pub trait Items {
         context: &SliceContext<'_>,
     ) -> Result<Prepared, Interruption>;
 
-    /// As [`Task::names`](crate::migrate::task::Task::names), while items are moved.
+    /// A statement that answers with a row when the item is still there: its column `waits` is 0 when the item names the object, 1 when it
+    /// may yet come to name it.
     fn names(&self, in_flight: &InFlight) -> Statement;
 }
 
@@ -289,6 +290,6 @@ pub trait Originals {
     /// journal with a guard behind each, and removes the copy.
     fn operations_per_item(&self) -> u64;
 
-    /// As [`Task::names`](crate::migrate::task::Task::names).
+    /// As [`Items::names`], while items are restored or cleaned.
     fn names(&self, in_flight: &InFlight) -> Statement;
 }

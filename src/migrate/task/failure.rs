@@ -49,7 +49,7 @@ pub enum Interruption {
 }
 
 impl Interruption {
-    /// Why statements failed that only [`require_one_change`](crate::migrate::runs::ledger::require_one_change) can refuse: then another
+    /// Why statements failed that only `require_one_change` can refuse: then another
     /// worker has the run, whatever the clock here says of the lease.
     #[must_use]
     pub fn of_guarded(error: DatabaseError) -> Self {

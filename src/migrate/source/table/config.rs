@@ -34,7 +34,7 @@ const FIELDS: [&str; 13] = [
     "filter",
 ];
 
-/// A table whose rows hold an image each. Its names are checked by form only; [`crate::migrate::source::table::Schema`] checks them against the database.
+/// A table whose rows hold an image each. Its names are checked by form only; the schema is held against them before each run.
 #[derive(Debug, Clone)]
 pub struct TableSource {
     pub name: String,
