@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::migrate::line::{Line, Verdict};
 use crate::migrate::{
-    Action, ActionParameters, BackupRef, Operations, Progress, ReceiptInfo, Requested, Run, RunId, State,
+    Action, ActionParameters, BackupRef, EMBEDDED, Operations, Progress, ReceiptInfo, Requested, Run, RunId, State,
 };
 use crate::prices;
 
@@ -208,7 +208,7 @@ impl<'run> ResultBody<'run> {
         match run.action() {
             Action::Migrate => {
                 let migrated = progress.of(if dry_run { Verdict::WouldMove } else { Verdict::Moved });
-                let operations = OperationsBody::of_moves(migrated);
+                let operations = OperationsBody::of_moves(&run.source, migrated);
                 Self::Migrate(MigrateBody {
                     success,
                     total,
@@ -278,12 +278,14 @@ impl<'run> ResultBody<'run> {
 
 impl OperationsBody {
     /// What moving so many images takes: the most that one takes, which `tests/workerd/migrate-costs.test.ts` measures.
-    const fn of_moves(images: u64) -> Self {
+    fn of_moves(source: &str, images: u64) -> Self {
+        let (read, written) =
+            if source == EMBEDDED { Operations::D1_ROWS_PER_MOVE } else { Operations::D1_ROWS_PER_MOVED_ROW };
         Self {
             r2_class_a: images * Operations::R2_CLASS_A_PER_MOVE,
             r2_class_b: 0,
-            d1_rows_read: images * Operations::D1_ROWS_READ_PER_MOVE,
-            d1_rows_written: images * Operations::D1_ROWS_WRITTEN_PER_MOVE,
+            d1_rows_read: images * read,
+            d1_rows_written: images * written,
         }
     }
 

@@ -63,12 +63,11 @@ impl Operations {
 impl Operations {
     /// R2 class A operations for each image that moves: its put.
     pub const R2_CLASS_A_PER_MOVE: u64 = 1;
-    /// D1 rows read for each image that moves, at most: its row and its chunk, or a table's row twice; a third is its share of what a
-    /// slice and an invocation read.
-    pub const D1_ROWS_READ_PER_MOVE: u64 = 3;
-    /// D1 rows written for each image that moves, at most: its row, an index entry of it, the journal's entry; a fourth is its share
-    /// of what a slice writes.
-    pub const D1_ROWS_WRITTEN_PER_MOVE: u64 = 4;
+    /// D1 rows read and written for each embedded image that moves, at most: its row and its chunk are read; its row, an index entry of
+    /// it and the journal's entry are written. A third is its share of what a slice and an invocation read and write.
+    pub const D1_ROWS_PER_MOVE: (u64, u64) = (3, 4);
+    /// The same for a row of a table: beside it and the journal's entry, the catalogue's row is written, with four indexes and a counter.
+    pub const D1_ROWS_PER_MOVED_ROW: (u64, u64) = (4, 10);
 }
 
 impl Add for Operations {
