@@ -137,7 +137,7 @@ impl SavedRows for EmbeddedSavedRows {
         run: &Run,
         found: Vec<QueryResult>,
         bounds: Bounds,
-        _hand: &SliceContext<'_>,
+        _context: &SliceContext<'_>,
     ) -> Result<Page<Result<Saving, Refusal>>, Interruption> {
         let one = |answer: &QueryResult| rows(answer)?.pop().map(|found| self.saving(found)).transpose();
         let mut page = if let Some(listed) = listed_page(run, IdType::Text, &found, one)? {
