@@ -1,12 +1,17 @@
 //! Every var and secret, read once per isolate and checked as a whole.
 
-use std::fmt;
+mod reader;
+mod secret;
+
 use std::rc::Rc;
+
+use reader::Reader;
 
 use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
 use crate::migrate::TableSource;
 
 pub use crate::telemetry::ConfigProblem;
+pub use secret::Secret;
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
 /// models answer in 5 to 60 s.
@@ -20,10 +25,6 @@ const DEFAULT_ROLLBACK_RETENTION_DAYS: u16 = 30;
 /// D1 takes 1,000 statements an invocation on the paid plan; a slice of 100 items, which is never cut, makes about 210 with its puts.
 /// On the free plan, with 50 of each, set 20 and a batch size of 10.
 const DEFAULT_MIGRATION_OPERATIONS: u64 = 700;
-
-/// A secret value. It has no text form, so that it cannot reach a log by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
 
 /// The whole configuration, with safe defaults in place of what could not be read.
 #[derive(Debug, Clone)]
@@ -67,76 +68,6 @@ pub struct Config {
     pub allow_unauthenticated: bool,
     /// `STORE_PROMPT_METADATA`: put the prompt itself, not only its digest, on the object.
     pub store_prompt_metadata: bool,
-}
-
-impl Secret {
-    /// Wraps a secret value.
-    #[must_use]
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value, for the one place that needs it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret(..)")
-    }
-}
-
-/// Reads variables and gathers what is wrong with them.
-struct Reader<Lookup> {
-    lookup: Lookup,
-    problems: Vec<ConfigProblem>,
-}
-
-impl<Lookup: Fn(&str) -> Option<String>> Reader<Lookup> {
-    fn text(&self, variable: &str) -> Option<String> {
-        (self.lookup)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    fn secret(&self, variable: &str) -> Option<Secret> {
-        self.text(variable).map(Secret)
-    }
-
-    fn problem(&mut self, variable: &'static str, rule: impl Into<String>) {
-        self.problems.push(ConfigProblem { variable, rule: rule.into() });
-    }
-
-    fn number(&mut self, variable: &'static str, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
-        let Some(text) = self.text(variable) else { return default };
-        match text.parse() {
-            Ok(number) if range.contains(&number) => number,
-            _ => {
-                self.problem(variable, format!("must be a whole number from {} to {}", range.start(), range.end()));
-                default
-            }
-        }
-    }
-
-    fn small_number(&mut self, variable: &'static str, default: u16, max: u16) -> u16 {
-        u16::try_from(self.number(variable, u64::from(default), 1..=u64::from(max))).unwrap_or(default)
-    }
-
-    /// A value of a type that says itself what is wrong with a text.
-    fn parsed<T>(
-        &mut self,
-        variable: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, InvalidParameter>,
-    ) -> Option<T> {
-        match parse(&self.text(variable)?) {
-            Ok(value) => Some(value),
-            Err(InvalidParameter(rule)) => {
-                self.problem(variable, rule);
-                None
-            }
-        }
-    }
 }
 
 impl Config {
