@@ -1,6 +1,7 @@
 // Everything `npm test` proves: the crate on this machine, and the built Worker in workerd.
 //   npm test -- --native [cargo test arguments]        npm test -- --native store::
 //   npm test -- --workerd [node --test arguments]      npm test -- --workerd tests/workerd/deploy.test.ts
+import { setupBrowser } from "./browser.mjs";
 import { VARIANTS, build, compile } from "./build.mjs";
 import { Failure, run, runGroup, runIfProgram } from "./command.mjs";
 import { setup } from "./setup.mjs";
@@ -22,6 +23,7 @@ function testNative(args) {
 
 /** @param {string[]} args */
 async function testInWorkerd(args) {
+  await setupBrowser();
   await build(VARIANTS.release, { maxGzipKb: MAX_GZIP_KB });
   await build(VARIANTS.conformance);
   const files = args.some((arg) => arg.endsWith(".test.ts")) ? [] : [TEST_FILES];
