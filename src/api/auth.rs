@@ -1,12 +1,12 @@
 //! Credentials: the API token, its predecessor, and signatures of private images' URLs.
 
-use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::problem::{Code, Problem};
-use super::request::Request;
-use crate::config::{Config, Secret, is_loopback};
+use super::request::{Request, host_of};
+use super::signing::{Purpose, SigningKeys};
+use crate::config::{AccessSettings, GivenSecret, MIN_SECRET_CHARACTERS, Secret, is_loopback};
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
 
@@ -15,26 +15,42 @@ pub const MAX_SIGNED_URL_SECONDS: u64 = 7 * 24 * 60 * 60;
 /// Life of the signed URLs that answers carry: one hour.
 pub const DEFAULT_SIGNED_URL_SECONDS: u64 = 60 * 60;
 
-/// Signs where no token is configured, which is on loopback hosts only.
-const LOOPBACK_SIGNING_KEY: &str = "stillstore loopback";
-
-/// Checks callers against the configured secrets.
-#[derive(Debug)]
+/// Checks what callers show against the configured secrets, at the host that a request is for.
+#[derive(Debug, Clone, Copy)]
 pub struct Gate<'config> {
-    config: &'config Config,
+    access: &'config AccessSettings,
+    is_opened: bool,
+    /// The keys that sign at this host.
+    pub keys: SigningKeys<'config>,
 }
 
 impl<'config> Gate<'config> {
-    /// A gate for this configuration.
+    /// The gate of this configuration at `host`, which has no port.
     #[must_use]
-    pub const fn new(config: &'config Config) -> Self {
-        Self { config }
+    pub fn new(access: &'config AccessSettings, host: &str) -> Self {
+        let is_opened = access.allow_unauthenticated && access.api_token == GivenSecret::Unset && is_loopback(host);
+        Self { access, is_opened, keys: SigningKeys::new(access, is_opened) }
     }
 
-    /// Whether `npm start` opened this host, which is a loopback one, to callers without a token.
-    #[must_use]
-    pub fn is_opened(&self, request: &Request) -> bool {
-        self.config.allow_unauthenticated && is_loopback(request.host())
+    /// Lets callers without a token pass where `npm start` opened this host, which is a loopback one, unless a page of another site sent
+    /// them.
+    ///
+    /// # Errors
+    /// 401 when there is a token to show, 403 for the page of another site, 503 when no token is configured or the configured one is too
+    /// short to be accepted.
+    pub fn require_opened(&self, request: &Request) -> Result<(), Problem> {
+        match self.access.api_token {
+            GivenSecret::Usable(_) => Err(Problem::plain(Code::Unauthorized)),
+            GivenSecret::TooShort => {
+                let rule = format!("API_TOKEN must have at least {MIN_SECRET_CHARACTERS} characters");
+                Err(Problem::new(Code::ConfigurationInvalid, rule))
+            }
+            GivenSecret::Unset if self.is_opened => match request.header("origin") {
+                Some(origin) if !is_loopback(host_of(origin)) => Err(Problem::plain(Code::OriginNotLocal)),
+                _ => Ok(()),
+            },
+            GivenSecret::Unset => Err(Problem::plain(Code::TokenNotConfigured)),
+        }
     }
 
     /// Lets holders of a valid signature for `id` pass.
@@ -49,11 +65,11 @@ impl<'config> Gate<'config> {
         };
         let refusal = || Problem::new(Code::SignatureInvalid, "the signature does not fit the URL");
         let expires_at_s: i64 = expires.parse().map_err(|_| refusal())?;
-        let digest = hex::decode(signature).map_err(|_| refusal())?;
-        // Numbers and hexadecimal digits have other spellings, none of which was handed out.
-        let is_as_signed = expires_at_s.to_string() == expires && hex::encode(&digest) == signature;
-        let fits = self.signing_keys().any(|key| mac(key, id, expires_at_s).verify_slice(&digest).is_ok());
-        if !(is_as_signed && fits) {
+        let message = message(id, expires_at_s);
+        let fits = self.keys.verify(Purpose::ImageUrl, &message, signature)
+            || self.keys.verify_former_image_url(&message, signature);
+        // Numbers have other spellings, none of which was handed out.
+        if !(fits && expires_at_s.to_string() == expires) {
             return Err(refusal());
         }
         if now.as_millis() >= expires_at_s.saturating_mul(1000) {
@@ -62,17 +78,14 @@ impl<'config> Gate<'config> {
         Ok(())
     }
 
-    /// The query that opens a private image until `lifetime_seconds` from now, and that moment.
+    /// The query that opens a private image until `lifetime_seconds` from now, and that moment; `None` when there is nothing to sign with.
     #[must_use]
-    pub fn sign(&self, id: ImageId, now: Timestamp, lifetime_seconds: u64) -> (String, Timestamp) {
+    pub fn sign(&self, id: ImageId, now: Timestamp, lifetime_seconds: u64) -> Option<(String, Timestamp)> {
         let lifetime_s = i64::try_from(lifetime_seconds.min(MAX_SIGNED_URL_SECONDS)).unwrap_or(0);
         let expires_at_s = now.as_millis() / 1000 + lifetime_s;
-        let key = self.signing_keys().next().unwrap_or(LOOPBACK_SIGNING_KEY);
-        let signature = hex::encode(mac(key, id, expires_at_s).finalize().into_bytes());
-        (
-            format!("expires={expires_at_s}&signature={signature}"),
-            Timestamp::from_millis(expires_at_s.saturating_mul(1000)),
-        )
+        let signature = self.keys.sign(Purpose::ImageUrl, &message(id, expires_at_s))?;
+        let expires_at = Timestamp::from_millis(expires_at_s.saturating_mul(1000));
+        Some((format!("expires={expires_at_s}&signature={signature}"), expires_at))
     }
 
     /// Whether the request carries the API token or its predecessor.
@@ -82,19 +95,8 @@ impl<'config> Gate<'config> {
         let given = Sha256::digest(given.as_bytes());
         // Digests are of one length, so that the comparison says nothing about the token's.
         let equal = |token: &Secret| given.ct_eq(&Sha256::digest(token.expose().as_bytes()));
-        let tokens = [&self.config.api_token, &self.config.api_token_previous];
+        let tokens = [self.access.api_token.usable(), self.access.api_token_previous.as_ref()];
         tokens.into_iter().flatten().fold(subtle::Choice::from(0), |held, token| held | equal(token)).into()
-    }
-
-    /// Keys that signatures are checked against, the one that signs first.
-    fn signing_keys(&self) -> impl Iterator<Item = &'config str> {
-        let config = self.config;
-        let loopback = config.api_token.is_none() && config.allow_unauthenticated;
-        [&config.api_token, &config.api_token_previous]
-            .into_iter()
-            .flatten()
-            .map(Secret::expose)
-            .chain(loopback.then_some(LOOPBACK_SIGNING_KEY))
     }
 }
 
@@ -104,25 +106,24 @@ fn bearer_token(header: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-fn mac(key: &str, id: ImageId, expires_at_s: i64) -> Hmac<Sha256> {
-    // A key of its own, so that a signature never helps against another use of the token.
-    let derived = Sha256::digest(format!("stillstore signed url v1\n{key}").as_bytes());
-    // Unwrap safety: HMAC takes keys of every length, so that this cannot fail.
-    #[allow(clippy::expect_used)]
-    let mut mac = Hmac::<Sha256>::new_from_slice(&derived).expect("HMAC takes keys of every length");
-    mac.update(format!("{id}\n{expires_at_s}").as_bytes());
-    mac
+/// What the signature of an image's URL signs.
+fn message(id: ImageId, expires_at_s: i64) -> String {
+    format!("{id}\n{expires_at_s}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    const OTHER: &str = "fedcba9876543210fedcba9876543210";
+    const HOST: &str = "a.example";
 
-    fn config(pairs: &[(&str, &str)]) -> Config {
+    fn access(pairs: &[(&str, &str)]) -> AccessSettings {
         let lookup = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Config::parse(lookup).0
+        Config::parse(lookup).0.access
     }
 
     fn request(query: &str) -> Request {
@@ -135,9 +136,9 @@ mod tests {
 
     #[test]
     fn a_signature_opens_one_image_until_it_expires() {
-        let config = config(&[("API_TOKEN", "t")]);
-        let gate = Gate::new(&config);
-        let (query, expires_at) = gate.sign(id(1), NOW, 60);
+        let access = access(&[("API_TOKEN", TOKEN)]);
+        let gate = Gate::new(&access, HOST);
+        let (query, expires_at) = gate.sign(id(1), NOW, 60).unwrap();
         let code =
             |query: &str, id, now| gate.require_signature(&request(query), id, now).err().map(|problem| problem.code);
         assert_eq!(expires_at.millis_since(NOW), 60_000);
@@ -155,19 +156,39 @@ mod tests {
 
     #[test]
     fn signatures_survive_the_rotation_of_the_token() {
-        let (query, _) = Gate::new(&config(&[("API_TOKEN", "old")])).sign(id(1), NOW, 60);
+        let (query, _) = Gate::new(&access(&[("API_TOKEN", OTHER)]), HOST).sign(id(1), NOW, 60).unwrap();
         let request = request(&query);
-        let rotated = config(&[("API_TOKEN", "new"), ("API_TOKEN_PREVIOUS", "old")]);
-        assert!(Gate::new(&rotated).require_signature(&request, id(1), NOW).is_ok());
-        let later = config(&[("API_TOKEN", "new")]);
-        assert!(Gate::new(&later).require_signature(&request, id(1), NOW).is_err());
+        let rotated = access(&[("API_TOKEN", TOKEN), ("API_TOKEN_PREVIOUS", OTHER)]);
+        assert!(Gate::new(&rotated, HOST).require_signature(&request, id(1), NOW).is_ok());
+        let later = access(&[("API_TOKEN", TOKEN)]);
+        assert!(Gate::new(&later, HOST).require_signature(&request, id(1), NOW).is_err());
     }
 
     #[test]
-    fn without_any_key_no_signature_fits() {
-        let closed = config(&[]);
-        let (query, _) = Gate::new(&closed).sign(id(1), NOW, 60);
+    fn urls_signed_by_the_version_before_open_their_image_until_they_expire() {
+        let access = access(&[("API_TOKEN", TOKEN)]);
+        let gate = Gate::new(&access, HOST);
+        let signature = "4f5c2a4d5c2003cc3330f3235663a7541eb70292684e778cf8ed9ec2b56d4d31";
+        let request = request(&format!("expires=1700000060&signature={signature}"));
+        assert!(gate.require_signature(&request, id(1), NOW).is_ok());
+        assert!(gate.require_signature(&request, id(2), NOW).is_err());
+        assert!(gate.require_signature(&request, id(1), NOW.plus_millis(60_000)).is_err());
+    }
+
+    #[test]
+    fn the_key_of_local_work_opens_nothing_where_the_host_is_no_loopback_one() {
+        let open = access(&[("ALLOW_UNAUTHENTICATED", "true")]);
+        let (query, _) = Gate::new(&open, "localhost").sign(id(1), NOW, 60).unwrap();
         let request = request(&query);
-        assert!(Gate::new(&closed).require_signature(&request, id(1), NOW).is_err());
+        assert!(Gate::new(&open, "localhost").require_signature(&request, id(1), NOW).is_ok());
+        for (access, host) in [
+            (&open, HOST),
+            (&access(&[]), "localhost"),
+            (&access(&[("ALLOW_UNAUTHENTICATED", "true"), ("API_TOKEN", TOKEN)]), "localhost"),
+            (&access(&[("ALLOW_UNAUTHENTICATED", "true"), ("API_TOKEN", "short")]), "localhost"),
+        ] {
+            assert!(Gate::new(access, host).require_signature(&request, id(1), NOW).is_err(), "{host} {access:?}");
+        }
+        assert_eq!(Gate::new(&open, HOST).sign(id(1), NOW, 60), None);
     }
 }

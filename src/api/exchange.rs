@@ -1,6 +1,6 @@
 //! What a handler works with.
 
-use super::{Caller, Code, Problem, Services};
+use super::{Caller, Code, Gate, Problem, Services};
 use crate::catalog::{ImageRecord, Status};
 use crate::image::ImageId;
 use crate::library::Library;
@@ -16,6 +16,8 @@ pub struct Exchange<'app> {
     pub services: &'app Services,
     /// The library of this request.
     pub library: &'app Library,
+    /// What signs here.
+    pub gate: Gate<'app>,
     pub caller: Caller,
 }
 

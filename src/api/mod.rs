@@ -16,6 +16,7 @@ mod router;
 mod routes;
 mod run_body;
 mod services;
+mod signing;
 
 pub use auth::Gate;
 pub use cors::CorsPolicy;
@@ -26,3 +27,4 @@ pub use request::{MAX_JSON_BYTES, Method, Request};
 pub use response::Response;
 pub use router::{ROUTES, Route, Target};
 pub use services::Services;
+pub use signing::{Purpose, SigningKeys};

@@ -3,7 +3,6 @@
 use super::auth::Gate;
 use super::{Code, Problem, Request};
 use crate::catalog::OwnerFilter;
-use crate::config::Config;
 use crate::image::{ImageId, UserId};
 use crate::runtime::Timestamp;
 
@@ -82,17 +81,14 @@ impl Caller {
 
     /// Finds out who asks. `signed` is the image that a signed URL would open here.
     #[must_use]
-    pub fn identify(request: &Request, config: &Config, signed: Option<ImageId>, now: Timestamp) -> Self {
-        let gate = Gate::new(config);
+    pub fn identify(request: &Request, gate: &Gate<'_>, signed: Option<ImageId>, now: Timestamp) -> Self {
         if gate.holds_token(request) {
             return Self::known(Principal::Operator);
         }
         let shown = match signed {
             // Signatures count on an opened loopback host too, so that they can be tried there.
             Some(image) => gate.require_signature(request, image, now).map(|()| Principal::Holder(Grant { image })),
-            None if config.api_token.is_some() => Err(Problem::plain(Code::Unauthorized)),
-            None if gate.is_opened(request) => Ok(Principal::Operator),
-            None => Err(Problem::plain(Code::TokenNotConfigured)),
+            None => gate.require_opened(request).map(|()| Principal::Operator),
         };
         match shown {
             Ok(principal) => Self::known(principal),
@@ -109,7 +105,7 @@ impl Caller {
     /// Lets those pass who may use a route.
     ///
     /// # Errors
-    /// 401 for a missing or wrong token, 503 when no token is configured.
+    /// 401 for a missing or wrong token, 403 for another site's page at an opened loopback host, 503 when no token is configured.
     pub fn require(&self, access: Access) -> Result<(), Problem> {
         if self.principal.may_use(access) { Ok(()) } else { Err(self.refusal()) }
     }
@@ -135,12 +131,19 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{AccessSettings, Config};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const NEW: &str = "0123456789abcdef0123456789abcdef";
+    const OLD: &str = "fedcba9876543210fedcba9876543210";
 
-    fn config(pairs: &[(&str, &str)]) -> Config {
+    fn access(pairs: &[(&str, &str)]) -> AccessSettings {
         let lookup = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Config::parse(lookup).0
+        Config::parse(lookup).0.access
+    }
+
+    fn identify(request: &Request, access: &AccessSettings, signed: Option<ImageId>, now: Timestamp) -> Caller {
+        Caller::identify(request, &Gate::new(access, request.host()), signed, now)
     }
 
     fn request(host: &str, authorization: Option<&str>, query: &str) -> Request {
@@ -158,22 +161,31 @@ mod tests {
 
     #[test]
     fn the_token_and_its_predecessor_make_the_operator_and_nothing_else_does() {
-        let config = config(&[("API_TOKEN", "new"), ("API_TOKEN_PREVIOUS", "old"), ("ALLOW_UNAUTHENTICATED", "true")]);
+        let access = access(&[("API_TOKEN", NEW), ("API_TOKEN_PREVIOUS", OLD), ("ALLOW_UNAUTHENTICATED", "true")]);
         for (authorization, principal) in [
-            (Some("Bearer new"), Principal::Operator),
-            (Some("bearer old"), Principal::Operator),
-            (Some("Bearer ne"), Principal::Anyone),
-            (Some("Bearer newer"), Principal::Anyone),
-            (Some("Basic new"), Principal::Anyone),
-            (Some("new"), Principal::Anyone),
+            (Some(format!("Bearer {NEW}")), Principal::Operator),
+            (Some(format!("bearer {OLD}")), Principal::Operator),
+            (Some(format!("Bearer {}", &NEW[..31])), Principal::Anyone),
+            (Some(format!("Bearer {NEW}r")), Principal::Anyone),
+            (Some(format!("Basic {NEW}")), Principal::Anyone),
+            (Some(NEW.to_owned()), Principal::Anyone),
             (None, Principal::Anyone),
         ] {
-            let caller = Caller::identify(&request("localhost", authorization, ""), &config, None, NOW);
+            let caller = identify(&request("localhost", authorization.as_deref(), ""), &access, None, NOW);
             assert_eq!(caller.principal, principal, "{authorization:?}");
             let refusal = (principal == Principal::Anyone).then_some(Code::Unauthorized);
             assert_eq!(code(caller.require(Access::Operator)), refusal, "{authorization:?}");
             assert_eq!(code(caller.require(Access::User)), refusal, "{authorization:?}");
             assert_eq!(code(caller.require(Access::Anyone)), None, "{authorization:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_token_is_refused_and_opens_nothing_on_loopback() {
+        let access = access(&[("API_TOKEN", "short"), ("ALLOW_UNAUTHENTICATED", "true")]);
+        for authorization in [None, Some("Bearer short"), Some("Bearer ")] {
+            let caller = identify(&request("localhost", authorization, ""), &access, None, NOW);
+            assert_eq!(code(caller.require(Access::Operator)), Some(Code::ConfigurationInvalid), "{authorization:?}");
         }
     }
 
@@ -185,37 +197,64 @@ mod tests {
             ("true", "[::1]:8787", true),
             ("true", "images.example.com", false),
             ("true", "localhost.example.com", false),
+            ("true", "127.evil.example", false),
             ("false", "localhost", false),
         ] {
-            let config = config(&[("ALLOW_UNAUTHENTICATED", opened)]);
-            let caller = Caller::identify(&request(host, Some("Bearer "), ""), &config, None, NOW);
+            let access = access(&[("ALLOW_UNAUTHENTICATED", opened)]);
+            let caller = identify(&request(host, Some("Bearer "), ""), &access, None, NOW);
             let refusal = (!passes).then_some(Code::TokenNotConfigured);
             assert_eq!(code(caller.require(Access::Operator)), refusal, "{opened} {host}");
         }
     }
 
     #[test]
+    fn pages_of_other_sites_do_not_pass_where_no_token_is_wanted() {
+        let open = access(&[("ALLOW_UNAUTHENTICATED", "true")]);
+        for (origin, passes) in [
+            ("http://localhost:3000", true),
+            ("https://127.0.0.1", true),
+            ("http://[::1]:8787", true),
+            ("null", false),
+            ("", false),
+            ("localhost", false),
+            ("https://evil.example", false),
+            ("https://localhost.evil.example", false),
+            ("https://127.evil.example:8787", false),
+            ("https://localhost@evil.example", false),
+            ("file://", false),
+        ] {
+            let mut request = request("localhost", None, "");
+            request.headers.push(("origin".to_owned(), origin.to_owned()));
+            let caller = identify(&request, &open, None, NOW);
+            assert_eq!(code(caller.require(Access::User)), (!passes).then_some(Code::OriginNotLocal), "{origin}");
+            request.headers.push(("authorization".to_owned(), format!("Bearer {NEW}")));
+            let closed = access(&[("API_TOKEN", NEW), ("ALLOW_UNAUTHENTICATED", "true")]);
+            assert_eq!(code(identify(&request, &closed, None, NOW).require(Access::User)), None, "{origin}");
+        }
+    }
+
+    #[test]
     fn a_private_image_wants_a_signature_on_an_opened_loopback_host_too() {
-        let config = config(&[("ALLOW_UNAUTHENTICATED", "true")]);
-        let caller = Caller::identify(&request("localhost", None, ""), &config, Some(id(1)), NOW);
+        let access = access(&[("ALLOW_UNAUTHENTICATED", "true")]);
+        let caller = identify(&request("localhost", None, ""), &access, Some(id(1)), NOW);
         assert_eq!(caller.principal, Principal::Anyone);
         assert_eq!(code(caller.require_reader_of(id(1))), Some(Code::SignatureInvalid));
     }
 
     #[test]
     fn a_signed_url_opens_its_image_and_no_closed_route() {
-        let config = config(&[("API_TOKEN", "t")]);
-        let (query, expires_at) = Gate::new(&config).sign(id(1), NOW, 60);
+        let access = access(&[("API_TOKEN", NEW)]);
+        let (query, expires_at) = Gate::new(&access, "a.example").sign(id(1), NOW, 60).unwrap();
         let request = request("a.example", None, &query);
-        let caller = Caller::identify(&request, &config, Some(id(1)), NOW);
+        let caller = identify(&request, &access, Some(id(1)), NOW);
         assert_eq!(caller.principal, Principal::Holder(Grant { image: id(1) }));
         assert_eq!(code(caller.require_reader_of(id(1))), None);
         assert_eq!(code(caller.require_reader_of(id(2))), Some(Code::SignatureInvalid));
         assert_eq!(code(caller.require(Access::Holder)), None);
         assert_eq!(code(caller.require(Access::User)), Some(Code::Unauthorized));
-        let late = Caller::identify(&request, &config, Some(id(1)), expires_at);
+        let late = identify(&request, &access, Some(id(1)), expires_at);
         assert_eq!(code(late.require_reader_of(id(1))), Some(Code::SignatureExpired));
-        assert_eq!(Caller::identify(&request, &config, None, NOW).principal, Principal::Anyone);
+        assert_eq!(identify(&request, &access, None, NOW).principal, Principal::Anyone);
     }
 
     #[test]

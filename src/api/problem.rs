@@ -62,6 +62,8 @@ codes! {
     BodyInterrupted = 400 "body-interrupted" "The body did not arrive whole" => "Nothing was stored; send the request again.";
     /// No or wrong token.
     Unauthorized = 401 "unauthorized" "A valid token is required" => "Send `Authorization: Bearer` with the value of API_TOKEN.";
+    /// A page of another site asks a Worker that needs no token.
+    OriginNotLocal = 403 "origin-not-local" "Pages of other sites may not use a Worker that needs no token" => "Ask from a page on localhost, or set API_TOKEN and send it.";
     /// The signature of a URL does not fit.
     SignatureInvalid = 403 "signature-invalid" "The image is private" => "Ask the owner for a signed URL, or send the API token.";
     /// The signed URL is too old.

@@ -94,11 +94,7 @@ impl Request {
     /// The host of the request without its port.
     #[must_use]
     pub fn host(&self) -> &str {
-        let authority = self.origin.split_once("://").map_or("", |(_, authority)| authority);
-        match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-            _ => authority,
-        }
+        host_of(&self.origin)
     }
 
     /// The query's pairs, decoded, in order.
@@ -142,6 +138,16 @@ impl Request {
                 format!("the body is not JSON: line {}, column {}", error.line(), error.column()),
             )),
         }
+    }
+}
+
+/// The host of an origin, such as `https://images.example.com:8443`, without its port; empty when it has none, as `null`.
+#[must_use]
+pub fn host_of(origin: &str) -> &str {
+    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A request: identify, authorise, route, answer, record.
 
 use super::App;
-use crate::api::{Caller, Code, Exchange, Method, Problem, Request, Response, Target};
+use crate::api::{Caller, Code, Exchange, Gate, Method, Problem, Request, Response, Target};
 use crate::library::Library;
 use crate::runtime::{Runtime, Timestamp};
 use crate::telemetry::Event;
@@ -51,12 +51,13 @@ impl App {
             return self.cors.preflight(&request).ok_or_else(|| Problem::plain(Code::RouteNotFound));
         }
         let target = target?;
-        let caller = Caller::identify(&request, &self.services.config, target.signed_image(), now);
+        let gate = Gate::new(&self.services.config.access, request.host());
+        let caller = Caller::identify(&request, &gate, target.signed_image(), now);
         caller.require(target.route.access)?;
         if target.route.access.is_closed() {
             self.require_sound_configuration()?;
         }
-        let exchange = Exchange { services: &self.services, library, caller };
+        let exchange = Exchange { services: &self.services, library, gate, caller };
         target.answer(&exchange, request).await
     }
 

@@ -1,5 +1,6 @@
 //! Every var and secret, read once per isolate and checked as a whole.
 
+mod access;
 mod reader;
 mod secret;
 
@@ -11,7 +12,8 @@ use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName
 use crate::migrate::TableSource;
 
 pub use crate::telemetry::ConfigProblem;
-pub use secret::Secret;
+pub use access::AccessSettings;
+pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
 /// models answer in 5 to 60 s.
@@ -28,7 +30,6 @@ const DEFAULT_MIGRATION_OPERATIONS: u64 = 700;
 
 /// The whole configuration, with safe defaults in place of what could not be read.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "a switch is a switch")]
 pub struct Config {
     /// `ENABLE_R2_STORAGE`: new images go to R2 when it is `"true"`, else into D1.
     pub r2_enabled: bool,
@@ -60,12 +61,8 @@ pub struct Config {
     pub openai_image_model: Option<ModelName>,
     /// `WORKERS_AI_MODEL`; `None` for the default.
     pub workers_ai_model: Option<ModelName>,
-    /// `API_TOKEN`.
-    pub api_token: Option<Secret>,
-    /// `API_TOKEN_PREVIOUS`: still accepted while clients move to a new token.
-    pub api_token_previous: Option<Secret>,
-    /// `ALLOW_UNAUTHENTICATED`: no token needed on a loopback host; set by `npm start` only.
-    pub allow_unauthenticated: bool,
+    /// Who may do what.
+    pub access: AccessSettings,
     /// `STORE_PROMPT_METADATA`: put the prompt itself, not only its digest, on the object.
     pub store_prompt_metadata: bool,
 }
@@ -99,18 +96,13 @@ impl Config {
             openai_api_key: reader.parsed("OPENAI_API_KEY", ApiKey::parse),
             openai_image_model: reader.parsed("OPENAI_IMAGE_MODEL", ModelName::parse),
             workers_ai_model: reader.parsed("WORKERS_AI_MODEL", ModelName::parse),
-            api_token: reader.secret("API_TOKEN"),
-            api_token_previous: reader.secret("API_TOKEN_PREVIOUS"),
-            allow_unauthenticated: reader.text("ALLOW_UNAUTHENTICATED").as_deref() == Some("true"),
+            access: AccessSettings::read(&mut reader),
             store_prompt_metadata: reader.text("STORE_PROMPT_METADATA").as_deref() == Some("true"),
         };
         // Another server may do without a key.
         let needs_key = config.providers.contains(&ProviderName::OpenAi) && config.openai_base_url.is_none();
         if needs_key && reader.text("OPENAI_API_KEY").is_none() {
             reader.problem("OPENAI_API_KEY", "must be set when IMAGE_PROVIDER names openai");
-        }
-        if config.api_token.is_none() && config.api_token_previous.is_some() {
-            reader.problem("API_TOKEN", "must be set when API_TOKEN_PREVIOUS is");
         }
         (config, reader.problems)
     }
@@ -146,7 +138,8 @@ mod tests {
     fn nothing_set_is_closed_embedded_and_placeholder() {
         let (config, problems) = parse(&[]);
         assert!(problems.is_empty());
-        assert!(!config.r2_enabled && !config.allow_unauthenticated && config.api_token.is_none());
+        assert!(!config.r2_enabled && !config.access.allow_unauthenticated);
+        assert_eq!(config.access.api_token, GivenSecret::Unset);
         assert_eq!(config.providers, [ProviderName::Placeholder]);
         assert_eq!(config.migration_batch_size, 10);
     }
@@ -165,7 +158,7 @@ mod tests {
             ("R2_PUBLIC_URL", "http://cdn.example.com"),
             ("MIGRATION_BATCH_SIZE", "0"),
             ("PROVIDER_TIMEOUT_MS", "soon"),
-            ("API_TOKEN_PREVIOUS", "old"),
+            ("API_TOKEN_PREVIOUS", "an old one that is a secret still"),
         ]);
         assert_eq!(
             problems,
@@ -196,7 +189,8 @@ mod tests {
 
     #[test]
     fn secrets_have_no_text_form() {
-        let (config, _) = parse(&[("API_TOKEN", "hunter2"), ("OPENAI_API_KEY", "sk-hunter2")]);
+        let (config, _) =
+            parse(&[("API_TOKEN", "hunter2 and 25 further characters"), ("OPENAI_API_KEY", "sk-hunter2")]);
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 }

@@ -1,6 +1,6 @@
 //! Reading variables: each value checked, each problem kept.
 
-use super::secret::Secret;
+use super::secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
 use crate::generate::InvalidParameter;
 use crate::telemetry::ConfigProblem;
 
@@ -15,8 +15,16 @@ impl<Lookup: Fn(&str) -> Option<String>> Reader<Lookup> {
         (self.lookup)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    pub fn secret(&self, variable: &str) -> Option<Secret> {
-        self.text(variable).map(Secret::new)
+    /// A secret of our own, which must not be guessable.
+    pub fn secret(&mut self, variable: &'static str) -> GivenSecret {
+        match self.text(variable) {
+            None => GivenSecret::Unset,
+            Some(value) if value.chars().count() < MIN_SECRET_CHARACTERS => {
+                self.problem(variable, format!("must have at least {MIN_SECRET_CHARACTERS} characters"));
+                GivenSecret::TooShort
+            }
+            Some(value) => GivenSecret::Usable(Secret::new(value)),
+        }
     }
 
     pub fn problem(&mut self, variable: &'static str, rule: impl Into<String>) {

@@ -199,7 +199,12 @@ impl Operation {
         let is_head = method == Method::Head;
         let mut codes = self.codes;
         if route.access.is_closed() {
-            codes.extend([Code::Unauthorized, Code::TokenNotConfigured, Code::ConfigurationInvalid]);
+            codes.extend([
+                Code::Unauthorized,
+                Code::OriginNotLocal,
+                Code::TokenNotConfigured,
+                Code::ConfigurationInvalid,
+            ]);
         }
         let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
         for code in Code::ALL.iter().filter(|code| codes.contains(code)) {

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::auth::{DEFAULT_SIGNED_URL_SECONDS, Gate, MAX_SIGNED_URL_SECONDS};
+use crate::api::auth::{DEFAULT_SIGNED_URL_SECONDS, MAX_SIGNED_URL_SECONDS};
 use crate::api::field::Whole;
 #[cfg(test)]
 use crate::api::openapi::{BODY, DATABASE, IMAGE, JSON, Operation, Schemas, answer, json_body};
-use crate::api::{Exchange, Problem, Request, Response};
+use crate::api::{Code, Exchange, Problem, Request, Response};
 use crate::image::ImageId;
 
 /// Fields of other names are ignored; `null` means absent.
@@ -32,8 +32,10 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request, id: ImageId) 
     let input: Input = request.json_object().await?.read()?;
     let lifetime_seconds = input.expires_in_seconds.map_or(DEFAULT_SIGNED_URL_SECONDS, Whole::get);
     exchange.stored_image(id).await?;
-    let services = exchange.services;
-    let (query, expires_at) = Gate::new(&services.config).sign(id, services.runtime.now(), lifetime_seconds);
+    let signed = exchange.gate.sign(id, exchange.services.runtime.now(), lifetime_seconds);
+    let (query, expires_at) = signed.ok_or_else(|| {
+        Problem::new(Code::TokenNotConfigured, "neither SIGNING_KEY nor API_TOKEN is set, so no URL can be signed")
+    })?;
     let url = format!("{}/images/{id}?{query}", request.origin);
     Ok(Response::json(200, &Answer { url, expires_at: expires_at.to_iso8601() }))
 }

@@ -1,5 +1,7 @@
 //! Who may do what, and how the API looks from outside its routes.
 
+use stillstore::api::ROUTES;
+
 use super::world::{PNG, TOKEN, World};
 
 const ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -33,6 +35,22 @@ fn everything_that_writes_lists_or_migrates_wants_the_token() {
         assert!(answer.json()["remedy"].as_str().unwrap().contains("API_TOKEN"));
     }
     assert!(world.database.plan.calls().is_empty() && world.bucket.plan.calls().is_empty());
+}
+
+#[test]
+fn pages_of_other_sites_reach_no_store_of_a_worker_for_local_work() {
+    let world = World::with_vars(&[("ENABLE_R2_STORAGE", "true"), ("ALLOW_UNAUTHENTICATED", "true")]);
+    for route in ROUTES.iter().filter(|route| route.access.is_closed()) {
+        let of_run = route.path.starts_with("/api/migrate-images");
+        let path = route.path.replace("{id}", if of_run { "0f8fad5bd9cb469fa16570867728950e" } else { ID });
+        for origin in ["https://evil.example", "null", "https://localhost.evil.example"] {
+            let answer = world.send_at("http://localhost:8787", route.method.as_str(), &path, &[("origin", origin)]);
+            assert_eq!((answer.status, answer.code().as_str()), (403, "origin-not-local"), "{origin} {path}");
+        }
+    }
+    assert!(world.database.plan.calls().is_empty() && world.bucket.plan.calls().is_empty());
+    let own = world.send_at("http://localhost:8787", "GET", "/api/images", &[("origin", "http://localhost:8787")]);
+    assert_eq!(own.status, 200);
 }
 
 #[test]

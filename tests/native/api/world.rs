@@ -26,7 +26,7 @@ use super::contract::assert_documented;
 use crate::runtime::{TestRuntime, block_on, run_until_stalled};
 use crate::sqlite::Sqlite;
 
-pub const TOKEN: &str = "correct horse battery staple";
+pub const TOKEN: &str = "correct horse battery staple, twice";
 /// The smallest whole PNG: one grey pixel.
 pub const PNG: &[u8] = include_bytes!("../../fixtures/images/pixel.png");
 const BUCKET_LIMIT_BYTES: u64 = 100_000_000;
@@ -249,6 +249,11 @@ impl World {
         self.send_until_crash(method, path, headers, body).expect("the request hangs")
     }
 
+    /// Sends a request to another address of the Worker, such as `http://localhost:8787`.
+    pub fn send_at(&self, origin: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.exchange(origin, method, path, headers, None).expect("the request hangs")
+    }
+
     /// Sends a request; `None` when it hangs, and is dropped where it stands as if the isolate had been killed.
     pub fn send_until_crash(
         &self,
@@ -257,8 +262,19 @@ impl World {
         headers: &[(&str, &str)],
         body: Option<Body>,
     ) -> Option<Answer> {
+        self.exchange("https://images.example", method, path, headers, body)
+    }
+
+    fn exchange(
+        &self,
+        origin: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Body>,
+    ) -> Option<Answer> {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let request = Request::new(method, &format!("https://images.example{path}"), headers, body);
+        let request = Request::new(method, &format!("{origin}{path}"), headers, body);
         run_until_stalled(async {
             let response = self.app.handle(request).await;
             let body = match response.body {

@@ -8,7 +8,7 @@ use stillstore::runtime::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const LIFETIME_SECONDS: u64 = 60;
-const TOKEN: &str = "token";
+const TOKEN: &str = "tokens of fewer characters are refused";
 
 /// A private image opens to exactly the query that was signed for it, as long as it is valid, and to the token.
 ///
@@ -18,15 +18,15 @@ pub fn signed_url(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let (authorization, template) = text.split_once('\n').unwrap_or(("", &text));
     let (config, _) = Config::parse(|name| (name == "API_TOKEN").then(|| TOKEN.to_owned()));
-    let gate = Gate::new(&config);
+    let gate = Gate::new(&config.access, "images.example");
     let [id, other] = [1, 2].map(|byte| ImageId::from_random_bytes([byte; 16]));
-    let (expires, signature) = parts(&gate.sign(id, NOW, LIFETIME_SECONDS).0);
-    let (_, of_other) = parts(&gate.sign(other, NOW, LIFETIME_SECONDS).0);
+    let (expires, signature) = parts(&gate.sign(id, NOW, LIFETIME_SECONDS).expect("a token").0);
+    let (_, of_other) = parts(&gate.sign(other, NOW, LIFETIME_SECONDS).expect("a token").0);
     let query =
         template.replace("{expires}", &expires).replace("{signature}", &signature).replace("{other}", &of_other);
     let headers = vec![("authorization".to_owned(), authorization.to_owned())];
     let request = Request::new("GET", &format!("https://images.example/x?{query}"), headers, None);
-    let opens = |id, now| Caller::identify(&request, &config, Some(id), now).require_reader_of(id).is_ok();
+    let opens = |id, now| Caller::identify(&request, &gate, Some(id), now).require_reader_of(id).is_ok();
 
     let (scheme, token) = authorization.split_once(' ').unwrap_or_default();
     let holds_token = scheme.eq_ignore_ascii_case("bearer") && token.trim() == TOKEN;

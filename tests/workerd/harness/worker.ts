@@ -14,7 +14,7 @@ import type { Migration, QueueConsumer, WranglerConfig } from "./project.ts";
 import type { WasmTraffic } from "./wasm-traffic.ts";
 import { withChildProcesses, withSilentWorkerd } from "./workerd-process.ts";
 
-export const API_TOKEN = "test-token";
+export const API_TOKEN = "test-token-of-more-than-32-characters";
 
 /** Refuses connections. */
 const NO_CONTROL = new URL("http://127.0.0.1:1");
