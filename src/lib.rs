@@ -13,6 +13,7 @@ pub mod http;
 pub mod image;
 pub mod library;
 pub mod migrate;
+pub mod multipart;
 pub mod prices;
 pub mod queue;
 pub mod runtime;

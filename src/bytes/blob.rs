@@ -52,6 +52,17 @@ impl Blob {
         })
     }
 
+    /// The runs as one, in order. They are joined outside wasm memory when all of them are there.
+    #[must_use]
+    pub fn joined(runs: &[Self]) -> Self {
+        if let [run] = runs {
+            return run.clone();
+        }
+        let foreign: Option<Vec<_>> = runs.iter().map(Self::as_foreign_bytes).collect();
+        let joined = foreign.as_deref().and_then(<[_]>::split_first).and_then(|(first, rest)| first.join(rest));
+        joined.map_or_else(|| runs.iter().map(Self::to_vec).collect::<Vec<_>>().concat().into(), Self::foreign)
+    }
+
     /// A copy of the whole in wasm memory. For foreign bytes this costs their size in memory.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {

@@ -84,6 +84,12 @@ impl Body {
         self.promised_bytes
     }
 
+    /// The body, whose length is promised to be `promised_bytes`.
+    #[must_use]
+    pub fn promising(self, promised_bytes: u64) -> Self {
+        Self { promised_bytes: Some(promised_bytes), ..self }
+    }
+
     /// The body, with each run shown to `watch` when it is read; at once, when everything is there.
     #[must_use]
     pub fn watched(self, mut watch: impl FnMut(&Blob) + 'static) -> Self {

@@ -17,6 +17,11 @@ pub trait ForeignBytes: 'static {
     /// A view of `range`, which is within bounds, without copying.
     fn view(&self, range: Range<usize>) -> Rc<dyn ForeignBytes>;
 
+    /// These bytes and then those of `others`, joined where they are; `None` when that is to be done with copies.
+    fn join(&self, _others: &[&dyn ForeignBytes]) -> Option<Rc<dyn ForeignBytes>> {
+        None
+    }
+
     /// The text of [`super::Text::encode`], made where the bytes are; `None` when it is to be made from a copy.
     fn encode(&self, _before: &str, _encoding: TextEncoding, _after: &str) -> Option<Rc<dyn ForeignText>> {
         None

@@ -42,20 +42,18 @@ impl RunQueue {
 
     /// Takes off the first `max_bytes`, or all when there are fewer; `None` when there are none. `max_bytes` is not zero.
     ///
-    /// Only a run across several is copied, `max_bytes` of it.
+    /// Only a run across several is copied, where [`Blob::joined`] does it.
     pub fn take(&mut self, max_bytes: usize) -> Option<Blob> {
         let first = self.take_within_run(max_bytes)?;
-        if first.size_bytes() == max_bytes || self.runs.is_empty() {
-            return Some(first);
-        }
-        let mut joined = Vec::with_capacity(max_bytes.min(first.size_bytes() + self.size_bytes));
-        joined.extend(first.to_vec());
-        while joined.len() < max_bytes
-            && let Some(run) = self.take_within_run(max_bytes - joined.len())
+        let mut taken_bytes = first.size_bytes();
+        let mut runs = vec![first];
+        while taken_bytes < max_bytes
+            && let Some(run) = self.take_within_run(max_bytes - taken_bytes)
         {
-            joined.extend(run.to_vec());
+            taken_bytes += run.size_bytes();
+            runs.push(run);
         }
-        Some(joined.into())
+        Some(Blob::joined(&runs))
     }
 
     /// Takes off the first run, or its first `max_bytes`.

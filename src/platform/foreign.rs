@@ -34,6 +34,9 @@ extern "C" {
 extern "C" {
     #[wasm_bindgen(catch, js_name = copyBytes)]
     fn copy_bytes(bytes: &Uint8Array, start: usize, target: &mut [u8]) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(js_name = join)]
+    fn join_bytes(runs: &js_sys::Array) -> Uint8Array;
 }
 
 /// A JS typed array. Its buffer is never written to or detached once it is in here.
@@ -69,6 +72,12 @@ impl ForeignBytes for JsBytes {
         #[expect(clippy::cast_possible_truncation)]
         let view = self.view.subarray(range.start as u32, range.end as u32);
         Rc::new(Self { view, size_bytes: range.len() })
+    }
+
+    fn join(&self, others: &[&dyn ForeignBytes]) -> Option<Rc<dyn ForeignBytes>> {
+        let others: Option<Vec<_>> = others.iter().map(|other| other.as_any().downcast_ref::<Self>()).collect();
+        let runs: js_sys::Array = std::iter::once(self).chain(others?).map(|run| &run.view).collect();
+        Some(Rc::new(Self::new(join_bytes(&runs))))
     }
 
     fn encode(&self, before: &str, encoding: TextEncoding, after: &str) -> Option<Rc<dyn ForeignText>> {

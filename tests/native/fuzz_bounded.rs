@@ -111,6 +111,7 @@ bounded! {
     image_query,
     migrate_body,
     migration_sources,
+    multipart_form,
     object_key,
     openai_answer,
     route,

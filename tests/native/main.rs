@@ -52,6 +52,7 @@ mod migrate_table_restore;
 mod migrate_table_sources;
 mod migrate_table_status;
 mod migrate_value;
+mod multipart;
 mod properties;
 mod reference_sha256;
 mod runtime;

@@ -286,7 +286,7 @@ async function fill(reader, lengthBytes) {
 }
 
 /** @param {Uint8Array[]} runs */
-function join(runs) {
+export function join(runs) {
   if (runs.length === 1 && runs[0] !== undefined) return runs[0];
   const whole = new Uint8Array(runs.reduce((size, run) => size + run.length, 0));
   let filled = 0;
