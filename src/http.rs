@@ -8,10 +8,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use crate::bytes::{Blob, Body, BodyError};
-
-/// Length of the runs in which a whole answer is read.
-const RUN_BYTES: usize = 1024 * 1024;
+use crate::bytes::{Body, BodyError};
 
 /// How long to wait for a whole answer, and how much of it to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,21 +119,17 @@ impl HttpClient for Counted {
 }
 
 impl HttpAnswer {
-    /// The answer with its whole body, which takes its size of memory and one run of 1 MiB.
-    ///
-    /// # Errors
-    /// [`HttpError`] when the body did not arrive whole within [`HttpRequest::limits`].
-    pub async fn read(mut self) -> Result<HttpResponse, HttpError> {
-        let mut runs = Vec::new();
-        while let Some(run) = self.body.next(RUN_BYTES).await? {
-            runs.push(run);
-        }
-        let mut body = Vec::with_capacity(runs.iter().map(Blob::size_bytes).sum());
-        for run in runs {
-            body.extend(run.to_vec());
-        }
-        Ok(HttpResponse { status: self.status, headers: self.headers, body })
+    /// The length of the body in bytes, when the answer says it: not if the body is compressed.
+    #[must_use]
+    pub fn declared_bytes(&self) -> Option<u64> {
+        let value = |name| header(&self.headers, name);
+        value("content-length").filter(|_| value("content-encoding").is_none())?.parse().ok()
     }
+}
+
+/// The first of `headers` called `name`, in any case.
+fn header<'headers>(headers: &'headers [(String, String)], name: &str) -> Option<&'headers str> {
+    headers.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 impl From<HttpResponse> for HttpAnswer {
@@ -159,7 +152,7 @@ impl HttpResponse {
     /// The first header called `name`, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        header(&self.headers, name)
     }
 
     /// Whether the status is 2xx.
@@ -202,13 +195,12 @@ impl fmt::Display for HttpError {
 
 impl std::error::Error for HttpError {}
 
-/// What a model answered.
-#[derive(Clone, PartialEq, Eq)]
+/// What a model answers; the body is still arriving, and keeps to the call's limits. Dropping it ends the call.
 pub enum AiOutput {
-    /// A JSON text, as bytes: `application/json` answers.
-    Json(Vec<u8>),
-    /// Any other answer, read to its end.
-    Binary(Vec<u8>),
+    /// A JSON text: `application/json` answers.
+    Json(Body),
+    /// Any other answer.
+    Binary(Body),
 }
 
 /// Why a model gave no whole answer.
@@ -227,10 +219,10 @@ pub enum AiError {
 /// Runs models on the platform's own AI service.
 #[async_trait(?Send)]
 pub trait AiBinding: 'static {
-    /// Runs `model` once on the JSON object `input_json` and reads the whole answer. Dropping the future aborts the call.
+    /// Runs `model` once on the JSON object `input_json`. Dropping the future aborts the call.
     ///
     /// # Errors
-    /// [`AiError`]; the size limit is enforced while reading.
+    /// [`AiError`] when no answer began within `limits`.
     async fn run(&self, model: &str, input_json: String, limits: AnswerLimits) -> Result<AiOutput, AiError>;
 }
 
@@ -244,11 +236,21 @@ impl AiError {
     }
 }
 
+impl From<BodyError> for AiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TimedOut => Self::Timeout,
+            BodyError::TooLong { limit_bytes } => Self::ResponseTooLarge { limit_bytes },
+            BodyError::Interrupted(_) | BodyError::TooShort { .. } => Self::Interrupted,
+        }
+    }
+}
+
 impl fmt::Debug for AiOutput {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Json(bytes) => write!(formatter, "Json({} bytes)", bytes.len()),
-            Self::Binary(bytes) => write!(formatter, "Binary({} bytes)", bytes.len()),
+            Self::Json(body) => write!(formatter, "Json({body:?})"),
+            Self::Binary(body) => write!(formatter, "Binary({body:?})"),
         }
     }
 }

@@ -132,6 +132,8 @@ codes! {
     TokenNotConfigured = 503 "token-not-configured" "API_TOKEN is not set, so this route is closed" => "Set it with `npx wrangler secret put API_TOKEN`.";
     /// No bucket is bound.
     BucketNotBound = 503 "bucket-not-bound" "The bucket R2_IMAGES is not bound" => "Bind a bucket as R2_IMAGES in wrangler.toml and deploy again.";
+    /// There is no memory for more work of this kind.
+    Busy = 503 "busy" "The Worker has as much work as it has memory for" => "Wait as long as Retry-After says, then try again.";
     /// Vars or secrets are wrong.
     ConfigurationInvalid = 503 "configuration-invalid" "The configuration has problems" => "Correct the variables named in `detail`; GET /health lists them.";
     /// No store takes or gives the bytes.
@@ -208,7 +210,7 @@ impl Problem {
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let headers = match code {
-            Code::StorageUnavailable | Code::SourceUnavailable | Code::DatabaseUnavailable => {
+            Code::Busy | Code::StorageUnavailable | Code::SourceUnavailable | Code::DatabaseUnavailable => {
                 vec![("Retry-After", RETRY_AFTER_SECONDS.into())]
             }
             Code::Unauthorized => vec![("WWW-Authenticate", "Bearer".into())],

@@ -7,6 +7,11 @@ use async_trait::async_trait;
 
 use super::Blob;
 
+/// Length of the runs in which a body is read into wasm memory.
+const RUN_BYTES: usize = 1024 * 1024;
+/// What of such a body waits outside until it is clear how much follows.
+const UNDECIDED_BYTES: usize = 4 * 1024 * 1024;
+
 /// Where a [`Body`] gets its bytes. Implemented by the platform over its streams and by tests over vectors.
 #[async_trait(?Send)]
 pub trait ByteSource: Any {
@@ -161,6 +166,35 @@ impl Body {
             None => Ok(blob),
             Some(_) => Err(BodyError::TooLong { limit_bytes }),
         }
+    }
+
+    /// The whole body in wasm memory, at most `limit_bytes` long.
+    ///
+    /// Up to 4 MiB stay where they are until the end, so that they take no more than their size. For more, `room_bytes` says how much is
+    /// taken at once, at least `limit_bytes`: wasm memory never shrinks, and growing step by step would leave holes.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLong`] beyond the limit, or when the source fails.
+    pub async fn into_vec(mut self, limit_bytes: u64, room_bytes: impl Fn() -> u64) -> Result<Vec<u8>, BodyError> {
+        let mut bytes = Vec::new();
+        let mut runs: Vec<Blob> = Vec::new();
+        let mut size_bytes = 0;
+        while let Some(run) = self.next(RUN_BYTES).await? {
+            size_bytes += run.size_bytes();
+            if size_bytes as u64 > limit_bytes {
+                return Err(BodyError::TooLong { limit_bytes });
+            }
+            runs.push(run);
+            if size_bytes > UNDECIDED_BYTES {
+                if bytes.is_empty() {
+                    bytes.reserve_exact(usize::try_from(room_bytes().max(limit_bytes)).unwrap_or(size_bytes));
+                }
+                runs.drain(..).for_each(|run| bytes.extend(run.to_vec()));
+            }
+        }
+        bytes.reserve_exact(size_bytes - bytes.len());
+        runs.drain(..).for_each(|run| bytes.extend(run.to_vec()));
+        Ok(bytes)
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::{GenerateError, GenerateRequest, GeneratedImage, Generator};
 use crate::catalog::GenerationRecord;
 use crate::image::FailedProvider;
+use crate::library::GenerationShare;
 use crate::runtime::{Runtime, within};
 
 /// The configured providers.
@@ -48,16 +49,20 @@ impl Chain {
         self.providers.iter().map(|provider| provider.name())
     }
 
-    /// The first picture that a provider makes.
+    /// The first picture that a provider makes, held in `memory`.
     ///
     /// # Errors
     /// [`AllFailed`] when each has failed, or one failed for a reason that no other could cure.
-    pub async fn generate(&self, request: &GenerateRequest) -> Result<Generation, AllFailed> {
+    pub async fn generate(
+        &self,
+        request: &GenerateRequest,
+        memory: &GenerationShare<'_>,
+    ) -> Result<Generation, AllFailed> {
         let mut failed_providers = Vec::new();
         let mut most_useful = (GenerateError::Misconfigured("IMAGE_PROVIDER names no provider"), "none");
         for provider in &self.providers {
             let name = provider.name();
-            let attempt = within(&self.runtime, self.timeout_ms, provider.generate(request)).await;
+            let attempt = within(&self.runtime, self.timeout_ms, provider.generate(request, memory)).await;
             let error = match attempt.unwrap_or(Err(GenerateError::Timeout)) {
                 Ok(image) => return Ok(Generation { image, provider: name, failed_providers }),
                 Err(error) => error,

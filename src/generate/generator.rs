@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::{GenerateError, GenerateRequest, ImageFile};
+use crate::library::GenerationShare;
 
 /// Makes pictures.
 #[async_trait(?Send)]
@@ -12,11 +13,15 @@ pub trait Generator: 'static {
     /// The name in `IMAGE_PROVIDER` and in records.
     fn name(&self) -> &'static str;
 
-    /// Makes one picture. It may have been made, and billed, even when the answer is an error.
+    /// Makes one picture, and holds its bytes in `memory`. It may have been made, and billed, even when the answer is an error.
     ///
     /// # Errors
     /// [`GenerateError`].
-    async fn generate(&self, request: &GenerateRequest) -> Result<GeneratedImage, GenerateError>;
+    async fn generate(
+        &self,
+        request: &GenerateRequest,
+        memory: &GenerationShare<'_>,
+    ) -> Result<GeneratedImage, GenerateError>;
 }
 
 /// A picture, and what its provider says of it.

@@ -6,11 +6,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{GenerateError, ImageFile, MAX_GENERATED_BYTES};
+use crate::library::MemoryBudget;
 
 /// The longest JSON answer taken: an image of [`MAX_GENERATED_BYTES`] in base64, four characters for three bytes, and 64 KiB for the
-/// rest. An image is unescaped and decoded where it lies: this is also what an answer takes of memory, and what is beside its long
-/// strings once more.
+/// rest. An image is unescaped and decoded where it lies: this is also what an answer takes of memory, and [`MAX_REST_BYTES`] more.
 pub const MAX_ANSWER_BYTES: u64 = MAX_GENERATED_BYTES.div_ceil(3) * 4 + 64 * 1024;
+const _: () = assert!(MAX_ANSWER_BYTES <= MemoryBudget::MAX_ANSWER_BYTES);
+
+/// The most that may be beside the long strings of an answer that has any: it is copied.
+const MAX_REST_BYTES: usize = 1024 * 1024;
 
 /// The longest revised prompt that is kept, in characters. Only dall-e-3 is known to rewrite prompts, and this is what it takes itself.
 pub const MAX_REVISED_PROMPT_CHARACTERS: usize = 4000;
@@ -32,6 +36,8 @@ pub struct JsonAnswer {
     bytes: Vec<u8>,
     /// With [`LONG_STRING`] in place of each long one; not used when there is none.
     json: Vec<u8>,
+    /// Whether more than [`MAX_REST_BYTES`] should be in `json`, which is then incomplete.
+    is_too_noisy: bool,
     /// Their insides, still escaped, in `bytes`.
     long_strings: Vec<Range<usize>>,
 }
@@ -48,21 +54,22 @@ impl JsonAnswer {
     /// Looks for the strings of `bytes`, which may be no JSON at all.
     pub fn new(bytes: Vec<u8>) -> Self {
         let mut json = Vec::new();
+        let mut is_too_noisy = false;
         let mut long_strings = Vec::new();
         let (mut kept, mut position) = (0, 0);
         while let Some(range) = next_string(&bytes, position) {
             position = range.end + 1;
             if range.len() > MAX_STRING_BYTES {
-                json.extend_from_slice(bytes.get(kept..range.start).unwrap_or_default());
+                is_too_noisy |= !extend_to_limit(&mut json, bytes.get(kept..range.start).unwrap_or_default());
                 json.extend_from_slice(format!("{LONG_STRING}{}", long_strings.len()).as_bytes());
                 kept = range.end;
                 long_strings.push(range);
             }
         }
         if !long_strings.is_empty() {
-            json.extend_from_slice(bytes.get(kept..).unwrap_or_default());
+            is_too_noisy |= !extend_to_limit(&mut json, bytes.get(kept..).unwrap_or_default());
         }
-        Self { bytes, json, long_strings }
+        Self { bytes, json, is_too_noisy, long_strings }
     }
 
     fn json(&self) -> &[u8] {
@@ -71,6 +78,9 @@ impl JsonAnswer {
 
     /// Reads the JSON.
     pub fn parse<'answer, T: Deserialize<'answer>>(&'answer self) -> Result<T, GenerateError> {
+        if self.is_too_noisy {
+            return Err(GenerateError::UnreadableAnswer);
+        }
         let json = self.json();
         if json.trim_ascii().is_empty() {
             return Err(GenerateError::EmptyAnswer);
@@ -140,6 +150,15 @@ impl JsonAnswer {
         bytes.drain(..start);
         ImageFile::inspect(bytes)
     }
+}
+
+/// Adds `bytes` to `json` unless that makes more than [`MAX_REST_BYTES`].
+fn extend_to_limit(json: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let fits = json.len() + bytes.len() <= MAX_REST_BYTES;
+    if fits {
+        json.extend_from_slice(bytes);
+    }
+    fits
 }
 
 /// The inside of the next string of `text` from `position` on.

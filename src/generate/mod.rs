@@ -2,6 +2,7 @@
 //!
 //! A provider's bytes are believed only as an [`ImageFile`], which can be made in no other way than by looking at them.
 
+mod arriving;
 mod chain;
 mod error;
 mod generator;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::parameter::find;
 use super::{GenerateError, GenerateRequest, GeneratedImage, Generator, InvalidParameter};
+use crate::library::GenerationShare;
 
 /// A provider, as `IMAGE_PROVIDER` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,11 @@ impl Generator for Unconfigured {
         self.provider.as_str()
     }
 
-    async fn generate(&self, _request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
+    async fn generate(
+        &self,
+        _request: &GenerateRequest,
+        _memory: &GenerationShare<'_>,
+    ) -> Result<GeneratedImage, GenerateError> {
         Err(GenerateError::Misconfigured(self.problem))
     }
 }

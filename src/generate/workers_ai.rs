@@ -9,9 +9,11 @@ use serde_json::value::RawValue;
 use super::json_answer::{JsonAnswer, MAX_ANSWER_BYTES};
 use super::{
     GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, ModelName, Problem, ProviderName, Quality,
+    arriving,
 };
 use crate::http::{AiBinding, AiError, AiOutput, AnswerLimits};
 use crate::image::Dimensions;
+use crate::library::GenerationShare;
 
 /// The model when none is set.
 #[must_use]
@@ -147,16 +149,24 @@ impl Generator for WorkersAi {
         ProviderName::WorkersAi.as_str()
     }
 
-    async fn generate(&self, request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
+    async fn generate(
+        &self,
+        request: &GenerateRequest,
+        memory: &GenerationShare<'_>,
+    ) -> Result<GeneratedImage, GenerateError> {
         let model = &self.settings.model;
         let input = Family::of(model).input(request)?;
         let input_json = serde_json::to_string(&input)
             .map_err(|_| GenerateError::Misconfigured("the request cannot be written as JSON"))?;
         let limits = AnswerLimits { timeout_ms: self.settings.timeout_ms, max_response_bytes: MAX_ANSWER_BYTES };
         let answer = self.binding.run(model.as_str(), input_json, limits).await;
-        let file = match answer.map_err(|error| failure(error, request))? {
-            AiOutput::Json(answer) => decode(answer)?,
-            AiOutput::Binary(bytes) => ImageFile::inspect(bytes)?,
+        let answer = answer.map_err(|error| failure(error, request))?;
+        let read = async |body| {
+            arriving::read(body, MAX_ANSWER_BYTES, memory).await.map_err(|error| failure(error.into(), request))
+        };
+        let file = match answer {
+            AiOutput::Json(body) => decode(read(body).await?)?,
+            AiOutput::Binary(body) => ImageFile::inspect(read(body).await?)?,
         };
         Ok(GeneratedImage { model: Some(model.as_str().to_owned()), ..GeneratedImage::new(file) })
     }

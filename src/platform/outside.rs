@@ -77,7 +77,7 @@ impl HttpClient for WorkerHttp {
         let exchange = DroppedCallEnds(Exchange::new(js_length(limits.timeout_ms)));
         let answer = exchange.0.send(&head, js_body, js_length(limits.max_response_bytes)).await;
         let limit_bytes = limits.max_response_bytes;
-        let (head, _) = take_answer(answer).map_err(|failure| match failure.word() {
+        let head = head_of(answer).map_err(|failure| match failure.word() {
             "timeout" => HttpError::Timeout,
             "connect" => HttpError::Connect,
             "too-large" => HttpError::ResponseTooLarge { limit_bytes },
@@ -133,12 +133,14 @@ impl AiBinding for WorkerAi {
     async fn run(&self, model: &str, input_json: String, limits: AnswerLimits) -> Result<AiOutput, AiError> {
         let exchange = DroppedCallEnds(Exchange::new(js_length(limits.timeout_ms)));
         let answer = exchange.0.run(&self.ai, model, &input_json, js_length(limits.max_response_bytes)).await;
-        let (head, body) = take_answer(answer).map_err(|failure| match failure.word() {
+        let head = head_of(answer).map_err(|failure| match failure.word() {
             "timeout" => AiError::Timeout,
             "too-large" => AiError::ResponseTooLarge { limit_bytes: limits.max_response_bytes },
             "failed" => AiError::from_message(failure.detail()),
             _ => AiError::Interrupted,
         })?;
+        let limit_bytes = limits.max_response_bytes;
+        let body = Body::from_source(Box::new(ExchangeBody { exchange, limit_bytes }), None);
         Ok(if head == "json" { AiOutput::Json(body) } else { AiOutput::Binary(body) })
     }
 }
@@ -171,23 +173,13 @@ impl Failure {
     }
 }
 
-/// Takes `[head, ...runs]` into wasm memory, in one allocation of the body's size.
-fn take_answer(answer: Result<JsValue, JsValue>) -> Result<(String, Vec<u8>), Failure> {
+/// What is in `[head]`.
+fn head_of(answer: Result<JsValue, JsValue>) -> Result<String, Failure> {
     let answer = answer.map_err(|_| Failure("interrupted".to_owned()))?;
-    if let Some(failure) = answer.as_string() {
-        return Err(Failure(failure));
+    match answer.as_string() {
+        Some(failure) => Err(Failure(failure)),
+        None => Ok(answer.unchecked_into::<Array>().shift().as_string().unwrap_or_default()),
     }
-    let answer: Array = answer.unchecked_into();
-    let head = answer.shift().as_string().unwrap_or_default();
-    let runs: Vec<Uint8Array> = answer.iter().map(JsCast::unchecked_into).collect();
-    let mut body = vec![0; runs.iter().map(|run| run.length() as usize).sum()];
-    let mut rest = body.as_mut_slice();
-    for run in &runs {
-        let Some((target, after)) = rest.split_at_mut_checked(run.length() as usize) else { break };
-        run.copy_to(target);
-        rest = after;
-    }
-    Ok((head, body))
 }
 
 struct DroppedCallEnds(Exchange);

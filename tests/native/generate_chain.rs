@@ -6,13 +6,14 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use stillstore::generate::placeholder::Placeholder;
 use stillstore::generate::{
-    Background, Chain, Field, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, Output,
-    OutputFormat, Problem, ProviderName, Quality, Style, Unconfigured,
+    AllFailed, Background, Chain, Field, GenerateError, GenerateRequest, GeneratedImage, Generation, Generator,
+    ImageFile, Output, OutputFormat, Problem, ProviderName, Quality, Style, Unconfigured,
 };
 use stillstore::image::FailedProvider;
 use stillstore::image::{Dimensions, Format};
+use stillstore::library::GenerationShare;
 
-use crate::generate_fakes::{JumpingClock, SECRET_PROMPT, now, request};
+use crate::generate_fakes::{JumpingClock, SECRET_PROMPT, now, request, with_memory};
 use crate::image_fixtures;
 
 struct Scripted {
@@ -28,7 +29,11 @@ impl Generator for Scripted {
         self.name
     }
 
-    async fn generate(&self, _request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
+    async fn generate(
+        &self,
+        _request: &GenerateRequest,
+        _memory: &GenerationShare<'_>,
+    ) -> Result<GeneratedImage, GenerateError> {
         self.calls.set(self.calls.get() + 1);
         match &self.answer {
             Some(answer) => answer.clone(),
@@ -61,6 +66,10 @@ fn making(name: &'static str) -> Box<dyn Generator> {
 
 fn chain(providers: Vec<Box<dyn Generator>>) -> Chain {
     Chain::new(providers, 5000, JumpingClock::new())
+}
+
+fn generated(chain: &Chain, request: &GenerateRequest) -> Result<Generation, AllFailed> {
+    with_memory(|memory| now(chain.generate(request, memory)))
 }
 
 fn failed(provider: &str, reason: &str) -> FailedProvider {
@@ -96,7 +105,7 @@ const FAILURES: [(GenerateError, &str, bool); 17] = [
 fn the_first_provider_that_answers_makes_the_picture() {
     let calls = Rc::new(Cell::new(0));
     let second = Scripted { name: "second", answer: Some(Ok(image())), calls: calls.clone() };
-    let generation = now(chain(vec![making("first"), Box::new(second)]).generate(&request("a cat"))).expect("made");
+    let generation = generated(&chain(vec![making("first"), Box::new(second)]), &request("a cat")).expect("made");
     assert_eq!((generation.provider, generation.is_fallback(), calls.get()), ("first", false, 0));
     assert_eq!(generation.image, image());
 }
@@ -105,7 +114,7 @@ fn the_first_provider_that_answers_makes_the_picture() {
 fn another_is_tried_for_what_another_could_cure_and_for_nothing_else() {
     for (error, reason, another_is_tried) in FAILURES {
         assert_eq!((error.reason(), error.another_could_help()), (reason, another_is_tried));
-        let result = now(chain(vec![failing("first", error), making("second")]).generate(&request("a cat")));
+        let result = generated(&chain(vec![failing("first", error), making("second")]), &request("a cat"));
         if another_is_tried {
             let generation = result.expect("made");
             assert_eq!((generation.provider, generation.is_fallback()), ("second", true), "{error:?}");
@@ -131,7 +140,7 @@ fn reasons_are_kebab_case_and_tell_the_kinds_apart() {
 fn a_provider_that_never_answers_is_given_up() {
     let clock = JumpingClock::new();
     let chain = Chain::new(vec![scripted("stuck", None), making("second")], 5000, clock.clone());
-    let generation = now(chain.generate(&request("a cat"))).expect("made");
+    let generation = generated(&chain, &request("a cat")).expect("made");
     assert_eq!(generation.failed_providers, [failed("stuck", "provider-timeout")]);
     assert_eq!(*clock.slept_ms.borrow(), [5000]);
 }
@@ -156,7 +165,7 @@ fn when_all_fail_the_answer_is_what_a_caller_can_act_on() {
     ] {
         let names = ["0", "1", "2"];
         let providers = errors.iter().zip(names).map(|(error, name)| failing(name, *error)).collect();
-        let failure = now(chain(providers).generate(&request("a cat"))).expect_err("none left");
+        let failure = generated(&chain(providers), &request("a cat")).expect_err("none left");
         assert_eq!((failure.error, failure.provider), expected);
         assert_eq!(failure.failed_providers.len(), errors.len());
     }
@@ -164,7 +173,7 @@ fn when_all_fail_the_answer_is_what_a_caller_can_act_on() {
 
 #[test]
 fn a_chain_of_none_is_a_matter_of_configuration() {
-    let failure = now(chain(Vec::new()).generate(&request("a cat"))).expect_err("none");
+    let failure = generated(&chain(Vec::new()), &request("a cat")).expect_err("none");
     assert_eq!(failure.error.reason(), "provider-misconfigured");
 }
 
@@ -173,7 +182,7 @@ fn the_built_in_provider_stands_in_for_one_without_settings() {
     let unconfigured = Unconfigured { provider: ProviderName::OpenAi, problem: "OPENAI_API_KEY is missing" };
     let chain = chain(vec![Box::new(unconfigured), Box::new(Placeholder)]);
     assert_eq!(chain.names().collect::<Vec<_>>(), ["openai", "placeholder"]);
-    let generation = now(chain.generate(&request("a cat"))).expect("made");
+    let generation = generated(&chain, &request("a cat")).expect("made");
     assert_eq!((generation.provider, generation.is_fallback()), ("placeholder", true));
     assert_eq!(generation.failed_providers, [failed("openai", "provider-misconfigured")]);
     let file = &generation.image.file;
@@ -186,7 +195,7 @@ fn the_record_says_what_was_asked_and_what_came() {
     let output = Output::new(Some(Background::Opaque), Some(OutputFormat::Jpeg), Some(80)).expect("an output");
     let request =
         GenerateRequest { quality: Some(Quality::Hd), style: Some(Style::Vivid), output, ..request(SECRET_PROMPT) };
-    let record = now(chain(providers).generate(&request)).expect("made").record(&request);
+    let record = generated(&chain(providers), &request).expect("made").record(&request);
     assert_eq!(
         serde_json::to_value(record).expect("json"),
         serde_json::json!({
@@ -210,9 +219,8 @@ fn the_record_says_what_was_asked_and_what_came() {
 #[test]
 fn what_may_be_logged_has_no_prompt_and_no_signed_url() {
     let request = request(SECRET_PROMPT);
-    let generation = now(chain(vec![making("first")]).generate(&request)).expect("made");
-    let failure =
-        now(chain(vec![failing("first", GenerateError::Moderation)]).generate(&request)).expect_err("refused");
+    let generation = generated(&chain(vec![making("first")]), &request).expect("made");
+    let failure = generated(&chain(vec![failing("first", GenerateError::Moderation)]), &request).expect_err("refused");
     let logged = format!("{request:?} {generation:?} {failure:?} {failure} {:?}", generation.image.file);
     for secret in ["Marguerite", "Lilas", "s3cr3t"] {
         assert!(!logged.contains(secret), "{logged}");

@@ -17,6 +17,7 @@ use stillstore::http::{
     AiBinding, AiError, AiOutput, AnswerLimits, HttpAnswer, HttpClient, HttpError, HttpRequest, HttpResponse,
 };
 use stillstore::image::Sha256Digest;
+use stillstore::library::{GenerationShare, MemoryBudget};
 use stillstore::runtime::{Runtime, Timestamp};
 
 pub const SECRET_KEY: &str = "sk-0123456789abcdef";
@@ -111,7 +112,7 @@ impl Provider {
     }
 
     pub fn generate(&self, request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
-        now(self.generator.generate(request))
+        with_memory(|memory| now(self.generator.generate(request, memory)))
     }
 
     /// Asks for nothing special, and expects every scripted answer to be used.
@@ -128,16 +129,28 @@ impl Provider {
 
 /// A model that gives one answer and remembers what it was asked.
 pub struct ScriptedAi {
-    pub answer: Result<AiOutput, AiError>,
+    answer: Cell<Option<Result<AiOutput, AiError>>>,
     pub calls: RefCell<Vec<(String, String, AnswerLimits)>>,
+}
+
+impl ScriptedAi {
+    pub fn answering(answer: Result<AiOutput, AiError>) -> Self {
+        Self { answer: Cell::new(Some(answer)), calls: RefCell::default() }
+    }
 }
 
 #[async_trait(?Send)]
 impl AiBinding for ScriptedAi {
     async fn run(&self, model: &str, input_json: String, limits: AnswerLimits) -> Result<AiOutput, AiError> {
         self.calls.borrow_mut().push((model.to_owned(), input_json, limits));
-        self.answer.clone()
+        self.answer.take().expect("one call")
     }
+}
+
+/// Works with the memory of an isolate that does nothing else.
+pub fn with_memory<T>(work: impl FnOnce(&GenerationShare<'_>) -> T) -> T {
+    let (budget, clock) = (MemoryBudget::default(), JumpingClock::new());
+    work(&budget.take_for_generation(0, 1_000, clock.as_ref()).expect("nothing is held"))
 }
 
 /// What a future that never waits comes to.

@@ -50,6 +50,17 @@ fn the_format_is_the_bytes_own() {
 }
 
 #[test]
+fn a_megabyte_beside_an_image_is_not_an_answer() {
+    let image = base64(&vec![7; 60_000]);
+    let short_strings =
+        |count: usize| format!(r#"{{"noise":[{}0],"data":[{{"b64_json":"{image}"}}]}}"#, r#""a","#.repeat(count));
+    assert_eq!(outcome(short_strings(260_000)), Err(GenerateError::NotAnImage), "it is read, and there is none in it");
+    for answer in [short_strings(270_000), format!("{}{}", short_strings(0), " ".repeat(1_100_000))] {
+        assert_eq!(outcome(answer), Err(GenerateError::UnreadableAnswer));
+    }
+}
+
+#[test]
 fn an_escaped_backspace_is_no_white_space() {
     for backspace in ["\\b", "\\u0008"] {
         let body = format!(r#"{{"data": [{{"b64_json": "{}{backspace}"}}]}}"#, base64(&picture()));

@@ -8,7 +8,7 @@ use stillstore::generate::{
 };
 use stillstore::image::{Format, Sha256Digest};
 
-use crate::generate_fakes::now;
+use crate::generate_fakes::{now, with_memory};
 
 struct Picture {
     width: usize,
@@ -110,7 +110,7 @@ fn it_makes_opaque_pngs_and_refuses_anything_else() {
         let prompt = Prompt::parse("a fox").expect("prompt");
         let output = Output::new(background, format, compression).expect("an output");
         let request = GenerateRequest { size: Size::Square256, output, ..GenerateRequest::new(prompt) };
-        now(Placeholder.generate(&request)).map(|image| image.file.format())
+        with_memory(|memory| now(Placeholder.generate(&request, memory))).map(|image| image.file.format())
     };
     for (background, format) in [(Some(Background::Opaque), Some(OutputFormat::Png)), (Some(Background::Auto), None)] {
         assert_eq!(made(background, format, None), Ok(Format::Png));

@@ -1,6 +1,5 @@
 //! Models of Workers AI: what they are asked, and what their answers mean.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use stillstore::generate::{
 use stillstore::http::{AiError, AiOutput};
 use stillstore::image::Format;
 
-use crate::generate_fakes::{SECRET_PROMPT, ScriptedAi, base64, now, request};
+use crate::generate_fakes::{SECRET_PROMPT, ScriptedAi, base64, now, request, with_memory};
 use crate::image_fixtures;
 
 const FLUX_1: &str = "@cf/black-forest-labs/flux-1-schnell";
@@ -27,14 +26,15 @@ fn run(
     request: &GenerateRequest,
     answer: Result<AiOutput, AiError>,
 ) -> (Result<GeneratedImage, GenerateError>, Rc<ScriptedAi>) {
-    let binding = Rc::new(ScriptedAi { answer, calls: RefCell::default() });
+    let binding = Rc::new(ScriptedAi::answering(answer));
     let settings = WorkersAiSettings { model: ModelName::parse(model).expect("model"), timeout_ms: 30_000 };
-    (now(WorkersAi::new(settings, binding.clone()).generate(request)), binding)
+    let provider = WorkersAi::new(settings, binding.clone());
+    (with_memory(|memory| now(provider.generate(request, memory))), binding)
 }
 
 /// The input that `model` gets for `request`.
 fn input(model: &str, request: &GenerateRequest) -> Value {
-    let (result, binding) = run(model, request, Ok(AiOutput::Binary(picture())));
+    let (result, binding) = run(model, request, Ok(AiOutput::Binary(picture().into())));
     result.expect("made");
     let calls = binding.calls.borrow();
     let (called, input_json, limits) = calls.first().expect("a call");
@@ -58,7 +58,7 @@ fn flux_1_takes_steps_and_no_size() {
 
 #[test]
 fn flux_1_takes_prompts_of_2048_characters() {
-    let (result, binding) = run(FLUX_1, &request(&"x".repeat(2049)), Ok(AiOutput::Binary(picture())));
+    let (result, binding) = run(FLUX_1, &request(&"x".repeat(2049)), Ok(AiOutput::Binary(picture().into())));
     assert_eq!(result, Err(GenerateError::PromptTooLong { limit_characters: Some(2048) }));
     assert!(binding.calls.borrow().is_empty());
     input(FLUX_1, &request(&"x".repeat(2048)));
@@ -103,7 +103,7 @@ fn what_no_model_has_is_refused_before_one_is_called() {
     for (output, field) in [(transparent, Field::Background), (jpeg, Field::OutputFormat)] {
         for model in [FLUX_1, SDXL, "@cf/someone/something-new"] {
             let asked = GenerateRequest { output, ..request("a cat") };
-            let (result, binding) = run(model, &asked, Ok(AiOutput::Binary(picture())));
+            let (result, binding) = run(model, &asked, Ok(AiOutput::Binary(picture().into())));
             assert_eq!(result, Err(GenerateError::Unsupported { field }));
             assert!(binding.calls.borrow().is_empty());
         }
@@ -129,7 +129,8 @@ fn unknown_models_get_the_prompt() {
 
 #[test]
 fn models_that_take_forms_are_refused_before_they_are_called() {
-    let (result, binding) = run("@cf/black-forest-labs/flux-2-dev", &request("a cat"), Ok(AiOutput::Binary(picture())));
+    let (result, binding) =
+        run("@cf/black-forest-labs/flux-2-dev", &request("a cat"), Ok(AiOutput::Binary(picture().into())));
     assert_eq!(result.expect_err("refused").reason(), "provider-misconfigured");
     assert!(binding.calls.borrow().is_empty());
 }
@@ -138,9 +139,11 @@ fn models_that_take_forms_are_refused_before_they_are_called() {
 fn json_and_binary_answers_are_images() {
     let encoded = base64(&picture());
     for answer in [
-        AiOutput::Binary(picture()),
-        AiOutput::Json(json!({"image": encoded}).to_string().into()),
-        AiOutput::Json(json!({"result": {"image": encoded}, "success": true, "errors": []}).to_string().into()),
+        AiOutput::Binary(picture().into()),
+        AiOutput::Json(json!({"image": encoded}).to_string().into_bytes().into()),
+        AiOutput::Json(
+            json!({"result": {"image": encoded}, "success": true, "errors": []}).to_string().into_bytes().into(),
+        ),
     ] {
         let (result, _) = run(FLUX_1, &request("a cat"), Ok(answer));
         let image = result.expect("made");
@@ -151,7 +154,7 @@ fn json_and_binary_answers_are_images() {
 
 #[test]
 fn bad_answers_are_told_apart() {
-    let json = |body: &str| outcome(Ok(AiOutput::Json(body.into()))).expect_err("bad");
+    let json = |body: &str| outcome(Ok(AiOutput::Json(body.as_bytes().to_vec().into()))).expect_err("bad");
     for body in ["", "{}", r#"{"image":""}"#, r#"{"image":null}"#, r#"{"image":5}"#, r#"{"result":{}}"#] {
         assert_eq!(json(body), GenerateError::EmptyAnswer, "{body}");
     }
@@ -159,7 +162,7 @@ fn bad_answers_are_told_apart() {
     assert_eq!(json("busy"), GenerateError::UnreadableAnswer);
     assert_eq!(json(r#"{"image":"https://example.com/"}"#), GenerateError::UnreadableAnswer);
     assert_eq!(json(r#"{"image":"AAAA"}"#), GenerateError::NotAnImage);
-    let binary = |bytes: &[u8]| outcome(Ok(AiOutput::Binary(bytes.to_vec()))).expect_err("bad");
+    let binary = |bytes: &[u8]| outcome(Ok(AiOutput::Binary(bytes.to_vec().into()))).expect_err("bad");
     assert_eq!(binary(b""), GenerateError::EmptyAnswer);
     assert_eq!(binary(b"not an image"), GenerateError::NotAnImage);
     assert_eq!(binary(&picture()[..picture().len() / 2]), GenerateError::Truncated);

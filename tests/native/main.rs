@@ -19,6 +19,7 @@ mod fuzz_bounded;
 mod fuzz_properties;
 mod generate_chain;
 mod generate_fakes;
+mod generate_memory;
 mod generate_openai_answers;
 mod generate_openai_failures;
 mod generate_openai_requests;

@@ -58,10 +58,11 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Res
     let prefix = body.peek(SNIFF_BYTES).await?;
     let format = Format::sniff(&prefix).ok_or_else(|| Problem::plain(Code::NotAnImage))?;
 
-    let held_bytes = body.promised_bytes().unwrap_or(MAX_UNPROMISED_BYTES);
-    let share = (held_bytes <= EMBEDDED_MAX_BYTES)
-        .then(|| exchange.library.budget.take(held_bytes, exchange.library.runtime.now()))
-        .flatten();
+    let (budget, runtime) = (&exchange.library.budget, &exchange.library.runtime);
+    let share = match body.promised_bytes() {
+        Some(promised_bytes) => budget.take_for_upload(promised_bytes, runtime.now()),
+        None => budget.wait_for_upload(MAX_UNPROMISED_BYTES, runtime.as_ref()).await,
+    };
     let (body, dimensions) = match (share.is_some(), body.promised_bytes()) {
         (true, Some(promised_bytes)) => inspected(body.collect(promised_bytes).await?)?,
         (true, None) => {

@@ -15,9 +15,10 @@ use self::family::Family;
 use super::json_answer::{JsonAnswer, MAX_ANSWER_BYTES};
 use super::{
     ApiKey, BaseUrl, Field, GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, MAX_GENERATED_BYTES,
-    ModelName, Problem, ProviderName, Size,
+    ModelName, Problem, ProviderName, Size, arriving,
 };
-use crate::http::{AnswerLimits, HttpClient, HttpRequest, HttpResponse, Method};
+use crate::http::{AnswerLimits, HttpAnswer, HttpClient, HttpError, HttpRequest, HttpResponse, Method};
+use crate::library::GenerationShare;
 use crate::runtime::{Runtime, Timestamp};
 
 /// The model when none is set.
@@ -60,19 +61,29 @@ impl OpenAi {
 
     /// Sends `body`. A rate limit that ends soon is waited for, once: within 10 seconds, and with at least half of the remaining time
     /// left for the second try. Nothing else is retried: the picture may have been made, and billed.
-    async fn ask(&self, body: Vec<u8>, deadline: Timestamp) -> Result<HttpResponse, GenerateError> {
-        match self.ask_once(body.clone(), deadline).await {
+    async fn ask(
+        &self,
+        body: Vec<u8>,
+        deadline: Timestamp,
+        memory: &GenerationShare<'_>,
+    ) -> Result<HttpResponse, GenerateError> {
+        match self.ask_once(body.clone(), deadline, memory).await {
             Err(GenerateError::RateLimited { retry_after_ms: Some(wait_ms) })
                 if wait_ms <= MAX_RETRY_WAIT_MS.min(self.remaining_ms(deadline) / 2) =>
             {
                 self.runtime.sleep(wait_ms).await;
-                self.ask_once(body, deadline).await
+                self.ask_once(body, deadline, memory).await
             }
             answer => answer,
         }
     }
 
-    async fn ask_once(&self, body: Vec<u8>, deadline: Timestamp) -> Result<HttpResponse, GenerateError> {
+    async fn ask_once(
+        &self,
+        body: Vec<u8>,
+        deadline: Timestamp,
+        memory: &GenerationShare<'_>,
+    ) -> Result<HttpResponse, GenerateError> {
         let mut headers =
             vec![("content-type", "application/json".to_owned()), ("accept", "application/json".to_owned())];
         headers.extend(self.settings.api_key.iter().map(|key| ("authorization", key.authorization())));
@@ -84,12 +95,17 @@ impl OpenAi {
             limits: self.limits(deadline, MAX_ANSWER_BYTES)?,
             max_redirects: 0,
         };
-        let response = self.http.send(request).await?.read().await?;
+        let response = self.send(request, memory).await?;
         if response.is_success() { Ok(response) } else { Err(failure(&response, self.runtime.now())) }
     }
 
     /// The image at `url`, which the server named. No credentials go there.
-    async fn fetch(&self, url: &str, deadline: Timestamp) -> Result<ImageFile, GenerateError> {
+    async fn fetch(
+        &self,
+        url: &str,
+        deadline: Timestamp,
+        memory: &GenerationShare<'_>,
+    ) -> Result<ImageFile, GenerateError> {
         if !self.settings.base_url.may_refer_to(url) {
             return Err(GenerateError::UnreadableAnswer);
         }
@@ -101,11 +117,19 @@ impl OpenAi {
             limits: self.limits(deadline, MAX_GENERATED_BYTES)?,
             max_redirects: MAX_IMAGE_REDIRECTS,
         };
-        let response = self.http.send(request).await?.read().await?;
+        let response = self.send(request, memory).await?;
         if !response.is_success() {
             return Err(GenerateError::Unavailable { status: Some(response.status) });
         }
         ImageFile::inspect(response.body)
+    }
+
+    async fn send(&self, request: HttpRequest, memory: &GenerationShare<'_>) -> Result<HttpResponse, HttpError> {
+        let limit_bytes = request.limits.max_response_bytes;
+        let answer = self.http.send(request).await?;
+        let limit_bytes = answer.declared_bytes().map_or(limit_bytes, |declared| declared.min(limit_bytes));
+        let HttpAnswer { status, headers, body, .. } = answer;
+        Ok(HttpResponse { status, headers, body: arriving::read(body, limit_bytes, memory).await? })
     }
 
     fn limits(&self, deadline: Timestamp, max_response_bytes: u64) -> Result<AnswerLimits, GenerateError> {
@@ -145,7 +169,11 @@ impl Generator for OpenAi {
         ProviderName::OpenAi.as_str()
     }
 
-    async fn generate(&self, request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
+    async fn generate(
+        &self,
+        request: &GenerateRequest,
+        memory: &GenerationShare<'_>,
+    ) -> Result<GeneratedImage, GenerateError> {
         let model = &self.settings.model;
         let family = Family::of(model);
         if let Some(limit_characters) = family.max_prompt_characters()
@@ -162,14 +190,14 @@ impl Generator for OpenAi {
         let body = serde_json::to_vec(&family.parameters(model, request))
             .map_err(|_| GenerateError::Misconfigured("the request cannot be written as JSON"))?;
 
-        let response = self.ask(body, deadline).await.map_err(|error| about_field(error, request))?;
+        let response = self.ask(body, deadline, memory).await.map_err(|error| about_field(error, request))?;
         let json = JsonAnswer::new(response.body);
         let answer = Answer::parse(&json)?;
         let (file, original_url) = match answer.image {
             Source::Encoded(image) => (json.decode(image)?, None),
             Source::Url(url) => {
                 drop(json);
-                (self.fetch(&url, deadline).await?, Some(url))
+                (self.fetch(&url, deadline, memory).await?, Some(url))
             }
         };
         Ok(GeneratedImage {

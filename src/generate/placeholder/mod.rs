@@ -20,6 +20,7 @@ use self::png::PngWriter;
 use self::scene::compose;
 use super::{GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, ProviderName, Style};
 use crate::image::{Dimensions, Sha256Digest};
+use crate::library::GenerationShare;
 
 /// Draws pictures itself.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,12 +34,17 @@ impl Generator for Placeholder {
         ProviderName::Placeholder.as_str()
     }
 
-    async fn generate(&self, request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
+    async fn generate(
+        &self,
+        request: &GenerateRequest,
+        memory: &GenerationShare<'_>,
+    ) -> Result<GeneratedImage, GenerateError> {
         if let Some(field) = request.output.first_beside_opaque_png() {
             return Err(GenerateError::Unsupported { field });
         }
         // Writing to memory does not fail; were it to, the file would be cut short.
         let bytes = draw(request).map_err(|_| GenerateError::Truncated)?;
+        memory.hold_answer(bytes.len() as u64).await;
         Ok(GeneratedImage::new(ImageFile::inspect(bytes)?))
     }
 }

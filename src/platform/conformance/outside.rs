@@ -6,7 +6,9 @@ use super::super::environment::Environment;
 use super::super::outside::WorkerHttp;
 use super::case::text;
 use crate::api::Response;
-use crate::http::{AiBinding, AiOutput, AnswerLimits, HttpClient, HttpError, HttpRequest, Method};
+use crate::http::{
+    AiBinding, AiError, AiOutput, AnswerLimits, HttpAnswer, HttpClient, HttpError, HttpRequest, HttpResponse, Method,
+};
 
 #[derive(Deserialize)]
 struct Call {
@@ -47,15 +49,19 @@ pub(super) async fn send(url: &str) -> Response {
 
 /// Status, length and the header `x-echo` of a whole answer; or the status and the length of what came first, and what followed.
 async fn answered(request: HttpRequest, first_bytes: usize, reads_on: bool) -> Result<String, HttpError> {
+    let limit_bytes = request.limits.max_response_bytes;
     let mut answer = WorkerHttp.send(request).await?;
     if first_bytes == 0 {
-        let whole = answer.read().await?;
+        let HttpAnswer { status, headers, body, .. } = answer;
+        let whole = HttpResponse { status, headers, body: body.into_vec(limit_bytes, || limit_bytes).await? };
         let echoed = whole.header("x-echo").unwrap_or_default();
         return Ok(format!("{} {} {echoed}", whole.status, whole.body.len()));
     }
     let (status, requests) = (answer.status, answer.requests);
     let first = answer.body.next(first_bytes).await?.map_or(0, |run| run.size_bytes());
-    let rest = if reads_on { answer.read().await.map(|rest| rest.body.len()) } else { Ok(0) };
+    let rest =
+        if reads_on { answer.body.into_vec(limit_bytes, || limit_bytes).await.map(|rest| rest.len()) } else { Ok(0) };
+    let rest = rest.map_err(HttpError::from);
     Ok(format!("{status} after {requests}: {first} then {rest:?}"))
 }
 
@@ -63,11 +69,19 @@ async fn answered(request: HttpRequest, first_bytes: usize, reads_on: bool) -> R
 pub(super) async fn run_model(url: &str, environment: &Environment) -> Response {
     let Some(ai) = &environment.ai else { return text(404, "no binding AI") };
     let limits = AnswerLimits { timeout_ms: 1_000, max_response_bytes: 1_000 };
-    match ai.run("test", query(url), limits).await {
-        Ok(AiOutput::Json(json)) => text(200, format!("json {}", String::from_utf8_lossy(&json))),
-        Ok(AiOutput::Binary(bytes)) => text(200, format!("binary {}", bytes.len())),
+    match model_answer(ai.as_ref(), query(url), limits).await {
+        Ok(words) => text(200, words),
         Err(error) => text(502, format!("{error:?}")),
     }
+}
+
+async fn model_answer(ai: &impl AiBinding, input_json: String, limits: AnswerLimits) -> Result<String, AiError> {
+    Ok(match ai.run("test", input_json, limits).await? {
+        AiOutput::Json(body) => {
+            format!("json {}", String::from_utf8_lossy(&body.into_vec(limits.max_response_bytes, || 0).await?))
+        }
+        AiOutput::Binary(body) => format!("binary {}", body.into_vec(limits.max_response_bytes, || 0).await?.len()),
+    })
 }
 
 fn query(url: &str) -> String {

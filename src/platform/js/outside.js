@@ -1,17 +1,14 @@
 // Calls to outside services: HTTP, and the platform's AI models.
 import { ByteReader, messageOf } from "./streams.js";
 
-/** Whole answers are read in runs of this length. */
-const RUN_BYTES = 1 << 20;
-
 /** Read of an error's answer, which holds a code and a sentence. */
 const ERROR_BYTES = 64 << 10;
 
 const REDIRECTS = [301, 302, 303, 307, 308];
 
 /**
- * `[head, ...runs]`, or what went wrong in one word, with more after a space.
- * @typedef {[head: string, ...runs: Uint8Array[]] | string} Answer
+ * `[head]`, or what went wrong in one word, with more after a space.
+ * @typedef {[head: string] | string} Answer
  */
 
 /** What went wrong, on its way out. */
@@ -128,17 +125,15 @@ export class Exchange {
   }
 
   /**
-   * The head is `json` or `binary`.
+   * The head alone: `json` or `binary`. The body is read by {@link peek} and {@link next}.
    * @param {Ai} ai
    * @param {string} model
    * @param {string} inputJson
    * @param {number} maxBytes
    * @returns {Promise<Answer>}
    */
-  async run(ai, model, inputJson, maxBytes) {
-    const answer = await this.#bounded(() => this.#run(ai, model, inputJson, maxBytes));
-    clearTimeout(this.#timer);
-    return answer;
+  run(ai, model, inputJson, maxBytes) {
+    return this.#bounded(() => this.#run(ai, model, inputJson, maxBytes));
   }
 
   /**
@@ -158,15 +153,10 @@ export class Exchange {
       .catch((/** @type {unknown} */ error) => {
         throw new Failure(`failed ${messageOf(error)}`);
       });
-    if (answer instanceof ReadableStream) return ["binary", ...(await this.#read(answer, maxBytes))];
-    if (!(answer instanceof Response)) {
-      const json = new TextEncoder().encode(JSON.stringify(answer));
-      if (json.length > maxBytes) throw new Failure("too-large");
-      return ["json", json];
-    }
-    if (!answer.ok) throw await this.#modelFailure(answer);
-    const isJson = answer.headers.get("content-type")?.startsWith("application/json") ?? false;
-    return [isJson ? "json" : "binary", ...(await this.#read(answer.body, maxBytes))];
+    const response = responseOf(answer);
+    if (!response.ok) throw await this.#modelFailure(response);
+    this.#body = response.body && this.#reader(response.body, maxBytes);
+    return [response.headers.get("content-type")?.startsWith("application/json") ? "json" : "binary"];
   }
 
   /**
@@ -201,21 +191,6 @@ export class Exchange {
   }
 
   /**
-   * @param {ReadableStream | null} body
-   * @param {number} maxBytes
-   */
-  async #read(body, maxBytes) {
-    if (body === null) return [];
-    const reader = this.#reader(body, maxBytes);
-    const runs = [];
-    for (;;) {
-      const run = await reader.next(RUN_BYTES);
-      if (run === null) return runs;
-      runs.push(run);
-    }
-  }
-
-  /**
    * @param {Response} answer
    * @returns {Promise<Failure>}
    */
@@ -244,4 +219,10 @@ export class Exchange {
       return this.#abort.signal.aborted || !(error instanceof Failure) ? this.#word : error.word;
     }
   }
+}
+
+/** @param {unknown} answer of a model, which need not be a response */
+function responseOf(answer) {
+  if (answer instanceof Response) return answer;
+  return answer instanceof ReadableStream ? new Response(answer) : Response.json(answer);
 }

@@ -59,8 +59,13 @@ export class ByteReader {
    * @param {number} maxBytes
    */
   async next(maxBytes) {
-    const run = join(await this.#collect(maxBytes));
-    return run.length === 0 ? null : run;
+    const first = await this.#read(Math.min(maxBytes, FIRST_READ_BYTES));
+    if (first.length === 0) return null;
+    if (first.length === maxBytes || this.isAtEnd) return first;
+    if (this.#pending.length === 0 && this.#reader instanceof ReadableStreamBYOBReader) {
+      return this.#completed(first, this.#reader, maxBytes);
+    }
+    return join([first, ...(await this.#collect(maxBytes - first.length))]);
   }
 
   /** @param {unknown} [reason] */
@@ -82,6 +87,26 @@ export class ByteReader {
   /** The very stream, while nothing was read of it. */
   get untouched() {
     return this.#reader === null ? this.#stream : null;
+  }
+
+  /**
+   * The run that starts with `first`. The rest is read to where it belongs: joining runs would take their memory twice.
+   * @param {Uint8Array} first
+   * @param {ReadableStreamBYOBReader} reader
+   * @param {number} maxBytes
+   */
+  async #completed(first, reader, maxBytes) {
+    const whole = new Uint8Array(maxBytes);
+    whole.set(first);
+    const { value } = await reader.readAtLeast(maxBytes - first.length, whole.subarray(first.length));
+    if (value === undefined) {
+      this.#ended = true;
+      return first;
+    }
+    const run = new Uint8Array(value.buffer, 0, first.length + value.length);
+    this.#ended = run.length < maxBytes;
+    // A short run would hold on to all of the buffer.
+    return run.length < maxBytes / 2 ? run.slice() : run;
   }
 
   /** @param {number} wantedBytes */

@@ -1,11 +1,15 @@
 //! `POST /api/generate-image`.
 
+use futures::FutureExt;
 use serde_json::{Value, json};
+use stillstore::api::Request;
 use stillstore::generate::{Background, Field, GenerateError, OutputFormat};
+use stillstore::library::MemoryBudget;
 use stillstore::sql::Fault;
 use stillstore::store::StoreCall;
 
 use super::world::{PNG, TOKEN, World};
+use crate::runtime::poll_until_stalled;
 
 fn post(world: &World, body: &Value) -> super::world::Answer {
     world.post_json("/api/generate-image", body, &[])
@@ -250,6 +254,39 @@ fn a_failed_generation_gives_its_key_back() {
     world.studio.errors.borrow_mut().push(GenerateError::Timeout);
     assert_eq!(world.generate(&key).code(), "provider-timeout");
     assert_eq!(world.generate(&key).status, 200);
+}
+
+#[test]
+fn a_generation_without_memory_is_503_and_no_provider_is_asked() {
+    let world = World::new(true);
+    let budget = &world.app.services.budget;
+    let runtime = world.app.services.runtime.as_ref();
+    let others: Vec<_> = std::iter::from_fn(|| budget.take_for_generation(0, 1_000, runtime)).collect();
+    let key = [("idempotency-key", "visit-1")];
+    let refused = world.generate(&key);
+    assert_eq!((refused.status, refused.code().as_str(), refused.header("retry-after")), (503, "busy", Some("5")));
+    assert_eq!(world.studio.calls.get(), 0);
+    drop(others);
+    assert_eq!(world.generate(&key).status, 200, "the key was given back");
+}
+
+#[test]
+fn an_image_keeps_its_memory_until_it_is_stored() {
+    let world = World::new(true);
+    world.runtime.end_sleeps_up_to(0);
+    world.bucket.plan.fail_nth(None::<StoreCall>, 1, Fault::HangBefore);
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let body = br#"{"prompt": "a lighthouse", "personaId": "p1"}"#.to_vec().into();
+    let request = Request::new("POST", "https://images.example/api/generate-image", headers, Some(body));
+    let mut storing = Box::pin(world.app.handle(request));
+    assert!(poll_until_stalled(storing.as_mut()).is_none() && world.bucket.plan.has_failed());
+    let services = &world.app.services;
+    let another = services.budget.take_for_generation(0, 1_000, services.runtime.as_ref()).expect("a place");
+    assert!(another.hold_answer(MemoryBudget::MAX_ANSWER_BYTES).now_or_never().is_none());
+    drop(storing);
+    assert!(another.hold_answer(MemoryBudget::MAX_ANSWER_BYTES).now_or_never().is_some());
 }
 
 #[test]

@@ -187,6 +187,20 @@ fn limits_hold_before_and_while_reading() {
 }
 
 #[test]
+fn an_upload_of_unknown_length_needs_room_in_memory() {
+    let bearer = format!("Bearer {TOKEN}");
+    let world = World::new(true);
+    let send = || {
+        let body = Body::from_source(Box::new(Arriving::png(PNG.len() as u64)), None);
+        world.send("POST", "/api/images", &[("authorization", bearer.as_str())], Some(body))
+    };
+    let share = world.fill_memory_budget();
+    assert_eq!(send().code(), "length-required");
+    drop(share);
+    assert_eq!(send().status, 201);
+}
+
+#[test]
 fn streamed_bodies_arrive_whole_with_and_without_a_length() {
     let bearer = format!("Bearer {TOKEN}");
     let token = [("authorization", bearer.as_str())];

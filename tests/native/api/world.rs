@@ -16,10 +16,10 @@ use stillstore::catalog::Status;
 use stillstore::config::Config;
 use stillstore::generate::{GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile};
 use stillstore::image::{Format, ImageId, ObjectKey, Sha256Digest};
-use stillstore::library::{EdgeCache, Swept};
+use stillstore::library::{EdgeCache, GenerationShare, Swept};
 use stillstore::runtime::Runtime;
 use stillstore::sql::{Database, FaultyDatabase, Statement};
-use stillstore::store::{Faulty, ImageStore, MemoryStore, ObjectMetadata, PutObject, StorageKind};
+use stillstore::store::{EMBEDDED_MAX_BYTES, Faulty, ImageStore, MemoryStore, ObjectMetadata, PutObject, StorageKind};
 use stillstore::telemetry::Sink;
 
 use super::contract::assert_documented;
@@ -59,7 +59,11 @@ impl Generator for StudioHandle {
         self.1
     }
 
-    async fn generate(&self, request: &GenerateRequest) -> Result<GeneratedImage, GenerateError> {
+    async fn generate(
+        &self,
+        request: &GenerateRequest,
+        memory: &GenerationShare<'_>,
+    ) -> Result<GeneratedImage, GenerateError> {
         self.0.calls.set(self.0.calls.get() + 1);
         self.0.requests.borrow_mut().push(request.clone());
         if let Some((call, error)) = self.0.fails_at.get()
@@ -69,7 +73,10 @@ impl Generator for StudioHandle {
         }
         match self.0.errors.borrow_mut().pop() {
             Some(error) => Err(error),
-            None => Ok(GeneratedImage::new(ImageFile::inspect(PNG.to_vec())?)),
+            None => {
+                memory.hold_answer(PNG.len() as u64).await;
+                Ok(GeneratedImage::new(ImageFile::inspect(PNG.to_vec())?))
+            }
         }
     }
 }
@@ -241,7 +248,7 @@ impl World {
 
     /// Takes all the room for uploads in memory, until what it answers with is dropped.
     pub fn fill_memory_budget(&self) -> impl Sized + '_ {
-        self.app.services.budget.take(64 * 1024 * 1024, self.runtime.now()).expect("nothing is held")
+        self.app.services.budget.take_for_upload(EMBEDDED_MAX_BYTES, self.runtime.now()).expect("nothing is held")
     }
 
     /// Sends a request with these headers and nothing else.

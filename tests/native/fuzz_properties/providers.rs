@@ -1,6 +1,5 @@
 //! What image providers answer.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -11,7 +10,7 @@ use stillstore::image::Format;
 
 use super::slow;
 use crate::api::world::PNG;
-use crate::generate_fakes::{Provider, SECRET_KEY, SECRET_PROMPT, ScriptedAi, now, ok, request};
+use crate::generate_fakes::{Provider, SECRET_KEY, SECRET_PROMPT, ScriptedAi, now, ok, request, with_memory};
 
 const STATUSES: [u16; 12] = [200, 201, 302, 400, 401, 402, 404, 408, 422, 429, 500, 504];
 
@@ -57,11 +56,14 @@ pub fn openai_answer(input: &[u8]) {
 pub fn workers_ai_answer(input: &[u8]) {
     let body = filled(&String::from_utf8_lossy(input));
     let binary = input.strip_prefix(b"\0");
-    let answer =
-        binary.map_or_else(|| AiOutput::Json(body.clone().into_bytes()), |bytes| AiOutput::Binary(bytes.to_vec()));
-    let binding = Rc::new(ScriptedAi { answer: Ok(answer), calls: RefCell::default() });
+    let answer = binary.map_or_else(
+        || AiOutput::Json(body.clone().into_bytes().into()),
+        |bytes| AiOutput::Binary(bytes.to_vec().into()),
+    );
+    let binding = Rc::new(ScriptedAi::answering(Ok(answer)));
     let settings = WorkersAiSettings { model: default_model(), timeout_ms: 30_000 };
-    match now(WorkersAi::new(settings, binding).generate(&request(SECRET_PROMPT))) {
+    let provider = WorkersAi::new(settings, binding);
+    match with_memory(|memory| now(provider.generate(&request(SECRET_PROMPT), memory))) {
         Ok(image) => {
             let expected = binary.map_or_else(
                 || {

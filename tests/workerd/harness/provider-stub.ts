@@ -13,6 +13,8 @@ export type Answer = {
   headers?: Record<string, string>;
   /** An object is sent as JSON. */
   body?: string | Uint8Array | object;
+  /** Does not say how long the body is. */
+  chunked?: boolean;
   /** Sends the head and this much of the promised body, then breaks the connection. */
   truncateAfterBytes?: number;
   /** Answers only when this resolves; never, when it never does. */
@@ -103,12 +105,13 @@ export class ProviderStub {
   }
 }
 
-function send(response: ServerResponse, { status = 200, headers = {}, body = "", truncateAfterBytes }: Answer): void {
+function send(response: ServerResponse, answer: Answer): void {
+  const { status = 200, headers = {}, body = "", chunked = false, truncateAfterBytes } = answer;
   const isBytes = typeof body === "string" || body instanceof Uint8Array;
   const bytes = Buffer.from(isBytes ? body : JSON.stringify(body));
   response.writeHead(status, {
     ...(isBytes ? {} : { "content-type": "application/json" }),
-    "content-length": bytes.byteLength,
+    ...(chunked ? {} : { "content-length": bytes.byteLength }),
     ...headers,
   });
   if (truncateAfterBytes === undefined) response.end(bytes);

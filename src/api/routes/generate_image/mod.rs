@@ -64,7 +64,7 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Res
 /// Makes an image, or finds the one that an earlier request with the key made:
 ///
 /// 1. claim the idempotency key, if there is one: a finished claim is answered with its image, at no cost;
-/// 2. ask the providers in order;
+/// 2. take a share of memory, and ask the providers in order;
 /// 3. add the image, which completes the key; a failure gives the key back, so that the caller may try again at once.
 async fn make_image(
     exchange: &Exchange<'_>,
@@ -137,7 +137,15 @@ async fn generate_and_add(
 ) -> Result<ImageRecord, Problem> {
     let started_at = exchange.library.runtime.now();
     let request = GenerateRequest { variation, ..input.request.clone() };
-    let outcome = exchange.services.generators.generate(&request).await;
+    let budget = &exchange.library.budget;
+    let memory = budget
+        .take_for_generation(
+            request.prompt.as_str().len(),
+            lease_ms(exchange).into(),
+            exchange.library.runtime.as_ref(),
+        )
+        .ok_or_else(|| Problem::plain(Code::Busy))?;
+    let outcome = exchange.services.generators.generate(&request, &memory).await;
     record_generation(exchange, &outcome, exchange.library.runtime.now().millis_since(started_at));
     let generation = outcome.map_err(|failure| generation_problem(&failure))?;
     let record = generation.record(&request);
@@ -156,7 +164,9 @@ async fn generate_and_add(
         prompt_in_metadata: exchange.services.config.store_prompt_metadata,
         idempotency: claimed.claim.map(|(key, _)| key),
     };
-    exchange.library.add(image).await.map_err(|error| add_problem(error, MAX_GENERATED_BYTES))
+    let added = exchange.library.add(image).await;
+    drop(memory);
+    added.map_err(|error| add_problem(error, MAX_GENERATED_BYTES))
 }
 
 fn record_generation(exchange: &Exchange<'_>, outcome: &Result<Generation, AllFailed>, duration_ms: u64) {
@@ -243,6 +253,7 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
         Code::ProviderAnswerEmpty,
         Code::ProviderImageInvalid,
         Code::ProviderTimeout,
+        Code::Busy,
         Code::StorageUnavailable,
     ];
     Operation {
