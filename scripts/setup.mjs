@@ -5,7 +5,8 @@ import { join } from "node:path";
 
 import { Failure, outputOf, runIfProgram, runWithProgress } from "./command.mjs";
 import {
-  cacheDir, node22, nodeModulesDir, projectDir, systemPath, toolEnvironment, wasmBindgen, workerBuild,
+  RUST_VERSION, cacheDir, forgetRust, node22, nodeModulesDir, projectDir, rustVersion, systemPath, toolEnvironment, wasmBindgen,
+  workerBuild,
 } from "./toolchain.mjs";
 
 const WASM_TARGET = "wasm32-unknown-unknown";
@@ -24,6 +25,7 @@ const DEV_PROFILE = {
  *   linking has one core to itself, so that both together take hardly longer than one
  */
 export async function setup(meanwhile = async () => {}) {
+  await installRust();
   await installWasmTarget();
   const tools = [workerBuild, wasmBindgen];
   const isFirst = tools.some((tool) => !existsSync(tool.program));
@@ -62,8 +64,8 @@ async function installNpmPackages() {
   });
   if (!existsSync(node22)) {
     throw new Failure(
-      "npm ran no install scripts, so node_modules/node holds no program.\n" +
-        "Allow them (`npm config delete ignore-scripts`), remove node_modules, and try again.",
+      `No package of package-lock.json holds Node.js for ${process.platform} on ${process.arch}, or npm left optional packages out\n` +
+        "(`npm config get omit`). Run the command with Node.js 22.12 or later, or let npm install them, and try again.",
     );
   }
 }
@@ -74,15 +76,25 @@ function npmPackagesAreCurrent() {
   return existsSync(node22) && installed !== undefined && locked !== undefined && installed >= locked;
 }
 
-async function installWasmTarget() {
-  const env = toolEnvironment();
-  const sysroot = outputOf("rustc", ["--print", "sysroot"], { cwd: projectDir, env });
-  if (sysroot === undefined) {
+/** Another Rust than the project's may lint or build otherwise. */
+async function installRust() {
+  if (rustVersion() === RUST_VERSION || rustVersion(RUST_VERSION) === RUST_VERSION) return;
+  const options = { cwd: projectDir, env: { ...toolEnvironment(), RUSTUP_TOOLCHAIN: undefined } };
+  if (outputOf("rustup", ["--version"], options) === undefined) {
+    const found = rustVersion();
     throw new Failure(
-      "No working Rust compiler was found. Install Rust from https://rustup.rs, or with rustup already there\n" +
-        "run `rustup toolchain install stable`. Then, in a new terminal, run the same command again.",
+      `Rust ${RUST_VERSION} is needed, and ${found === undefined ? "none" : found} was found. Install rustup from https://rustup.rs, or\n` +
+        "your distribution's package of that version. Then, in a new terminal, run the same command again.",
     );
   }
+  const install = ["toolchain", "install", RUST_VERSION, "--profile", "minimal", "--component", "clippy,rustfmt", "--target", WASM_TARGET];
+  await runWithProgress(`Installing Rust ${RUST_VERSION}`, "rustup", install, options);
+  forgetRust();
+}
+
+async function installWasmTarget() {
+  const env = toolEnvironment();
+  const sysroot = outputOf("rustc", ["--print", "sysroot"], { cwd: projectDir, env }) ?? "";
   if (existsSync(join(sysroot, "lib", "rustlib", WASM_TARGET, "lib"))) return;
   if (outputOf("rustup", ["--version"], { cwd: projectDir, env }) === undefined) {
     throw new Failure(

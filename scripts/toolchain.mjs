@@ -12,8 +12,18 @@ export const nodeModulesDir = join(projectDir, "node_modules");
 /** Shared by every clone of this user, so that a second clone compiles no tools. */
 export const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "stillstore");
 
-/** Node.js >= 22.12, which wrangler needs, whatever version runs this script. */
-export const node22 = join(nodeModulesDir, "node", "bin", "node");
+/**
+ * The Rust that everything is built, linted and tested with. It is not in rust-toolchain.toml: with a version there, rustup does not take
+ * the same version that was installed as `stable`, and a machine where it may not download could not build.
+ */
+export const RUST_VERSION = "1.95.0";
+
+const lockedNode = join(nodeModulesDir, ".bin", "node");
+/**
+ * Node.js >= 22.12, which wrangler needs, whatever version runs this script: a locked package, or what runs this script where none of
+ * them fits the platform.
+ */
+export const node22 = existsSync(lockedNode) || !isAtLeast(process.versions.node, [22, 12]) ? lockedNode : process.execPath;
 /**
  * wrangler itself rather than its launcher, which would die of a signal before wrangler has stopped workerd.
  * Another one can be named by STILLSTORE_WRANGLER: one that is being debugged, or a stand-in.
@@ -52,10 +62,10 @@ export const cargoDeny = cargoTool("cargo-deny", "0.20.2", "cargo-deny", QUICKLY
  * @returns {NodeJS.ProcessEnv}
  */
 export function toolEnvironment() {
-  const cargoBin = join(process.env.CARGO_HOME || join(homedir(), ".cargo"), "bin");
   return {
     ...process.env,
-    PATH: [join(nodeModulesDir, ".bin"), systemPath(), cargoBin].join(delimiter),
+    PATH: [join(nodeModulesDir, ".bin"), withCargo(systemPath())].join(delimiter),
+    ...(needsRustupOverride() ? { RUSTUP_TOOLCHAIN: RUST_VERSION } : {}),
     // Without these three worker-build downloads its own copies.
     WASM_BINDGEN_BIN: wasmBindgen.program,
     WASM_OPT_BIN: join(nodeModulesDir, "binaryen", "bin", "wasm-opt"),
@@ -69,10 +79,45 @@ export function toolEnvironment() {
   };
 }
 
+/** The version of the Rust compiler that runs in the project's directory, without and with an override. */
+export function rustVersion(toolchain = process.env.RUSTUP_TOOLCHAIN) {
+  const env = toolchain === undefined ? process.env : { ...process.env, RUSTUP_TOOLCHAIN: toolchain };
+  const said = outputOf("rustc", ["--version"], { cwd: projectDir, env: { ...env, PATH: withCargo(systemPath()) } });
+  return said?.split(" ")[1];
+}
+
+/** @type {boolean | undefined} */
+let rustupOverride;
+
+/** Whether rustup has the right Rust and would take another. */
+function needsRustupOverride() {
+  rustupOverride ??= rustVersion() !== RUST_VERSION && rustVersion(RUST_VERSION) === RUST_VERSION;
+  return rustupOverride;
+}
+
+/** Has the next environment look again which Rust is there. */
+export function forgetRust() {
+  rustupOverride = undefined;
+}
+
 /** The PATH without this project's node_modules, whose `node` is replaced while npm packages are installed. */
 export function systemPath() {
   const entries = (process.env.PATH ?? "").split(delimiter);
   return entries.filter((entry) => entry !== join(nodeModulesDir, ".bin")).join(delimiter);
+}
+
+/** @param {string} path */
+function withCargo(path) {
+  return [path, join(process.env.CARGO_HOME || join(homedir(), ".cargo"), "bin")].join(delimiter);
+}
+
+/**
+ * @param {string} version
+ * @param {[number, number]} least
+ */
+function isAtLeast(version, [leastMajor, leastMinor]) {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > leastMajor || (major === leastMajor && minor >= leastMinor);
 }
 
 /**

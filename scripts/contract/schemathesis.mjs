@@ -18,7 +18,7 @@ const PYTHON = [3, 11];
  */
 export async function schemathesis() {
   const requirements = readFileSync(REQUIREMENTS);
-  const [, version] = /^schemathesis==(.+)$/m.exec(requirements.toString()) ?? [];
+  const [, version] = /^schemathesis==(\S+)/m.exec(requirements.toString()) ?? [];
   const digest = createHash("sha256").update(requirements).digest("hex").slice(0, 8);
   const directory = join(cacheDir, "tools", `schemathesis-${version}-${digest}`);
   const program = join(directory, "bin", "schemathesis");
@@ -33,7 +33,7 @@ export async function schemathesis() {
   const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1"];
   try {
     await runWithProgress("Making a Python environment", "python3", ["-m", "venv", directory]);
-    const args = [...pip, "--only-binary", ":all:", "--no-deps", "--requirement", REQUIREMENTS];
+    const args = [...pip, "--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", REQUIREMENTS];
     await runWithProgress(`Installing Schemathesis ${version}`, join(directory, "bin", "python"), args);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
