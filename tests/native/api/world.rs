@@ -71,13 +71,12 @@ impl Generator for StudioHandle {
         {
             return Err(error);
         }
-        match self.0.errors.borrow_mut().pop() {
-            Some(error) => Err(error),
-            None => {
-                memory.hold_answer(PNG.len() as u64).await;
-                Ok(GeneratedImage::new(ImageFile::inspect(PNG.to_vec())?))
-            }
+        let error = self.0.errors.borrow_mut().pop();
+        if let Some(error) = error {
+            return Err(error);
         }
+        memory.hold_answer(PNG.len() as u64).await;
+        Ok(GeneratedImage::new(ImageFile::inspect(PNG.to_vec())?))
     }
 }
 
