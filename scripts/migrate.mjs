@@ -14,8 +14,6 @@ const EXIT_INTERRUPTED = 130;
 /** One Ctrl-C arrives twice, from the terminal and from npm, which passes it on. */
 const REPEATED_SIGNAL_MS = 2_000;
 
-const LOOPBACK = /^(127\.|localhost$|\[::1\]$)/;
-
 /**
  * @typedef {import("./migrate/client.mjs").Run} Run
  * @typedef {import("./migrate/options.mjs").StatusOptions} StatusOptions
@@ -37,9 +35,6 @@ async function main(args) {
     if (options.command === "help") {
       say(USAGE);
       return 0;
-    }
-    if (options.token !== undefined && options.url.protocol === "http:" && !LOOPBACK.test(options.url.hostname)) {
-      console.error(`The token goes to ${options.url.origin} unencrypted: use https.`);
     }
     return await (options.command === "status" ? status(options) : carryOut(options));
   } catch (error) {

@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 
 import { VARIANTS, build, compile } from "./build.mjs";
 import { Failure, run, runGroup, runIfProgram } from "./command.mjs";
+import { isLoopback } from "./loopback.mjs";
 import { setup } from "./setup.mjs";
 import { node22, projectDir, toolEnvironment, wranglerScript } from "./toolchain.mjs";
 
@@ -13,8 +14,6 @@ const DEFAULT_PORT = "8787";
 
 /** Opens the routes that otherwise want a token. Given here and not in wrangler.toml, so that no deploy carries it. */
 const OPEN_FOR_LOCAL_WORK = "ALLOW_UNAUTHENTICATED";
-
-const LOOPBACK = /^(127\.|localhost$|::1$)/;
 
 /**
  * The arguments for `wrangler dev`, and those that `wrangler d1 migrations apply` needs to work on the same state.
@@ -38,7 +37,7 @@ export function wranglerArguments(args) {
   const named = (values.var ?? []).map((assignment) => String(assignment).split(":", 1)[0]);
   if (!named.includes(OPEN_FOR_LOCAL_WORK)) {
     dev.push("--var", `${OPEN_FOR_LOCAL_WORK}:true`);
-    if (values.ip !== undefined && !LOOPBACK.test(String(values.ip))) {
+    if (values.ip !== undefined && !isLoopback(String(values.ip))) {
       console.warn(`Whoever reaches ${values.ip} can write; add --var ${OPEN_FOR_LOCAL_WORK}:false to want a token.`);
     }
   }

@@ -1,6 +1,8 @@
 // The command line: which commands there are, what each takes, and what it sends.
 import { parseArgs } from "node:util";
 
+import { isLoopback } from "../loopback.mjs";
+
 /** A command line that cannot be carried out as it is. */
 export class UsageError extends Error {}
 
@@ -19,6 +21,7 @@ Commands
 Options
   --url URL             the Worker, such as https://stillstore.example.workers.dev
   --token TOKEN         its API_TOKEN; better in the environment variable STILLSTORE_TOKEN, which no process list shows
+  --allow-http          sends the token unencrypted to an http:// address that is not this machine
   --source NAME         where the originals are
   --ids A,B             only these images, at most ${MAX_IDS}                     (all but status)
   --batch-size N        images a slice, 1 to 100                          (dry-run, run, validate, rollback, cleanup)
@@ -37,6 +40,7 @@ is paused. Exit code: 0 when all is well, 1 when something failed, 2 when the co
 const OPTIONS = /** @type {const} */ ({
   url: { type: "string" },
   token: { type: "string" },
+  "allow-http": { type: "boolean" },
   source: { type: "string" },
   ids: { type: "string" },
   "batch-size": { type: "string" },
@@ -52,7 +56,7 @@ const OPTIONS = /** @type {const} */ ({
   help: { type: "boolean", short: "h" },
 });
 
-const FOR_EVERY_COMMAND = ["url", "token", "source", "watch"];
+const FOR_EVERY_COMMAND = ["url", "token", "allow-http", "source", "watch"];
 const FOR_EVERY_RUN = ["ids", "batch-size", "concurrency", "pause-on-interrupt"];
 
 /** @type {Record<string, { action: string, takes: string[] }>} */
@@ -95,7 +99,7 @@ export function parseOptions(args, env) {
   const stray = Object.keys(values).find((option) => !takes.includes(option));
   if (stray !== undefined) throw new UsageError(`${name} takes no --${stray}.`);
 
-  const target = { url: baseUrl(values.url), token: tokenOf(values.token, env), source: values.source };
+  const target = { url: baseUrl(values.url, values["allow-http"] ?? false), token: tokenOf(values.token, env), source: values.source };
   if (name === "status") {
     return { command: "status", ...target, runId: values["run-id"], watch: values.watch ?? false };
   }
@@ -128,14 +132,20 @@ function parse(args) {
   }
 }
 
-/** @param {string | undefined} text */
-function baseUrl(text) {
+/**
+ * @param {string | undefined} text
+ * @param {boolean} allowHttp
+ */
+function baseUrl(text, allowHttp) {
   if (text === undefined) throw new UsageError("--url is missing: say which Worker, such as http://localhost:8787.");
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
     throw new UsageError("--url wants an address that starts with https:// or http://.");
   }
   if (url.username !== "" || url.password !== "") throw new UsageError("--url must not carry a user or a password.");
+  if (url.protocol === "http:" && !isLoopback(url.hostname) && !allowHttp) {
+    throw new UsageError(`The token would go to ${url.origin} unencrypted: use https, or give --allow-http.`);
+  }
   return new URL(url.origin);
 }
 

@@ -35,3 +35,7 @@ test("no secret is deployed as a var", () => {
   const secrets = Object.keys(readWranglerConfig().vars ?? {}).filter((name) => /TOKEN|KEY|SECRET/.test(name));
   assert.deepEqual(secrets, []);
 });
+
+test("the platform's logs do not hold query strings, which open private images", () => {
+  assert.deepEqual(readWranglerConfig().observability, { enabled: true, redact_query_string: true });
+});

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { MigrationStub, runOf } from "./harness/migration-stub.ts";
 import type { Step } from "./harness/migration-stub.ts";
+import { parseOptions } from "../../scripts/migrate/options.mjs";
 import { projectDir } from "./harness/project.ts";
 
 const TOKEN = "a-token-that-nobody-may-see";
@@ -371,6 +372,9 @@ describe("what is wrong with the command line", () => {
     [["run", "--token", `${TOKEN}\n`], /^The token holds characters/],
     [["run", "--url", "stillstore.example"], /^--url wants an address/],
     [["run", "--url", `https://user:${TOKEN}@stillstore.example`], /^--url must not carry/],
+    [["run", "--url", "http://stillstore.example"], /^The token would go to http:\/\/stillstore\.example unencrypted: /],
+    [["run", "--url", "http://127.evil.example:8787"], /^The token would go to http:\/\/127\.evil\.example:8787 unencrypted: /],
+    [["run", "--url", "http://localhost.evil.example"], /^The token would go to /],
   ] as const) {
     test(`is said before anything is sent: ${args.join(" ").replace(TOKEN, "...").trim()}`, async () => {
       const url = args.some((arg: string) => arg === "--url") ? [] : ["--url", stub.url];
@@ -381,6 +385,13 @@ describe("what is wrong with the command line", () => {
       assert.equal(stub.requests.length, 0);
     });
   }
+
+  test("is not plain http to this machine, or to another when it is allowed", () => {
+    const hosts = ["http://127.0.0.1:8787", "http://127.1", "http://localhost:8787", "http://[::1]:8787", "https://stillstore.example"];
+    for (const url of hosts) parseOptions(["status", "--url", url], { STILLSTORE_TOKEN: TOKEN });
+    parseOptions(["status", "--allow-http", "--url", "http://stillstore.example"], { STILLSTORE_TOKEN: TOKEN });
+    assert.throws(() => parseOptions(["status", "--url", "http://127.evil.example"], {}), /unencrypted/);
+  });
 
   test("includes a missing --url", async () => {
     const { code, stderr } = await new Command(["run"]).ended;
