@@ -114,8 +114,11 @@ impl Event {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ConfigProblem {
     pub variable: &'static str,
-    /// What is expected. Never holds the value.
+    /// What is expected, for anyone to read. Never holds anything of the value.
     pub rule: String,
+    /// The name in the value that breaks the rule, for the operator only. Never of a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
 }
 
 /// Where log lines go: one JSON object a line.

@@ -1,15 +1,18 @@
 //! What a handler works with.
 
-use super::{Caller, Code, Gate, Problem, Services};
+use super::checks::Found;
+use super::{Caller, Code, Gate, Principal, Problem, Services};
 use crate::catalog::{ImageRecord, Status};
-use crate::image::ImageId;
+use crate::image::{ImageId, ObjectKey};
 use crate::library::Library;
 use crate::migrate::{Engine, Run, RunId};
 use crate::runtime::within;
 use crate::store::StorageKind;
 
-/// How long a look at the bucket may take, in milliseconds: load balancers give up on `/health` after five seconds.
-pub(super) const CHECK_TIMEOUT_MS: u64 = 3_000;
+/// How long a look may take, in milliseconds: load balancers give up on `/health` after five seconds.
+const LOOK_TIMEOUT_MS: u64 = 3_000;
+/// A key that no object has: R2 must look it up to know.
+const PROBE_KEY: &str = "stillstore/health";
 
 /// One request's view of the services, and its caller.
 pub struct Exchange<'app> {
@@ -42,16 +45,36 @@ impl Exchange<'_> {
         self.engine()?.sources.find(id).await?.ok_or_else(|| Problem::plain(Code::RunNotFound))
     }
 
+    /// What the latest look at the database and the bucket found; a look of its own for the operator, and when the latest is too old.
+    pub(super) async fn look(&self) -> Found {
+        let (checks, now) = (&self.services.checks, self.services.runtime.now());
+        match checks.fresh(now) {
+            Some(found) if self.caller.principal != Principal::Operator => found,
+            _ => {
+                checks.begin(now);
+                let (database_works, r2) = futures::join!(self.database_works(), self.r2_state());
+                let found = Found { database_works, r2 };
+                checks.keep(now, found);
+                found
+            }
+        }
+    }
+
     /// `enabled` and answering, `disabled` by configuration, or `error`.
     pub(super) async fn r2_state(&self) -> &'static str {
         if !self.services.config.r2_enabled {
             return "disabled";
         }
         let Some(store) = self.library.stores.at(StorageKind::R2) else { return "error" };
-        let probe = store.list("stillstore/", None, 1);
-        match within(&self.services.runtime, CHECK_TIMEOUT_MS, probe).await {
+        let key = ObjectKey::of_ours(PROBE_KEY.to_owned());
+        match within(&self.services.runtime, LOOK_TIMEOUT_MS, store.head(&key)).await {
             Ok(Ok(_)) => "enabled",
             _ => "error",
         }
+    }
+
+    async fn database_works(&self) -> bool {
+        let ping = self.library.catalog.ping();
+        matches!(within(&self.services.runtime, LOOK_TIMEOUT_MS, ping).await, Ok(Ok(())))
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP API: what a request may ask, who may ask it, and how answers look.
 
 mod auth;
+mod checks;
 mod cors;
 mod exchange;
 mod field;
@@ -19,6 +20,7 @@ mod services;
 mod signing;
 
 pub use auth::Gate;
+pub use checks::Checks;
 pub use cors::CorsPolicy;
 pub use exchange::Exchange;
 pub use principal::{Access, Caller, Grant, Principal};

@@ -82,6 +82,8 @@ codes! {
     RunInProgress = 409 "run-in-progress" "Another run is changing this source" => "Wait until the run named in `runId` has ended, or cancel it.";
     /// What is to be restored is something else, or not finished.
     NotABackup = 409 "not-a-backup" "The run is not a backup that has ended" => "Name a backup; wait until it has ended.";
+    /// A run would write the address of the request into rows.
+    PublicOriginMissing = 409 "public-origin-missing" "Rows would keep an http:// address" => "Set PUBLIC_ORIGIN, or send the request to the Worker's https:// address.";
     /// The run has ended.
     RunEnded = 409 "run-ended" "The run has ended" => "Begin a new run.";
     /// A source's configuration and the live schema contradict each other.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::Checks;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::Chain;
@@ -34,6 +35,7 @@ pub struct Services {
     pub counters: Rc<Counters>,
     pub budget: Rc<MemoryBudget>,
     pub cache: Rc<dyn EdgeCache>,
+    pub checks: Checks,
 }
 
 impl Services {

@@ -8,7 +8,7 @@ mod request;
 use std::rc::Rc;
 
 pub use self::queue::Delivery;
-use crate::api::{CorsPolicy, Services};
+use crate::api::{Checks, CorsPolicy, Services};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::{Chain, Generator};
@@ -61,6 +61,7 @@ impl App {
             counters: Rc::new(Counters::default()),
             budget: Rc::new(MemoryBudget::default()),
             cache,
+            checks: Checks::default(),
             config,
             problems,
         };

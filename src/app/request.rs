@@ -24,7 +24,10 @@ impl App {
         };
 
         self.cors.apply(origin.as_deref(), &mut response);
-        response.set_header("X-Request-Id", request_id);
+        // A cache would give the id of one request to all.
+        if !response.header("Cache-Control").is_some_and(|policy| policy.starts_with("public")) {
+            response.set_header("X-Request-Id", request_id);
+        }
         response.set_header("X-Content-Type-Options", "nosniff");
         if method == Method::Head {
             response.body = None;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use reader::Reader;
 
 use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
-use crate::migrate::TableSource;
+use crate::migrate::{InvalidSource, TableSource};
 
 pub use crate::telemetry::ConfigProblem;
 pub use access::AccessSettings;
@@ -35,6 +35,8 @@ pub struct Config {
     pub r2_enabled: bool,
     /// `R2_PUBLIC_URL`: base URL of the bucket's public domain, without a trailing slash.
     pub r2_public_url: Option<String>,
+    /// `PUBLIC_ORIGIN`: the Worker's own address in URLs that rows keep, without a trailing slash.
+    pub public_origin: Option<String>,
     /// `MIGRATION_BATCH_SIZE`: images a slice, 1 to 100.
     pub migration_batch_size: u16,
     /// `MIGRATION_CONCURRENCY`: copies in flight, 1 to 16.
@@ -74,6 +76,7 @@ impl Config {
         let config = Self {
             r2_enabled: reader.text("ENABLE_R2_STORAGE").as_deref() == Some("true"),
             r2_public_url: reader.parsed("R2_PUBLIC_URL", public_url),
+            public_origin: reader.parsed("PUBLIC_ORIGIN", public_origin),
             migration_batch_size: reader.small_number("MIGRATION_BATCH_SIZE", DEFAULT_MIGRATION_BATCH_SIZE, 100),
             rollback_retention_days: reader.small_number(
                 "ROLLBACK_RETENTION_DAYS",
@@ -83,10 +86,7 @@ impl Config {
             migrate_fallback_images: reader.text("MIGRATE_FALLBACK_IMAGES").as_deref() == Some("true"),
             migration_operations: reader.number("MIGRATION_OPERATIONS", DEFAULT_MIGRATION_OPERATIONS, 20..=9_000),
             migration_concurrency: reader.small_number("MIGRATION_CONCURRENCY", DEFAULT_MIGRATION_CONCURRENCY, 16),
-            migration_sources: reader
-                .parsed("MIGRATION_SOURCES", |text| TableSource::parse_list(text).map_err(InvalidParameter))
-                .unwrap_or_default()
-                .into(),
+            migration_sources: migration_sources(&mut reader).into(),
             providers: reader
                 .parsed("IMAGE_PROVIDER", ProviderName::parse_list)
                 .unwrap_or_else(|| vec![ProviderName::Placeholder]),
@@ -108,12 +108,28 @@ impl Config {
     }
 }
 
+fn migration_sources<Lookup: Fn(&str) -> Option<String>>(reader: &mut Reader<Lookup>) -> Vec<TableSource> {
+    const VARIABLE: &str = "MIGRATION_SOURCES";
+    let Some(text) = reader.text(VARIABLE) else { return Vec::new() };
+    TableSource::parse_list(&text).unwrap_or_else(|InvalidSource { rule, given }| {
+        reader.problems.push(ConfigProblem { variable: VARIABLE, rule, given });
+        Vec::new()
+    })
+}
+
 /// An `https` URL of a host and perhaps a path, without a trailing slash.
 fn public_url(text: &str) -> Result<String, InvalidParameter> {
     let refusal = || InvalidParameter("must be an https:// URL without user, query and fragment".to_owned());
     let url = text.trim_end_matches('/');
     BaseUrl::parse(url).map_err(|_| refusal())?;
     if url.starts_with("https://") { Ok(url.to_owned()) } else { Err(refusal()) }
+}
+
+/// An `https` URL of a host and nothing else, without a trailing slash.
+fn public_origin(text: &str) -> Result<String, InvalidParameter> {
+    let refusal = || InvalidParameter("must be an https:// URL of a host and nothing else".to_owned());
+    let origin = public_url(text).map_err(|_| refusal())?;
+    if origin["https://".len()..].contains('/') { Err(refusal()) } else { Ok(origin) }
 }
 
 /// Whether `host` (no port) names this machine.
@@ -176,6 +192,16 @@ mod tests {
         for url in ["http://cdn.example.com", "https://", "https://user@host", "ftp://x", "https://a?b", "https://a b"]
         {
             assert_eq!(parse(&[("R2_PUBLIC_URL", url)]).1, ["R2_PUBLIC_URL"], "{url}");
+        }
+    }
+
+    #[test]
+    fn the_public_origin_is_an_https_host_and_nothing_else() {
+        let (config, problems) = parse(&[("PUBLIC_ORIGIN", "https://images.example.com:8443/")]);
+        assert!(problems.is_empty());
+        assert_eq!(config.public_origin.as_deref(), Some("https://images.example.com:8443"));
+        for url in ["http://images.example.com", "https://a.example/images", "images.example.com", "https://"] {
+            assert_eq!(parse(&[("PUBLIC_ORIGIN", url)]).1, ["PUBLIC_ORIGIN"], "{url}");
         }
     }
 

@@ -28,7 +28,7 @@ impl<Lookup: Fn(&str) -> Option<String>> Reader<Lookup> {
     }
 
     pub fn problem(&mut self, variable: &'static str, rule: impl Into<String>) {
-        self.problems.push(ConfigProblem { variable, rule: rule.into() });
+        self.problems.push(ConfigProblem { variable, rule: rule.into(), given: None });
     }
 
     pub fn number(&mut self, variable: &'static str, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {

@@ -36,6 +36,12 @@ impl ImageId {
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
+    /// Whether the id was made of a digest.
+    #[must_use]
+    pub fn is_of_digest(&self) -> bool {
+        self.0.get_version() == Some(uuid::Version::Custom)
+    }
+
     /// The first eight hexadecimal digits, for keys that people read. Not unique on their own.
     #[must_use]
     pub fn short(&self) -> ShortId {

@@ -26,22 +26,40 @@ pub struct InvalidObjectKey;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SafeName(String);
 
+/// The part of a private image's key that nobody can guess: 128 random bits, 32 hexadecimal digits in the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySecret([u8; 16]);
+
 /// The keys that Stillstore writes. The path is a function of the record, so that storing twice makes one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageKey {
-    /// `generated/{yyyy}/{mm}/{id}.{ext}`
-    Generated { id: ImageId, created_at: Timestamp, format: Format },
-    /// `{context}/{yyyy}/{mm}/{id8}_{safe_name}.{ext}`
-    Uploaded { context: Context, id: ImageId, created_at: Timestamp, name: SafeName, format: Format },
+    /// `generated/{yyyy}/{mm}/{id}.{ext}`, or `{id}_{secret}.{ext}` of a private image
+    Generated { id: ImageId, secret: Option<KeySecret>, created_at: Timestamp, format: Format },
+    /// `{context}/{yyyy}/{mm}/{id8}_{safe_name}.{ext}`, or `{id8}-{secret}_{safe_name}.{ext}` of a private image
+    Uploaded {
+        context: Context,
+        id: ImageId,
+        secret: Option<KeySecret>,
+        created_at: Timestamp,
+        name: SafeName,
+        format: Format,
+    },
 }
 
 /// What the path of an [`ImageKey`] tells: everything in it, and nothing that it leaves out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParsedKey {
     /// The path of [`ImageKey::Generated`].
-    Generated { month: CalendarMonth, id: ImageId, format: Format },
+    Generated { month: CalendarMonth, id: ImageId, secret: Option<KeySecret>, format: Format },
     /// The path of [`ImageKey::Uploaded`].
-    Uploaded { context: Context, month: CalendarMonth, short_id: ShortId, name: SafeName, format: Format },
+    Uploaded {
+        context: Context,
+        month: CalendarMonth,
+        short_id: ShortId,
+        secret: Option<KeySecret>,
+        name: SafeName,
+        format: Format,
+    },
 }
 
 impl ObjectKey {
@@ -139,6 +157,29 @@ impl SafeName {
     }
 }
 
+impl KeySecret {
+    /// A secret from sixteen random bytes.
+    #[must_use]
+    pub const fn from_random_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// What comes before `separator`, and the secret after it, if there is a separator; `None` when what comes after it is none.
+    fn split(text: &str, separator: char) -> Option<(&str, Option<Self>)> {
+        let Some((before, digits)) = text.split_once(separator).filter(|(_, digits)| digits.len() == 32) else {
+            return Some((text, None));
+        };
+        let is_plain = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let mut secret = [0; 16];
+        hex::decode_to_slice(digits, &mut secret).ok().filter(|()| is_plain)?;
+        Some((before, Some(Self(secret))))
+    }
+
+    fn with_separator(secret: Option<Self>, separator: char) -> String {
+        secret.map_or_else(String::new, |Self(bytes)| format!("{separator}{}", hex::encode(bytes)))
+    }
+}
+
 impl ImageKey {
     /// The path in the store.
     #[must_use]
@@ -150,13 +191,14 @@ impl ImageKey {
 impl From<&ImageKey> for ParsedKey {
     fn from(key: &ImageKey) -> Self {
         match key {
-            ImageKey::Generated { id, created_at, format } => {
-                Self::Generated { month: (*created_at).into(), id: *id, format: *format }
+            ImageKey::Generated { id, secret, created_at, format } => {
+                Self::Generated { month: (*created_at).into(), id: *id, secret: *secret, format: *format }
             }
-            ImageKey::Uploaded { context, id, created_at, name, format } => Self::Uploaded {
+            ImageKey::Uploaded { context, id, secret, created_at, name, format } => Self::Uploaded {
                 context: context.clone(),
                 month: (*created_at).into(),
                 short_id: id.short(),
+                secret: *secret,
                 name: name.clone(),
                 format: *format,
             },
@@ -177,23 +219,46 @@ impl ParsedKey {
         let (stem, extension) = file.rsplit_once('.')?;
         let format = Format::from_extension(extension)?;
         if root == GENERATED_ROOT {
-            return Some(Self::Generated { month, id: stem.parse().ok()?, format });
+            let (id, secret) = KeySecret::split(stem, '_')?;
+            return Some(Self::Generated { month, id: id.parse().ok()?, secret, format });
         }
         let context = Context::try_from(root.to_owned()).ok()?;
-        let (short_id, name) = stem.split_once('_')?;
+        let (ids, name) = stem.split_once('_')?;
+        let (short_id, secret) = KeySecret::split(ids, '-')?;
         let (short_id, name) = (ShortId::parse(short_id)?, SafeName::parse(name)?);
-        Some(Self::Uploaded { context, month, short_id, name, format })
+        Some(Self::Uploaded { context, month, short_id, secret, name, format })
+    }
+
+    /// Whether the paths are those of one private image, whose secret was drawn twice.
+    #[must_use]
+    pub fn differs_in_secret_only(&self, other: &Self) -> bool {
+        let mut same = other.clone();
+        match (&mut same, self) {
+            (Self::Generated { secret, .. }, Self::Generated { secret: own @ Some(_), .. })
+            | (Self::Uploaded { secret, .. }, Self::Uploaded { secret: own @ Some(_), .. })
+                if secret.is_some() =>
+            {
+                *secret = *own;
+            }
+            _ => return false,
+        }
+        same == *self
     }
 
     /// The path in the store.
     ///
-    /// At most 151 bytes: 64 of context, 7 of month, 8 of id, 64 of name, 5 of the extension with its dot, 3 separators.
+    /// At most 184 bytes: 64 of context, 7 of month, 8 of id, 33 of a secret with its dash, 64 of name, 5 of the extension with its dot,
+    /// 3 separators.
     #[must_use]
     pub fn object_key(&self) -> ObjectKey {
         ObjectKey(match self {
-            Self::Generated { month, id, format } => format!("{GENERATED_ROOT}/{month}/{id}.{}", format.extension()),
-            Self::Uploaded { context, month, short_id, name, format } => {
-                format!("{context}/{month}/{short_id}_{}.{}", name.as_str(), format.extension())
+            Self::Generated { month, id, secret, format } => {
+                let secret = KeySecret::with_separator(*secret, '_');
+                format!("{GENERATED_ROOT}/{month}/{id}{secret}.{}", format.extension())
+            }
+            Self::Uploaded { context, month, short_id, secret, name, format } => {
+                let secret = KeySecret::with_separator(*secret, '-');
+                format!("{context}/{month}/{short_id}{secret}_{}.{}", name.as_str(), format.extension())
             }
         })
     }

@@ -22,6 +22,6 @@ pub use failed_provider::FailedProvider;
 pub use format::{Dimensions, Format, Geometry, HeaderWalk, InvalidOrientation, Orientation, Rejection, SNIFF_BYTES};
 pub use http_date::{format_http_date, parse_http_date};
 pub use id::{ImageId, ShortId};
-pub use key::{ImageKey, ObjectKey, PUBLIC_CACHE_CONTROL, ParsedKey, SafeName};
+pub use key::{ImageKey, KeySecret, ObjectKey, PUBLIC_CACHE_CONTROL, ParsedKey, SafeName};
 pub use labels::{Context, Labels, Visibility};
 pub use user_id::{InvalidUserId, UserId};

@@ -12,10 +12,13 @@ use crate::catalog::{
     Reservation, Status,
 };
 use crate::image::{
-    Context, Format, Geometry, HeaderWalk, ImageId, ImageKey, Labels, ObjectKey, SafeName, Sha256Digest, Visibility,
+    Context, Format, Geometry, HeaderWalk, ImageId, ImageKey, KeySecret, Labels, ObjectKey, ParsedKey, SafeName,
+    Sha256Digest, Visibility,
 };
 use crate::runtime::Timestamp;
-use crate::store::{ImageStore, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, adopt_statement};
+use crate::store::{
+    ImageStore, Media, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, adopt_statement,
+};
 use crate::telemetry::Event;
 
 /// Ids tried before giving up: a key holds 32 random bits of its id, so that even the second is a coincidence.
@@ -100,9 +103,9 @@ impl Library {
         let mut body = std::mem::replace(&mut image.body, Body::empty());
         for _ in 0..MAX_ATTEMPTS {
             let id = image.id.unwrap_or_else(|| ImageId::from_random_bytes(self.runtime.random_bytes()));
-            let description = image.describe(id);
+            let mut description = self.describe(&image, id);
             let (again, attempt_body) = split(body);
-            match self.attempt(&image, &description, attempt_body).await {
+            match self.attempt(&image, &mut description, attempt_body).await {
                 Err(AddError::Store(StoreError { kind: StoreErrorKind::KeyTaken, .. }))
                     if image.id.is_none() && again.is_some() =>
                 {
@@ -114,7 +117,19 @@ impl Library {
         Err(AddError::Store(StoreError::new(StoreErrorKind::Unavailable, "no free key")))
     }
 
-    async fn attempt(&self, image: &NewImage, description: &Description, body: Body) -> Result<ImageRecord, AddError> {
+    /// The key of a private image is no function of its id, which its URLs show.
+    fn describe(&self, image: &NewImage, id: ImageId) -> Description {
+        let secret = (image.visibility == Visibility::Private)
+            .then(|| KeySecret::from_random_bytes(self.runtime.random_bytes()));
+        image.describe(id, secret)
+    }
+
+    async fn attempt(
+        &self,
+        image: &NewImage,
+        description: &mut Description,
+        body: Body,
+    ) -> Result<ImageRecord, AddError> {
         let (store, reason) = match self.stores.target(image.visibility) {
             Target::R2(store) => {
                 if let Some(record) = self.reserve(description).await? {
@@ -138,13 +153,18 @@ impl Library {
         }
     }
 
-    /// Reserves the key; the record, when an earlier attempt for the very same image came through after all.
-    async fn reserve(&self, description: &Description) -> Result<Option<ImageRecord>, AddError> {
+    /// Reserves the key; the record, when an earlier attempt for the very same image came through after all. One that was interrupted
+    /// reserved another key for a private image, and may have put bytes there: its key is taken over.
+    async fn reserve(&self, description: &mut Description) -> Result<Option<ImageRecord>, AddError> {
         let now = self.runtime.now();
         match self.catalog.reserve(description, StorageKind::R2, now).await? {
             Reservation::Reserved => Ok(None),
             Reservation::KeyTaken => Err(AddError::Store(key_taken())),
             Reservation::Exists(record) if record.status == Status::Stored => Ok(Some(*record)),
+            Reservation::Exists(record) if is_pending_for(&record, &description.key) => {
+                description.key = record.description.key;
+                Ok(None)
+            }
             Reservation::Exists(_) => {
                 self.catalog.abandon(description.id, now).await?;
                 Err(AddError::Superseded)
@@ -164,7 +184,7 @@ impl Library {
         let object = PutObject {
             key: description.key.clone(),
             body,
-            media: image.format.into(),
+            media: Media::image(image.format, image.visibility),
             sha256: image.sha256,
             metadata: object_metadata(description, image.generation(), image.prompt_in_metadata),
         };
@@ -256,16 +276,17 @@ impl NewImage {
         }
     }
 
-    fn describe(&self, id: ImageId) -> Description {
+    fn describe(&self, id: ImageId, secret: Option<KeySecret>) -> Description {
         let (key, context, filename) = match &self.source {
             Source::Generated(_) => {
-                (ImageKey::Generated { id, created_at: self.created_at, format: self.format }, None, None)
+                (ImageKey::Generated { id, secret, created_at: self.created_at, format: self.format }, None, None)
             }
             Source::Uploaded { context, filename } => {
                 let name = SafeName::from_filename(filename.as_deref().unwrap_or_default());
                 let key = ImageKey::Uploaded {
                     context: context.clone(),
                     id,
+                    secret,
                     created_at: self.created_at,
                     name,
                     format: self.format,
@@ -289,6 +310,13 @@ impl NewImage {
             created_at: self.created_at,
         }
     }
+}
+
+/// Whether the record is the reservation of a private image whose key would be `key`, had it drawn the same secret.
+fn is_pending_for(record: &ImageRecord, key: &ObjectKey) -> bool {
+    let parsed = [&record.description.key, key].map(ParsedKey::parse);
+    let [Some(reserved), Some(wanted)] = parsed else { return false };
+    record.status == Status::Pending && reserved.differs_in_secret_only(&wanted)
 }
 
 fn key_taken() -> StoreError {

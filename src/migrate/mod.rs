@@ -41,6 +41,6 @@ pub use runs::{
     Action, ActionParameters, BackupRef, InvalidItemId, InvalidRunId, ItemId, Ledger, Line, Operations, Parameters,
     Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, SliceLines, State, Totals, Verdict, item, line,
 };
-pub use source::table::{self, TableSource, value};
+pub use source::table::{self, InvalidSource, TableSource, value};
 pub use source::{Count, EMBEDDED, Images, OWN_BINDING, SourceError, SourceFailure, SourceStatus};
 pub use task::{Interruption, SLICE_BYTES, SLICE_MS};

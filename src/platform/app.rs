@@ -62,11 +62,12 @@ fn assemble(environment: &Environment) -> App {
     let database: Rc<dyn Database> = if let Some(database) = &environment.database {
         Rc::clone(database) as Rc<dyn Database>
     } else {
-        problems.push(ConfigProblem { variable: "DB", rule: "must be bound to a D1 database".to_owned() });
+        problems.push(ConfigProblem { variable: "DB", rule: "must be bound to a D1 database".to_owned(), given: None });
         Rc::new(Unbound)
     };
     let mut databases: Vec<(String, Rc<dyn Database>)> = Vec::new();
-    for binding in config.migration_sources.iter().map(|source| &source.binding) {
+    for (index, source) in config.migration_sources.iter().enumerate() {
+        let binding = &source.binding;
         if binding == OWN_BINDING || databases.iter().any(|(name, _)| name == binding) {
             continue;
         }
@@ -74,7 +75,8 @@ fn assemble(environment: &Environment) -> App {
             Some(database) => databases.push((binding.clone(), Rc::new(database))),
             None => problems.push(ConfigProblem {
                 variable: "MIGRATION_SOURCES",
-                rule: ["names the binding ", binding, ", which must be bound to a D1 database"].concat(),
+                rule: ["entry ", &(index + 1).to_string(), ": binding must be that of a D1 database"].concat(),
+                given: Some(binding.clone()),
             }),
         }
     }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use stillstore::image::{CalendarMonth, Context, Format, ImageId, ImageKey, ObjectKey, ParsedKey, SafeName};
+use stillstore::image::{CalendarMonth, Context, Format, ImageId, ImageKey, KeySecret, ObjectKey, ParsedKey, SafeName};
 use stillstore::runtime::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
@@ -19,16 +19,26 @@ fn object_key(text: &str) -> ObjectKey {
 fn paths_are_as_documented() {
     let id = id("0a1b2c3d-1111-4222-8333-444455556666");
     let created_at = Timestamp::from_millis(1_709_251_199_999);
-    let generated = ImageKey::Generated { id, created_at, format: Format::Png };
+    let generated = ImageKey::Generated { id, secret: None, created_at, format: Format::Png };
     assert_eq!(generated.object_key().as_str(), "generated/2024/02/0a1b2c3d-1111-4222-8333-444455556666.png");
     let uploaded = ImageKey::Uploaded {
         context: Context::try_from("portraits".to_owned()).expect("context"),
         id,
+        secret: None,
         created_at: created_at.plus_millis(1),
         name: SafeName::from_filename("My Photo.JPG"),
         format: Format::Jpeg,
     };
     assert_eq!(uploaded.object_key().as_str(), "portraits/2024/03/0a1b2c3d_my-photo.jpg");
+
+    let secret = Some(KeySecret::from_random_bytes([0xa7; 16]));
+    let digits = "a7".repeat(16);
+    let ImageKey::Uploaded { context, id, created_at, name, format, .. } = uploaded else { panic!("made above") };
+    let private = ImageKey::Uploaded { context, id, secret, created_at, name, format };
+    assert_eq!(private.object_key().as_str(), format!("portraits/2024/03/0a1b2c3d-{digits}_my-photo.jpg"));
+    let private = ImageKey::Generated { id, secret, created_at, format };
+    let expected = format!("generated/2024/03/0a1b2c3d-1111-4222-8333-444455556666_{digits}.jpg");
+    assert_eq!(private.object_key().as_str(), expected);
 }
 
 #[test]
@@ -83,6 +93,10 @@ fn foreign_paths_are_not_parsed() {
         "generated/2024/2/0a1b2c3d-1111-4222-8333-444455556666.png",
         "generated/1969/02/0a1b2c3d-1111-4222-8333-444455556666.png",
         "generated/+202/02/0a1b2c3d-1111-4222-8333-444455556666.png",
+        "generated/2024/02/0a1b2c3d-1111-4222-8333-444455556666_A7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7.png",
+        "generated/2024/02/0a1b2c3d-1111-4222-8333-444455556666_a7.png",
+        "portraits/2024/03/0a1b2c3d-A7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7_my-photo.jpg",
+        "portraits/2024/03/0a1b2c3d-a7_my-photo.jpg",
         "frames/2024/02/0a1b2c3d_photo.png",
         "Portraits/2024/02/0a1b2c3d_photo.png",
         "portraits/2024/02/0a1b2c3_photo.png",
@@ -130,12 +144,13 @@ fn any_image_key() -> impl Strategy<Value = ImageKey> {
     let moment = prop_oneof![any::<i64>(), 0..253_402_300_800_000_i64].prop_map(Timestamp::from_millis);
     let context = "[a-z0-9][a-z0-9_-]{0,63}".prop_filter_map("reserved", |text| Context::try_from(text).ok());
     let filename = prop_oneof![".*", "[a-zA-Z0-9._ /\\\\-]{0,90}", "[é.]{0,5}[a-z]{60,66}[-.]{0,4}[a-z]{0,9}"];
-    (any::<bool>(), id, moment, context, filename, select(Format::ALL.to_vec())).prop_map(
-        |(is_generated, id, created_at, context, filename, format)| {
+    let secret = proptest::option::of(any::<[u8; 16]>().prop_map(KeySecret::from_random_bytes));
+    (any::<bool>(), id, secret, moment, context, filename, select(Format::ALL.to_vec())).prop_map(
+        |(is_generated, id, secret, created_at, context, filename, format)| {
             if is_generated {
-                return ImageKey::Generated { id, created_at, format };
+                return ImageKey::Generated { id, secret, created_at, format };
             }
-            ImageKey::Uploaded { context, id, created_at, name: SafeName::from_filename(&filename), format }
+            ImageKey::Uploaded { context, id, secret, created_at, name: SafeName::from_filename(&filename), format }
         },
     )
 }
@@ -148,7 +163,7 @@ proptest! {
         let path = key.object_key();
         let text = path.as_str();
         prop_assert_eq!(ObjectKey::try_from(text.to_owned()), Ok(path.clone()));
-        prop_assert!(text.len() <= 151, "{} bytes", text.len());
+        prop_assert!(text.len() <= 184, "{} bytes", text.len());
         prop_assert!(!text.contains("..") && text.split('/').all(|segment| !segment.is_empty()), "{text}");
         prop_assert!(text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/')));
         prop_assert_eq!(text.matches('/').count(), 3);

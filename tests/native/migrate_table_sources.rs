@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::json;
 use stillstore::sql::Database;
 
-use crate::api::world::World;
+use crate::api::world::{PNG, TOKEN, World};
 use crate::image_fixtures::bytes;
 use crate::migrate_table::{
     IMAGES, act, base64, clean, execute, fetch, insert, large_jpeg, lines, objects, query, world, world_with,
@@ -298,4 +298,34 @@ fn ids_of_1024_bytes_of_any_utf_8_are_moved_rolled_back_and_told_of_within_a_row
     let rest = act(&world, &json!({"action": "rollback", "source": "images", "deleteFromR2": true}));
     assert_eq!(rest["result"]["failed"], json!(0), "{rest}");
     assert_eq!(objects(&world).len(), 0);
+}
+
+#[test]
+fn rows_keep_no_address_that_somebody_happened_to_type() {
+    let migrate = |world: &World, origin: &str| {
+        execute(&world.sqlite, IMAGES, Vec::new());
+        insert(&world.sqlite, "a", &base64(PNG));
+        let bearer = format!("Bearer {TOKEN}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let body = json!({"action": "migrate", "source": "images"}).to_string().into_bytes();
+        let answer = world.send_at(origin, "POST", "/api/migrate-images", &headers, Some(body.into()));
+        let url = query(&world.sqlite, "SELECT image_url FROM images")[0]["image_url"].clone();
+        (answer, url.as_str().unwrap_or_default().to_owned())
+    };
+    let vars = [("ENABLE_R2_STORAGE", "true"), ("API_TOKEN", TOKEN)];
+    for origin in ["http://images.example", "http://127.evil.example"] {
+        let world = World::with_vars(&vars);
+        let (answer, url) = migrate(&world, origin);
+        assert_eq!((answer.status, answer.code().as_str(), url.as_str()), (409, "public-origin-missing", ""));
+        assert!(world.rows("SELECT id FROM stillstore_runs").is_empty());
+    }
+    for origin in ["https://images.example", "http://localhost:8787", "http://127.0.0.1:8787", "http://[::1]"] {
+        let (answer, url) = migrate(&World::with_vars(&vars), origin);
+        assert!(answer.status == 200 && url.starts_with(&format!("{origin}/images/")), "{url} {answer:?}");
+    }
+    let named = [&vars[..], &[("PUBLIC_ORIGIN", "https://pictures.example")]].concat();
+    for origin in ["http://images.example", "https://typed.example"] {
+        let (answer, url) = migrate(&World::with_vars(&named), origin);
+        assert!(answer.status == 200 && url.starts_with("https://pictures.example/images/"), "{url} {answer:?}");
+    }
 }

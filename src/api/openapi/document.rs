@@ -22,7 +22,8 @@ pub(super) const METHODS: [Method; 7] =
     [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Options];
 
 const DESCRIPTION: &str = "Errors are problem documents (RFC 9457) with a stable `code`. A method that a path does not have \
-is answered with 405 and `Allow`, a path that does not exist with 404, whoever asks. Every answer carries `X-Request-Id`.";
+is answered with 405 and `Allow`, a path that does not exist with 404, whoever asks. Every answer carries `X-Request-Id`, but \
+those that caches keep for everyone.";
 
 /// Collects the schemas that the operations name.
 pub struct Schemas {
@@ -214,7 +215,9 @@ impl Operation {
         for (status, mut response) in self.answers {
             if let Some(response) = response.as_object_mut() {
                 let headers = response.entry("headers").or_insert_with(|| json!({}));
-                headers["X-Request-Id"] = json!({ "$ref": "#/components/headers/RequestId" });
+                if headers["X-Request-Id"].is_null() {
+                    headers["X-Request-Id"] = json!({ "$ref": "#/components/headers/RequestId" });
+                }
                 if is_head {
                     response.remove("links");
                 }

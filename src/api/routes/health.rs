@@ -1,13 +1,14 @@
-//! `GET /health`: real checks, each with a deadline.
+//! `GET /health`: real checks, each with a deadline, at most one in ten seconds for those without a token.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::api::exchange::CHECK_TIMEOUT_MS;
+use crate::api::checks::Found;
 #[cfg(test)]
 use crate::api::openapi::{JSON, Operation, Schemas, answer};
-use crate::api::{Exchange, Problem, Request, Response};
+use crate::api::{Exchange, Principal, Problem, Request, Response};
 use crate::config::ConfigProblem;
-use crate::runtime::within;
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Health"))]
@@ -15,8 +16,8 @@ struct Answer<'app> {
     #[cfg_attr(test, schemars(extend("enum" = ["healthy", "degraded", "unhealthy"])))]
     status: &'static str,
     services: Services,
-    /// Variables that cannot be used, and what is expected of them; never their values.
-    configuration: &'app [ConfigProblem],
+    /// Variables that cannot be used, and what is expected of them; never their values. What of a value is wrong is told to the operator only.
+    configuration: Cow<'app, [ConfigProblem]>,
     version: &'static str,
 }
 
@@ -31,7 +32,7 @@ struct Services {
 
 /// 200 with `healthy` or `degraded` (images can be stored and read, something needs attention), 503 with `unhealthy`.
 pub async fn handle(exchange: &Exchange<'_>, _request: Request) -> Result<Response, Problem> {
-    let (database_works, r2_storage) = futures::join!(database_works(exchange), exchange.r2_state());
+    let Found { database_works, r2: r2_storage } = exchange.look().await;
     let status = match (database_works, r2_storage) {
         (false, _) => "unhealthy",
         (true, "error") => "degraded",
@@ -41,15 +42,18 @@ pub async fn handle(exchange: &Exchange<'_>, _request: Request) -> Result<Respon
     let body = Answer {
         status,
         services: Services { database: if database_works { "healthy" } else { "unhealthy" }, r2_storage },
-        configuration: &exchange.services.problems,
+        configuration: problems_for(exchange),
         version: env!("CARGO_PKG_VERSION"),
     };
     Ok(Response::json(if status == "unhealthy" { 503 } else { 200 }, &body))
 }
 
-async fn database_works(exchange: &Exchange<'_>) -> bool {
-    let ping = exchange.library.catalog.ping();
-    matches!(within(&exchange.services.runtime, CHECK_TIMEOUT_MS, ping).await, Ok(Ok(())))
+fn problems_for<'app>(exchange: &Exchange<'app>) -> Cow<'app, [ConfigProblem]> {
+    let problems = &exchange.services.problems;
+    if exchange.caller.principal == Principal::Operator {
+        return problems.into();
+    }
+    problems.iter().map(|problem| ConfigProblem { given: None, ..problem.clone() }).collect()
 }
 
 #[cfg(test)]

@@ -37,10 +37,15 @@ const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
+/// Every name that the query may have. A cache keeps an answer for each query, so that others are refused.
+const QUERY: [&str; 2] = ["expires", "signature"];
+
 /// Serves an image: one database query, and one read of the store when bytes are wanted that did not come with it.
 pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> Result<Response, Problem> {
+    require_known_query(&request)?;
     let conditions = read_request(&request);
-    let (serving, bytes) = if conditions.is_plain_get() {
+    let is_signed = !request.query.is_empty();
+    let (serving, bytes) = if conditions.is_plain_get() && !is_signed {
         exchange.library.catalog.find_with_bytes(id).await?
     } else {
         (exchange.library.catalog.find_for_serving(id).await?, None)
@@ -50,8 +55,11 @@ pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> R
         Serving::Gone => return Err(Problem::plain(Code::ImageDeleted)),
         Serving::Unknown => return Err(Problem::plain(Code::ImageNotFound)),
     };
-    if image.visibility == Visibility::Private {
-        exchange.caller.require_reader_of(id)?;
+    match image.visibility {
+        Visibility::Private => exchange.caller.require_reader_of(id)?,
+        // One URL, so that caches keep one answer.
+        Visibility::Public if is_signed => return Ok(bare_url(id)),
+        Visibility::Public => {}
     }
     let representation = Representation {
         entity_tag: &EntityTag::from(&image.sha256),
@@ -66,6 +74,21 @@ pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> R
         ServeDecision::Full => send(exchange, request.method, &image, None, bytes).await,
         ServeDecision::Partial(range) => send(exchange, request.method, &image, Some(range), None).await,
     }
+}
+
+fn require_known_query(request: &Request) -> Result<(), Problem> {
+    let pairs = request.query_pairs()?;
+    match pairs.into_iter().find(|(name, _)| !QUERY.contains(&name.as_str())) {
+        Some((name, _)) => Err(Problem::field(name, format!("is not one of {}", QUERY.join(", ")))),
+        None => Ok(()),
+    }
+}
+
+fn bare_url(id: ImageId) -> Response {
+    let mut response = Response::empty(302);
+    response.set_header("Location", format!("/images/{id}"));
+    response.set_header("Cache-Control", "no-store");
+    response
 }
 
 /// Sends the image or a range of it; `bytes` is all of it, where it is at hand.
@@ -157,11 +180,21 @@ pub fn operation(_: &mut Schemas) -> Operation {
     const WHOLE: [&str; 5] = ["ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "Content-Length"];
     const PART: [&str; 6] =
         ["ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "Content-Length", "Content-Range"];
+    // A cache would give the id of one request to all.
+    let headers = |names: &[&str]| {
+        let mut headers = headers(names);
+        headers["X-Request-Id"] = json!({ "schema": { "type": "string" }, "description": "Of a private image only." });
+        headers
+    };
     let bytes = |description: &str, names: &[&str]| {
         let content: Map<String, Value> =
             Format::ALL.into_iter().map(|format| (format.content_type().to_owned(), json!({}))).collect();
         json!({ "description": description, "headers": headers(names), "content": content })
     };
+    let moved = json!({
+        "description": "A public image needs no signature: its bare URL.",
+        "headers": { "Location": { "required": true, "schema": { "type": "string" } } }
+    });
     let own = [
         Code::InvalidField,
         Code::SignatureInvalid,
@@ -187,6 +220,7 @@ pub fn operation(_: &mut Schemas) -> Operation {
         answers: vec![
             (200, bytes("The image.", &WHOLE)),
             (206, bytes("The range.", &PART)),
+            (302, moved),
             (304, json!({ "description": "What the caller has is right.", "headers": headers(&VALIDATORS) })),
         ],
         codes: [&IMAGE[..], &own, &DATABASE].concat(),

@@ -60,7 +60,7 @@ impl Migrate {
         let copy = movable.copy();
         let line = |verdict, Contents { size_bytes, sha256 }: Contents| {
             Line::new(id.clone(), verdict)
-                .with_bytes(sha256, size_bytes, copy.format.content_type())
+                .with_bytes(sha256, size_bytes, copy.media.content_type())
                 .from_place(&self.source.place)
                 .to_object(&copy.key)
         };

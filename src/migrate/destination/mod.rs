@@ -5,12 +5,12 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 
 use crate::bytes::{Blob, Body, BodyError, BodyParts};
-use crate::image::{Format, ObjectKey, Sha256Digest};
+use crate::image::{ObjectKey, Sha256Digest};
 use crate::migrate::runs::{Entry, Verdict};
 use crate::migrate::task::{Refusal, SliceContext};
 use crate::runtime::{Runtime, within};
 use crate::store::{
-    ImageStore, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StoreError, StoreErrorKind, StoredObject,
+    ImageStore, Media, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StoreError, StoreErrorKind, StoredObject,
 };
 
 /// How often a put is tried that may succeed the next time.
@@ -38,7 +38,7 @@ pub struct Destination {
 #[derive(Debug, Clone)]
 pub struct NewCopy {
     pub key: ObjectKey,
-    pub format: Format,
+    pub media: Media,
     /// Of the bytes, when it is known before they pass; the bucket enforces it then.
     pub sha256: Option<Sha256Digest>,
     pub metadata: ObjectMetadata,
@@ -68,7 +68,7 @@ impl Destination {
             let object = PutObject {
                 key: copy.key.clone(),
                 body,
-                media: copy.format.into(),
+                media: copy.media,
                 sha256: copy.sha256,
                 metadata: copy.metadata.clone(),
             };

@@ -1,6 +1,7 @@
 //! Who may do what, and how the API looks from outside its routes.
 
 use stillstore::api::ROUTES;
+use stillstore::store::StoreCall;
 
 use super::world::{PNG, TOKEN, World};
 
@@ -44,12 +45,14 @@ fn pages_of_other_sites_reach_no_store_of_a_worker_for_local_work() {
         let of_run = route.path.starts_with("/api/migrate-images");
         let path = route.path.replace("{id}", if of_run { "0f8fad5bd9cb469fa16570867728950e" } else { ID });
         for origin in ["https://evil.example", "null", "https://localhost.evil.example"] {
-            let answer = world.send_at("http://localhost:8787", route.method.as_str(), &path, &[("origin", origin)]);
+            let answer =
+                world.send_at("http://localhost:8787", route.method.as_str(), &path, &[("origin", origin)], None);
             assert_eq!((answer.status, answer.code().as_str()), (403, "origin-not-local"), "{origin} {path}");
         }
     }
     assert!(world.database.plan.calls().is_empty() && world.bucket.plan.calls().is_empty());
-    let own = world.send_at("http://localhost:8787", "GET", "/api/images", &[("origin", "http://localhost:8787")]);
+    let own =
+        world.send_at("http://localhost:8787", "GET", "/api/images", &[("origin", "http://localhost:8787")], None);
     assert_eq!(own.status, 200);
 }
 
@@ -87,11 +90,51 @@ fn health_tells_what_is_down_and_keeps_secrets() {
         let answer = world.send("GET", "/health", &[], None);
         assert_eq!((answer.status, answer.json()["status"].as_str()), (200, Some("degraded")), "{fault:?}");
         assert_eq!(answer.json()["services"]["r2_storage"], "error");
+        world.runtime.advance(10_000);
         world.database.plan.fail_all(None, fault);
         let answer = world.send("GET", "/health", &[], None);
         assert_eq!((answer.status, answer.json()["status"].as_str()), (503, Some("unhealthy")), "{fault:?}");
         assert_eq!(answer.json()["services"], serde_json::json!({"database": "unhealthy", "r2_storage": "error"}));
     }
+}
+
+#[test]
+fn those_without_a_token_cause_one_look_in_ten_seconds() {
+    let world = World::new(true);
+    let ask = || world.send("GET", "/health", &[], None).json()["services"]["r2_storage"].clone();
+    assert_eq!(ask(), "enabled");
+    let looks = || (world.database.plan.calls().len(), world.bucket.plan.calls());
+    let (database_calls, bucket_calls) = looks();
+    assert_eq!((database_calls, bucket_calls.len()), (1, 1));
+    assert_eq!(bucket_calls[0].kind, StoreCall::Head);
+    world.bucket.plan.fail_all(None, stillstore::sql::Fault::FailBefore);
+    world.runtime.advance(9_999);
+    for _ in 0..100 {
+        assert_eq!(ask(), "enabled");
+    }
+    assert_eq!(looks().0, 1);
+    world.runtime.advance(1);
+    assert_eq!(ask(), "error");
+    world.bucket.plan.heal();
+    assert_eq!(ask(), "error");
+    assert_eq!(looks().0, 2);
+    assert_eq!(world.call("GET", "/health", None).json()["services"]["r2_storage"], "enabled");
+    assert_eq!(ask(), "enabled");
+}
+
+#[test]
+fn what_a_variable_holds_is_told_to_the_operator_only() {
+    let sources = r#"[{"name": "a", "table": "t", "id": "i", "data": "d", "url": "u", "customer-x": 1}]"#;
+    let vars = [("API_TOKEN", TOKEN), ("MIGRATION_SOURCES", sources)];
+    let world = World::with_vars(&vars);
+    let anyone = world.send("GET", "/health", &[], None);
+    assert!(!String::from_utf8_lossy(&anyone.body).contains("customer"), "{anyone:?}");
+    let problem = &anyone.json()["configuration"][0];
+    assert_eq!(problem["variable"], "MIGRATION_SOURCES");
+    assert!(problem["rule"].as_str().unwrap().starts_with("entry 1: may have no other fields than name, "));
+    let operator = world.call("GET", "/health", None).json();
+    assert_eq!(operator["configuration"][0]["given"], "customer-x");
+    assert_eq!(operator["configuration"][0]["rule"], problem["rule"]);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! `/api/images`: list, describe, delete, sign.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use stillstore::sql::{Database as _, Fault, Statement};
+use stillstore::store::StoreCall;
 
-use super::world::{PNG, World};
+use super::world::{PNG, TOKEN, World};
+use crate::runtime::block_on;
 
 fn upload(world: &World, query: &str) -> String {
     let answer = world.upload(query, PNG);
@@ -146,10 +149,80 @@ fn private_images_want_a_signature_or_the_token() {
 }
 
 #[test]
+fn the_key_of_a_private_image_cannot_be_told_from_its_record() {
+    let world = World::new(true);
+    let public = world.upload("filename=cat.png", PNG).json();
+    let private = world.upload("filename=cat.png&visibility=private", PNG).json();
+    let generated = world.post_json(
+        "/api/generate-image",
+        &json!({"prompt": "a lighthouse", "personaId": "p1", "visibility": "private"}),
+        &[],
+    );
+    let generated = generated.json()["image"].clone();
+    let secret_of = |record: &Value| {
+        let id = record["id"].as_str().unwrap();
+        let key = record["key"].as_str().unwrap();
+        let random = key.split(['-', '_', '/', '.']).find(|part| part.len() == 32).map(str::to_owned);
+        assert!(key.contains(&id[..8]), "{key}");
+        random
+    };
+    assert_eq!(secret_of(&public), None);
+    let (one, other) = (secret_of(&private).unwrap(), secret_of(&generated).unwrap());
+    assert_ne!(one, other);
+    let contents = world.bucket.inner.contents();
+    for record in [&private, &generated] {
+        assert!(contents.contains_key(record["key"].as_str().unwrap()), "{record}");
+        assert_eq!(world.call("GET", &format!("/images/{}", record["id"].as_str().unwrap()), None).body, PNG);
+    }
+    world.assert_invariants();
+}
+
+#[test]
+fn private_images_of_before_stay_readable() {
+    let world = World::new(true);
+    let private = world.upload("filename=cat.png&visibility=private", PNG).json();
+    let (id, key) = (private["id"].as_str().unwrap(), private["key"].as_str().unwrap());
+    let before = format!("uploads/2027/01/{}_cat.png", &id[..8]);
+    world.put_foreign_object(&before, PNG);
+    world.lose_object(key);
+    let update = Statement::new("UPDATE stillstore_images SET storage_key = ?1 WHERE id = ?2").bind(before.as_str());
+    block_on(world.sqlite.run(update.bind(id))).unwrap();
+    assert_eq!(world.call("GET", &format!("/images/{id}"), None).body, PNG);
+    assert_eq!(world.call("DELETE", &format!("/api/images/{id}"), None).status, 204);
+    assert!(world.bucket.inner.contents().is_empty());
+}
+
+#[test]
+fn an_interrupted_private_image_keeps_its_key_when_its_request_is_repeated() {
+    for fault in [Fault::HangBefore, Fault::HangAfter] {
+        let world = World::new(true);
+        world.runtime.end_sleeps_up_to(0);
+        let body = json!({"prompt": "a lighthouse", "personaId": "p1", "visibility": "private"});
+        let bearer = format!("Bearer {TOKEN}");
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", "interrupted"),
+        ];
+        world.bucket.plan.fail_nth(StoreCall::Put, 1, fault);
+        let sent = || Some(body.to_string().into_bytes().into());
+        assert!(world.send_until_crash("POST", "/api/generate-image", &headers, sent()).is_none());
+        let reserved = world.rows("SELECT storage_key FROM stillstore_images");
+        world.bucket.plan.heal();
+        world.runtime.advance(60 * 60 * 1000);
+        let again = world.send("POST", "/api/generate-image", &headers, sent());
+        assert_eq!(again.status, 200, "{fault:?}: {again:?}");
+        assert_eq!(again.json()["image"]["key"], reserved[0]["storage_key"], "{fault:?}");
+        assert_eq!(world.bucket.inner.contents().len(), 1);
+        world.assert_invariants();
+    }
+}
+
+#[test]
 fn private_images_stay_out_of_a_bucket_with_a_public_domain() {
     let world = World::with_vars(&[
         ("ENABLE_R2_STORAGE", "true"),
-        ("API_TOKEN", super::world::TOKEN),
+        ("API_TOKEN", TOKEN),
         ("R2_PUBLIC_URL", "https://cdn.example/"),
     ]);
     let public = world.upload("", PNG).json();

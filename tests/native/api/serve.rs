@@ -1,9 +1,12 @@
 //! `GET` and `HEAD /images/{id}`.
 
-use stillstore::sql::Fault;
+use std::rc::Rc;
+
+use stillstore::sql::{Database, Fault, FaultyDatabase};
 use stillstore::store::StoreCall;
 
-use super::world::{Answer, PNG, World};
+use super::world::{Answer, PNG, TOKEN, World};
+use crate::sqlite::Sqlite;
 
 const SVG: &[u8] = br#"<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"><script>alert(1)</script></svg>"#;
 
@@ -164,4 +167,69 @@ fn unknown_ids_are_not_found() {
         let answer = world.send("GET", path, &[], None);
         assert_eq!((answer.status, answer.code().as_str()), (404, "image-not-found"), "{path}");
     }
+}
+
+#[test]
+fn a_query_of_other_names_reaches_no_store() {
+    let world = World::new(true);
+    let path = stored(&world, PNG);
+    let calls = || (world.database.plan.calls().len(), world.bucket.plan.calls().len());
+    let before = calls();
+    for query in ["n=1", "expires=1&n=2", "Expires=1", "=1", "x", "%6e=1", "%FF=1"] {
+        for method in ["GET", "HEAD"] {
+            let answer = world.send(method, &format!("{path}?{query}"), &[], None);
+            assert_eq!(answer.status, 400, "{query}");
+        }
+    }
+    assert_eq!(world.send("GET", &format!("{path}?n=1"), &[], None).json()["field"], "n");
+    assert_eq!(calls(), before);
+}
+
+#[test]
+fn a_public_image_has_one_url() {
+    for r2_enabled in [true, false] {
+        let world = World::new(r2_enabled);
+        let path = stored(&world, PNG);
+        let reads = || world.bucket.plan.calls().iter().filter(|call| call.kind == StoreCall::Get).count();
+        for query in ["expires=1&signature=00", "signature=x", "expires"] {
+            let answer = world.send("GET", &format!("{path}?{query}"), &[], None);
+            assert_eq!((answer.status, answer.header("location")), (302, Some(path.as_str())), "{query}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            assert!(answer.body.is_empty() && answer.header("cache-tag").is_none());
+        }
+        assert_eq!(reads(), 0);
+        assert_eq!(world.send("GET", &format!("{path}?&"), &[], None).status, 302);
+    }
+}
+
+#[test]
+fn what_caches_keep_for_everyone_has_no_request_id() {
+    let world = World::new(true);
+    let path = stored(&world, PNG);
+    let etag = world.send("GET", &path, &[], None).header("etag").unwrap().to_owned();
+    for headers in [vec![], vec![("range", "bytes=0-0")], vec![("if-none-match", etag.as_str())]] {
+        let answer = world.send("GET", &path, &[headers, vec![("x-request-id", "seen")]].concat(), None);
+        assert!(answer.header("cache-control").unwrap().starts_with("public"));
+        assert_eq!(answer.header("x-request-id"), None, "{answer:?}");
+    }
+    let record = world.upload("visibility=private", PNG).json();
+    let signed = record["url"].as_str().unwrap().replace("https://images.example", "");
+    assert_eq!(world.send("GET", &signed, &[("x-request-id", "seen")], None).header("x-request-id"), Some("seen"));
+}
+
+#[test]
+fn a_made_up_id_costs_one_query_however_many_databases_there_are() {
+    let further = Rc::new(FaultyDatabase::new(Rc::new(Sqlite::migrated()) as Rc<dyn Database>));
+    let databases = vec![("APP_DB".to_owned(), Rc::clone(&further) as Rc<dyn Database>)];
+    let world = World::with_databases(&[("API_TOKEN", TOKEN)], databases);
+    for method in ["GET", "HEAD"] {
+        let before = world.database.plan.calls().len();
+        let answer = world.send(method, "/images/0f8fad5b-d9cb-469f-a165-70867728950e", &[], None);
+        assert_eq!(answer.status, 404);
+        assert_eq!(world.database.plan.calls().len() - before, 1);
+    }
+    assert!(further.plan.calls().is_empty());
+    // An id of the kind that images of tables have is looked for there too.
+    assert_eq!(world.send("GET", "/images/0f8fad5b-d9cb-869f-a165-70867728950e", &[], None).status, 404);
+    assert_eq!(further.plan.calls().len(), 1);
 }

@@ -256,8 +256,15 @@ impl World {
     }
 
     /// Sends a request to another address of the Worker, such as `http://localhost:8787`.
-    pub fn send_at(&self, origin: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-        self.exchange(origin, method, path, headers, None).expect("the request hangs")
+    pub fn send_at(
+        &self,
+        origin: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Body>,
+    ) -> Answer {
+        self.exchange(origin, method, path, headers, body).expect("the request hangs")
     }
 
     /// Sends a request; `None` when it hangs, and is dropped where it stands as if the isolate had been killed.

@@ -1,7 +1,7 @@
 //! Names that callers choose, and the keys that are made of them.
 
 use stillstore::catalog::Cursor;
-use stillstore::image::{Context, Format, ImageId, ImageKey, ObjectKey, ParsedKey, SafeName};
+use stillstore::image::{Context, Format, ImageId, ImageKey, KeySecret, ObjectKey, ParsedKey, SafeName};
 use stillstore::runtime::Timestamp;
 
 /// A file name made safe is safe, stays as it is when made safe again, and stands in a key that is taken apart again. A text that is
@@ -19,11 +19,13 @@ pub fn object_key(input: &[u8]) {
     let id = ImageId::from_random_bytes(random);
     let created_at = Timestamp::from_millis(i64::from_le_bytes(std::array::from_fn(|index| random[index])) >> 12);
     let format = Format::ALL[input.len() % Format::ALL.len()];
-    for key in
-        [ImageKey::Uploaded { context, id, created_at, name, format }, ImageKey::Generated { id, created_at, format }]
-    {
+    let secret = Some(KeySecret::from_random_bytes(random)).filter(|_| input.len() % 2 == 1);
+    for key in [
+        ImageKey::Uploaded { context, id, secret, created_at, name, format },
+        ImageKey::Generated { id, secret, created_at, format },
+    ] {
         let path = key.object_key();
-        assert!(path.as_str().len() <= 151);
+        assert!(path.as_str().len() <= 184);
         assert_eq!(ObjectKey::try_from(path.as_str().to_owned()), Ok(path.clone()));
         assert_eq!(ParsedKey::parse(&path), Some(ParsedKey::from(&key)), "{path}");
     }

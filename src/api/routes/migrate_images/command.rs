@@ -7,10 +7,11 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::fields::{ACTIONS, require_fields_of};
-use crate::api::Problem;
 use crate::api::field::{Flag, FromText, Parsed, Whole, is_set};
 use crate::api::json_object::JsonObject;
-use crate::config::Config;
+use crate::api::request::host_of;
+use crate::api::{Code, Problem};
+use crate::config::{Config, is_loopback};
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
 use crate::migrate::{Action, ActionParameters, Parameters, PublicBase, RunId};
 
@@ -123,17 +124,18 @@ impl Input {
     }
 
     /// What every run is told, whatever its action.
-    fn into_parameters(self, action: ActionParameters, config: &Config, origin: &str) -> Parameters {
-        Parameters {
+    fn into_parameters(self, action: ActionParameters, config: &Config, origin: &str) -> Result<Parameters, Problem> {
+        Ok(Parameters {
             batch_size: self.batch_size.and_then(Whole::small).unwrap_or(config.migration_batch_size),
             concurrency: self.concurrency.and_then(Whole::small).unwrap_or(config.migration_concurrency),
             item_ids: self.image_ids.map(|ItemIds(ids)| ids),
-            public_base: match &config.r2_public_url {
-                Some(url) => PublicBase::Bucket(url.clone()),
-                None => PublicBase::Worker(origin.to_owned()),
+            public_base: match (&config.r2_public_url, &config.public_origin) {
+                (Some(url), _) => PublicBase::Bucket(url.clone()),
+                (None, Some(own)) => PublicBase::Worker(own.clone()),
+                (None, None) => PublicBase::Worker(lasting(origin)?.to_owned()),
             },
             action,
-        }
+        })
     }
 
     /// What the run of `action` is told. `run_id` is the field of that name, which `restore` and `cleanup` have a use for; a restore's
@@ -151,6 +153,13 @@ impl Input {
             Action::Backup | Action::Restore => ActionParameters::Backup,
         }
     }
+}
+
+/// The address that a request came to, where it may stand in the rows of an application for good: nobody shows an image over http by
+/// accident, but on the machine that it is on.
+fn lasting(origin: &str) -> Result<&str, Problem> {
+    let may_stand = origin.starts_with("https://") || is_loopback(host_of(origin));
+    may_stand.then_some(origin).ok_or_else(|| Problem::plain(Code::PublicOriginMissing))
 }
 
 impl Command {
@@ -172,12 +181,12 @@ impl Command {
             Asked::Begin(Action::Restore) => {
                 let backup = run_id.ok_or_else(|| Problem::field("runId", "must name the backup to restore"))?;
                 let dry_run = is_set(input.dry_run);
-                let parameters = Box::new(input.into_parameters(ActionParameters::Backup, config, origin));
+                let parameters = Box::new(input.into_parameters(ActionParameters::Backup, config, origin)?);
                 Ok(Self::Restore { backup, source, dry_run, parameters, background })
             }
             Asked::Begin(action) => {
                 let action = input.action_parameters(action, run_id);
-                let parameters = Box::new(input.into_parameters(action, config, origin));
+                let parameters = Box::new(input.into_parameters(action, config, origin)?);
                 Ok(Self::Begin { source, parameters, background })
             }
             Asked::Control(control) => Ok(Self::Control { control, run_id, source }),

@@ -249,6 +249,7 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
     goes_on["links"] = links(&OF_A_RUN, "$response.body#/runId");
     let own = [
         Code::RunInProgress,
+        Code::PublicOriginMissing,
         Code::RunEnded,
         Code::NotABackup,
         Code::SourceUnusable,

@@ -19,7 +19,7 @@ use crate::migrate::task::{
 };
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement, from_json};
-use crate::store::{CHUNK_BYTES, EmbeddedStore, ImageStore, PutReceipt, StorageKind, StoreErrorKind};
+use crate::store::{CHUNK_BYTES, EmbeddedStore, ImageStore, Media, PutReceipt, StorageKind, StoreErrorKind};
 
 // An upsert, because one that finds its row counts as no row read. Without the row, the schema refuses what it would insert.
 const SWITCH_TO_R2: &str = "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, \
@@ -167,7 +167,7 @@ impl Movable for Ready {
         let description = &self.found.record.description;
         NewCopy {
             key: description.key.clone(),
-            format: description.format,
+            media: Media::image(description.format, description.visibility),
             sha256: Some(self.contents.sha256),
             metadata: object_metadata(description, self.found.record.generation.as_ref(), self.prompt_in_metadata),
         }

@@ -63,6 +63,21 @@ pub struct TableSource {
     pub filter: Vec<(Identifier, Value)>,
 }
 
+/// Why a list of sources cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSource {
+    /// Which entry breaks which rule, in words that follow the variable's name and hold nothing of its value.
+    pub rule: String,
+    /// The name in the value that breaks the rule.
+    pub given: Option<String>,
+}
+
+impl From<String> for InvalidSource {
+    fn from(rule: String) -> Self {
+        Self { rule, given: None }
+    }
+}
+
 impl TableSource {
     /// The source [`BUILT_IN`]: a table `images` as the ORM drizzle makes it, in Stillstore's own database.
     #[must_use]
@@ -88,30 +103,34 @@ impl TableSource {
     /// Reads the variable's value, a JSON array of objects.
     ///
     /// # Errors
-    /// Which entry breaks which rule, in words that follow the variable's name.
-    pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
+    /// [`InvalidSource`] for the first entry that breaks a rule.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, InvalidSource> {
         let Ok(Json::Array(entries)) = serde_json::from_str(text) else {
-            return Err("must be a JSON array of objects".to_owned());
+            return Err("must be a JSON array of objects".to_owned().into());
         };
         if entries.len() > MAX_SOURCES {
-            return Err(["must have at most ", &MAX_SOURCES.to_string(), " entries"].concat());
+            return Err(["must have at most ", &MAX_SOURCES.to_string(), " entries"].concat().into());
         }
         let mut sources = Vec::<Self>::new();
         for (index, entry) in entries.iter().enumerate() {
-            let refused = |rule: String| ["entry ", &(index + 1).to_string(), ": ", &rule].concat();
+            let refused = |InvalidSource { rule, given }| InvalidSource {
+                rule: ["entry ", &(index + 1).to_string(), ": ", &rule].concat(),
+                given,
+            };
             let source = Self::parse(entry).map_err(refused)?;
             if sources.iter().any(|other| other.name == source.name) {
-                return Err(refused("name must not be another entry's".to_owned()));
+                return Err(refused("name must not be another entry's".to_owned().into()));
             }
             sources.push(source);
         }
         Ok(sources)
     }
 
-    fn parse(entry: &Json) -> Result<Self, String> {
-        let Json::Object(fields) = entry else { return Err("must be an object".to_owned()) };
+    fn parse(entry: &Json) -> Result<Self, InvalidSource> {
+        let Json::Object(fields) = entry else { return Err("must be an object".to_owned().into()) };
         if let Some(unknown) = fields.keys().find(|field| !FIELDS.contains(&field.as_str())) {
-            return Err([unknown.as_str(), " is not a field; the fields are ", &FIELDS.join(", ")].concat());
+            let rule = ["may have no other fields than ", &FIELDS.join(", ")].concat();
+            return Err(InvalidSource { rule, given: Some(unknown.clone()) });
         }
         let source = Self {
             name: name(fields)?,
@@ -129,9 +148,8 @@ impl TableSource {
             filter: filter(fields)?,
         };
         if source.table.is_reserved() {
-            return Err(
-                "table must be the application's own: it may not start with stillstore_, sqlite_ or _cf_".to_owned()
-            );
+            let rule = "table must be the application's own: it may not start with stillstore_, sqlite_ or _cf_";
+            return Err(rule.to_owned().into());
         }
         let written: Vec<_> = source.named_columns().map(|(_, column)| column).collect();
         let twice = written
@@ -139,9 +157,10 @@ impl TableSource {
             .enumerate()
             .find(|(index, column)| written.iter().skip(index + 1).any(|other| other.is(column)));
         match twice {
-            Some((_, column)) => {
-                Err([column.as_str(), " is named twice; each field needs a column of its own"].concat())
-            }
+            Some((_, column)) => Err(InvalidSource {
+                rule: "must name a column of its own for each field".to_owned(),
+                given: Some(column.as_str().to_owned()),
+            }),
             None => Ok(source),
         }
     }

@@ -24,7 +24,7 @@ use crate::migrate::source::{Contents, Items, Movable, Prepared, Switch};
 use crate::migrate::task::{Bounds, Interruption, Page, PageItem, Refusal, SLICE_BYTES, SliceContext, listed_ids};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement, Value, from_json};
-use crate::store::{EMBEDDED_MAX_BYTES, ObjectMetadata, PutReceipt, StorageKind};
+use crate::store::{EMBEDDED_MAX_BYTES, Media, ObjectMetadata, PutReceipt, StorageKind};
 
 /// The longest id that goes onto the object.
 const MAX_ID_METADATA_BYTES: usize = 256;
@@ -229,7 +229,7 @@ impl Movable for Ready {
     fn copy(&self) -> NewCopy {
         NewCopy {
             key: self.key.clone(),
-            format: self.format,
+            media: Media::image(self.format, self.table.source.visibility),
             sha256: Some(self.content.sha256),
             metadata: self.metadata(),
         }

@@ -29,7 +29,7 @@ mod statements;
 mod status;
 pub mod value;
 
-pub use config::{BUILT_IN, TableSource};
+pub use config::{BUILT_IN, InvalidSource, TableSource};
 pub use count::COUNTED_ROWS;
 pub use identifier::Identifier;
 pub use kind::TableKind;
