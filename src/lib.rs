@@ -8,6 +8,7 @@ pub mod app;
 pub mod bytes;
 pub mod catalog;
 pub mod config;
+pub mod fetch;
 pub mod generate;
 pub mod http;
 pub mod image;

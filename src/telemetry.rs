@@ -51,6 +51,13 @@ pub enum Event {
     },
     /// The first-choice store failed and the second took the bytes.
     Fallback { key: String, reason: String },
+    /// An upload came to nothing and was answered with the default image.
+    DefaultImage {
+        /// The code of the problem.
+        outcome: Outcome,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
     /// Vars or secrets that cannot be used.
     Configuration { problems: Vec<ConfigProblem> },
     /// A message of the queue was worked on.
@@ -101,6 +108,7 @@ impl Event {
             | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
             Self::Fallback { .. }
+            | Self::DefaultImage { .. }
             | Self::Configuration { .. }
             | Self::HandOn { .. }
             | Self::Adoption { .. }
@@ -175,6 +183,7 @@ impl Counters {
             Event::Generation { provider, outcome, .. } => {
                 self.add(if *outcome == "ok" { "generations_total" } else { "generation_errors_total" }, provider, 1);
             }
+            Event::DefaultImage { .. } => self.add("default_images_total", "", 1),
             Event::Storage { .. }
             | Event::Configuration { .. }
             | Event::Message { .. }

@@ -27,12 +27,12 @@ pub struct Exchange<'app> {
 impl Exchange<'_> {
     /// An image that can be read.
     pub(super) async fn stored_image(&self, id: ImageId) -> Result<ImageRecord, Problem> {
-        match self.library.catalog.find(id, &self.caller.owner_filter()).await? {
-            Some(record) if record.status == Status::Stored => Ok(record),
-            Some(record) if record.status == Status::Pending => Err(Problem::plain(Code::ImageNotFound)),
-            Some(_) => Err(Problem::plain(Code::ImageDeleted)),
-            None => Err(Problem::plain(Code::ImageNotFound)),
-        }
+        readable(self.library.catalog.find(id, &self.caller.owner_filter()).await?)
+    }
+
+    /// The image with a key, when it can be read.
+    pub(super) async fn stored_image_with(&self, key: &ObjectKey) -> Result<ImageRecord, Problem> {
+        readable(self.library.catalog.find_by_key(key, &self.caller.owner_filter()).await?)
     }
 
     /// The migration engine of this request.
@@ -76,5 +76,15 @@ impl Exchange<'_> {
     async fn database_works(&self) -> bool {
         let ping = self.library.catalog.ping();
         matches!(within(&self.services.runtime, LOOK_TIMEOUT_MS, ping).await, Ok(Ok(())))
+    }
+}
+
+/// The record, when its image can be read.
+fn readable(record: Option<ImageRecord>) -> Result<ImageRecord, Problem> {
+    match record {
+        Some(record) if record.status == Status::Stored => Ok(record),
+        Some(record) if record.status == Status::Pending => Err(Problem::plain(Code::ImageNotFound)),
+        Some(_) => Err(Problem::plain(Code::ImageDeleted)),
+        None => Err(Problem::plain(Code::ImageNotFound)),
     }
 }

@@ -25,6 +25,19 @@ impl JsonObject {
         self.0.get(field).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)))
     }
 
+    /// The fields, each of which must be a string.
+    ///
+    /// # Errors
+    /// 400 `invalid-field`.
+    pub fn texts(self) -> Result<Vec<(String, String)>, Problem> {
+        let fields = self.0.into_iter().filter(|(_, value)| !value.is_null());
+        let text = |(name, value)| match value {
+            Value::String(text) => Ok((name, text)),
+            _ => Err(Problem::field(name, "must be a string")),
+        };
+        fields.map(text).collect()
+    }
+
     /// The request that the body is. Fields are read in the order in which `T` declares them, so that the first one to break a rule is named.
     ///
     /// # Errors

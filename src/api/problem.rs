@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::response::Response;
 use crate::bytes::BodyError;
 use crate::catalog::CatalogError;
+use crate::multipart::FormError;
 use crate::sql::{DatabaseError, DatabaseErrorKind};
 
 /// How long to wait, in seconds, before trying again when a service is down.
@@ -58,6 +59,8 @@ codes! {
     InvalidField = 400 "invalid-field" "A field is missing or breaks a rule" => "Correct the field named in `field` and send the request again.";
     /// The body is not a JSON object.
     InvalidJson = 400 "invalid-json" "The body is not a JSON object" => "Send one JSON object as the body.";
+    /// The body is not a form.
+    InvalidForm = 400 "invalid-form" "The body is not a form" => "Send multipart/form-data whose Content-Type names the boundary.";
     /// The body did not arrive whole.
     BodyInterrupted = 400 "body-interrupted" "The body did not arrive whole" => "Nothing was stored; send the request again.";
     /// No or wrong token.
@@ -112,6 +115,14 @@ codes! {
     ImageTruncated = 422 "truncated" "The image is cut off" => "Nothing was stored; send the whole file.";
     /// The bytes start like an image and contradict its format.
     ImageMalformed = 422 "malformed" "The bytes start like an image and contradict its format" => "Nothing was stored; send a file that image viewers open.";
+    /// The rules of docs/fetching.md refuse a URL.
+    RefusedAddress = 422 "refused-address" "The URL is not one that is fetched" => "Name a public https:// URL; docs/fetching.md has the rules.";
+    /// The URL's host answered with 404 or 410.
+    SourceGone = 422 "source-gone" "There is nothing at the URL any more" => "Name a URL that still works.";
+    /// The URL's host answered with 401 or 403.
+    SourceForbidden = 422 "source-forbidden" "The URL's host refuses access" => "Name a URL that needs no credentials and has not expired.";
+    /// More bytes than are fetched.
+    SourceTooLarge = 422 "source-too-large" "The URL gives more bytes than are taken" => "Name a smaller image, or upload it.";
     /// The same idempotency key with another body.
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key was used with another body" => "Use a new key for a new request.";
     /// The provider refused the prompt.
@@ -130,6 +141,8 @@ codes! {
     ProviderAnswerEmpty = 502 "provider-answer-empty" "The image provider answered without an image" => "Try again, or change the prompt.";
     /// The provider's bytes are no whole image, or too large.
     ProviderImageInvalid = 502 "provider-image-invalid" "The image provider answered with bytes that are not a whole image within the limit" => "Try again, or name another provider in IMAGE_PROVIDER.";
+    /// The URL's host failed or could not be reached.
+    SourceFailed = 502 "source-failed" "The URL's host did not give the image" => "Try again later, or upload the image.";
     /// No token is configured.
     TokenNotConfigured = 503 "token-not-configured" "API_TOKEN is not set, so this route is closed" => "Set it with `npx wrangler secret put API_TOKEN`.";
     /// No bucket is bound.
@@ -146,6 +159,8 @@ codes! {
     DatabaseUnavailable = 503 "database-unavailable" "The database is unavailable" => "Wait as long as Retry-After says, then try again.";
     /// The database has no tables.
     DatabaseNotMigrated = 503 "database-not-migrated" "The database lacks Stillstore's tables" => "Run `npx wrangler d1 migrations apply DB --remote`.";
+    /// The URL's host took too long.
+    SourceTimeout = 504 "source-timeout" "The URL's host did not answer in time" => "Try again, or raise FETCH_TIMEOUT_MS.";
     /// The provider took too long.
     ProviderTimeout = 504 "provider-timeout" "The image provider did not answer in time" => "Try again, or raise PROVIDER_TIMEOUT_MS.";
 }
@@ -297,6 +312,17 @@ impl From<DatabaseError> for Problem {
             DatabaseErrorKind::Constraint | DatabaseErrorKind::Corrupt => Code::InternalError,
         };
         Self::plain(code).because(&error)
+    }
+}
+
+impl From<FormError> for Problem {
+    fn from(error: FormError) -> Self {
+        match error {
+            FormError::Body(error) => error.into(),
+            FormError::Malformed(_) | FormError::TooManyParts { .. } | FormError::HeadTooLong { .. } => {
+                Self::new(Code::InvalidForm, error.to_string())
+            }
+        }
     }
 }
 

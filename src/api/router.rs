@@ -83,6 +83,7 @@ routes! {
     "generate-image"   Post   "/api/generate-image"                   User     generate_image();
     "upload-image"     Post   "/api/images"                           User     upload_image();
     "list-images"      Get    "/api/images"                           User     list_images();
+    "delete-image-by-key" Delete "/api/images"                        User     delete_image_by_key();
     "describe-image"   Get    "/api/images/{id}"                      User     describe_image(ImageId);
     "delete-image"     Delete "/api/images/{id}"                      User     delete_image(ImageId);
     "sign-image-url"   Post   "/api/images/{id}/signed-url"           User     sign_image_url(ImageId);
@@ -202,8 +203,13 @@ mod tests {
             ("/api/generate-image", "POST, OPTIONS", vec![(Method::Post, "generate-image")]),
             (
                 "/api/images",
-                "GET, HEAD, POST, OPTIONS",
-                vec![(Method::Post, "upload-image"), (Method::Get, "list-images"), (Method::Head, "list-images")],
+                "GET, HEAD, POST, DELETE, OPTIONS",
+                vec![
+                    (Method::Post, "upload-image"),
+                    (Method::Get, "list-images"),
+                    (Method::Head, "list-images"),
+                    (Method::Delete, "delete-image-by-key"),
+                ],
             ),
             (
                 &image,

@@ -6,6 +6,7 @@ use super::Checks;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::Chain;
+use crate::http::HttpClient;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
 use crate::migrate::seam::Kind;
 use crate::migrate::{Engine, Settings, Sources};
@@ -30,6 +31,8 @@ pub struct Services {
     /// Takes messages that keep runs going, when it is bound.
     pub runs: Option<Rc<dyn RunQueue>>,
     pub generators: Chain,
+    /// Fetches what callers name by URL.
+    pub http: Rc<dyn HttpClient>,
     pub runtime: Rc<dyn Runtime>,
     pub sink: Rc<dyn Sink>,
     pub counters: Rc<Counters>,

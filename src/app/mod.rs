@@ -12,6 +12,7 @@ use crate::api::{Checks, CorsPolicy, Services};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::{Chain, Generator};
+use crate::http::HttpClient;
 use crate::library::{EdgeCache, MemoryBudget};
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
@@ -38,6 +39,7 @@ pub struct Bindings {
     pub runs: Option<Rc<dyn RunQueue>>,
     /// In the order in which they are tried.
     pub generators: Vec<Box<dyn Generator>>,
+    pub http: Rc<dyn HttpClient>,
     pub runtime: Rc<dyn Runtime>,
     pub sink: Rc<dyn Sink>,
     pub cache: Rc<dyn EdgeCache>,
@@ -47,7 +49,8 @@ impl App {
     /// The application over these bindings.
     #[must_use]
     pub fn new(bindings: Bindings) -> Self {
-        let Bindings { config, problems, database, databases, r2, runs, generators, runtime, sink, cache } = bindings;
+        let Bindings { config, problems, database, databases, r2, runs, generators, http, runtime, sink, cache } =
+            bindings;
         let services = Services {
             catalog: Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases)),
             databases,
@@ -56,6 +59,7 @@ impl App {
             embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
             runs,
             generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&runtime)),
+            http,
             runtime,
             sink,
             counters: Rc::new(Counters::default()),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::columns::IMAGE_COLUMNS;
-use super::row::{corrupt, first_record, select_image};
+use super::row::{corrupt, first_record, select_image, select_image_by_key};
 use super::{Catalog, CatalogError, ImageRecord, OwnerFilter, Status};
 use crate::bytes::Blob;
 use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, Visibility};
@@ -108,6 +108,15 @@ impl Catalog {
     pub async fn find(&self, id: ImageId, owner: &OwnerFilter) -> Result<Option<ImageRecord>, CatalogError> {
         let [row] = self.batch("find", [select_image(id, owner)]).await?;
         first_record(&row).map_err(CatalogError::during("find"))
+    }
+
+    /// The row of the image of the owner's with this key, in any status.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn find_by_key(&self, key: &ObjectKey, owner: &OwnerFilter) -> Result<Option<ImageRecord>, CatalogError> {
+        let [row] = self.batch("find_by_key", [select_image_by_key(key, owner)]).await?;
+        first_record(&row).map_err(CatalogError::during("find_by_key"))
     }
 
     /// The row of a readable image.

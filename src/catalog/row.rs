@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use super::OwnerFilter;
 use super::columns::{IMAGE_COLUMNS, ImageRow, insert};
 use super::record::{Associations, Content, Description, Frame, GenerationRecord, ImageRecord, SourceItem};
-use crate::image::{Dimensions, Format, ImageId};
+use crate::image::{Dimensions, Format, ImageId, ObjectKey};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 
 impl TryFrom<ImageRow> for ImageRecord {
@@ -107,6 +107,14 @@ pub(super) fn select_image(id: ImageId, owner: &OwnerFilter) -> Statement {
     let select =
         format!("SELECT {IMAGE_COLUMNS} FROM stillstore_images WHERE id = ?1 AND (?2 IS NULL OR owner_id = ?2)");
     Statement::new(select).bind(id.to_string()).bind(owner.param())
+}
+
+/// The whole row of the image with a key, if it is one of the owner's.
+pub(super) fn select_image_by_key(key: &ObjectKey, owner: &OwnerFilter) -> Statement {
+    let select = format!(
+        "SELECT {IMAGE_COLUMNS} FROM stillstore_images WHERE storage_key = ?1 AND (?2 IS NULL OR owner_id = ?2)"
+    );
+    Statement::new(select).bind(key.as_str()).bind(owner.param())
 }
 
 /// Inserts the row of `record`, with `rest` after it. The write that holds embedded bytes is looked up by their key.

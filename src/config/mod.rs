@@ -1,6 +1,8 @@
 //! Every var and secret, read once per isolate and checked as a whole.
 
 mod access;
+mod default_image;
+mod fetch;
 mod reader;
 mod secret;
 
@@ -13,6 +15,7 @@ use crate::migrate::{InvalidSource, TableSource};
 
 pub use crate::telemetry::ConfigProblem;
 pub use access::AccessSettings;
+pub use fetch::FetchSettings;
 pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
@@ -67,6 +70,9 @@ pub struct Config {
     pub access: AccessSettings,
     /// `STORE_PROMPT_METADATA`: put the prompt itself, not only its digest, on the object.
     pub store_prompt_metadata: bool,
+    pub fetch: FetchSettings,
+    /// `DEFAULT_IMAGE_URL` or `DEFAULT_PORTRAIT_URL`: stands in for an upload that could not be stored.
+    pub default_image_url: Option<String>,
 }
 
 impl Config {
@@ -98,6 +104,8 @@ impl Config {
             workers_ai_model: reader.parsed("WORKERS_AI_MODEL", ModelName::parse),
             access: AccessSettings::read(&mut reader),
             store_prompt_metadata: reader.text("STORE_PROMPT_METADATA").as_deref() == Some("true"),
+            fetch: FetchSettings::read(&mut reader),
+            default_image_url: default_image::read(&mut reader),
         };
         // Another server may do without a key.
         let needs_key = config.providers.contains(&ProviderName::OpenAi) && config.openai_base_url.is_none();

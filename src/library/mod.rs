@@ -15,7 +15,7 @@ mod stores;
 mod sweep;
 
 pub use add::{AddError, Measured, NewImage, Source};
-pub use budget::{GenerationShare, MemoryBudget};
+pub use budget::{GenerationShare, MemoryBudget, Share};
 pub use metadata::{belongs_to, object_metadata};
 pub use open::OpenError;
 pub use remove::{RemoveError, SWEEP_AFTER_MS};

@@ -90,6 +90,7 @@ fn assemble(environment: &Environment) -> App {
         r2: environment.images.clone().map(|images| images as Rc<dyn ImageStore>),
         runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),
         generators,
+        http: Rc::new(WorkerHttp),
         runtime,
         sink: Rc::new(Console),
         cache: Rc::new(WorkersCache),

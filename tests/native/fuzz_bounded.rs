@@ -114,6 +114,7 @@ bounded! {
     multipart_form,
     object_key,
     openai_answer,
+    outside_url,
     route,
     run_record,
     signed_url,

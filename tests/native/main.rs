@@ -15,6 +15,7 @@ mod catalog_previous_version;
 mod catalog_schema;
 mod catalog_statistics;
 mod catalog_sweep;
+mod fetching;
 mod fuzz_bounded;
 mod fuzz_properties;
 mod generate_chain;

@@ -209,7 +209,7 @@ impl ForeignBytes for Elsewhere {
 #[test]
 fn the_bytes_of_a_part_stay_where_they_are() {
     let largest_copy = Rc::new(Cell::new(0));
-    let bytes = form_of(&[(FILE, &[7; 100_000])]);
+    let bytes = form_of(&[(FILE, &vec![7; 100_000])]);
     let range = 0..bytes.len();
     let elsewhere = Elsewhere { bytes: Rc::new(bytes), range, largest_copy: Rc::clone(&largest_copy) };
     let body = Blob::foreign(Rc::new(elsewhere));

@@ -12,7 +12,12 @@ use crate::library::RemoveError;
 use crate::migrate::Sources;
 
 pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> Result<Response, Problem> {
-    let is_forced = is_forced(&request)?;
+    let is_forced = is_forced(request.query_pairs()?)?;
+    delete(exchange, id, is_forced).await
+}
+
+/// Deletes an image. One that an application's row still shows goes only when that is forced.
+pub(super) async fn delete(exchange: &Exchange<'_>, id: ImageId, is_forced: bool) -> Result<Response, Problem> {
     match remove(exchange, id, MovedImages::Stay).await {
         Err(RemoveError::Moved(item)) => {
             let sources = exchange.services.sources();
@@ -43,9 +48,10 @@ async fn require_unshown(sources: &Sources, item: &SourceItem, id: ImageId) -> R
     Err(Problem::new(Code::ImageInUse, detail))
 }
 
-fn is_forced(request: &Request) -> Result<bool, Problem> {
+/// What the query says of `force`, which is all that it may say.
+pub(super) fn is_forced(query: Vec<(String, String)>) -> Result<bool, Problem> {
     let mut is_forced = false;
-    for (name, value) in request.query_pairs()? {
+    for (name, value) in query {
         is_forced = match (name.as_str(), value.as_str()) {
             ("force", "true") => true,
             ("force", "false") => false,
@@ -80,13 +86,20 @@ pub fn operation(_: &mut Schemas) -> Operation {
     Operation {
         summary: "Deletes an image; doing it twice is fine",
         answers: vec![(204, json!({ "description": "The image cannot be read any more." }))],
-        parameters: vec![query(
-            "force",
-            &json!({ "type": "boolean", "default": false }),
-            "Deletes an image that was moved out of an application's table although its row still names it.",
-        )],
-        codes: [&[Code::InvalidField, Code::ImageNotFound, Code::ImageInUse, Code::StorageUnavailable][..], &DATABASE]
-            .concat(),
+        parameters: vec![force()],
+        codes: codes(),
         ..Operation::default()
     }
+}
+
+#[cfg(test)]
+pub(super) fn force() -> serde_json::Value {
+    let text = "Deletes an image that was moved out of an application's table although its row still names it.";
+    query("force", &json!({ "type": "boolean", "default": false }), text)
+}
+
+#[cfg(test)]
+pub(super) fn codes() -> Vec<Code> {
+    let own = [Code::InvalidField, Code::ImageNotFound, Code::ImageInUse, Code::StorageUnavailable];
+    [&own[..], &DATABASE].concat()
 }

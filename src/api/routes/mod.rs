@@ -2,6 +2,7 @@
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
 pub(super) mod delete_image;
+pub(super) mod delete_image_by_key;
 pub(super) mod describe_image;
 pub(super) mod describe_run;
 pub(super) mod docs;

@@ -1,6 +1,7 @@
 //! The API as callers see it, through `handle()`, over real SQL and a bucket in memory.
 
 mod access;
+mod by_key;
 pub mod contract;
 mod crash;
 mod delivery;
@@ -21,4 +22,6 @@ mod migrate_table_crash;
 mod reads_under_way;
 mod serve;
 mod upload;
+mod upload_by_url;
+mod upload_form;
 pub mod world;

@@ -15,6 +15,7 @@ use stillstore::bytes::{Blob, Body, BodyError, ByteSource};
 use stillstore::catalog::Status;
 use stillstore::config::Config;
 use stillstore::generate::{GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile};
+use stillstore::http::{HttpAnswer, HttpClient, HttpError, HttpRequest, HttpResponse};
 use stillstore::image::{Format, ImageId, ObjectKey, Sha256Digest};
 use stillstore::library::{EdgeCache, GenerationShare, Swept};
 use stillstore::runtime::Runtime;
@@ -97,6 +98,59 @@ impl EdgeCache for Cache {
     }
 }
 
+/// What is out there: answers by URL, any other URL has no host.
+#[derive(Default)]
+pub struct Outside {
+    pub pages: RefCell<BTreeMap<String, HttpResponse>>,
+    /// Bodies that end with this, in place of their end.
+    pub breaks: Cell<Option<fn() -> BodyError>>,
+    pub requests: RefCell<Vec<HttpRequest>>,
+}
+
+impl Outside {
+    /// Answers for `url` with this body.
+    pub fn has(&self, url: &str, status: u16, body: &[u8]) {
+        let page = HttpResponse { status, headers: Vec::new(), body: body.to_vec() };
+        self.pages.borrow_mut().insert(url.to_owned(), page);
+    }
+}
+
+/// Bytes, then a failure.
+struct Breaking(Arriving, fn() -> BodyError);
+
+#[async_trait(?Send)]
+impl ByteSource for Breaking {
+    async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        self.0.peek(max_bytes).await
+    }
+
+    async fn next(&mut self, max_bytes: usize) -> Result<Option<Blob>, BodyError> {
+        match self.0.next(max_bytes).await? {
+            None => Err((self.1)()),
+            run => Ok(run),
+        }
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+#[async_trait(?Send)]
+impl HttpClient for Shared<Outside> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
+        let page = self.0.pages.borrow().get(&request.url).cloned().ok_or(HttpError::Connect)?;
+        self.0.requests.borrow_mut().push(request);
+        let arriving = Arriving::of(page.body);
+        let body: Box<dyn ByteSource> = match self.0.breaks.get() {
+            Some(error) => Box::new(Breaking(arriving, error)),
+            None => Box::new(arriving),
+        };
+        let body = Body::from_source(body, None);
+        Ok(HttpAnswer { status: page.status, headers: page.headers, body, requests: 1 })
+    }
+}
+
 struct Shared<T>(Rc<T>);
 
 #[async_trait(?Send)]
@@ -114,6 +168,7 @@ pub struct World {
     pub runtime: Rc<TestRuntime>,
     pub studio: Rc<Studio>,
     pub cache: Rc<Cache>,
+    pub outside: Rc<Outside>,
     lines: Rc<Lines>,
 }
 
@@ -224,6 +279,7 @@ impl World {
         let bucket = Rc::new(Faulty::new(memory));
         let studio = Rc::new(Studio::default());
         let cache = Rc::new(Cache::default());
+        let outside = Rc::new(Outside::default());
         let lines = Rc::new(Lines::default());
         let generators: Vec<Box<dyn Generator>> = config
             .providers
@@ -238,11 +294,12 @@ impl World {
             r2: Some(Rc::clone(&bucket) as Rc<dyn ImageStore>),
             runs: None,
             generators,
+            http: Rc::new(Shared(Rc::clone(&outside))),
             runtime: as_runtime,
             sink: Rc::clone(&lines) as Rc<dyn Sink>,
             cache: Rc::new(Shared(Rc::clone(&cache))),
         });
-        Self { app, sqlite, database, bucket, runtime, studio, cache, lines }
+        Self { app, sqlite, database, bucket, runtime, studio, cache, outside, lines }
     }
 
     /// Takes all the room for uploads in memory, until what it answers with is dropped.

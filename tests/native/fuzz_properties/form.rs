@@ -45,7 +45,7 @@ pub fn read_form(body: Body, run_bytes: usize, read_bytes: Option<usize>) -> (Ve
                 match part.body.next(read_bytes).await {
                     Ok(Some(run)) => {
                         assert_eq!(peeked.as_deref(), Ok(&*run.to_vec()));
-                        bytes.iter_mut().for_each(|bytes| bytes.extend(run.to_vec()));
+                        bytes.get_or_insert_default().extend(run.to_vec());
                     }
                     Ok(None) => break,
                     Err(_) => {

@@ -8,13 +8,17 @@ export type BackupResult = { "bytes": number; "dryRun": boolean; "errors": (Find
 
 export type CleanupResult = { "cleaned": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "freedBytes": number; "kept": number; "skipped": number; "success": boolean; "total": number };
 
-export type Code = "invalid-field" | "invalid-json" | "body-interrupted" | "unauthorized" | "origin-not-local" | "signature-invalid" | "signature-expired" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "idempotency-in-progress" | "image-deleted" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "truncated" | "malformed" | "idempotency-key-reused" | "prompt-refused" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "token-not-configured" | "bucket-not-bound" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "provider-timeout";
+export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "signature-invalid" | "signature-expired" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "idempotency-in-progress" | "image-deleted" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "truncated" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-not-configured" | "bucket-not-bound" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout";
 
 export type ConfigProblem = { "given"?: string; "rule": string; "variable": string };
 
 export type Context = string;
 
 export type ControlAnswer = { "action": "status" | "pause" | "resume" | "cancel"; "dryRun": boolean; "result": Run; "runId": RunId; "state": State; "success": boolean };
+
+export type DefaultImage = { "content_type": string | null; "filename": string | null; "isDefault": boolean; "key": string | null; "reason": DefaultImageReason; "size": number | null; "url": string };
+
+export type DefaultImageReason = { "code": Code; "detail": string };
 
 export type FailedProvider = { "provider": string; "reason": string };
 
