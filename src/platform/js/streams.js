@@ -10,6 +10,9 @@
 /** What a first read asks for. A later one asks for three times what has come, so memory follows what arrives. */
 const FIRST_READ_BYTES = 1 << 20;
 
+/** The longest run that gets its place before it has arrived: whoever holds one this long has asked whether there is room. */
+const MAX_PLACE_BYTES = 32 << 20;
+
 /** Length of the runs that are read only to be thrown away. */
 const DISCARD_RUN_BYTES = 256 << 10;
 
@@ -62,7 +65,7 @@ export class ByteReader {
     const first = await this.#read(Math.min(maxBytes, FIRST_READ_BYTES));
     if (first.length === 0) return null;
     if (first.length === maxBytes || this.isAtEnd) return first;
-    if (this.#pending.length === 0 && this.#reader instanceof ReadableStreamBYOBReader) {
+    if (maxBytes <= MAX_PLACE_BYTES && this.#pending.length === 0 && this.#reader instanceof ReadableStreamBYOBReader) {
       return this.#completed(first, this.#reader, maxBytes);
     }
     return join([first, ...(await this.#collect(maxBytes - first.length))]);
