@@ -105,21 +105,26 @@ impl Caller {
     /// Lets those pass who may use a route.
     ///
     /// # Errors
-    /// 401 for a missing or wrong token, 403 for another site's page at an opened loopback host, 503 when no token is configured.
+    /// 401 for a missing or wrong token, 403 for a user on a route of the operator's and for another site's page at an opened loopback
+    /// host, 503 when no token is configured.
     pub fn require(&self, access: Access) -> Result<(), Problem> {
-        if self.principal.may_use(access) { Ok(()) } else { Err(self.refusal()) }
+        match self.principal {
+            _ if self.principal.may_use(access) => Ok(()),
+            Principal::User(_) => Err(Problem::plain(Code::Forbidden)),
+            Principal::Operator | Principal::Holder(_) | Principal::Anyone => Err(self.refusal()),
+        }
     }
 
-    /// Lets those pass who may read the private image `id`.
+    /// Lets those pass who may read the private image `id`. A user found it, hence may.
     ///
     /// # Errors
     /// 403 for a missing, wrong or expired signature.
     pub fn require_reader_of(&self, id: ImageId) -> Result<(), Problem> {
         match &self.principal {
-            Principal::Operator => Ok(()),
+            Principal::Operator | Principal::User(_) => Ok(()),
             Principal::Holder(grant) if grant.image == id => Ok(()),
             Principal::Holder(_) => Err(Problem::plain(Code::SignatureInvalid)),
-            Principal::User(_) | Principal::Anyone => Err(self.refusal()),
+            Principal::Anyone => Err(self.refusal()),
         }
     }
 
@@ -263,8 +268,8 @@ mod tests {
         let caller = Caller::known(Principal::User(user.clone()));
         assert_eq!(caller.principal.owner(), Some(&user));
         assert_eq!(code(caller.require(Access::User)), None);
-        assert_eq!(code(caller.require(Access::Operator)), Some(Code::Unauthorized));
-        assert_eq!(code(caller.require_reader_of(id(1))), Some(Code::Unauthorized));
+        assert_eq!(code(caller.require(Access::Operator)), Some(Code::Forbidden));
+        assert_eq!(code(caller.require_reader_of(id(1))), None, "the query finds only what they may read");
         for principal in [Principal::Operator, Principal::Holder(Grant { image: id(1) }), Principal::Anyone] {
             assert_eq!(principal.owner(), None, "{principal:?}");
         }

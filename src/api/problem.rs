@@ -67,6 +67,8 @@ codes! {
     Unauthorized = 401 "unauthorized" "A valid token is required" => "Send `Authorization: Bearer` with the value of API_TOKEN.";
     /// A page of another site asks a Worker that needs no token.
     OriginNotLocal = 403 "origin-not-local" "Pages of other sites may not use a Worker that needs no token" => "Ask from a page on localhost, or set API_TOKEN and send it.";
+    /// A user on a route of the operator's.
+    Forbidden = 403 "forbidden" "The route is the operator's" => "Ask the operator of this deployment.";
     /// The signature of a URL does not fit.
     SignatureInvalid = 403 "signature-invalid" "The image is private" => "Ask the owner for a signed URL, or send the API token.";
     /// The signed URL is too old.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::image::{ImageId, Sha256Digest};
+use crate::image::{ImageId, Sha256Digest, UserId};
 
 /// An idempotency key: 1 to 255 visible ASCII characters, known by its SHA-256 only, because it is the client's own text.
 ///
@@ -20,6 +20,15 @@ impl IdempotencyKey {
     #[must_use]
     pub const fn digest(&self) -> Sha256Digest {
         self.0
+    }
+
+    /// The key as one of this caller's, whom no other caller's key is like. The operator's stay as they were sent; no client can send
+    /// what a user's become, since what is hashed has spaces.
+    #[must_use]
+    pub fn of_caller(&self, user: Option<&UserId>) -> Self {
+        user.map_or(*self, |user| {
+            Self(Sha256Digest::of(format!("stillstore key {} of user {}", self.0, user.as_str()).as_bytes()))
+        })
     }
 
     /// The key of a further image of a request with this key, whose first image is `first`; no client can send it, since what is

@@ -22,10 +22,18 @@ macro_rules! serving_columns {
     };
 }
 
+// A user is shown what is public and what is theirs.
+macro_rules! is_shown {
+    () => {
+        " AND (?2 IS NULL OR visibility = 'public' OR owner_id = ?2)"
+    };
+}
+
 macro_rules! waiting {
     () => {
         " FROM stillstore_moves INDEXED BY stillstore_moves_uncatalogued \
-        WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' AND catalogue <> 'present'"
+        WHERE image_id = ?1 AND source <> 'embedded' AND stage <> 'restored' AND catalogue <> 'present' \
+        AND (?2 IS NULL OR ifnull(image ->> 'visibility', 'public') = 'public')"
     };
 }
 
@@ -33,7 +41,9 @@ macro_rules! waiting {
 const SELECT_SERVING: &str = concat!(
     "SELECT ",
     serving_columns!(image),
-    " FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
+    " FROM stillstore_images WHERE id = ?1",
+    is_shown!(),
+    " UNION ALL SELECT ",
     serving_columns!(waiting),
     waiting!(),
     " LIMIT 1"
@@ -44,8 +54,10 @@ const SELECT_SERVING: &str = concat!(
 const SELECT_SERVING_BYTES: &str = concat!(
     "SELECT found.*, (SELECT data FROM stillstore_chunks WHERE write_id = found.write_id AND chunk_index = 0) AS data FROM (SELECT ",
     serving_columns!(image),
-    ", CASE WHEN storage = 'd1' AND status = 'stored' AND visibility = 'public' AND size_bytes <= ?2 THEN embedded_write_id END \
-    AS write_id FROM stillstore_images WHERE id = ?1 UNION ALL SELECT ",
+    ", CASE WHEN storage = 'd1' AND status = 'stored' AND visibility = 'public' AND size_bytes <= ?3 THEN embedded_write_id END \
+    AS write_id FROM stillstore_images WHERE id = ?1",
+    is_shown!(),
+    " UNION ALL SELECT ",
     serving_columns!(waiting),
     ", NULL",
     waiting!(),
@@ -129,14 +141,15 @@ impl Catalog {
         first_record(&row).map_err(CatalogError::during("find_stored"))
     }
 
-    /// What there is to serve under an id: an image of the catalogue, or one moved out of a table. The further databases are asked,
+    /// What there is to serve under an id: an image of the catalogue, or one moved out of a table. A user who reads finds what is
+    /// public and what is theirs; whether another reader may see a private image is for the caller to find out. The further databases are asked,
     /// a round trip each, only when the catalogue's has nothing.
     ///
     /// # Errors
     /// [`CatalogError`] when a database failed.
-    pub async fn find_for_serving(&self, id: ImageId) -> Result<Serving, CatalogError> {
-        let [row] = self.batch("find_for_serving", [serving_statement(id)]).await?;
-        self.or_waiting_elsewhere(id, serving_answer(id, &row)?).await
+    pub async fn find_for_serving(&self, id: ImageId, reader: &OwnerFilter) -> Result<Serving, CatalogError> {
+        let [row] = self.batch("find_for_serving", [serving_statement(SELECT_SERVING, id, reader)]).await?;
+        self.or_waiting_elsewhere(id, reader, serving_answer(id, &row)?).await
     }
 
     /// [`Catalog::find_for_serving`], and in the same call the bytes of a public image that is embedded in one chunk, when they are
@@ -144,10 +157,14 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CatalogError`] when a database failed.
-    pub async fn find_with_bytes(&self, id: ImageId) -> Result<(Serving, Option<Blob>), CatalogError> {
-        let statement = Statement::new(SELECT_SERVING_BYTES).bind(id.to_string()).bind(ONE_CHUNK_BYTES);
+    pub async fn find_with_bytes(
+        &self,
+        id: ImageId,
+        reader: &OwnerFilter,
+    ) -> Result<(Serving, Option<Blob>), CatalogError> {
+        let statement = serving_statement(SELECT_SERVING_BYTES, id, reader).bind(ONE_CHUNK_BYTES);
         let [mut row] = self.batch("find_for_serving", [statement.with_bytes_column("data")]).await?;
-        let found = self.or_waiting_elsewhere(id, serving_answer(id, &row)?).await?;
+        let found = self.or_waiting_elsewhere(id, reader, serving_answer(id, &row)?).await?;
         let bytes = match &found {
             Serving::Found(image) => {
                 row.bytes.pop().flatten().filter(|bytes| bytes.size_bytes() as u64 == image.size_bytes)
@@ -158,14 +175,19 @@ impl Catalog {
     }
 
     /// What `found` is, or when it is nothing an image that another database's journal has yet to make a row of.
-    async fn or_waiting_elsewhere(&self, id: ImageId, found: Serving) -> Result<Serving, CatalogError> {
+    async fn or_waiting_elsewhere(
+        &self,
+        id: ImageId,
+        reader: &OwnerFilter,
+        found: Serving,
+    ) -> Result<Serving, CatalogError> {
         // Only the images of tables have such ids, so that made-up random ones cost one query.
         if found != Serving::Unknown || self.others.is_empty() || !id.is_of_digest() {
             return Ok(found);
         }
         let during = CatalogError::during("find_for_serving");
         for (_, database) in &*self.others {
-            match database.run(Statement::new(SELECT_WAITING).bind(id.to_string())).await {
+            match database.run(serving_statement(SELECT_WAITING, id, reader)).await {
                 Ok(row) => match serving_answer(id, &row)? {
                     Serving::Unknown => {}
                     waiting => return Ok(waiting),
@@ -176,7 +198,7 @@ impl Catalog {
             }
         }
         // The row may have been made between the two looks.
-        let [row] = self.batch("find_for_serving", [serving_statement(id)]).await?;
+        let [row] = self.batch("find_for_serving", [serving_statement(SELECT_SERVING, id, reader)]).await?;
         serving_answer(id, &row)
     }
 
@@ -194,8 +216,8 @@ impl Catalog {
     }
 }
 
-fn serving_statement(id: ImageId) -> Statement {
-    Statement::new(SELECT_SERVING).bind(id.to_string())
+fn serving_statement(sql: &'static str, id: ImageId, reader: &OwnerFilter) -> Statement {
+    Statement::new(sql).bind(id.to_string()).bind(reader.param())
 }
 
 fn serving_answer(id: ImageId, result: &QueryResult) -> Result<Serving, CatalogError> {

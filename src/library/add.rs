@@ -13,7 +13,7 @@ use crate::catalog::{
 };
 use crate::image::{
     Context, Format, Geometry, HeaderWalk, ImageId, ImageKey, KeySecret, Labels, ObjectKey, ParsedKey, SafeName,
-    Sha256Digest, Visibility,
+    Sha256Digest, UserId, Visibility,
 };
 use crate::runtime::Timestamp;
 use crate::store::{
@@ -57,6 +57,8 @@ pub struct NewImage {
     /// The id to use, where an idempotency key has fixed it; a fresh one otherwise.
     pub id: Option<ImageId>,
     pub created_at: Timestamp,
+    /// Whose it is; nobody's in particular when an operator adds it.
+    pub owner_id: Option<UserId>,
     pub body: Body,
     pub format: Format,
     pub dimensions: Measured,
@@ -303,7 +305,7 @@ impl NewImage {
             context,
             associations: self.associations.clone(),
             labels: self.labels.clone(),
-            owner_id: None,
+            owner_id: self.owner_id.clone(),
             frame: None,
             parent_id: None,
             moved_from: None,

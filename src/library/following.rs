@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::Library;
 use crate::bytes::{Blob, Body, BodyError, BodyParts, ByteSource};
-use crate::catalog::{ServableImage, Serving};
+use crate::catalog::{OwnerFilter, ServableImage, Serving};
 use crate::store::{ByteRange, StorageKind};
 
 /// Looks at the row in one read. It takes two runs over the source to break a read off, one that moves the image and one that drops its
@@ -56,7 +56,11 @@ impl Following {
         }
         while self.looks_left > 0 {
             self.looks_left -= 1;
-            let Ok(Serving::Found(image)) = self.library.catalog.find_for_serving(self.image.id).await else { break };
+            let Ok(Serving::Found(image)) =
+                self.library.catalog.find_for_serving(self.image.id, &OwnerFilter::Any).await
+            else {
+                break;
+            };
             if image.sha256 != self.image.sha256 || image.version == self.image.version {
                 break;
             }

@@ -3,7 +3,7 @@
 use super::Library;
 use super::following::follow;
 use crate::bytes::{Blob, Body};
-use crate::catalog::{CatalogError, ServableImage, Serving};
+use crate::catalog::{CatalogError, OwnerFilter, ServableImage, Serving};
 use crate::store::{ByteRange, StoreError, StoreErrorKind, StoredObject};
 
 /// Why bytes could not be opened.
@@ -28,7 +28,9 @@ impl Library {
         if let Some(object) = self.open_at(image, range).await? {
             return Ok(self.followed(image, range, object));
         }
-        let Serving::Found(again) = self.catalog.find_for_serving(image.id).await.map_err(OpenError::Catalog)? else {
+        let Serving::Found(again) =
+            self.catalog.find_for_serving(image.id, &OwnerFilter::Any).await.map_err(OpenError::Catalog)?
+        else {
             return Err(OpenError::Gone);
         };
         if again.version == image.version {

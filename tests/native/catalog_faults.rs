@@ -146,7 +146,7 @@ fn each_operation_is_one_round_trip() {
 
     assert_eq!(shelf.calls_of(catalog.find(id(1), &OwnerFilter::Any)).1, 1);
     assert_eq!(shelf.calls_of(catalog.find_stored(id(1))).1, 1);
-    assert_eq!(shelf.calls_of(catalog.find_for_serving(id(1))).1, 1);
+    assert_eq!(shelf.calls_of(catalog.find_for_serving(id(1), &OwnerFilter::Any)).1, 1);
     assert_eq!(shelf.calls_of(catalog.list(&ListFilter::default(), None, PageSize::MAX)).1, 1);
     assert_eq!(shelf.calls_of(catalog.abandon(id(1), at(1))).1, 1);
     let (deleting, begin_calls) =

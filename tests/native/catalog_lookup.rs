@@ -24,11 +24,11 @@ fn only_stored_images_are_readable() {
         let shelf = Shelf::new();
         let image = shelf.image_in(1, status);
         assert_eq!(done(shelf.catalog.find_stored(image.id)).unwrap().is_some(), stored, "{status:?}");
-        assert_eq!(done(shelf.catalog.find_for_serving(image.id)).unwrap(), serving, "{status:?}");
+        assert_eq!(done(shelf.catalog.find_for_serving(image.id, &OwnerFilter::Any)).unwrap(), serving, "{status:?}");
         assert_eq!(shelf.status(image.id), Some(status));
     }
     let shelf = Shelf::new();
-    assert_eq!(done(shelf.catalog.find_for_serving(id(1))).unwrap(), Serving::Unknown);
+    assert_eq!(done(shelf.catalog.find_for_serving(id(1), &OwnerFilter::Any)).unwrap(), Serving::Unknown);
     assert_eq!(done(shelf.catalog.find_stored(id(1))).unwrap(), None);
 }
 
@@ -49,7 +49,7 @@ fn a_stored_image_is_served_by_what_its_row_says() {
         created_at: image.created_at,
         version: 2,
     };
-    assert_eq!(done(shelf.catalog.find_for_serving(image.id)).unwrap(), Serving::Found(expected));
+    assert_eq!(done(shelf.catalog.find_for_serving(image.id, &OwnerFilter::Any)).unwrap(), Serving::Found(expected));
     assert_eq!(done(shelf.catalog.find_stored(image.id)).unwrap(), shelf.find(image.id));
 }
 
@@ -65,7 +65,9 @@ fn whatever_a_file_is_called_is_told_apart_from_the_rest_of_its_row() {
         ("'\"\\ ' || char(233)", Some("\"\\ \u{e9}")),
     ] {
         shelf.sql(&format!("UPDATE stillstore_images SET filename = {sql}")).unwrap();
-        let Serving::Found(found) = done(shelf.catalog.find_for_serving(image.id)).unwrap() else { panic!("{sql}") };
+        let Serving::Found(found) = done(shelf.catalog.find_for_serving(image.id, &OwnerFilter::Any)).unwrap() else {
+            panic!("{sql}")
+        };
         assert_eq!(found.filename.as_deref(), filename);
         assert_eq!((found.version, found.visibility), (2, Visibility::Private));
     }
@@ -101,7 +103,7 @@ fn failures_of_every_operation(rows_json: &str) -> Vec<Option<DatabaseErrorKind>
         done(catalog.commit(plain_commit(&image, &content))).err(),
         done(catalog.find(image.id, &OwnerFilter::Any)).err(),
         done(catalog.find_stored(image.id)).err(),
-        done(catalog.find_for_serving(image.id)).err(),
+        done(catalog.find_for_serving(image.id, &OwnerFilter::Any)).err(),
         done(catalog.list(&ListFilter::default(), None, PageSize::MAX)).err().map(|error| match error {
             ListError::Catalog(error) => error,
             ListError::Cursor(error) => panic!("{error}"),
@@ -175,7 +177,7 @@ fn each_malformed_column_of_a_row_to_serve_is_noticed() {
     });
     let find = |row: &serde_json::Value| {
         let catalog = Catalog::new(Rc::new(Canned(serde_json::json!([row]).to_string())));
-        done(catalog.find_for_serving(id(1))).map_err(|error| error.kind())
+        done(catalog.find_for_serving(id(1), &OwnerFilter::Any)).map_err(|error| error.kind())
     };
     assert!(matches!(find(&row), Ok(Serving::Found(image)) if image.filename.is_none()));
     let malformed = [

@@ -1,6 +1,9 @@
 //! An image of another owner is as one that does not exist.
 
-use stillstore::catalog::{DeleteStep, ListFilter, MovedImages, OwnerFilter, PageSize, Status};
+use stillstore::catalog::{
+    DeleteStep, IdempotencyKey, ListFilter, MovedImages, OwnerFilter, PageSize, Serving, Status,
+};
+use stillstore::image::{ImageId, Visibility};
 
 use crate::catalog_database::{Shelf, at, description, done, user};
 
@@ -60,4 +63,39 @@ fn only_the_owner_deletes_an_image() {
             step => assert_eq!((step, status), (DeleteStep::NotFound, Status::Deleted)),
         }
     }
+}
+
+#[test]
+fn a_user_is_served_what_is_public_and_their_own() {
+    let shelf = Shelf::new();
+    let private = |number: u64, owner: Option<&str>| {
+        let mut image = description(number);
+        image.visibility = Visibility::Private;
+        image.owner_id = owner.map(user);
+        shelf.store(&image, stillstore::store::StorageKind::D1).description.id
+    };
+    let (own, others, nobodys) = (private(1, Some("user-1")), private(2, Some("user-2")), private(3, None));
+    let mut image = description(4);
+    image.visibility = Visibility::Public;
+    let public = shelf.store(&image, stillstore::store::StorageKind::R2).description.id;
+    let is_served = |id: ImageId, reader: &OwnerFilter| {
+        matches!(done(shelf.catalog.find_for_serving(id, reader)).unwrap(), Serving::Found(_))
+    };
+    for (id, is_readable) in [(own, true), (others, false), (nobodys, false), (public, true)] {
+        assert_eq!(is_served(id, &owner()), is_readable, "{id}");
+        assert!(is_served(id, &OwnerFilter::Any), "{id}");
+    }
+}
+
+#[test]
+fn a_key_is_its_callers_and_another_callers_is_another() {
+    let key: IdempotencyKey = "k".parse().unwrap();
+    let keys =
+        [None, Some(user("user-1")), Some(user("user-2")), Some(user("user"))].map(|user| key.of_caller(user.as_ref()));
+    for (at, one) in keys.iter().enumerate() {
+        assert_eq!(keys.iter().filter(|other| *other == one).count(), 1, "{at}");
+    }
+    assert_eq!(keys[0], key, "what the operator sent before is remembered");
+    let image = ImageId::from_random_bytes([1; 16]);
+    assert_ne!(keys[1].of_further_image(image, 1), keys[2].of_further_image(image, 1));
 }

@@ -207,6 +207,9 @@ impl Operation {
                 Code::ConfigurationInvalid,
             ]);
         }
+        if route.access == Access::Operator {
+            codes.push(Code::Forbidden);
+        }
         let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
         for code in Code::ALL.iter().filter(|code| codes.contains(code)) {
             by_status.entry(code.status()).or_default().push(*code);

@@ -44,11 +44,12 @@ const QUERY: [&str; 2] = ["expires", "signature"];
 pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> Result<Response, Problem> {
     require_known_query(&request)?;
     let conditions = read_request(&request);
+    let reader = exchange.caller.owner_filter();
     let is_signed = !request.query.is_empty();
     let (serving, bytes) = if conditions.is_plain_get() && !is_signed {
-        exchange.library.catalog.find_with_bytes(id).await?
+        exchange.library.catalog.find_with_bytes(id, &reader).await?
     } else {
-        (exchange.library.catalog.find_for_serving(id).await?, None)
+        (exchange.library.catalog.find_for_serving(id, &reader).await?, None)
     };
     let image = match serving {
         Serving::Found(image) => image,

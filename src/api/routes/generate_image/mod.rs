@@ -42,7 +42,7 @@ struct Claimed {
 /// 3. when one fails, stop: the answer is its problem, and names the images that are there.
 pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Response, Problem> {
     let input = GenerateInput::try_from(request.json_object().await?.read::<input::Input>()?)?;
-    let key = idempotency_key(&request)?;
+    let key = idempotency_key(&request)?.map(|key| key.of_caller(exchange.caller.principal.owner()));
 
     let mut images: Vec<Made> = Vec::new();
     for variation in 0..input.count {
@@ -153,6 +153,7 @@ async fn generate_and_add(
     let image = NewImage {
         id: claimed.id,
         created_at: claimed.created_at,
+        owner_id: exchange.caller.principal.owner().cloned(),
         format: file.format(),
         dimensions: Measured::Known(file.geometry()),
         body: file.into_bytes().into(),

@@ -94,6 +94,7 @@ async fn add(exchange: &Exchange<'_>, taken: TakenIn<'_>, fields: &UploadFields)
         .library
         .add(NewImage {
             id: None,
+            owner_id: exchange.caller.principal.owner().cloned(),
             created_at: exchange.library.runtime.now(),
             body,
             format,
