@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod generate;
 pub mod http;
 pub mod image;
+pub mod jwt;
 pub mod library;
 pub mod migrate;
 pub mod multipart;

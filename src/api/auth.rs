@@ -91,13 +91,18 @@ impl<'config> Gate<'config> {
     /// Whether the request carries the API token or its predecessor.
     #[must_use]
     pub fn holds_token(&self, request: &Request) -> bool {
-        let Some(given) = request.header("authorization").and_then(bearer_token) else { return false };
+        let Some(given) = shown_token(request) else { return false };
         let given = Sha256::digest(given.as_bytes());
         // Digests are of one length, so that the comparison says nothing about the token's.
         let equal = |token: &Secret| given.ct_eq(&Sha256::digest(token.expose().as_bytes()));
         let tokens = [self.access.api_token.usable(), self.access.api_token_previous.as_ref()];
         tokens.into_iter().flatten().fold(subtle::Choice::from(0), |held, token| held | equal(token)).into()
     }
+}
+
+/// The token that a request shows, whatever it is worth.
+pub fn shown_token(request: &Request) -> Option<&str> {
+    request.header("authorization").and_then(bearer_token).filter(|token| !token.is_empty())
 }
 
 /// The token of an `Authorization` header; the scheme's case does not matter (RFC 9110, section 11.1).

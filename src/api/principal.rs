@@ -1,9 +1,10 @@
 //! Who asks, and what they may ask for.
 
-use super::auth::Gate;
+use super::auth::{Gate, shown_token};
 use super::{Code, Problem, Request};
 use crate::catalog::OwnerFilter;
 use crate::image::{ImageId, UserId};
+use crate::jwt::{Rejection, Tokens};
 use crate::runtime::Timestamp;
 
 /// Who asks.
@@ -11,7 +12,7 @@ use crate::runtime::Timestamp;
 pub enum Principal {
     /// Runs the deployment: holds the API token, or asks at a loopback host that `npm start` opened.
     Operator,
-    /// A user, confined to their own images. No credential makes one yet.
+    /// A user, confined to their own images: holds a token that names them.
     User(UserId),
     /// Holds a signed URL.
     Holder(Grant),
@@ -65,6 +66,9 @@ impl Principal {
     }
 }
 
+/// What is wrong with a token where none can hold.
+const NO_TOKENS: &str = "no token is configured here that this one could be; send none, or set API_TOKEN";
+
 /// The principal of a request, and why it is nobody more.
 #[derive(Debug)]
 pub struct Caller {
@@ -79,16 +83,36 @@ impl Caller {
         Self { principal, refusal: None }
     }
 
-    /// Finds out who asks. `signed` is the image that a signed URL would open here.
-    #[must_use]
-    pub fn identify(request: &Request, gate: &Gate<'_>, signed: Option<ImageId>, now: Timestamp) -> Self {
+    /// Finds out who asks. `tokens` says whom users' tokens name, where there are users; `signed` is the image that a signed URL would open
+    /// here.
+    ///
+    /// A token that is sent must hold, also where `npm start` opened the host to callers without one.
+    pub async fn identify(
+        request: &Request,
+        gate: &Gate<'_>,
+        tokens: Option<&Tokens>,
+        signed: Option<ImageId>,
+        now: Timestamp,
+    ) -> Self {
         if gate.holds_token(request) {
             return Self::known(Principal::Operator);
         }
-        let shown = match signed {
-            // Signatures count on an opened loopback host too, so that they can be tried there.
-            Some(image) => gate.require_signature(request, image, now).map(|()| Principal::Holder(Grant { image })),
-            None => gate.require_opened(request).map(|()| Principal::Operator),
+        // Signatures count on an opened loopback host too, so that they can be tried there.
+        let signature = signed
+            .map(|image| gate.require_signature(request, image, now).map(|()| Principal::Holder(Grant { image })));
+        let shown = match (signature, shown_token(request), tokens) {
+            (Some(Ok(holder)), _, _) => Ok(holder),
+            (_, Some(token), Some(tokens)) => tokens.user(token, now).await.map(Principal::User).map_err(Problem::from),
+            (Some(Err(_)), Some(_), None) => Err(Problem::plain(Code::Unauthorized)),
+            (Some(Err(refusal)), None, _) => Err(refusal),
+            (None, Some(_), None) => gate.require_opened(request).and(Err(Problem::new(Code::Unauthorized, NO_TOKENS))),
+            (None, None, tokens) => match gate.require_opened(request) {
+                Ok(()) => Ok(Principal::Operator),
+                Err(Problem { code: Code::TokenNotConfigured, .. }) if tokens.is_some() => {
+                    Err(Problem::plain(Code::Unauthorized))
+                }
+                Err(refusal) => Err(refusal),
+            },
         };
         match shown {
             Ok(principal) => Self::known(principal),
@@ -133,8 +157,19 @@ impl Caller {
     }
 }
 
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Invalid(reason) => Self::new(Code::Unauthorized, reason),
+            Rejection::KeysUnavailable => Self::plain(Code::TokenKeysUnavailable),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
     use crate::config::{AccessSettings, Config};
 
@@ -148,7 +183,7 @@ mod tests {
     }
 
     fn identify(request: &Request, access: &AccessSettings, signed: Option<ImageId>, now: Timestamp) -> Caller {
-        Caller::identify(request, &Gate::new(access, request.host()), signed, now)
+        Caller::identify(request, &Gate::new(access, request.host()), None, signed, now).now_or_never().unwrap()
     }
 
     fn request(host: &str, authorization: Option<&str>, query: &str) -> Request {

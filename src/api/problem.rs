@@ -64,7 +64,7 @@ codes! {
     /// The body did not arrive whole.
     BodyInterrupted = 400 "body-interrupted" "The body did not arrive whole" => "Nothing was stored; send the request again.";
     /// No or wrong token.
-    Unauthorized = 401 "unauthorized" "A valid token is required" => "Send `Authorization: Bearer` with the value of API_TOKEN.";
+    Unauthorized = 401 "unauthorized" "A valid token is required" => "Send `Authorization: Bearer` with API_TOKEN, or with a user's token that is valid.";
     /// A page of another site asks a Worker that needs no token.
     OriginNotLocal = 403 "origin-not-local" "Pages of other sites may not use a Worker that needs no token" => "Ask from a page on localhost, or set API_TOKEN and send it.";
     /// A user on a route of the operator's.
@@ -145,6 +145,8 @@ codes! {
     ProviderImageInvalid = 502 "provider-image-invalid" "The image provider answered with bytes that are not a whole image within the limit" => "Try again, or name another provider in IMAGE_PROVIDER.";
     /// The URL's host failed or could not be reached.
     SourceFailed = 502 "source-failed" "The URL's host did not give the image" => "Try again later, or upload the image.";
+    /// The keys of users' tokens cannot be fetched.
+    TokenKeysUnavailable = 503 "token-keys-unavailable" "The keys that tokens are checked with cannot be fetched" => "Wait as long as Retry-After says, then try again.";
     /// No token is configured.
     TokenNotConfigured = 503 "token-not-configured" "API_TOKEN is not set, so this route is closed" => "Set it with `npx wrangler secret put API_TOKEN`.";
     /// No bucket is bound.
@@ -229,7 +231,11 @@ impl Problem {
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let headers = match code {
-            Code::Busy | Code::StorageUnavailable | Code::SourceUnavailable | Code::DatabaseUnavailable => {
+            Code::Busy
+            | Code::StorageUnavailable
+            | Code::SourceUnavailable
+            | Code::DatabaseUnavailable
+            | Code::TokenKeysUnavailable => {
                 vec![("Retry-After", RETRY_AFTER_SECONDS.into())]
             }
             Code::Unauthorized => vec![("WWW-Authenticate", "Bearer".into())],

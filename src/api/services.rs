@@ -7,6 +7,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::Chain;
 use crate::http::HttpClient;
+use crate::jwt::Tokens;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
 use crate::migrate::seam::Kind;
 use crate::migrate::{Engine, Settings, Sources};
@@ -33,6 +34,8 @@ pub struct Services {
     pub generators: Chain,
     /// Fetches what callers name by URL.
     pub http: Rc<dyn HttpClient>,
+    /// Says whom users' tokens name, where there are users.
+    pub tokens: Option<Tokens>,
     pub runtime: Rc<dyn Runtime>,
     pub sink: Rc<dyn Sink>,
     pub counters: Rc<Counters>,

@@ -13,6 +13,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::generate::{Chain, Generator};
 use crate::http::HttpClient;
+use crate::jwt::{SignatureCheck, Tokens};
 use crate::library::{EdgeCache, MemoryBudget};
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
@@ -40,6 +41,7 @@ pub struct Bindings {
     /// In the order in which they are tried.
     pub generators: Vec<Box<dyn Generator>>,
     pub http: Rc<dyn HttpClient>,
+    pub signatures: Rc<dyn SignatureCheck>,
     pub runtime: Rc<dyn Runtime>,
     pub sink: Rc<dyn Sink>,
     pub cache: Rc<dyn EdgeCache>,
@@ -49,8 +51,22 @@ impl App {
     /// The application over these bindings.
     #[must_use]
     pub fn new(bindings: Bindings) -> Self {
-        let Bindings { config, problems, database, databases, r2, runs, generators, http, runtime, sink, cache } =
-            bindings;
+        let Bindings {
+            config,
+            problems,
+            database,
+            databases,
+            r2,
+            runs,
+            generators,
+            http,
+            signatures,
+            runtime,
+            sink,
+            cache,
+        } = bindings;
+        let tokens = config.users.tokens.as_ref();
+        let tokens = tokens.map(|settings| Tokens::new(settings, Rc::clone(&http), signatures, Rc::clone(&runtime)));
         let services = Services {
             catalog: Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases)),
             databases,
@@ -60,6 +76,7 @@ impl App {
             runs,
             generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&runtime)),
             http,
+            tokens,
             runtime,
             sink,
             counters: Rc::new(Counters::default()),

@@ -1,7 +1,7 @@
 //! A request: identify, authorise, route, answer, record.
 
 use super::App;
-use crate::api::{Caller, Code, Exchange, Gate, Method, Problem, Request, Response, Target};
+use crate::api::{Access, Caller, Code, Exchange, Gate, Method, Problem, Request, Response, Target};
 use crate::library::Library;
 use crate::runtime::{Runtime, Timestamp};
 use crate::telemetry::Event;
@@ -55,7 +55,9 @@ impl App {
         }
         let target = target?;
         let gate = Gate::new(&self.services.config.access, request.host());
-        let caller = Caller::identify(&request, &gate, target.signed_image(), now);
+        // Where anyone may ask, nobody's token is looked at.
+        let tokens = self.services.tokens.as_ref().filter(|_| target.route.access != Access::Anyone);
+        let caller = Caller::identify(&request, &gate, tokens, target.signed_image(), now).await;
         caller.require(target.route.access)?;
         if target.route.access.is_closed() {
             self.require_sound_configuration()?;

@@ -3,8 +3,10 @@
 mod access;
 mod default_image;
 mod fetch;
+mod loopback;
 mod reader;
 mod secret;
+mod users;
 
 use std::rc::Rc;
 
@@ -16,7 +18,9 @@ use crate::migrate::{InvalidSource, TableSource};
 pub use crate::telemetry::ConfigProblem;
 pub use access::AccessSettings;
 pub use fetch::FetchSettings;
+pub use loopback::is_loopback;
 pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
+pub use users::{TokenKeys, TokenSettings, UserSettings};
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
 /// models answer in 5 to 60 s.
@@ -68,6 +72,8 @@ pub struct Config {
     pub workers_ai_model: Option<ModelName>,
     /// Who may do what.
     pub access: AccessSettings,
+    /// How users show who they are.
+    pub users: UserSettings,
     /// `STORE_PROMPT_METADATA`: put the prompt itself, not only its digest, on the object.
     pub store_prompt_metadata: bool,
     pub fetch: FetchSettings,
@@ -103,6 +109,7 @@ impl Config {
             openai_image_model: reader.parsed("OPENAI_IMAGE_MODEL", ModelName::parse),
             workers_ai_model: reader.parsed("WORKERS_AI_MODEL", ModelName::parse),
             access: AccessSettings::read(&mut reader),
+            users: UserSettings::read(&mut reader),
             store_prompt_metadata: reader.text("STORE_PROMPT_METADATA").as_deref() == Some("true"),
             fetch: FetchSettings::read(&mut reader),
             default_image_url: default_image::read(&mut reader),
@@ -138,13 +145,6 @@ fn public_origin(text: &str) -> Result<String, InvalidParameter> {
     let refusal = || InvalidParameter("must be an https:// URL of a host and nothing else".to_owned());
     let origin = public_url(text).map_err(|_| refusal())?;
     if origin["https://".len()..].contains('/') { Err(refusal()) } else { Ok(origin) }
-}
-
-/// Whether `host` (no port) names this machine.
-#[must_use]
-pub fn is_loopback(host: &str) -> bool {
-    matches!(host, "localhost" | "[::1]")
-        || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::bytes::message_of;
 use super::environment::{Environment, PerEnvironment};
 use super::outside::WorkerHttp;
 use super::runtime::WorkerRuntime;
+use super::signatures::WorkerSignatures;
 use crate::app::{App, Bindings};
 use crate::config::{Config, ConfigProblem};
 use crate::generate::openai::{self, OpenAi, OpenAiSettings};
@@ -91,6 +92,7 @@ fn assemble(environment: &Environment) -> App {
         runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),
         generators,
         http: Rc::new(WorkerHttp),
+        signatures: Rc::new(WorkerSignatures),
         runtime,
         sink: Rc::new(Console),
         cache: Rc::new(WorkersCache),

@@ -12,6 +12,7 @@ mod outside;
 mod queue;
 mod r2;
 mod runtime;
+mod signatures;
 
 use std::convert::Infallible;
 

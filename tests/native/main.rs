@@ -38,6 +38,8 @@ mod image_format_svg;
 mod image_key;
 mod image_read;
 mod image_read_model;
+mod jwt_fakes;
+mod jwt_published;
 mod migrate_backup;
 mod migrate_catalogue;
 mod migrate_line;

@@ -119,7 +119,7 @@ pub(super) fn document() -> Value {
             "headers": { "RequestId": request_id },
             "responses": problems.responses,
             "schemas": schemas.into_components(),
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer", "description": "API_TOKEN" } }
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer", "description": "API_TOKEN, or a user's JSON Web Token" } }
         },
         "security": [{ "token": [] }]
     })
@@ -189,6 +189,7 @@ const fn problem_headers(code: Code) -> &'static [(&'static str, bool)] {
         Code::StorageUnavailable
         | Code::SourceUnavailable
         | Code::DatabaseUnavailable
+        | Code::TokenKeysUnavailable
         | Code::ProviderTimeout
         | Code::ProviderUnavailable => &[("Retry-After", false)],
         _ => &[],
@@ -204,6 +205,7 @@ impl Operation {
                 Code::Unauthorized,
                 Code::OriginNotLocal,
                 Code::TokenNotConfigured,
+                Code::TokenKeysUnavailable,
                 Code::ConfigurationInvalid,
             ]);
         }

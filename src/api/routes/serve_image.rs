@@ -198,6 +198,8 @@ pub fn operation(_: &mut Schemas) -> Operation {
     });
     let own = [
         Code::InvalidField,
+        Code::Unauthorized,
+        Code::TokenKeysUnavailable,
         Code::SignatureInvalid,
         Code::SignatureExpired,
         Code::PreconditionFailed,

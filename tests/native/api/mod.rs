@@ -2,6 +2,7 @@
 
 mod access;
 mod by_key;
+mod callers;
 pub mod contract;
 mod crash;
 mod delivery;

@@ -1,5 +1,6 @@
 //! URLs that open private images.
 
+use futures::FutureExt;
 use percent_encoding::percent_decode_str;
 use stillstore::api::{Caller, Gate, Request};
 use stillstore::config::Config;
@@ -26,7 +27,11 @@ pub fn signed_url(input: &[u8]) {
         template.replace("{expires}", &expires).replace("{signature}", &signature).replace("{other}", &of_other);
     let headers = vec![("authorization".to_owned(), authorization.to_owned())];
     let request = Request::new("GET", &format!("https://images.example/x?{query}"), headers, None);
-    let opens = |id, now| Caller::identify(&request, &gate, Some(id), now).require_reader_of(id).is_ok();
+    let opens = |id, now| {
+        let caller =
+            Caller::identify(&request, &gate, None, Some(id), now).now_or_never().expect("no keys to wait for");
+        caller.require_reader_of(id).is_ok()
+    };
 
     let (scheme, token) = authorization.split_once(' ').unwrap_or_default();
     let holds_token = scheme.eq_ignore_ascii_case("bearer") && token.trim() == TOKEN;
