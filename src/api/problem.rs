@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::response::Response;
 use crate::bytes::BodyError;
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, Limit, LimitReached};
 use crate::multipart::FormError;
 use crate::sql::{DatabaseError, DatabaseErrorKind};
 
@@ -129,6 +129,10 @@ codes! {
     IdempotencyKeyReused = 422 "idempotency-key-reused" "The Idempotency-Key was used with another body" => "Use a new key for a new request.";
     /// The provider refused the prompt.
     PromptRefused = 422 "prompt-refused" "The provider's moderation refused the prompt" => "Change the prompt.";
+    /// A user has added as many images as they may in a day.
+    ImageLimitReached = 429 "image-limit-reached" "The user has added as many images today as a user may" => "Wait as long as Retry-After says: until the next day begins in UTC.";
+    /// A user has had as many images generated as they may in a day.
+    GenerationLimitReached = 429 "generation-limit-reached" "The user has had as many images generated today as a user may" => "Wait as long as Retry-After says: until the next day begins in UTC.";
     /// The provider says that there were too many requests.
     ProviderRateLimited = 429 "provider-rate-limited" "The image provider is rate limited" => "Wait as long as Retry-After says, then try again.";
     /// A bug.
@@ -167,6 +171,8 @@ codes! {
     SourceTimeout = 504 "source-timeout" "The URL's host did not answer in time" => "Try again, or raise FETCH_TIMEOUT_MS.";
     /// The provider took too long.
     ProviderTimeout = 504 "provider-timeout" "The image provider did not answer in time" => "Try again, or raise PROVIDER_TIMEOUT_MS.";
+    /// A user would have more bytes than they may.
+    ByteLimitReached = 507 "byte-limit-reached" "The user's images would have more bytes than a user may have" => "Delete images, or ask the operator of this deployment.";
 }
 
 /// An error on its way to a caller.
@@ -302,6 +308,20 @@ impl Problem {
             response.set_header(name, value);
         }
         response
+    }
+}
+
+impl From<LimitReached> for Problem {
+    fn from(LimitReached { limit, clears_in_ms }: LimitReached) -> Self {
+        let problem = Self::plain(match limit {
+            Limit::Bytes => Code::ByteLimitReached,
+            Limit::ImagesADay => Code::ImageLimitReached,
+            Limit::GenerationsADay => Code::GenerationLimitReached,
+        });
+        match clears_in_ms {
+            Some(clears_in_ms) => problem.with_header("Retry-After", clears_in_ms.div_ceil(1000).to_string()),
+            None => problem,
+        }
     }
 }
 

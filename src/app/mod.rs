@@ -68,7 +68,9 @@ impl App {
         let tokens = config.users.tokens.as_ref();
         let tokens = tokens.map(|settings| Tokens::new(settings, Rc::clone(&http), signatures, Rc::clone(&runtime)));
         let services = Services {
-            catalog: Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases)),
+            catalog: Catalog::new(Rc::clone(&database))
+                .with_others(Rc::clone(&databases))
+                .with_limits(config.users.limits),
             databases,
             more_kinds: Vec::new(),
             r2,

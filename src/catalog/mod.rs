@@ -22,6 +22,7 @@ mod delete;
 mod error;
 mod idempotency;
 mod key;
+mod limits;
 mod list;
 mod lookup;
 pub mod moved;
@@ -30,6 +31,7 @@ mod reserve;
 mod row;
 mod statistics;
 mod sweep;
+mod usage;
 
 pub(crate) use columns::IMAGE_COLUMNS;
 pub use commit::{Commit, Committed};
@@ -38,6 +40,7 @@ pub use delete::{DeleteFinished, DeleteStep, MovedImages};
 pub use error::CatalogError;
 pub use idempotency::{Claim, IDEMPOTENCY_RETENTION_MS, Lease};
 pub use key::{IdempotencyKey, InvalidIdempotencyKey};
+pub use limits::{Limit, LimitReached, UserLimits};
 pub use list::{InvalidPageSize, ListError, ListFilter, Page, PageSize};
 pub use lookup::{ServableImage, Serving};
 pub use record::{
@@ -57,19 +60,26 @@ pub struct Catalog {
     database: Rc<dyn Database>,
     /// Further databases whose journals name images.
     others: Rc<[(String, Rc<dyn Database>)]>,
+    limits: UserLimits,
 }
 
 impl Catalog {
     /// The catalogue in `database`, whose migrations are applied.
     #[must_use]
     pub fn new(database: Rc<dyn Database>) -> Self {
-        Self { database, others: Rc::default() }
+        Self { database, others: Rc::default(), limits: UserLimits::default() }
     }
 
     /// The catalogue that also serves what was moved out of tables in these databases, by binding.
     #[must_use]
     pub fn with_others(self, others: Rc<[(String, Rc<dyn Database>)]>) -> Self {
         Self { others, ..self }
+    }
+
+    /// The catalogue that lets no user add more than this.
+    #[must_use]
+    pub fn with_limits(self, limits: UserLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The database that it is in.

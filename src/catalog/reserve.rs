@@ -1,10 +1,12 @@
 //! Rows for images whose bytes are not there yet.
 
+use super::limits::LimitReached;
 use super::row::{first_record, insert_record, select_image};
+use super::usage::Claim;
 use super::{Catalog, CatalogError, Description, ImageRecord, OwnerFilter, Status};
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
-use crate::sql::Statement;
+use crate::sql::{QueryResult, Statement};
 use crate::store::StorageKind;
 
 // Without a conflict target: whether the id or the key is taken is told by the row that is there afterwards.
@@ -26,10 +28,14 @@ pub enum Reservation {
     /// This image's row is past a reservation, or pending under another key, because the work was done before and came out
     /// in another format. Put nothing: use the row when it is stored, else abandon it and take another id.
     Exists(Box<ImageRecord>),
+    /// The owner may not have it. Nothing happened.
+    LimitReached(LimitReached),
 }
 
 impl Catalog {
     /// Inserts a pending row, so that bytes put under its key can be found again whatever happens next.
+    ///
+    /// The image counts for its owner from here on, as `size_bytes`, until it is stored and counts as large as it is.
     ///
     /// One round trip when it inserts the row, two otherwise.
     ///
@@ -39,6 +45,7 @@ impl Catalog {
         &self,
         description: &Description,
         storage: StorageKind,
+        size_bytes: u64,
         now: Timestamp,
     ) -> Result<Reservation, CatalogError> {
         let during = CatalogError::during("reserve");
@@ -55,19 +62,44 @@ impl Catalog {
             updated_at: now,
         };
         let insert = insert_record(&pending, UNLESS_TAKEN).map_err(&during)?;
-        let [inserted] = self.batch("reserve", [insert.clone()]).await?;
-        if inserted.changes > 0 {
+        let claim = self.limited(description.owner_id.as_ref()).map(|owner| Claim {
+            owner,
+            image_id: description.id,
+            size_bytes,
+            is_generation: false,
+        });
+        let inserted = match self.batch_of_reservation(vec![insert.clone()], claim, now).await? {
+            Ok(results) => results,
+            Err(limit) => return Ok(Reservation::LimitReached(limit)),
+        };
+        if inserted.first().is_some_and(|result| result.changes > 0) {
             return Ok(Reservation::Reserved);
         }
         // Inserted once more, since what was in the way may be gone.
-        let [_, row] = self.batch("reserve", [insert, select_image(description.id, &OwnerFilter::Any)]).await?;
-        Ok(match first_record(&row).map_err(&during)? {
+        let statements = vec![insert, select_image(description.id, &OwnerFilter::Any)];
+        let row = match self.batch_of_reservation(statements, claim, now).await? {
+            Ok(results) => results.last().map(first_record).transpose().map_err(&during)?.flatten(),
+            Err(limit) => return Ok(Reservation::LimitReached(limit)),
+        };
+        Ok(match row {
             Some(record) if record.status == Status::Pending && record.description.key == description.key => {
                 Reservation::Reserved
             }
             Some(record) => Reservation::Exists(Box::new(record)),
             None => Reservation::KeyTaken,
         })
+    }
+
+    async fn batch_of_reservation(
+        &self,
+        statements: Vec<Statement>,
+        claim: Option<Claim<'_>>,
+        now: Timestamp,
+    ) -> Result<Result<Vec<QueryResult>, LimitReached>, CatalogError> {
+        match claim {
+            Some(claim) => self.batch_within_limits("reserve", statements, claim, now).await,
+            None => self.database.batch(statements).await.map(Ok).map_err(CatalogError::during("reserve")),
+        }
     }
 
     /// Takes a reservation back after a put that certainly stored nothing: the bytes under the key, if any, are not this

@@ -3,6 +3,7 @@
 use super::loopback::is_loopback;
 use super::reader::Reader;
 use super::secret::{GivenSecret, Secret};
+use crate::catalog::UserLimits;
 use crate::generate::InvalidParameter;
 
 /// How users show who they are.
@@ -10,6 +11,8 @@ use crate::generate::InvalidParameter;
 pub struct UserSettings {
     /// `None`: there are no users, only the operator.
     pub tokens: Option<TokenSettings>,
+    /// `USER_MAX_BYTES`, `USER_MAX_IMAGES_PER_DAY` and `USER_MAX_GENERATIONS_PER_DAY`.
+    pub limits: UserLimits,
 }
 
 /// What a user's token must be.
@@ -33,7 +36,13 @@ pub enum TokenKeys {
 
 impl UserSettings {
     pub(super) fn read<Lookup: Fn(&str) -> Option<String>>(reader: &mut Reader<Lookup>) -> Self {
-        Self { tokens: TokenSettings::read(reader) }
+        let tokens = TokenSettings::read(reader);
+        let limits = UserLimits {
+            bytes: reader.parsed("USER_MAX_BYTES", limit),
+            images_a_day: reader.parsed("USER_MAX_IMAGES_PER_DAY", limit),
+            generations_a_day: reader.parsed("USER_MAX_GENERATIONS_PER_DAY", limit),
+        };
+        Self { tokens, limits }
     }
 }
 
@@ -67,6 +76,13 @@ impl TokenSettings {
         }
         keys.map(|keys| Self { keys, audience, issuer })
     }
+}
+
+/// A number that JS has exactly, and not zero: whoever wants no users sets no keys.
+fn limit(text: &str) -> Result<u64, InvalidParameter> {
+    const MAX: u64 = 1 << 53;
+    let number = text.parse().ok().filter(|number| (1..=MAX).contains(number));
+    number.ok_or_else(|| InvalidParameter(format!("must be a whole number from 1 to {MAX}")))
 }
 
 /// An `https` URL, or an `http` one of this machine, without user and fragment.
@@ -119,6 +135,20 @@ mod tests {
             let (users, problems) = parse(&pairs);
             assert_eq!(problems, expected, "{pairs:?}");
             assert!(users.tokens.is_none(), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn limits_are_off_unless_they_are_whole_numbers() {
+        let limits = ["USER_MAX_BYTES", "USER_MAX_IMAGES_PER_DAY", "USER_MAX_GENERATIONS_PER_DAY"];
+        assert!(!parse(&[]).0.limits.is_any());
+        let (users, problems) = parse(&limits.map(|variable| (variable, "7")));
+        let UserLimits { bytes, images_a_day, generations_a_day } = users.limits;
+        assert_eq!([bytes, images_a_day, generations_a_day], [Some(7); 3]);
+        assert!(problems.is_empty());
+        for value in ["0", "-1", "1.5", "many", "9007199254740993"] {
+            let (users, problems) = parse(&limits.map(|variable| (variable, value)));
+            assert_eq!((users.limits.is_any(), problems.as_slice()), (false, &limits[..]), "{value}");
         }
     }
 

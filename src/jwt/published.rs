@@ -106,11 +106,13 @@ impl PublishedKeys {
             limits: LIMITS,
             max_redirects: 0,
         };
-        let answer = match self.http.send(request).await {
-            Ok(answer) => answer.read().await.ok(),
-            Err(_) => None,
+        let keys = match self.http.send(request).await {
+            Ok(answer) if answer.status == 200 => {
+                let body = answer.body.collect(LIMITS.max_response_bytes).await;
+                body.ok().and_then(|body| KeySet::parse(&body.to_vec()))
+            }
+            Ok(_) | Err(_) => None,
         };
-        let keys = answer.filter(|answer| answer.status == 200).and_then(|answer| KeySet::parse(&answer.body));
         drop(fetching);
         if let Some(keys) = keys {
             self.state.borrow_mut().held = Some(Held { keys, since: self.runtime.now() });

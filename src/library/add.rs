@@ -9,7 +9,7 @@ use super::stores::Target;
 use crate::bytes::{Blob, Body, BodyParts};
 use crate::catalog::{
     Associations, CatalogError, Commit, Committed, Content, Description, GenerationRecord, IdempotencyKey, ImageRecord,
-    Reservation, Status,
+    LimitReached, Reservation, Status,
 };
 use crate::image::{
     Context, Format, Geometry, HeaderWalk, ImageId, ImageKey, KeySecret, Labels, ObjectKey, ParsedKey, SafeName,
@@ -81,6 +81,8 @@ pub enum AddError {
     Catalog(CatalogError),
     /// The image was deleted or given up while it was being added.
     Superseded,
+    /// Its owner may not have it.
+    Limit(LimitReached),
 }
 
 impl From<CatalogError> for AddError {
@@ -93,7 +95,7 @@ impl Library {
     /// Adds an image:
     ///
     /// 1. choose the home and the key;
-    /// 2. for R2, reserve the key with a `pending` row, so that a crash leaves nothing that no row names;
+    /// 2. for R2, and for an owner with limits, reserve the key with a `pending` row, so that a crash leaves nothing that no row names;
     /// 3. put the bytes, into the database when R2 fails;
     /// 4. commit the row as `stored`, which takes ownership of embedded bytes and completes the idempotency key.
     ///
@@ -132,13 +134,16 @@ impl Library {
         description: &mut Description,
         body: Body,
     ) -> Result<ImageRecord, AddError> {
-        let (store, reason) = match self.stores.target(image.visibility) {
-            Target::R2(store) => {
-                if let Some(record) = self.reserve(description).await? {
-                    return Ok(record);
-                }
-                (store, None)
+        let target = self.stores.target(image.visibility);
+        // Embedded bytes need no row that names them, but an owner's limits are asked before the bytes are written.
+        if !target.is_embedded() || self.catalog.limited(description.owner_id.as_ref()).is_some() {
+            let storage = if target.is_embedded() { StorageKind::D1 } else { StorageKind::R2 };
+            if let Some(record) = self.reserve(description, storage, body.promised_bytes().unwrap_or(1)).await? {
+                return Ok(record);
             }
+        }
+        let (store, reason) = match target {
+            Target::R2(store) => (store, None),
             Target::Embedded { store, reason } => (store, reason),
         };
         match self.put(image, description, store.as_ref(), body).await {
@@ -157,9 +162,15 @@ impl Library {
 
     /// Reserves the key; the record, when an earlier attempt for the very same image came through after all. One that was interrupted
     /// reserved another key for a private image, and may have put bytes there: its key is taken over.
-    async fn reserve(&self, description: &mut Description) -> Result<Option<ImageRecord>, AddError> {
+    async fn reserve(
+        &self,
+        description: &mut Description,
+        storage: StorageKind,
+        size_bytes: u64,
+    ) -> Result<Option<ImageRecord>, AddError> {
         let now = self.runtime.now();
-        match self.catalog.reserve(description, StorageKind::R2, now).await? {
+        match self.catalog.reserve(description, storage, size_bytes, now).await? {
+            Reservation::LimitReached(limit) => Err(AddError::Limit(limit)),
             Reservation::Reserved => Ok(None),
             Reservation::KeyTaken => Err(AddError::Store(key_taken())),
             Reservation::Exists(record) if record.status == Status::Stored => Ok(Some(*record)),

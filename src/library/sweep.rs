@@ -45,6 +45,9 @@ impl Library {
             Ok(idempotency_keys) => swept.idempotency_keys = idempotency_keys as u64,
             Err(error) => causes.push(error.to_string()),
         }
+        if let Err(error) = self.catalog.purge_usage_claims(old, BATCH).await {
+            causes.push(error.to_string());
+        }
         if let Err(error) = self.catalog.purge_tombstones(now.plus_millis(-TOMBSTONE_RETENTION_MS), BATCH).await {
             causes.push(error.to_string());
         }

@@ -132,7 +132,7 @@ impl Shelf {
     /// Brings image `number` into `status` by the ordinary operations.
     pub fn image_in(&self, number: u64, status: Status) -> Description {
         let description = description(number);
-        done(self.catalog.reserve(&description, StorageKind::R2, at(0))).expect("reserve");
+        done(self.catalog.reserve(&description, StorageKind::R2, 1, at(0))).expect("reserve");
         if status != Status::Pending {
             self.store(&description, StorageKind::R2);
         }

@@ -18,7 +18,7 @@ fn written<T: std::fmt::Debug>(answer: Result<T, CatalogError>) -> Result<String
 }
 
 fn reserve(shelf: &Shelf) -> Result<String, CatalogError> {
-    written(done(shelf.catalog.reserve(&description(1), StorageKind::R2, at(0))))
+    written(done(shelf.catalog.reserve(&description(1), StorageKind::R2, 1, at(0))))
 }
 
 fn commit(shelf: &Shelf) -> Result<String, CatalogError> {
@@ -136,7 +136,7 @@ fn each_operation_is_one_round_trip() {
 
     let (claim, claim_calls) = shelf.calls_of(catalog.claim(&key, Sha256Digest::of(b""), id(1), at(0), 1000));
     assert!(matches!(claim, Ok(Claim::Claimed(_))));
-    let (reserved, reserve_calls) = shelf.calls_of(catalog.reserve(&image, StorageKind::R2, at(0)));
+    let (reserved, reserve_calls) = shelf.calls_of(catalog.reserve(&image, StorageKind::R2, 1, at(0)));
     assert_eq!(reserved, Ok(Reservation::Reserved));
     let (committed, commit_calls) = shelf.calls_of(catalog.commit(commit()));
     assert!(matches!(committed, Ok(Committed::Done(_))));

@@ -124,7 +124,7 @@ fn the_slower_of_two_holders_finds_the_work_done() {
     let slow = lease(&shelf, id(1), at(0));
     let description = shelf.image_in(1, Status::Pending);
     lease(&shelf, id(2), at(60));
-    assert_eq!(done(shelf.catalog.reserve(&description, StorageKind::R2, at(60))).unwrap(), Reservation::Reserved);
+    assert_eq!(done(shelf.catalog.reserve(&description, StorageKind::R2, 1, at(60))).unwrap(), Reservation::Reserved);
     complete(&shelf, 1);
     let (content, key) = (content(), idempotency_key());
     let commit = Commit { idempotency: Some(&key), ..plain_commit(&description, &content) };

@@ -16,7 +16,7 @@ const STATUSES: [Status; 4] = [Status::Pending, Status::Stored, Status::Deleting
 fn a_reservation_is_a_pending_row_that_holds_the_whole_description() {
     let shelf = Shelf::new();
     let description = description(1);
-    let reserved = done(shelf.catalog.reserve(&description, StorageKind::D1, at(5))).unwrap();
+    let reserved = done(shelf.catalog.reserve(&description, StorageKind::D1, 1, at(5))).unwrap();
     assert_eq!(reserved, Reservation::Reserved);
     let expected = ImageRecord {
         description: description.clone(),
@@ -39,7 +39,7 @@ fn two_images_never_share_a_key() {
     let first = shelf.image_in(1, Status::Pending);
     let mut second = description(2);
     second.key = first.key.clone();
-    assert_eq!(done(shelf.catalog.reserve(&second, StorageKind::R2, at(1))).unwrap(), Reservation::KeyTaken);
+    assert_eq!(done(shelf.catalog.reserve(&second, StorageKind::R2, 1, at(1))).unwrap(), Reservation::KeyTaken);
     assert_eq!(done(shelf.catalog.commit(plain_commit(&second, &content()))).unwrap(), Committed::KeyTaken);
     assert_eq!(shelf.find(second.id), None);
     assert_eq!(shelf.status(first.id), Some(Status::Pending));
@@ -53,7 +53,7 @@ fn reserving_an_image_under_another_key_hands_back_the_row() {
     other_format.key = key("portraits/2023/11/1_jane-doe.webp");
     let record = Box::new(shelf.find(first.id).unwrap());
     assert_eq!(
-        done(shelf.catalog.reserve(&other_format, StorageKind::R2, at(1))).unwrap(),
+        done(shelf.catalog.reserve(&other_format, StorageKind::R2, 1, at(1))).unwrap(),
         Reservation::Exists(record.clone())
     );
     assert_eq!(done(shelf.catalog.commit(plain_commit(&other_format, &content()))).unwrap(), Committed::Lost);
@@ -66,7 +66,7 @@ fn a_commit_stores_everything_with_or_without_a_reservation() {
         let shelf = Shelf::new();
         let (description, content, generation) = (description(1), content(), generation());
         if reserve {
-            done(shelf.catalog.reserve(&description, StorageKind::R2, at(0))).unwrap();
+            done(shelf.catalog.reserve(&description, StorageKind::R2, 1, at(0))).unwrap();
         }
         let commit = Commit {
             storage: StorageKind::D1,
@@ -105,7 +105,7 @@ fn a_commit_says_whether_the_bytes_may_be_in_two_homes() {
         let shelf = Shelf::new();
         let (description, content) = (description(1), content());
         if let Some(storage) = reserved {
-            done(shelf.catalog.reserve(&description, storage, at(0))).unwrap();
+            done(shelf.catalog.reserve(&description, storage, 1, at(0))).unwrap();
             assert_eq!(shelf.find(description.id).unwrap().two_homes, None);
         }
         let commit = Commit { storage: stored, fallback_reason, ..plain_commit(&description, &content) };
@@ -172,10 +172,11 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
     let before = shelf.find(image.id);
     let version = before.as_ref().map_or(1, |record| record.version);
     let answer = match operation {
-        "reserve" => match done(shelf.catalog.reserve(&image, StorageKind::R2, at(9))).unwrap() {
+        "reserve" => match done(shelf.catalog.reserve(&image, StorageKind::R2, 1, at(9))).unwrap() {
             Reservation::Reserved => "reserved",
             Reservation::KeyTaken => "key taken",
             Reservation::Exists(_) => "exists",
+            Reservation::LimitReached(_) => "limit reached",
         },
         "commit" => match done(shelf.catalog.commit(plain_commit(&image, &content()))).unwrap() {
             Committed::Done(_) => "done",
@@ -262,7 +263,7 @@ fn what_changes_nothing_leaves_the_row_untouched() {
         let shelf = Shelf::new();
         let image = shelf.image_in(1, status);
         let before = shelf.find(image.id);
-        done(shelf.catalog.reserve(&image, StorageKind::D1, at(9))).unwrap();
+        done(shelf.catalog.reserve(&image, StorageKind::D1, 1, at(9))).unwrap();
         if status != Status::Pending {
             done(shelf.catalog.commit(Commit { now: at(9), ..plain_commit(&image, &content()) })).unwrap();
             done(shelf.catalog.abandon(image.id, at(9))).unwrap();
@@ -361,5 +362,5 @@ fn the_key_of_a_deleted_image_is_free_again() {
     shelf.image_in(2, Status::Deleted);
     let mut next = description(3);
     next.key = deleted.key;
-    assert_eq!(done(shelf.catalog.reserve(&next, StorageKind::R2, at(9))).unwrap(), Reservation::Reserved);
+    assert_eq!(done(shelf.catalog.reserve(&next, StorageKind::R2, 1, at(9))).unwrap(), Reservation::Reserved);
 }

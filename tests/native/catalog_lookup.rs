@@ -99,7 +99,7 @@ fn failures_of_every_operation(rows_json: &str) -> Vec<Option<DatabaseErrorKind>
     let key: IdempotencyKey = "key".parse().unwrap();
     let digest = Sha256Digest::of(b"body");
     let errors = [
-        done(catalog.reserve(&image, StorageKind::R2, at(0))).err(),
+        done(catalog.reserve(&image, StorageKind::R2, 1, at(0))).err(),
         done(catalog.commit(plain_commit(&image, &content))).err(),
         done(catalog.find(image.id, &OwnerFilter::Any)).err(),
         done(catalog.find_stored(image.id)).err(),

@@ -67,7 +67,7 @@ fn apply(shelf: &Shelf, operation: &Operation) {
     let catalog = &shelf.catalog;
     match operation {
         Operation::Reserve(number, storage) => {
-            done(catalog.reserve(&ours(*number), *storage, at(0))).unwrap();
+            done(catalog.reserve(&ours(*number), *storage, 1, at(0))).unwrap();
         }
         Operation::Commit { number, storage, size_bytes, fallback } => {
             let mut content = content();

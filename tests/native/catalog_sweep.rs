@@ -17,7 +17,7 @@ fn unfinished_work_is_found_once_it_is_old_enough() {
     shelf.image_in(1, Status::Stored);
     shelf.image_in(2, Status::Deleted);
     for (number, seconds) in [(3, 30), (4, 10), (5, 20)] {
-        done(shelf.catalog.reserve(&description(number), StorageKind::R2, at(seconds))).unwrap();
+        done(shelf.catalog.reserve(&description(number), StorageKind::R2, 1, at(seconds))).unwrap();
     }
     done(shelf.catalog.abandon(id(5), at(40))).unwrap();
 

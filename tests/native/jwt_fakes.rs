@@ -24,7 +24,7 @@ pub const KEYS_URL: &str = "https://id.example/keys";
 pub enum Signer {
     Hs256(Vec<u8>),
     Rs256(Box<RsaKeyPair>),
-    Es256(EcdsaKeyPair),
+    Es256(Box<EcdsaKeyPair>),
 }
 
 impl Signer {
@@ -41,7 +41,7 @@ impl Signer {
     pub fn es256() -> Self {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        Self::Es256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_ref(), &random).unwrap())
+        Self::Es256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_ref(), &random).unwrap().into())
     }
 
     pub const fn algorithm(&self) -> &'static str {

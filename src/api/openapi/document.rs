@@ -185,7 +185,10 @@ const fn problem_headers(code: Code) -> &'static [(&'static str, bool)] {
     match code {
         Code::Unauthorized => &[("WWW-Authenticate", true)],
         Code::RangeNotSatisfiable => &[("Content-Range", true)],
-        Code::IdempotencyInProgress | Code::ProviderRateLimited => &[("Retry-After", true)],
+        Code::IdempotencyInProgress
+        | Code::ProviderRateLimited
+        | Code::ImageLimitReached
+        | Code::GenerationLimitReached => &[("Retry-After", true)],
         Code::StorageUnavailable
         | Code::SourceUnavailable
         | Code::DatabaseUnavailable

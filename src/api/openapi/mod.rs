@@ -16,7 +16,7 @@ mod tests;
 pub(super) use document::Schemas;
 #[cfg(test)]
 pub(super) use operation::{
-    BODY, DATABASE, IMAGE, JSON, OF_A_RUN, OF_AN_IMAGE, Operation, RUN, answer, headers, json_body, links,
+    ADDITION, BODY, DATABASE, IMAGE, JSON, OF_A_RUN, OF_AN_IMAGE, Operation, RUN, answer, headers, json_body, links,
 };
 #[cfg(test)]
 pub(super) use parameter::{association, component, header, parameter, query};

@@ -22,6 +22,8 @@ pub const DATABASE: [Code; 3] = [Code::DatabaseUnavailable, Code::DatabaseNotMig
 /// What reading a JSON body can end in.
 pub const BODY: [Code; 5] =
     [Code::UnsupportedMediaType, Code::BodyTooLarge, Code::BodyInterrupted, Code::InvalidJson, Code::InvalidField];
+/// What adding an image of a user's can end in.
+pub const ADDITION: [Code; 2] = [Code::ImageLimitReached, Code::ByteLimitReached];
 /// What finding an image can end in.
 pub const IMAGE: [Code; 2] = [Code::ImageNotFound, Code::ImageDeleted];
 /// What finding a run can end in.

@@ -19,7 +19,7 @@ const PREVIOUS: &str = "the secret that was before this one";
 const NOW_S: i64 = 1_800_000_000;
 
 /// How users' tokens are signed, here and by whom they must not be.
-struct Users {
+pub struct Users {
     signer: Signer,
     other: Signer,
     vars: Vec<(&'static str, String)>,
@@ -36,11 +36,21 @@ impl Users {
         ]
     }
 
+    pub fn by_secret() -> Self {
+        Self::all().swap_remove(0)
+    }
+
+    /// A token that is good from so many seconds later on.
+    pub fn token_from(&self, later_s: i64, user: &str) -> String {
+        let now_s = NOW_S + later_s;
+        self.signer.token("key-1", &claims(&json!({ "sub": user, "nbf": now_s, "exp": now_s + 600 })))
+    }
+
     fn world(&self) -> World {
         self.world_with(&[("API_TOKEN", TOKEN), ("ENABLE_R2_STORAGE", "true")])
     }
 
-    fn world_with(&self, more: &[(&str, &str)]) -> World {
+    pub fn world_with(&self, more: &[(&str, &str)]) -> World {
         let own = [("JWT_AUDIENCE", "stillstore"), ("JWT_ISSUER", "https://id.example/")];
         let own = own.into_iter().chain(self.vars.iter().map(|(name, value)| (*name, value.as_str())));
         let vars: Vec<_> = own.chain(more.iter().copied()).collect();
@@ -55,7 +65,7 @@ impl Users {
         world
     }
 
-    fn token_of(&self, user: &str) -> String {
+    pub fn token_of(&self, user: &str) -> String {
         self.signer.token("key-1", &claims(&json!({ "sub": user })))
     }
 
@@ -113,6 +123,12 @@ fn claims(changed: &Value) -> Value {
     claims
 }
 
+/// Alice's private image.
+struct Hers {
+    id: String,
+    key: String,
+}
+
 /// A request for a route. An `{id}` in its path is that of Alice's private image.
 struct Sample {
     path: String,
@@ -124,15 +140,19 @@ struct Sample {
     is_hers: bool,
 }
 
-fn sample(route: &Route, image: &str) -> Sample {
+fn sample(route: &Route, image: &Hers) -> Sample {
     const JSON: (&str, &str) = ("content-type", "application/json");
     let is_of_a_run = route.path.contains("/runs/");
-    let path = route.path.replace("{id}", if is_of_a_run { RUN_ID } else { image });
-    let is_hers = route.path.contains("{id}") && !is_of_a_run;
+    let mut path = route.path.replace("{id}", if is_of_a_run { RUN_ID } else { &image.id });
+    let mut is_hers = route.path.contains("{id}") && !is_of_a_run;
+    if route.name == "delete-image-by-key" {
+        path = format!("{path}?key={}", image.key);
+        is_hers = true;
+    }
     let (headers, body, status) = match route.name {
         "generate-image" => (vec![JSON], Some(json!({ "prompt": "a fox", "personaId": "p" }).to_string().into()), 200),
         "upload-image" => (Vec::new(), Some(PNG.to_vec()), 201),
-        "delete-image" => (Vec::new(), None, 204),
+        "delete-image" | "delete-image-by-key" => (Vec::new(), None, 204),
         "sign-image-url" => (vec![JSON], Some(b"{}".to_vec()), 200),
         "migrate-images" => (vec![JSON], Some(json!({ "action": "stats" }).to_string().into()), 200),
         "describe-run" | "run-items" | "run-receipt" => (Vec::new(), None, 404),
@@ -160,42 +180,42 @@ fn refused(status: u16, code: &str) -> (u16, Option<String>) {
 }
 
 /// A deployment with one image, private, of Alice's.
-fn hers(users: &Users) -> (World, String) {
+fn hers(users: &Users) -> (World, Hers) {
     let world = users.world();
     let authorization = format!("Bearer {}", users.token_of("alice"));
     let headers = [("authorization", authorization.as_str())];
     let answer = world.send("POST", "/api/images?visibility=private", &headers, Some(PNG.to_vec().into()));
     assert_eq!(answer.status, 201, "{answer:?}");
-    let id = answer.json()["id"].as_str().unwrap().to_owned();
-    (world, id)
+    let text = |field: &str| answer.json()[field].as_str().unwrap().to_owned();
+    let image = Hers { id: text("id"), key: text("key") };
+    (world, image)
 }
 
 #[test]
 fn every_route_answers_every_caller_by_the_rules_of_its_access() {
-    for users in Users::all() {
-        let (alice, bob) = (users.token_of("alice"), users.token_of("bob"));
-        for route in ROUTES {
-            for (caller, token) in
-                [("nobody", None), ("alice", Some(alice.as_str())), ("bob", Some(&bob)), ("the operator", Some(TOKEN))]
-            {
-                let (world, image) = hers(&users);
-                let sample = sample(route, &image);
-                let answer = send(&world, route.method.as_str(), &sample, token);
-                let passes = if sample.status < 400 { (sample.status, None) } else { refused(404, "run-not-found") };
-                let expected = match (route.access, caller) {
-                    (Access::Anyone, _) | (_, "the operator") => passes,
-                    (Access::Holder, "nobody") => refused(403, "signature-invalid"),
-                    (Access::User | Access::Operator, "nobody") => refused(401, "unauthorized"),
-                    (Access::Operator, _) => refused(403, "forbidden"),
-                    (_, "bob") if sample.is_hers => refused(404, "image-not-found"),
-                    _ => passes,
-                };
-                let what = format!("{} as {caller}, {}", route.name, users.signer.algorithm());
-                assert_eq!(outcome(&answer), expected, "{what}: {answer:?}");
-                let rows = world.rows("SELECT owner_id, status FROM stillstore_images ORDER BY created_at_ms, version");
-                let is_gone = rows[0]["status"] == "deleted";
-                assert_eq!(is_gone, route.name == "delete-image" && answer.status == 204, "{what}");
-            }
+    let users = Users::by_secret();
+    let (alice, bob) = (users.token_of("alice"), users.token_of("bob"));
+    for route in ROUTES {
+        for (caller, token) in
+            [("nobody", None), ("alice", Some(alice.as_str())), ("bob", Some(&bob)), ("the operator", Some(TOKEN))]
+        {
+            let (world, image) = hers(&users);
+            let sample = sample(route, &image);
+            let answer = send(&world, route.method.as_str(), &sample, token);
+            let passes = if sample.status < 400 { (sample.status, None) } else { refused(404, "run-not-found") };
+            let expected = match (route.access, caller) {
+                (Access::Anyone, _) | (_, "the operator") => passes,
+                (Access::Holder, "nobody") => refused(403, "signature-invalid"),
+                (Access::User | Access::Operator, "nobody") => refused(401, "unauthorized"),
+                (Access::Operator, _) => refused(403, "forbidden"),
+                (_, "bob") if sample.is_hers => refused(404, "image-not-found"),
+                _ => passes,
+            };
+            let what = format!("{} as {caller}", route.name);
+            assert_eq!(outcome(&answer), expected, "{what}: {answer:?}");
+            let rows = world.rows("SELECT owner_id, status FROM stillstore_images ORDER BY created_at_ms, version");
+            let is_gone = rows[0]["status"] == "deleted";
+            assert_eq!(is_gone, route.name.starts_with("delete-image") && answer.status == 204, "{what}");
         }
     }
 }
@@ -260,9 +280,13 @@ fn users_list_and_replay_what_is_theirs_alone() {
             .map(|image| image["id"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(list(&bearer("alice")), [hers.as_str()]);
+    assert_eq!(list(&bearer("alice")), [hers.id.as_str()]);
+    for (user, status) in [("alice", 200), ("bob", 404)] {
+        let path = format!("/api/images?key={}", hers.key);
+        assert_eq!(world.send("GET", &path, &[("authorization", &bearer(user))], None).status, status, "{user}");
+    }
     assert_eq!(list(&bearer("bob")), [""; 0]);
-    assert_eq!(list(&format!("Bearer {TOKEN}")), [hers.as_str()]);
+    assert_eq!(list(&format!("Bearer {TOKEN}")), [hers.id.as_str()]);
     // One key, three callers: each has an image of their own, and gets it again.
     let generate = |authorization: &str| {
         let headers =
@@ -289,7 +313,8 @@ fn a_signed_url_opens_anothers_image_whoever_asks() {
     let (world, image) = hers(users);
     let alice = format!("Bearer {}", users.token_of("alice"));
     let headers = [("authorization", alice.as_str()), ("content-type", "application/json")];
-    let signed = world.send("POST", &format!("/api/images/{image}/signed-url"), &headers, Some(b"{}".to_vec().into()));
+    let signed =
+        world.send("POST", &format!("/api/images/{}/signed-url", image.id), &headers, Some(b"{}".to_vec().into()));
     let url = signed.json()["url"].as_str().unwrap().replace("https://images.example", "");
     for authorization in [None, Some(format!("Bearer {}", users.token_of("bob"))), Some("Bearer nonsense".to_owned())] {
         let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.as_str())).collect();

@@ -2,7 +2,7 @@
 
 mod access;
 mod by_key;
-mod callers;
+pub mod callers;
 pub mod contract;
 mod crash;
 mod delivery;
@@ -11,6 +11,7 @@ mod generate;
 mod generate_several;
 mod images;
 mod late_puts;
+mod limits;
 mod migrate;
 mod migrate_backup_crash;
 mod migrate_backup_memory;

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::task::Poll;
 
 use async_trait::async_trait;
 
@@ -49,6 +50,8 @@ pub struct Studio {
     pub errors: RefCell<Vec<GenerateError>>,
     /// The call to fail, counted from 1.
     pub fails_at: Cell<Option<(usize, GenerateError)>>,
+    /// Others go on while an image is made.
+    pub yields: Cell<bool>,
     /// What was asked for, call by call.
     pub requests: RefCell<Vec<GenerateRequest>>,
 }
@@ -68,6 +71,17 @@ impl Generator for StudioHandle {
     ) -> Result<GeneratedImage, GenerateError> {
         self.0.calls.set(self.0.calls.get() + 1);
         self.0.requests.borrow_mut().push(request.clone());
+        if self.0.yields.get() {
+            let mut has_yielded = false;
+            std::future::poll_fn(|context| {
+                if std::mem::replace(&mut has_yielded, true) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        }
         if let Some((call, error)) = self.0.fails_at.get()
             && call == self.0.calls.get()
         {

@@ -14,7 +14,9 @@ use self::input::GenerateInput;
 use self::made::Made;
 use super::upload_image::add_problem;
 #[cfg(test)]
-use crate::api::openapi::{BODY, DATABASE, JSON, OF_AN_IMAGE, Operation, Schemas, json_body, links, parameter};
+use crate::api::openapi::{
+    ADDITION, BODY, DATABASE, JSON, OF_AN_IMAGE, Operation, Schemas, json_body, links, parameter,
+};
 use crate::api::{Code, Exchange, Problem, Request, Response};
 use crate::catalog::{Claim, IdempotencyKey, ImageRecord, Lease};
 use crate::generate::{AllFailed, GenerateError, GenerateRequest, Generation, MAX_GENERATED_BYTES};
@@ -80,7 +82,7 @@ async fn make_image(
         },
     };
     let claim = claimed.claim;
-    match generate_and_add(exchange, input, variation, claimed).await {
+    match within_limits(exchange, input, variation, claimed).await {
         Ok(record) => Ok(Made { record, replayed: false }),
         Err(problem) => {
             if let Some((key, lease)) = claim {
@@ -127,6 +129,28 @@ fn lease_ms(exchange: &Exchange<'_>) -> u32 {
     let providers = config.providers.len() as u64;
     let lease_ms = providers * config.provider_timeout_ms + 2 * config.store_timeout_ms + LEASE_MARGIN_MS;
     u32::try_from(lease_ms).unwrap_or(u32::MAX)
+}
+
+/// Counts the image for its owner before a provider is paid for it, and gives that back when it was not made.
+async fn within_limits(
+    exchange: &Exchange<'_>,
+    input: &GenerateInput,
+    variation: u8,
+    mut claimed: Claimed,
+) -> Result<ImageRecord, Problem> {
+    let Exchange { library, .. } = exchange;
+    let Some(owner) = library.catalog.limited(exchange.caller.principal.owner()) else {
+        return generate_and_add(exchange, input, variation, claimed).await;
+    };
+    let id = claimed.id.unwrap_or_else(|| ImageId::from_random_bytes(library.runtime.random_bytes()));
+    claimed.id = Some(id);
+    library.catalog.claim_generation(owner, id, library.runtime.now()).await??;
+    let added = generate_and_add(exchange, input, variation, claimed).await;
+    if added.is_err() {
+        // Best effort: the sweep gives back what stays.
+        let _ = library.catalog.release_usage(id).await;
+    }
+    added
 }
 
 async fn generate_and_add(
@@ -248,6 +272,7 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
         Code::IdempotencyKeyReused,
         Code::ImageDeleted,
         Code::PromptRefused,
+        Code::GenerationLimitReached,
         Code::ProviderRateLimited,
         Code::ProviderUnavailable,
         Code::ProviderRejected,
@@ -262,6 +287,6 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
         parameters: vec![parameter("header", "Idempotency-Key", &key, "Makes a retry safe for 24 hours.")],
         body: Some(json_body(&schemas.request::<input::Input>())),
         answers: vec![(200, generated)],
-        codes: [&BODY[..], &own, &DATABASE].concat(),
+        codes: [&BODY[..], &own, &ADDITION, &DATABASE].concat(),
     }
 }

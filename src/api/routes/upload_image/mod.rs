@@ -18,7 +18,7 @@ use self::outcome::{Failure, upload_limit_bytes};
 use crate::api::Code;
 #[cfg(test)]
 use crate::api::openapi::{
-    DATABASE, JSON, OF_AN_IMAGE, Operation, Schemas, answer, association, component, headers, links, query,
+    ADDITION, DATABASE, JSON, OF_AN_IMAGE, Operation, Schemas, answer, association, component, headers, links, query,
 };
 use crate::api::representation::ImageBody;
 use crate::api::{Exchange, Problem, Request, Response};
@@ -143,7 +143,7 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
         parameters: parameters(),
         body: Some(json!({ "required": true, "content": content() })),
         answers: vec![(200, default_image), (201, created)],
-        codes: [&own[..], &DATABASE].concat(),
+        codes: [&own[..], &ADDITION, &DATABASE].concat(),
     }
 }
 

@@ -24,7 +24,9 @@ impl Failure {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self { is_callers: problem.code.status() < 500, problem }
+        // A user's limit is neither our failure nor the source's.
+        let is_callers = problem.code.status() < 500 || problem.code == Code::ByteLimitReached;
+        Self { problem, is_callers }
     }
 }
 
@@ -41,6 +43,7 @@ pub(super) fn too_large(limit_bytes: u64) -> Problem {
 pub fn add_problem(error: AddError, limit_bytes: u64) -> Problem {
     let error = match error {
         AddError::Catalog(error) => return error.into(),
+        AddError::Limit(limit) => return limit.into(),
         AddError::Superseded => return Problem::plain(Code::StorageUnavailable).because(&"superseded by a deletion"),
         AddError::Store(error) => error,
     };

@@ -1,0 +1,195 @@
+//! What users may have, and what they have of it: counted in the transaction that adds an image, so that no two requests at once exceed a
+//! limit.
+//!
+//! An image that is being added holds a claim. Triggers turn it into the image's own bytes when it is stored, and give it back when it is
+//! given up; they give the bytes back when the image is deleted. Without limits there are no claims, and nothing is counted.
+
+use serde::Deserialize;
+
+use super::limits::{DAY_MS, Limit, LimitReached, UserLimits};
+use super::row::corrupt;
+use super::{Catalog, CatalogError};
+use crate::image::{ImageId, UserId};
+use crate::runtime::Timestamp;
+use crate::sql::{DatabaseErrorKind, QueryResult, Statement, Value};
+
+/// How often to try when a limit that refused is out of the way by the time it is looked at.
+const MAX_ATTEMPTS: usize = 3;
+
+// The sum is made once a user: for the images that were added before there was a limit.
+const OPEN: &str = "INSERT INTO stillstore_usage (owner_id, bytes, day, images, generations) \
+    SELECT ?1, (SELECT ifnull(sum(size_bytes), 0) FROM stillstore_images INDEXED BY stillstore_images_by_owner \
+    WHERE owner_id = ?1 AND status = 'stored'), ?2, 0, 0 \
+    WHERE NOT EXISTS (SELECT 1 FROM stillstore_usage WHERE owner_id = ?1)";
+
+// Of a reserved image only when its row is there, which takes the claim with it when it is given up. A claim that is there counts
+// already, but for what it says of the size.
+const CLAIM: &str = "INSERT INTO stillstore_usage_claims (image_id, owner_id, bytes, generations, day, claimed_at_ms) \
+    SELECT ?1, owner_id, ?3, ?4, max(day, ?5), ?6 FROM stillstore_usage WHERE owner_id = ?2 \
+    AND (?4 = 1 OR EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'pending')) \
+    ON CONFLICT (image_id) DO UPDATE SET bytes = excluded.bytes";
+
+// NULL is refused, and with it the whole batch.
+const GUARD: &str = "UPDATE stillstore_usage SET bytes = CASE WHEN (?2 IS NULL OR bytes <= ?2) \
+    AND (?3 IS NULL OR images <= ?3) AND (?4 IS NULL OR generations <= ?4) THEN bytes END WHERE owner_id = ?1";
+
+const SELECT_USAGE: &str = "SELECT bytes, day, images, generations, \
+    (SELECT bytes FROM stillstore_usage_claims WHERE image_id = ?2) AS claimed_bytes \
+    FROM stillstore_usage WHERE owner_id = ?1";
+
+// A pending row takes the claim with it.
+const RELEASE: &str = "DELETE FROM stillstore_usage_claims WHERE image_id = ?1 \
+    AND NOT EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'pending')";
+
+const PURGE: &str = "DELETE FROM stillstore_usage_claims WHERE image_id IN (\
+    SELECT image_id FROM stillstore_usage_claims AS claim INDEXED BY stillstore_usage_claims_by_age \
+    WHERE claimed_at_ms <= ?1 AND NOT EXISTS (\
+    SELECT 1 FROM stillstore_images WHERE id = claim.image_id AND status = 'pending') \
+    ORDER BY claimed_at_ms LIMIT ?2)";
+
+/// What an image that is being added takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claim<'user> {
+    pub owner: &'user UserId,
+    pub image_id: ImageId,
+    pub size_bytes: u64,
+    /// Whether a provider is about to make it, so that nothing is reserved yet.
+    pub is_generation: bool,
+}
+
+#[derive(Deserialize)]
+struct UsageRow {
+    bytes: i64,
+    day: i64,
+    images: i64,
+    generations: i64,
+    claimed_bytes: Option<i64>,
+}
+
+impl Catalog {
+    /// The owner, if what they add is counted.
+    #[must_use]
+    pub fn limited<'user>(&self, owner: Option<&'user UserId>) -> Option<&'user UserId> {
+        owner.filter(|_| self.limits.is_any())
+    }
+
+    /// Counts an image that a provider is about to make for an owner with limits, under the id that it will have. [`Catalog::reserve`] goes on from there; [`Catalog::release_usage`] gives it back.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed; it may be counted.
+    pub async fn claim_generation(
+        &self,
+        owner: &UserId,
+        image_id: ImageId,
+        now: Timestamp,
+    ) -> Result<Result<(), LimitReached>, CatalogError> {
+        // No image is empty, and nobody knows yet how large this one is.
+        let claim = Claim { owner, image_id, size_bytes: 1, is_generation: true };
+        let outcome = self.batch_within_limits("claim_generation", Vec::new(), claim, now).await?;
+        Ok(outcome.map(drop))
+    }
+
+    /// Gives back what an image was counted for that is not reserved, and will not be.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed; it is given back by the sweep.
+    pub async fn release_usage(&self, image_id: ImageId) -> Result<(), CatalogError> {
+        self.batch("release_usage", [Statement::new(RELEASE).bind(image_id.to_string())]).await.map(drop)
+    }
+
+    /// Gives back what was claimed at `claimed_until` or earlier for at most `limit` images that are not reserved.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn purge_usage_claims(&self, claimed_until: Timestamp, limit: u16) -> Result<(), CatalogError> {
+        let purge = Statement::new(PURGE).bind(claimed_until.as_millis()).bind(i64::from(limit));
+        self.batch("purge_usage_claims", [purge]).await.map(drop)
+    }
+
+    /// Runs `statements` and counts the claim with them, or does nothing when the owner has reached a limit. Answers with one result a
+    /// statement.
+    pub(super) async fn batch_within_limits(
+        &self,
+        operation: &'static str,
+        statements: Vec<Statement>,
+        claim: Claim<'_>,
+        now: Timestamp,
+    ) -> Result<Result<Vec<QueryResult>, LimitReached>, CatalogError> {
+        let during = CatalogError::during(operation);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let counted = [claim.insert(now), self.guard(&claim)];
+            let batch = [open(claim.owner, now)].into_iter().chain(statements.clone()).chain(counted).collect();
+            match self.database.batch(batch).await {
+                Ok(results) => return Ok(Ok(results.into_iter().skip(1).take(statements.len()).collect())),
+                Err(refusal) if refusal.kind == DatabaseErrorKind::Constraint => {
+                    let [_, usage] = self.batch(operation, [open(claim.owner, now), claim.select_usage()]).await?;
+                    let usage: Option<UsageRow> = usage.first().map_err(&during)?;
+                    let usage = usage.ok_or_else(|| corrupt("no usage after it was opened")).map_err(&during)?;
+                    match reached(&self.limits, &usage, &claim, now) {
+                        Some(limit) => return Ok(Err(limit.reached_at(now))),
+                        None if attempt < MAX_ATTEMPTS => {}
+                        None => return Err(during(refusal)),
+                    }
+                }
+                Err(error) => return Err(during(error)),
+            }
+        }
+    }
+
+    fn guard(&self, claim: &Claim<'_>) -> Statement {
+        let UserLimits { bytes, images_a_day, generations_a_day } = self.limits;
+        let generations_a_day = generations_a_day.filter(|_| claim.is_generation);
+        let limits = [bytes, images_a_day, generations_a_day].map(|limit| Value::from(limit.map(whole)));
+        limits.into_iter().fold(Statement::new(GUARD).bind(claim.owner.as_str()), Statement::bind)
+    }
+}
+
+impl Claim<'_> {
+    fn insert(&self, now: Timestamp) -> Statement {
+        Statement::new(CLAIM)
+            .bind(self.image_id.to_string())
+            .bind(self.owner.as_str())
+            .bind(whole(self.size_bytes))
+            .bind(i64::from(self.is_generation))
+            .bind(day(now))
+            .bind(now.as_millis())
+    }
+
+    fn select_usage(&self) -> Statement {
+        Statement::new(SELECT_USAGE).bind(self.owner.as_str()).bind(self.image_id.to_string())
+    }
+}
+
+fn open(owner: &UserId, now: Timestamp) -> Statement {
+    Statement::new(OPEN).bind(owner.as_str()).bind(day(now))
+}
+
+/// Days since 1970 in UTC.
+const fn day(now: Timestamp) -> i64 {
+    now.as_millis().div_euclid(DAY_MS)
+}
+
+/// As the database takes it: up to 2^53.
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).map_or(1 << 53, |number| number.min(1 << 53))
+}
+
+/// The limit that the claim would exceed.
+fn reached(limits: &UserLimits, usage: &UsageRow, claim: &Claim<'_>, now: Timestamp) -> Option<Limit> {
+    let is_today = usage.day >= day(now);
+    let added = i64::from(usage.claimed_bytes.is_none());
+    let exceeds = |limit: Option<u64>, sum: i64| limit.is_some_and(|limit| sum > whole(limit));
+    let of_today = |count: i64| if is_today { count } else { 0 };
+    let bytes = usage.bytes - usage.claimed_bytes.unwrap_or(0) + whole(claim.size_bytes);
+    if exceeds(limits.bytes, bytes) {
+        Some(Limit::Bytes)
+    } else if claim.is_generation && exceeds(limits.generations_a_day, of_today(usage.generations) + added) {
+        Some(Limit::GenerationsADay)
+    } else if exceeds(limits.images_a_day, of_today(usage.images) + added) {
+        Some(Limit::ImagesADay)
+    } else {
+        None
+    }
+}
