@@ -85,6 +85,13 @@ pub enum Event {
     Adoption { cause: String },
     /// The images of a source could not be counted.
     Count { source: String, outcome: Outcome, cause: String },
+    /// The cache in front was told to forget images.
+    Purge {
+        images: usize,
+        outcome: Outcome,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
     /// Left-overs of interrupted work were cleared.
     Sweep {
         images: u64,
@@ -104,6 +111,7 @@ impl Event {
             Self::Request { status, .. } => *status >= 500,
             Self::Storage { outcome, .. }
             | Self::Sweep { outcome, .. }
+            | Self::Purge { outcome, .. }
             | Self::Generation { outcome, .. }
             | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
@@ -191,6 +199,7 @@ impl Counters {
             | Event::HandOn { .. }
             | Event::Adoption { .. }
             | Event::Count { .. }
+            | Event::Purge { .. }
             | Event::Sweep { .. } => {}
         }
     }

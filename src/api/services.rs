@@ -93,6 +93,7 @@ impl Services {
             embedded: self.embedded.clone(),
             runtime: self.runtime.clone(),
             recorder: library.recorder.clone(),
+            library: library.clone(),
             queue: self.runs.clone(),
             settings: Settings {
                 bucket_is_public: self.config.r2_public_url.is_some(),

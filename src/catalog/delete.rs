@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::columns::erased_columns;
+use super::purges::{DuePurges, select_due};
 use super::row::{first_record, select_image};
-use super::{Catalog, CatalogError, ImageRecord, OwnerFilter, SourceItem, Status};
+use super::{CachePurge, Catalog, CatalogError, ImageRecord, OwnerFilter, SourceItem, Status};
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
-use crate::sql::Statement;
+use crate::sql::{QueryResult, Statement};
 
 const BEGIN_DELETE: &str = "UPDATE stillstore_images \
     SET status = 'deleting', version = version + 1, updated_at_ms = ?3 \
@@ -58,6 +59,9 @@ const FORGET_MOVES: [&str; 4] = [
 const POSTPONE_DELETE: &str = "UPDATE stillstore_images SET version = version + 1, updated_at_ms = ?3 \
     WHERE id = ?1 AND version = ?2 AND status = 'deleting'";
 
+/// Purges of other images that are sent together with a deletion's own: with it, as many as one call takes.
+const PURGES_BESIDE: u16 = 99;
+
 const SELECT_STATUS: &str = "SELECT status FROM stillstore_images WHERE id = ?1";
 
 /// What to do next to delete an image.
@@ -71,6 +75,8 @@ pub enum DeleteStep {
         record: Box<ImageRecord>,
         /// When the row changed before: as stored, moved, or marked by an earlier call.
         unchanged_since: Timestamp,
+        /// Purges of other images that are due.
+        due_purges: DuePurges,
     },
     AlreadyDeleted,
     NotFound,
@@ -118,10 +124,12 @@ impl Catalog {
             .bind(owner.param())
             .bind(now.as_millis())
             .bind(i64::from(moved == MovedImages::Go));
-        let [row, _] = self.batch("begin_delete", [select_image(id, owner), begin]).await?;
+        let statements = [select_image(id, owner), begin, select_due(now, PURGES_BESIDE)];
+        let [row, _, due] = self.batch("begin_delete", statements).await?;
         let Some(mut record) = first_record(&row).map_err(CatalogError::during("begin_delete"))? else {
             return Ok(DeleteStep::NotFound);
         };
+        let due_purges = DuePurges::read(&due, now).map_err(CatalogError::during("begin_delete"))?;
         let unchanged_since = record.updated_at;
         match record.status {
             Status::Deleted => return Ok(DeleteStep::AlreadyDeleted),
@@ -136,11 +144,11 @@ impl Catalog {
                 record.updated_at = now;
             }
         }
-        Ok(DeleteStep::Delete { record: Box::new(record), unchanged_since })
+        Ok(DeleteStep::Delete { record: Box::new(record), unchanged_since, due_purges })
     }
 
     /// Turns the row, whose bytes are gone, into a tombstone: what is left is the id, the times, the media type, size and
-    /// digest. Prompt, labels, names and the caller's ids are erased.
+    /// digest. Prompt, labels, names and the caller's ids are erased. `purge` is recorded with it.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed; the row may be a tombstone.
@@ -148,14 +156,14 @@ impl Catalog {
         &self,
         id: ImageId,
         version: i64,
+        purge: &CachePurge,
         now: Timestamp,
     ) -> Result<DeleteFinished, CatalogError> {
         let finish = Statement::new(FINISH_DELETE.as_str()).bind(id.to_string()).bind(version).bind(now.as_millis());
         let status = Statement::new(SELECT_STATUS).bind(id.to_string());
-        let [uncount, forget, uncount_row, forget_row] = forget_moves(id);
-        let statements = [finish, uncount, forget, uncount_row, forget_row, status];
-        let [.., status] = self.batch("finish_delete", statements).await?;
-        let row: Option<StatusRow> = status.first().map_err(CatalogError::during("finish_delete"))?;
+        let answers = self.delete_with("finish_delete", id, finish, purge, now, Some(status)).await?;
+        let row = answers.last().map(QueryResult::first::<StatusRow>).transpose();
+        let row = row.map_err(CatalogError::during("finish_delete"))?.flatten();
         Ok(match row.map(|row| row.status) {
             None | Some(Status::Deleted) => DeleteFinished::Deleted,
             Some(_) => DeleteFinished::Changed,
@@ -163,14 +171,36 @@ impl Catalog {
     }
 
     /// Erases what people wrote of an image whose deletion is finished later: prompt, labels, names and the caller's ids; and its line
-    /// in the journal. The key stays, and the file name in it.
+    /// in the journal. The key stays, and the file name in it. `purge` is recorded with it.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed; it may be erased.
-    pub async fn erase(&self, id: ImageId, version: i64) -> Result<(), CatalogError> {
+    pub async fn erase(
+        &self,
+        id: ImageId,
+        version: i64,
+        purge: &CachePurge,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
         let erase = Statement::new(ERASE.as_str()).bind(id.to_string()).bind(version);
-        let [uncount, forget, uncount_row, forget_row] = forget_moves(id);
-        self.batch("erase", [erase, uncount, forget, uncount_row, forget_row]).await.map(drop)
+        self.delete_with("erase", id, erase, purge, now, None).await.map(drop)
+    }
+
+    /// One transaction: `change` of the image's row, its purge, its line in the journal, and `last`.
+    async fn delete_with(
+        &self,
+        operation: &'static str,
+        id: ImageId,
+        change: Statement,
+        purge: &CachePurge,
+        now: Timestamp,
+        last: Option<Statement>,
+    ) -> Result<Vec<QueryResult>, CatalogError> {
+        let mut statements = vec![change];
+        statements.extend(purge.statements(id, now).map_err(CatalogError::during(operation))?);
+        statements.extend(forget_moves(id));
+        statements.extend(last);
+        self.database.batch(statements).await.map_err(CatalogError::during(operation))
     }
 
     /// Puts a deletion whose bytes could not be removed at the end of the sweep's queue, so that it does not keep the

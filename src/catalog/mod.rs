@@ -26,6 +26,7 @@ mod limits;
 mod list;
 mod lookup;
 pub mod moved;
+mod purges;
 mod record;
 mod reserve;
 mod row;
@@ -43,6 +44,7 @@ pub use key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use limits::{Limit, LimitReached, UserLimits};
 pub use list::{InvalidPageSize, ListError, ListFilter, Page, PageSize};
 pub use lookup::{ServableImage, Serving};
+pub use purges::{CachePurge, DuePurges, queue_purges};
 pub use record::{
     Associations, Content, Description, Frame, GenerationRecord, ImageRecord, OwnerFilter, SourceItem, Status,
 };
@@ -54,7 +56,7 @@ use std::rc::Rc;
 
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 
-/// The rows of all images, and the idempotency keys that led to them. Cheap to clone.
+/// The rows of all images, the idempotency keys that led to them, and what the cache in front must forget. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
     database: Rc<dyn Database>,

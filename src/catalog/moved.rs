@@ -9,8 +9,8 @@
 
 use serde_json::json;
 
-use super::ImageRecord;
 use super::row::insert_record;
+use super::{ImageRecord, queue_purges};
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
 use crate::sql::{self, DatabaseError, Statement};
@@ -104,12 +104,14 @@ pub fn release_moved(source: &str, item: &str, id: ImageId, now: Timestamp) -> S
     Statement::new(RELEASE).bind(source).bind(item).bind(id.to_string()).bind(now.as_millis())
 }
 
-/// Forgets images whose originals their source names again. One that is being deleted stays, for the sweep to find.
+/// Forgets images that their source shows no more, and has the cache in front forget them. One that is being deleted stays, for the sweep
+/// to find.
 ///
 /// # Errors
 /// When the ids have no form in the database.
-pub fn forget_moved(source: &str, ids: &[ImageId]) -> Result<Statement, DatabaseError> {
-    Ok(Statement::new(FORGET).bind(sql::to_json(&ids)?).bind(source))
+pub fn forget_moved(source: &str, ids: &[ImageId], now: Timestamp) -> Result<[Statement; 2], DatabaseError> {
+    let forget = Statement::new(FORGET).bind(sql::to_json(&ids)?).bind(source);
+    Ok([queue_purges(ids, now)?, forget])
 }
 
 /// Makes rows of up to [`ADOPTED_AT_ONCE`] entries that have none, in the catalogue's own database. The last statement answers with a

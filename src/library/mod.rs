@@ -10,6 +10,7 @@ mod budget;
 mod following;
 mod metadata;
 mod open;
+mod purge;
 mod remove;
 mod stores;
 mod sweep;
@@ -18,6 +19,7 @@ pub use add::{AddError, Measured, NewImage, Source};
 pub use budget::{GenerationShare, MemoryBudget, Share};
 pub use metadata::{belongs_to, object_metadata};
 pub use open::OpenError;
+pub use purge::{PURGE_AT_ONCE, PurgeState};
 pub use remove::{RemoveError, SWEEP_AFTER_MS};
 pub use stores::{Placement, Stores};
 pub use sweep::Swept;
@@ -34,11 +36,11 @@ use crate::telemetry::Recorder;
 /// The cache in front of the Worker, which answers for public images without asking.
 #[async_trait(?Send)]
 pub trait EdgeCache: 'static {
-    /// Makes the cache forget an image everywhere.
+    /// Makes the cache forget images everywhere, at most [`PURGE_AT_ONCE`] of them.
     ///
     /// # Errors
-    /// The platform's words; the cache may go on answering.
-    async fn purge(&self, id: ImageId) -> Result<(), String>;
+    /// The platform's words; the cache may go on answering for each of them.
+    async fn purge(&self, ids: &[ImageId]) -> Result<(), String>;
 }
 
 /// The images of one deployment, for the length of one request.

@@ -2,6 +2,7 @@
 
 use super::Library;
 use super::metadata::belongs_to;
+use super::purge::{PurgeState, queued};
 use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord, MovedImages, OwnerFilter, SourceItem};
 use crate::image::ImageId;
 use crate::store::{StorageKind, StoreError, StoreErrorKind};
@@ -14,8 +15,6 @@ pub const SWEEP_AFTER_MS: i64 = 60 * 60 * 1000;
 pub enum RemoveError {
     Store(StoreError),
     Catalog(CatalogError),
-    /// The cache in front may still answer for it.
-    Cache(String),
     /// There never was such an image, or it is another owner's.
     NotFound,
     /// It was moved out of a table, whose row may still show it. Nothing happened.
@@ -34,7 +33,7 @@ impl Library {
     /// 1. mark the row `deleting`: from here on nobody can read it;
     /// 2. delete the bytes, wherever they may be;
     /// 3. make the cache in front forget it;
-    /// 4. turn the row into a tombstone without personal data.
+    /// 4. turn the row into a tombstone without personal data, and queue what the cache did not take.
     ///
     /// An image that may be in two homes got there by a put that nobody waited for, or that was done again. One may still be under way
     /// if that was within the hour, and bring the bytes back. Only the personal data is erased then: the sweep removes the bytes once
@@ -42,34 +41,49 @@ impl Library {
     ///
     /// # Errors
     /// [`RemoveError`].
-    pub async fn remove(&self, id: ImageId, owner: &OwnerFilter, moved: MovedImages) -> Result<(), RemoveError> {
-        let now = self.runtime.now();
-        match self.catalog.begin_delete(id, owner, moved, now).await? {
-            DeleteStep::NotFound => Err(RemoveError::NotFound),
-            DeleteStep::AlreadyDeleted => Ok(()),
-            DeleteStep::Moved(item) => Err(RemoveError::Moved(item)),
-            DeleteStep::Delete { record, unchanged_since }
-                if homes(&record).len() > 1 && unchanged_since.plus_millis(SWEEP_AFTER_MS) > now =>
-            {
-                self.clear(&record).await?;
-                Ok(self.catalog.erase(id, record.version).await?)
+    pub async fn remove(
+        &self,
+        id: ImageId,
+        owner: &OwnerFilter,
+        moved: MovedImages,
+    ) -> Result<PurgeState, RemoveError> {
+        let began_at = self.runtime.now();
+        let (record, unchanged_since, due_purges) = match self.catalog.begin_delete(id, owner, moved, began_at).await? {
+            DeleteStep::NotFound => return Err(RemoveError::NotFound),
+            DeleteStep::AlreadyDeleted => {
+                let waits = self.catalog.purge_waits(id).await?;
+                return Ok(if waits { PurgeState::Pending } else { PurgeState::Done });
             }
-            DeleteStep::Delete { record, .. } => self.finish_removal(&record).await,
+            DeleteStep::Moved(item) => return Err(RemoveError::Moved(item)),
+            DeleteStep::Delete { record, unchanged_since, due_purges } => (record, unchanged_since, due_purges),
+        };
+        let removed = self.delete_all_bytes(&record).await;
+        // Whatever became of the bytes, nobody is to see them in the cache.
+        let purge = self.purge(&record, due_purges).await;
+        removed?;
+        let now = self.runtime.now();
+        if homes(&record).len() > 1 && unchanged_since.plus_millis(SWEEP_AFTER_MS) > began_at {
+            self.catalog.erase(id, record.version, &purge, now).await?;
+        } else {
+            self.catalog.finish_delete(id, record.version, &purge, now).await?;
         }
+        Ok(PurgeState::from(&purge))
     }
 
+    /// Finishes a removal that stopped halfway. The cache in front is asked later.
     pub(super) async fn finish_removal(&self, record: &ImageRecord) -> Result<(), RemoveError> {
-        self.clear(record).await?;
-        self.catalog.finish_delete(record.description.id, record.version, self.runtime.now()).await?;
+        self.delete_all_bytes(record).await?;
+        let (id, now) = (record.description.id, self.runtime.now());
+        self.catalog.finish_delete(id, record.version, &queued(record), now).await?;
         Ok(())
     }
 
-    /// Removes the bytes, wherever they may be, and makes the cache in front forget them.
-    async fn clear(&self, record: &ImageRecord) -> Result<(), RemoveError> {
+    /// Removes the bytes, wherever they may be.
+    async fn delete_all_bytes(&self, record: &ImageRecord) -> Result<(), RemoveError> {
         for storage in homes(record) {
             self.delete_bytes(record, storage).await.map_err(RemoveError::Store)?;
         }
-        self.cache.purge(record.description.id).await.map_err(RemoveError::Cache)
+        Ok(())
     }
 
     async fn delete_bytes(&self, record: &ImageRecord, storage: StorageKind) -> Result<(), StoreError> {

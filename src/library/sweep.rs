@@ -24,7 +24,7 @@ pub struct Swept {
 
 impl Library {
     /// Finishes deletions that stopped halfway, removes reservations and embedded bytes that never became an image, and forgets
-    /// idempotency keys and tombstones past their retention. Each part goes on when another fails; the outcome is logged.
+    /// idempotency keys and tombstones past their retention; and makes the cache in front forget what was deleted. Each part goes on when another fails; the outcome is logged.
     pub async fn sweep(&self) -> Swept {
         let mut swept = Swept::default();
         let mut causes = Vec::new();
@@ -51,6 +51,7 @@ impl Library {
         if let Err(error) = self.catalog.purge_tombstones(now.plus_millis(-TOMBSTONE_RETENTION_MS), BATCH).await {
             causes.push(error.to_string());
         }
+        self.send_purges().await;
         self.recorder.record(&Event::Sweep {
             images: swept.images,
             blobs: swept.blobs,

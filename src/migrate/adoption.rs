@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::runs::Ledger;
 use crate::catalog::moved;
 use crate::image::ImageId;
+use crate::runtime::Timestamp;
 use crate::sql::{Database, DatabaseError, QueryResult};
 
 /// The most slices that one invocation adopts, five statements each: 2,000 entries, and a fifth of an invocation's statements.
@@ -29,10 +30,10 @@ struct Marked {
 ///
 /// # Errors
 /// When a database fails. What was done stays done, and doing it again is fine.
-pub async fn adopt(own: &Rc<dyn Database>, ledger: &Ledger) -> Result<(), DatabaseError> {
+pub async fn adopt(own: &Rc<dyn Database>, ledger: &Ledger, now: Timestamp) -> Result<(), DatabaseError> {
     let is_own = Rc::ptr_eq(own, ledger.database());
     for _ in 0..SLICES {
-        let adopted = if is_own { adopt_own(own).await? } else { adopt_from(own, ledger.database()).await? };
+        let adopted = if is_own { adopt_own(own).await? } else { adopt_from(own, ledger.database(), now).await? };
         if adopted < usize::from(moved::ADOPTED_AT_ONCE) {
             break;
         }
@@ -49,7 +50,11 @@ async fn adopt_own(own: &Rc<dyn Database>) -> Result<usize, DatabaseError> {
 
 /// Entries are marked, then the rows are made, then the entries are marked again. A rollback that came between took its entry out of
 /// the catalogue, and finds its row removed.
-async fn adopt_from(own: &Rc<dyn Database>, journal: &Rc<dyn Database>) -> Result<usize, DatabaseError> {
+async fn adopt_from(
+    own: &Rc<dyn Database>,
+    journal: &Rc<dyn Database>,
+    now: Timestamp,
+) -> Result<usize, DatabaseError> {
     let entries = journal.run(moved::enter()).await?;
     let entering = entries.rows::<Adopted>()?;
     if entering.is_empty() {
@@ -60,7 +65,7 @@ async fn adopt_from(own: &Rc<dyn Database>, journal: &Rc<dyn Database>) -> Resul
     let entered = journal.run(moved::entered(&ids)?).await?.rows::<Marked>()?;
     for Adopted { source, image_id } in &entering {
         if !entered.iter().any(|marked| marked.image_id == *image_id) {
-            own.run(moved::forget_moved(source, &[*image_id])?).await?;
+            own.batch(Vec::from(moved::forget_moved(source, &[*image_id], now)?)).await?;
         }
     }
     Ok(entering.len())

@@ -7,9 +7,10 @@ use super::adoption;
 use super::destination::Destination;
 use super::registry::Sources;
 use super::runner::{Budget, Driver};
-use super::runs::{Ledger, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
+use super::runs::{ActionParameters, Ledger, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
 use super::source::{SourceError, Surroundings, ledger_answer};
 use super::task::{Interruption, SLICE_MS, Task};
+use crate::library::Library;
 use crate::queue::{Message, RunQueue};
 use crate::runtime::Runtime;
 use crate::sql::{DatabaseError, DatabaseErrorKind, Holder};
@@ -43,6 +44,8 @@ pub struct Engine {
     pub embedded: Rc<EmbeddedStore>,
     pub runtime: Rc<dyn Runtime>,
     pub recorder: Recorder,
+    /// Makes the cache in front forget what leaves the catalogue.
+    pub library: Library,
     /// Keeps runs going; without it, cron does.
     pub queue: Option<Rc<dyn RunQueue>>,
     pub settings: Settings,
@@ -138,6 +141,9 @@ impl Engine {
         if worked.is_ok() && !Rc::ptr_eq(driver.ledger.database(), self.sources.catalogue()) {
             self.adopt(&driver.ledger).await;
         }
+        if worked.as_ref().is_ok_and(takes_images_out) {
+            self.library.send_purges().await;
+        }
         self.recorder.record(&Event::Run {
             run_id: id.to_string(),
             outcome: match &worked {
@@ -155,7 +161,7 @@ impl Engine {
     /// Makes rows of the catalogue of what the journal has and the catalogue has not. When that fails, the journal serves the images, and
     /// the next event tries again.
     async fn adopt(&self, ledger: &Ledger) {
-        if let Err(error) = adoption::adopt(self.sources.catalogue(), ledger).await {
+        if let Err(error) = adoption::adopt(self.sources.catalogue(), ledger, self.runtime.now()).await {
             self.recorder.record(&Event::Adoption { cause: error.to_string() });
         }
     }
@@ -195,7 +201,7 @@ impl Engine {
     /// When the database fails.
     pub async fn take_up(&self) -> Result<(), DatabaseError> {
         for (is_own, ledger) in self.sources.ledgers() {
-            match adoption::adopt(self.sources.catalogue(), &ledger).await {
+            match adoption::adopt(self.sources.catalogue(), &ledger, self.runtime.now()).await {
                 // Stillstore's tables are not in it yet.
                 Err(error) if error.kind == DatabaseErrorKind::Schema && !is_own => continue,
                 adopted => adopted?,
@@ -260,4 +266,10 @@ impl Engine {
         let retention_ms = i64::from(self.settings.retention_days) * MILLIS_PER_DAY;
         action::task_of(run, source, destination, retention_ms)
     }
+}
+
+/// Whether a run may take images out of the catalogue, or replace their bytes.
+fn takes_images_out(run: &Run) -> bool {
+    !run.is_dry_run()
+        && matches!(run.parameters.action, ActionParameters::Rollback { .. } | ActionParameters::Restore { .. })
 }

@@ -30,7 +30,7 @@ use crate::telemetry::Sink;
 #[wasm_bindgen(module = "/src/platform/js/cache.js")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = purge)]
-    async fn purge_tag(tag: &str) -> Result<JsValue, JsValue>;
+    async fn purge_tags(tags: Vec<String>) -> Result<JsValue, JsValue>;
 }
 
 #[wasm_bindgen]
@@ -152,7 +152,8 @@ struct WorkersCache;
 
 #[async_trait(?Send)]
 impl EdgeCache for WorkersCache {
-    async fn purge(&self, id: ImageId) -> Result<(), String> {
-        purge_tag(&id.to_string()).await.map(drop).map_err(|error| message_of(&error))
+    async fn purge(&self, ids: &[ImageId]) -> Result<(), String> {
+        let tags = ids.iter().map(ToString::to_string).collect();
+        purge_tags(tags).await.map(drop).map_err(|error| message_of(&error))
     }
 }

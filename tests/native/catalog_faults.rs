@@ -1,8 +1,8 @@
 //! Round trips counted, each of them lost before and after taking effect.
 
 use stillstore::catalog::{
-    CatalogError, Claim, Commit, Committed, DeleteFinished, DeleteStep, ImageRecord, Lease, ListFilter, MovedImages,
-    OwnerFilter, PageSize, Reservation, Status,
+    CachePurge, CatalogError, Claim, Commit, Committed, DeleteFinished, DeleteStep, ImageRecord, Lease, ListFilter,
+    MovedImages, OwnerFilter, PageSize, Reservation, Status,
 };
 use stillstore::image::Sha256Digest;
 use stillstore::sql::DatabaseErrorKind;
@@ -37,17 +37,19 @@ fn abandon(shelf: &Shelf) -> Result<String, CatalogError> {
 fn begin_delete(shelf: &Shelf) -> Result<String, CatalogError> {
     // When the row changed before says that this call took effect before, too.
     written(done(shelf.catalog.begin_delete(id(1), &OwnerFilter::Any, MovedImages::Go, at(2))).map(|step| match step {
-        DeleteStep::Delete { record, .. } => DeleteStep::Delete { record, unchanged_since: at(0) },
+        DeleteStep::Delete { record, due_purges, .. } => {
+            DeleteStep::Delete { record, unchanged_since: at(0), due_purges }
+        }
         step => step,
     }))
 }
 
 fn finish_delete(shelf: &Shelf) -> Result<String, CatalogError> {
-    written(done(shelf.catalog.finish_delete(id(1), 3, at(3))))
+    written(done(shelf.catalog.finish_delete(id(1), 3, &CachePurge::Queued, at(3))))
 }
 
 fn erase(shelf: &Shelf) -> Result<String, CatalogError> {
-    written(done(shelf.catalog.erase(id(1), 3)))
+    written(done(shelf.catalog.erase(id(1), 3, &CachePurge::Queued, at(9))))
 }
 
 fn claim(shelf: &Shelf) -> Result<String, CatalogError> {
@@ -156,7 +158,7 @@ fn each_operation_is_one_round_trip() {
     assert_eq!(begin_calls, 1);
     assert_eq!(shelf.calls_of(catalog.stale(at(9), 10)).1, 1);
     assert_eq!(shelf.calls_of(catalog.postpone_delete(id(1), version, at(2))).1, 1);
-    let finished = shelf.calls_of(catalog.finish_delete(id(1), version + 1, at(2)));
+    let finished = shelf.calls_of(catalog.finish_delete(id(1), version + 1, &CachePurge::Queued, at(2)));
     assert_eq!(finished, (Ok(DeleteFinished::Deleted), 1));
     assert_eq!(shelf.calls_of(catalog.purge_tombstones(at(9), 10)), (Ok(1), 1));
     assert_eq!(shelf.calls_of(catalog.statistics()).1, 1);

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use stillstore::catalog::{
-    Claim, Commit, Committed, IDEMPOTENCY_RETENTION_MS, IdempotencyKey, Lease, MovedImages, OwnerFilter, Reservation,
-    Status,
+    CachePurge, Claim, Commit, Committed, IDEMPOTENCY_RETENTION_MS, IdempotencyKey, Lease, MovedImages, OwnerFilter,
+    Reservation, Status,
 };
 use stillstore::image::{ImageId, Sha256Digest};
 use stillstore::runtime::Timestamp;
@@ -179,7 +179,7 @@ fn a_completed_key_says_when_its_image_was_deleted_since() {
     let deleted = Claim::CompletedThenDeleted { image_id: id(1) };
     done(shelf.catalog.begin_delete(id(1), &OwnerFilter::Any, MovedImages::Go, at(2))).unwrap();
     assert_eq!(claim(&shelf, "body", id(2), at(3)), deleted);
-    done(shelf.catalog.finish_delete(id(1), shelf.version(id(1)), at(4))).unwrap();
+    done(shelf.catalog.finish_delete(id(1), shelf.version(id(1)), &CachePurge::Needless, at(4))).unwrap();
     assert_eq!(claim(&shelf, "body", id(2), at(70)), deleted);
     done(shelf.catalog.purge_tombstones(at(80), 1)).unwrap();
     assert_eq!(claim(&shelf, "body", id(2), at(90)), deleted);

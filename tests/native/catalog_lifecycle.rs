@@ -1,8 +1,8 @@
 //! From a reservation to a stored image to a tombstone, and every step that must not be taken.
 
 use stillstore::catalog::{
-    Associations, Commit, Committed, DeleteFinished, DeleteStep, Description, ImageRecord, MovedImages, OwnerFilter,
-    Reservation, Status,
+    Associations, CachePurge, Commit, Committed, DeleteFinished, DeleteStep, Description, ImageRecord, MovedImages,
+    OwnerFilter, Reservation, Status,
 };
 use stillstore::image::{ImageId, Labels};
 use stillstore::sql::{DatabaseErrorKind, Statement};
@@ -188,7 +188,7 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
         "withdraw" => done(shelf.catalog.withdraw(image.id)).map(|()| "ok").unwrap(),
         "begin_delete" => {
             match done(shelf.catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Go, at(9))).unwrap() {
-                DeleteStep::Delete { record, unchanged_since } => {
+                DeleteStep::Delete { record, unchanged_since, .. } => {
                     assert_eq!(Some(&*record), shelf.find(image.id).as_ref());
                     assert_eq!(Some(unchanged_since), before.map(|record| record.updated_at));
                     assert_eq!(record.status, Status::Deleting);
@@ -202,12 +202,12 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
         }
         "finish_delete" | "finish_delete of an older version" => {
             let version = if operation == "finish_delete" { version } else { version - 1 };
-            match done(shelf.catalog.finish_delete(image.id, version, at(9))).unwrap() {
+            match done(shelf.catalog.finish_delete(image.id, version, &CachePurge::Needless, at(9))).unwrap() {
                 DeleteFinished::Deleted => "deleted",
                 DeleteFinished::Changed => "changed",
             }
         }
-        "erase" => done(shelf.catalog.erase(image.id, version)).map(|()| "ok").unwrap(),
+        "erase" => done(shelf.catalog.erase(image.id, version, &CachePurge::Needless, at(9))).map(|()| "ok").unwrap(),
         "postpone_delete" => done(shelf.catalog.postpone_delete(image.id, version, at(9))).map(|()| "ok").unwrap(),
         other => panic!("{other}"),
     };
@@ -269,8 +269,8 @@ fn what_changes_nothing_leaves_the_row_untouched() {
             done(shelf.catalog.abandon(image.id, at(9))).unwrap();
         }
         if status != Status::Deleting {
-            done(shelf.catalog.finish_delete(image.id, shelf.version(image.id), at(9))).unwrap();
-            done(shelf.catalog.erase(image.id, shelf.version(image.id))).unwrap();
+            done(shelf.catalog.finish_delete(image.id, shelf.version(image.id), &CachePurge::Needless, at(9))).unwrap();
+            done(shelf.catalog.erase(image.id, shelf.version(image.id), &CachePurge::Needless, at(9))).unwrap();
             done(shelf.catalog.postpone_delete(image.id, shelf.version(image.id), at(9))).unwrap();
         }
         if matches!(status, Status::Deleting | Status::Deleted) {
@@ -298,7 +298,7 @@ fn a_tombstone_holds_nothing_that_a_person_wrote() {
     let description = fallen_back(&shelf);
     let before = shelf.sql("SELECT * FROM stillstore_images").unwrap();
     done(shelf.catalog.begin_delete(description.id, &OwnerFilter::Any, MovedImages::Go, at(2))).unwrap();
-    done(shelf.catalog.finish_delete(description.id, 2, at(3))).unwrap();
+    done(shelf.catalog.finish_delete(description.id, 2, &CachePurge::Needless, at(3))).unwrap();
     let after = shelf.sql("SELECT * FROM stillstore_images").unwrap();
 
     let personal = [
@@ -339,7 +339,7 @@ fn an_erased_row_holds_nothing_that_a_person_wrote_but_its_key_and_knows_where_i
     let shelf = Shelf::new();
     let description = fallen_back(&shelf);
     let before = deleting(&shelf, description.id);
-    done(shelf.catalog.erase(description.id, 2)).unwrap();
+    done(shelf.catalog.erase(description.id, 2, &CachePurge::Needless, at(9))).unwrap();
     let after = deleting(&shelf, description.id);
     let erased = Description {
         filename: None,

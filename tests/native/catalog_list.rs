@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use stillstore::catalog::{
-    Cursor, Frame, ImageRecord, InvalidCursor, InvalidPageSize, ListError, ListFilter, MovedImages, OwnerFilter,
-    PageSize, Status,
+    CachePurge, Cursor, Frame, ImageRecord, InvalidCursor, InvalidPageSize, ListError, ListFilter, MovedImages,
+    OwnerFilter, PageSize, Status,
 };
 use stillstore::image::ImageId;
 use stillstore::runtime::Timestamp;
@@ -91,7 +91,7 @@ fn each_filter_lists_what_matches_in_its_order_whatever_the_page_size() {
         done(shelf.catalog.begin_delete(*image, &OwnerFilter::Any, MovedImages::Go, at(9))).unwrap();
     }
     for image in &ids[220..232] {
-        done(shelf.catalog.finish_delete(*image, shelf.version(*image), at(9))).unwrap();
+        done(shelf.catalog.finish_delete(*image, shelf.version(*image), &CachePurge::Needless, at(9))).unwrap();
     }
     for number in 240..243 {
         shelf.image_in(number, Status::Pending);

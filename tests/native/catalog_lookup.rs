@@ -5,7 +5,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use stillstore::catalog::{
-    Catalog, IdempotencyKey, ListError, ListFilter, MovedImages, OwnerFilter, PageSize, ServableImage, Serving, Status,
+    CachePurge, Catalog, IdempotencyKey, ListError, ListFilter, MovedImages, OwnerFilter, PageSize, ServableImage,
+    Serving, Status,
 };
 use stillstore::image::{Format, Sha256Digest, Visibility};
 use stillstore::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
@@ -109,7 +110,7 @@ fn failures_of_every_operation(rows_json: &str) -> Vec<Option<DatabaseErrorKind>
             ListError::Cursor(error) => panic!("{error}"),
         }),
         done(catalog.begin_delete(image.id, &OwnerFilter::Any, MovedImages::Go, at(0))).err(),
-        done(catalog.finish_delete(image.id, 1, at(0))).err(),
+        done(catalog.finish_delete(image.id, 1, &CachePurge::Needless, at(0))).err(),
         done(catalog.stale(at(0), 10)).err(),
         done(catalog.statistics()).err(),
         done(catalog.claim(&key, digest, image.id, at(0), 1000)).err(),

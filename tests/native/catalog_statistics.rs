@@ -1,7 +1,7 @@
 //! Counters that triggers keep, against a count of the rows.
 
 use proptest::prelude::*;
-use stillstore::catalog::{Commit, Description, MovedImages, OwnerFilter, Statistics, Status};
+use stillstore::catalog::{CachePurge, Commit, Description, MovedImages, OwnerFilter, Statistics, Status};
 use stillstore::sql::DatabaseErrorKind;
 use stillstore::store::StorageKind;
 
@@ -83,7 +83,7 @@ fn apply(shelf: &Shelf, operation: &Operation) {
         }
         Operation::FinishDelete(number) => {
             let version = shelf.find(id(*number)).map_or(1, |record| record.version);
-            done(catalog.finish_delete(id(*number), version, at(2))).unwrap();
+            done(catalog.finish_delete(id(*number), version, &CachePurge::Needless, at(2))).unwrap();
         }
         Operation::Purge => {
             done(catalog.purge_tombstones(at(9), 2)).unwrap();

@@ -42,6 +42,7 @@ mod jwt_fakes;
 mod jwt_published;
 mod migrate_backup;
 mod migrate_catalogue;
+mod migrate_forgotten;
 mod migrate_line;
 mod migrate_memory_source;
 mod migrate_receipt;

@@ -228,8 +228,13 @@ impl Originals for MemoryOriginals {
             let copy = self.1.fetch(entry, context).await?;
             self.0.held.borrow_mut().insert(entry.item.clone(), copy.to_vec());
         }
-        let statements = vec![moved::forget_moved(NAME, &[entry.image_id])?];
+        let statements = Vec::from(moved::forget_moved(NAME, &[entry.image_id], context.runtime.now())?);
         Ok(Change { statements, original: json!({}), ..Change::default() })
+    }
+
+    async fn forget(&self, _: &Entry, _: &QueryResult, _: &SliceContext<'_>) -> Result<Option<Change>, ItemError> {
+        // A picture that is not held was cleaned.
+        Ok(None)
     }
 
     async fn check(&self, entry: &Entry, _: &QueryResult, context: &SliceContext<'_>) -> Result<(), ItemError> {

@@ -66,9 +66,26 @@ for (const { storage, vars } of STORAGE_MODES) {
       const { read, written } = await rows();
       assert.ok(reads.includes(read), `${read} rows`);
       assert.equal(written, storage === "r2" ? 8 : 13);
-      const { id } = await client.stored(PNG);
-      await callsOf(204, () => client.call("DELETE", `/api/images/${id}`));
-      assert.equal((await rows()).written, storage === "r2" ? 8 : 10);
+      for (const visibility of ["public", "private"] as const) {
+        const { id } = await client.stored(PNG, { visibility });
+        const { d1 } = await callsOf(204, () => client.call("DELETE", `/api/images/${id}`));
+        // Its beginning, its end, and embedded the removal of the bytes between.
+        assert.equal(d1, storage === "r2" ? 2 : 3);
+        // The purge of a public one, and its entry in an index.
+        const purge = visibility === "public" ? 2 : 0;
+        assert.equal((await rows()).written, purge + (storage === "r2" ? 8 : 10));
+      }
+    });
+
+    test("the repetition of a purge writes one row of D1", async () => {
+      await worker.db.prepare("UPDATE stillstore_purges SET due_at_ms = 0").run();
+      const waiting = await worker.db.prepare("SELECT count(*) AS n FROM stillstore_purges").first<number>("n");
+      assert.ok(waiting! > 0);
+      await worker.faults.forgetCalls();
+      await worker.scheduled();
+      const calls = await worker.faults.calls();
+      const sent = calls.filter(({ subject }) => subject.includes("stillstore_purges"));
+      assert.deepEqual(sent.map(({ rowsWritten }) => rowsWritten), [0, waiting!]);
     });
 
     test("serving is one D1 call and one R2 get; embedded, the D1 call alone, and a second for a range", async () => {

@@ -77,7 +77,7 @@ export async function assertSwept(worker: RunningWorker): Promise<void> {
 export async function clean(worker: RunningWorker): Promise<void> {
   await worker.faults.clear();
   const runs = ["run_lines", "runs", "moves", "move_counters"];
-  const tables = [...runs, "chunks", "blobs", "images", "idempotency"];
+  const tables = [...runs, "purges", "chunks", "blobs", "images", "idempotency"];
   await worker.db.batch(tables.map((table) => worker.db.prepare(`DELETE FROM stillstore_${table}`)));
   const keys = await objectKeys(worker);
   for (let from = 0; from < keys.length; from += DELETED_AT_ONCE) await worker.bucket.delete(keys.slice(from, from + DELETED_AT_ONCE));

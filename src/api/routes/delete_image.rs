@@ -8,8 +8,11 @@ use crate::api::openapi::{DATABASE, Operation, Schemas, query};
 use crate::api::{Code, Exchange, Problem, Request, Response};
 use crate::catalog::{MovedImages, SourceItem};
 use crate::image::ImageId;
-use crate::library::RemoveError;
+use crate::library::{PurgeState, RemoveError};
 use crate::migrate::Sources;
+
+/// Says `pending` while the cache in front may still answer for the image.
+const CACHE_PURGE: &str = "Cache-Purge";
 
 pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> Result<Response, Problem> {
     let is_forced = is_forced(request.query_pairs()?)?;
@@ -18,7 +21,7 @@ pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> R
 
 /// Deletes an image. One that an application's row still shows goes only when that is forced.
 pub(super) async fn delete(exchange: &Exchange<'_>, id: ImageId, is_forced: bool) -> Result<Response, Problem> {
-    match remove(exchange, id, MovedImages::Stay).await {
+    let purge = match remove(exchange, id, MovedImages::Stay).await {
         Err(RemoveError::Moved(item)) => {
             let sources = exchange.services.sources();
             if !is_forced {
@@ -30,10 +33,14 @@ pub(super) async fn delete(exchange: &Exchange<'_>, id: ImageId, is_forced: bool
         removed => removed,
     }
     .map_err(removal_problem)?;
-    Ok(Response::empty(204))
+    let mut response = Response::empty(204);
+    if purge == PurgeState::Pending {
+        response.set_header(CACHE_PURGE, "pending");
+    }
+    Ok(response)
 }
 
-async fn remove(exchange: &Exchange<'_>, id: ImageId, moved: MovedImages) -> Result<(), RemoveError> {
+async fn remove(exchange: &Exchange<'_>, id: ImageId, moved: MovedImages) -> Result<PurgeState, RemoveError> {
     exchange.library.remove(id, &exchange.caller.owner_filter(), moved).await
 }
 
@@ -67,7 +74,6 @@ fn removal_problem(error: RemoveError) -> Problem {
         RemoveError::NotFound => Problem::plain(Code::ImageNotFound),
         RemoveError::Catalog(error) => error.into(),
         RemoveError::Store(error) => unfinished_removal().because(&error),
-        RemoveError::Cache(error) => unfinished_removal().because(&error),
         RemoveError::Moved(SourceItem { source, item }) => {
             Problem::new(Code::ImageInUse, format!("the row {item} of the source {source} was moved meanwhile"))
         }
@@ -85,11 +91,20 @@ fn unfinished_removal() -> Problem {
 pub fn operation(_: &mut Schemas) -> Operation {
     Operation {
         summary: "Deletes an image; doing it twice is fine",
-        answers: vec![(204, json!({ "description": "The image cannot be read any more." }))],
+        answers: vec![(204, deleted())],
         parameters: vec![force()],
         codes: codes(),
         ..Operation::default()
     }
+}
+
+#[cfg(test)]
+pub(super) fn deleted() -> serde_json::Value {
+    let headers = json!({ CACHE_PURGE: {
+        "schema": { "const": "pending" },
+        "description": "There while the cache in front may still answer for the image.",
+    } });
+    json!({ "description": "The image cannot be read any more.", "headers": headers })
 }
 
 #[cfg(test)]

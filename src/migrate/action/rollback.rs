@@ -5,9 +5,12 @@ use async_trait::async_trait;
 use super::moved_items;
 use crate::migrate::runs::ledger::require_one_change;
 use crate::migrate::runs::{Entry, InFlight, ItemId, Line, Run, Stage, Verdict, journal};
-use crate::migrate::source::Source;
+use crate::migrate::source::{Change, Source};
 use crate::migrate::task::{Bounds, Interruption, ItemError, Outcome, Refusal, Slice, SliceContext, Task};
 use crate::sql::{DatabaseError, QueryResult, Statement};
+
+/// The reason of a line whose copy was removed although nothing was restored.
+const COPY_REMOVED: &str = "copy-removed";
 
 /// Rolls back what the journal has.
 pub struct RollBack {
@@ -24,6 +27,13 @@ impl RollBack {
         row: &QueryResult,
         context: &SliceContext<'_>,
     ) -> Result<Outcome, ItemError> {
+        if self.delete_from_r2
+            && !context.run.is_dry_run()
+            && let Some(change) = self.source.originals.forget(entry, row, context).await?
+        {
+            let detail = "nothing shows its copy, which is removed now";
+            return Ok(Self::forgotten(Line::skipped(id.clone(), COPY_REMOVED, detail), entry, change));
+        }
         if entry.stage == Stage::Restored {
             return self.remove_leftover(id, entry, row, context).await;
         }
@@ -65,10 +75,17 @@ impl RollBack {
             return Err(Refusal::skipped("already-restored", "the row names its original").into());
         }
         self.source.originals.holds(entry, row, context).await?;
-        let line = Line::skipped(id.clone(), "copy-removed", "it was restored before; its copy is removed now");
-        let statements = vec![journal::forget(&context.run.source, entry), require_one_change()];
-        let staged = (Some(entry.stage), None);
-        Ok(Outcome { statements, remove: vec![entry.key.clone()], staged, ..Outcome::only(line) })
+        let line = Line::skipped(id.clone(), COPY_REMOVED, "it was restored before; its copy is removed now");
+        let statements = vec![journal::forget(&context.run.source, entry)];
+        Ok(Self::forgotten(line, entry, Change { statements, ..Change::default() }))
+    }
+
+    /// The outcome of an item whose entry and copy go. The last of the statements drops the entry.
+    fn forgotten(line: Line, entry: &Entry, change: Change) -> Outcome {
+        let Change { mut statements, mut remove, .. } = change;
+        statements.push(require_one_change());
+        remove.push(entry.key.clone());
+        Outcome { statements, remove, staged: (Some(entry.stage), None), ..Outcome::only(line) }
     }
 }
 

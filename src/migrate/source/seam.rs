@@ -276,6 +276,15 @@ pub trait Originals {
     /// statements make the row name it.
     async fn restore(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<Change, ItemError>;
 
+    /// Says which statements forget the move of an item that is gone, or that has been given another picture: nothing shows the copy. The
+    /// last of them drops the journal's entry, unless something shows it by then. `None` when the item may show the copy, or may be restored.
+    async fn forget(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        context: &SliceContext<'_>,
+    ) -> Result<Option<Change>, ItemError>;
+
     /// Whether [`Originals::restore`] would succeed, found out without changing anything.
     async fn check(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<(), ItemError>;
 

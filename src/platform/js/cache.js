@@ -2,12 +2,15 @@
 import * as workers from "cloudflare:workers";
 
 /**
- * Makes the cache forget what carries the tag, everywhere. A Worker without the cache in front has nothing to purge.
- * @param {string} tag
+ * Makes the cache forget what carries any of the tags, everywhere. Throws when it did not take that: a purge over the rate limit resolves,
+ * without success. A Worker without the cache in front has nothing to purge.
+ * @param {string[]} tags
  */
-export async function purge(tag) {
+export async function purge(tags) {
   const cache = /** @type {{ purge?: (options: { tags: string[] }) => Promise<unknown> } | undefined} */ (
     Reflect.get(workers, "cache")
   );
-  if (typeof cache?.purge === "function") await cache.purge({ tags: [tag] });
+  if (typeof cache?.purge !== "function") return;
+  const result = /** @type {{ success?: unknown, errors?: unknown } | undefined} */ (await cache.purge({ tags }));
+  if (result?.success !== true) throw new Error(`the cache refused a purge: ${JSON.stringify(result?.errors ?? null)}`);
 }

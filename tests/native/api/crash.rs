@@ -178,9 +178,12 @@ fn a_deleted_image_stays_unreadable_through_every_failure() {
         let readable = world.call("GET", &path, None).status == 200;
         if answer.is_some_and(|answer| answer.status == 204) {
             assert!(!readable, "{case}: gone when the caller was told so");
+            assert!(world.cache.forgot(existing), "{case}: from the cache too");
         }
         sweep_everything(world);
         assert_eq!(world.call("GET", &path, None).status == 200, readable, "{case}: never readable again");
+        assert!(readable || world.cache.forgot(existing), "{case}: nor to be had from the cache");
+        assert!(world.rows("SELECT image_id FROM stillstore_purges").is_empty(), "{case}: nothing is purged for ever");
     });
 }
 

@@ -107,20 +107,6 @@ fn a_deletion_is_final_idempotent_and_forgets_what_people_wrote() {
 }
 
 #[test]
-fn a_deletion_waits_for_the_cache_to_forget() {
-    let world = World::new(true);
-    let id = upload(&world, "");
-    world.cache.fails.set(true);
-    let answer = world.call("DELETE", &format!("/api/images/{id}"), None);
-    assert_eq!((answer.status, answer.code().as_str()), (503, "storage-unavailable"));
-    world.cache.fails.set(false);
-    world.runtime.advance(2 * 60 * 60 * 1000);
-    world.sweep();
-    assert_eq!(world.cache.purged.borrow().len(), 1);
-    world.assert_swept();
-}
-
-#[test]
 fn private_images_want_a_signature_or_the_token() {
     let world = World::new(true);
     let record = world.upload("visibility=private", PNG).json();

@@ -5,6 +5,7 @@ mod by_key;
 pub mod callers;
 pub mod contract;
 mod crash;
+mod deletion;
 mod delivery;
 mod documentation;
 mod generate;

@@ -19,7 +19,7 @@ use stillstore::generate::{GenerateError, GenerateRequest, GeneratedImage, Gener
 use stillstore::http::{HttpAnswer, HttpClient, HttpError, HttpRequest, HttpResponse};
 use stillstore::image::{Format, ImageId, ObjectKey, Sha256Digest};
 use stillstore::jwt::{PublicKey, SignatureCheck};
-use stillstore::library::{EdgeCache, GenerationShare, Swept};
+use stillstore::library::{EdgeCache, GenerationShare, PURGE_AT_ONCE, Swept};
 use stillstore::runtime::Runtime;
 use stillstore::sql::{Database, FaultyDatabase, Statement};
 use stillstore::store::{EMBEDDED_MAX_BYTES, Faulty, ImageStore, MemoryStore, ObjectMetadata, PutObject, StorageKind};
@@ -99,16 +99,29 @@ impl Generator for StudioHandle {
 #[derive(Default)]
 pub struct Cache {
     pub purged: RefCell<Vec<ImageId>>,
-    pub fails: Cell<bool>,
+    /// Calls that it takes before it refuses all; any number when `None`.
+    pub allows: Cell<Option<usize>>,
+    pub calls: Cell<usize>,
+}
+
+impl Cache {
+    /// Whether it was made to forget an image.
+    pub fn forgot(&self, id: &str) -> bool {
+        self.purged.borrow().iter().any(|purged| purged.to_string() == id)
+    }
 }
 
 #[async_trait(?Send)]
 impl EdgeCache for Cache {
-    async fn purge(&self, id: ImageId) -> Result<(), String> {
-        if self.fails.get() {
-            return Err("the cache does not answer".to_owned());
+    async fn purge(&self, ids: &[ImageId]) -> Result<(), String> {
+        assert!((1..=usize::from(PURGE_AT_ONCE)).contains(&ids.len()), "{} images", ids.len());
+        self.calls.set(self.calls.get() + 1);
+        match self.allows.get() {
+            Some(0) => return Err("over the rate limit".to_owned()),
+            Some(calls) => self.allows.set(Some(calls - 1)),
+            None => {}
         }
-        self.purged.borrow_mut().push(id);
+        self.purged.borrow_mut().extend(ids);
         Ok(())
     }
 }
@@ -170,8 +183,8 @@ struct Shared<T>(Rc<T>);
 
 #[async_trait(?Send)]
 impl EdgeCache for Shared<Cache> {
-    async fn purge(&self, id: ImageId) -> Result<(), String> {
-        self.0.purge(id).await
+    async fn purge(&self, ids: &[ImageId]) -> Result<(), String> {
+        self.0.purge(ids).await
     }
 }
 

@@ -40,6 +40,15 @@ export function builtWorker(buildDir: "build" | "build-conformance"): Modules {
   };
 }
 
+/** The Worker, which finds a cache in front of it that the test process answers for: workerd has none. */
+export function withCache(worker: Modules): Modules {
+  const main = worker[WORKER_MODULE];
+  if (main === undefined) throw new Error("The Worker has no main module.");
+  const contents = String(main.contents).replaceAll('"cloudflare:workers"', '"../runtime/workers-with-cache.ts"');
+  if (contents === main.contents) throw new Error("The Worker does not ask the platform for a cache.");
+  return { ...worker, [WORKER_MODULE]: { ...main, contents } };
+}
+
 /**
  * A Worker written in a test.
  * @param wasm imported by the source as `./index_bg.wasm`

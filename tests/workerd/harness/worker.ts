@@ -7,7 +7,7 @@ import { FaultControl } from "./fault-control.ts";
 import { LogCollector } from "./logs.ts";
 import type { LogLine } from "./logs.ts";
 import { applyMigrations } from "./migrations.ts";
-import { MAIN_MODULE, WORKER_MODULE, builtWorker, harnessModules } from "./modules.ts";
+import { MAIN_MODULE, WORKER_MODULE, builtWorker, harnessModules, withCache } from "./modules.ts";
 import type { Modules } from "./modules.ts";
 import { readMigrations, readWranglerConfig } from "./project.ts";
 import type { Migration, QueueConsumer, WranglerConfig } from "./project.ts";
@@ -54,6 +54,8 @@ export type WorkerSettings = {
   fetchMock?: Handler;
   /** Gives the Worker the binding `AI` and answers for it: gets `{ model, input }` as JSON. */
   ai?: Handler;
+  /** Puts a cache in front of the Worker, as far as it can be purged: gets what `purge` gets as JSON, and answers with its result. */
+  cache?: Handler;
   /** Opens workerd's inspector, for profiles and heaps: `inspectorUrl`. */
   inspector?: true;
   /** Gets each line of the log in place of `logs` and `waitForLog`, which keep them all. */
@@ -171,7 +173,8 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
 }
 
 function workerOptions(config: WranglerConfig, settings: WorkerSettings): WorkerOptions {
-  const worker = settings.worker ?? builtWorker(settings.conformance ? "build-conformance" : "build");
+  const built = settings.worker ?? builtWorker(settings.conformance ? "build-conformance" : "build");
+  const worker = settings.cache === undefined ? built : withCache(built);
   const { fetchMock } = settings;
   return {
     config: {
@@ -206,7 +209,7 @@ function queueTrigger(consumer: QueueConsumer): Trigger {
 }
 
 function environment(config: WranglerConfig, settings: WorkerSettings): Bindings {
-  const { vars, bindings, r2, databases = [], queue, faults, ai } = settings;
+  const { vars, bindings, r2, databases = [], queue, faults, ai, cache } = settings;
   const env: Bindings = {};
   for (const [name, value] of Object.entries({ ...config.vars, API_TOKEN, ...vars })) {
     if (typeof value === "string") env[name] = { type: "text", value };
@@ -224,6 +227,7 @@ function environment(config: WranglerConfig, settings: WorkerSettings): Bindings
   }
   if (faults) env.HARNESS_FAULTS = { type: "text", value: "on" };
   if (settings.wasmTraffic) env.HARNESS_WASM_TRAFFIC = { type: "text", value: "on" };
+  if (cache !== undefined) env.HARNESS_CACHE = { type: "fetcher", handler: cache };
   if (ai !== undefined) env.HARNESS_AI = { type: "fetcher", handler: ai };
   return { ...env, ...bindings };
 }

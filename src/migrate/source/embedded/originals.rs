@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::bytes::Body;
-use crate::catalog::{IMAGE_COLUMNS, ImageRecord, Status, records};
+use crate::catalog::{IMAGE_COLUMNS, ImageRecord, Status, queue_purges, records};
 use crate::library::object_metadata;
 use crate::migrate::destination::{Destination, digest};
 use crate::migrate::runs::{Entry, InFlight, Stage};
@@ -29,6 +29,12 @@ const DROP_ORIGINAL: &str = "DELETE FROM stillstore_blobs WHERE write_id = ?1 AN
 
 const FORGET_ORIGINAL: &str = "UPDATE stillstore_images SET embedded_write_id = NULL, two_homes = fallback_reason IS NOT NULL, \
     version = version + 1, updated_at_ms = ?3 WHERE id = ?1 AND version = ?2 AND status = 'stored' AND +storage = 'r2'";
+
+const DROP_BYTES: &str =
+    "DELETE FROM stillstore_blobs WHERE object_key = ?1 AND stored_at_ms IS NOT NULL AND owner_id = ?2";
+
+const FORGET_ENTRY: &str = "DELETE FROM stillstore_moves WHERE source = 'embedded' AND item_id = ?1 AND stage = ?2 \
+    AND NOT EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status <> 'deleted')";
 
 // Nothing is put here, only removed: a row that names its original will not come to name the copy.
 const NAMES: &str = "SELECT 0 AS waits FROM stillstore_images \
@@ -154,6 +160,24 @@ impl Originals for EmbeddedOriginals {
         let fallback = row.record.fallback_reason.is_some();
         let counted = Some(Counted { to: StorageKind::D1, size_bytes: entry.size_bytes, fallback });
         Ok(Change { statements, original: entry.original.clone(), counted, ..Change::default() })
+    }
+
+    async fn forget(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        context: &SliceContext<'_>,
+    ) -> Result<Option<Change>, ItemError> {
+        if records(row)?.first().is_some_and(|record| record.status != Status::Deleted) {
+            return Ok(None);
+        }
+        let id = entry.image_id.to_string();
+        let statements = vec![
+            queue_purges(&[entry.image_id], context.runtime.now())?,
+            Statement::new(DROP_BYTES).bind(entry.key.as_str()).bind(id.as_str()),
+            Statement::new(FORGET_ENTRY).bind(id).bind(entry.stage.as_str()),
+        ];
+        Ok(Some(Change { statements, ..Change::default() }))
     }
 
     async fn check(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<(), ItemError> {

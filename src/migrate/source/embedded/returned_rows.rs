@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::originals::{PLACE, STATEMENTS_PER_PUT, too_large};
 use crate::bytes::Body;
-use crate::catalog::{ImageRecord, Status, insert_image, records};
+use crate::catalog::{ImageRecord, Status, insert_image, queue_purges, records};
 use crate::image::Sha256Digest;
 use crate::library::object_metadata;
 use crate::migrate::archive::DAMAGED;
@@ -199,10 +199,16 @@ impl EmbeddedReturnedRows {
         line: Line,
         wanted: &Wanted,
         present: &Present,
+        bytes: Bytes,
         context: &SliceContext<'_>,
     ) -> Result<Outcome, DatabaseError> {
         let description = &wanted.record.description;
-        let mut statements = vec![adopt_statement(&description.key, &description.id)];
+        let mut statements = Vec::new();
+        if bytes == Bytes::Broken {
+            // The cache in front may have what was read of them.
+            statements.push(queue_purges(&[description.id], context.runtime.now())?);
+        }
+        statements.push(adopt_statement(&description.key, &description.id));
         let mut staged = (None, None);
         if let Some(version) = present.version {
             let update = Statement::new(NAME_BYTES).bind(wanted.id()).bind(version);
@@ -250,7 +256,7 @@ impl ReturnedRows for EmbeddedReturnedRows {
             return Ok(Outcome::only(line(Verdict::WouldRestore)));
         }
         self.put(&wanted, bytes, data, context).await?;
-        Ok(Self::outcome(line(Verdict::Restored), &wanted, &present, context)?)
+        Ok(Self::outcome(line(Verdict::Restored), &wanted, &present, bytes, context)?)
     }
 }
 

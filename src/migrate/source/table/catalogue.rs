@@ -10,6 +10,7 @@ use crate::image::ImageId;
 use crate::migrate::runs::ledger::require_one_change;
 use crate::migrate::runs::{Entry, journal::Catalogued};
 use crate::migrate::task::{Interruption, SliceContext};
+use crate::runtime::Timestamp;
 use crate::sql::{Database, DatabaseError, Statement};
 
 /// How the images of a table come into the catalogue and leave it.
@@ -35,20 +36,20 @@ impl TableCatalogue {
     pub async fn leave(&self, ids: &[ImageId], context: &SliceContext<'_>) -> Result<(), Interruption> {
         let Some(catalogue) = self.elsewhere.as_ref().filter(|_| !ids.is_empty()) else { return Ok(()) };
         context.read(vec![moved::withdraw(&self.source, ids)?]).await?;
-        context.count(|operations| operations.count_database(1, 1));
-        catalogue.run(moved::forget_moved(&self.source, ids)?).await?;
+        context.count(|operations| operations.count_database(1, 2));
+        catalogue.batch(Vec::from(moved::forget_moved(&self.source, ids, context.runtime.now())?)).await?;
         Ok(())
     }
 
-    /// What the transaction that restores an original does about the row.
+    /// What the transaction that restores an original, or forgets the move, does about the row.
     ///
     /// # Errors
     /// When a value has no form in the database.
-    pub fn at_return(&self, item: &str, image_id: ImageId) -> Result<Vec<Statement>, DatabaseError> {
+    pub fn at_return(&self, item: &str, image_id: ImageId, now: Timestamp) -> Result<Vec<Statement>, DatabaseError> {
         if self.elsewhere.is_some() {
             Ok(vec![moved::require_withdrawn(&self.source, item), require_one_change()])
         } else {
-            Ok(vec![moved::forget_moved(&self.source, &[image_id])?])
+            Ok(Vec::from(moved::forget_moved(&self.source, &[image_id], now)?))
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Row {
     pub moved_url: Option<String>,
     /// Whether it still names the copy.
     pub is_ours: Option<u8>,
+    /// Whether it names the moved image in any way.
+    pub names_image: Option<u8>,
     /// Every column but the data column, as JSON; `None` when they are too long to come along.
     pub columns: Option<String>,
     /// Their length.

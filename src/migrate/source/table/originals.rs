@@ -204,7 +204,7 @@ impl TableOriginals {
 impl Originals for TableOriginals {
     fn load(&self, entry: &Entry) -> Statement {
         let url = entry.original.get("url").and_then(|url| url.as_str()).unwrap_or_default();
-        self.table.load_moved(&entry.item, url, INLINE_MAX_BYTES)
+        self.table.load_moved(entry, url, INLINE_MAX_BYTES)
     }
 
     async fn leave_catalogue(&self, entries: &[&Entry], context: &SliceContext<'_>) -> Result<(), Interruption> {
@@ -217,12 +217,35 @@ impl Originals for TableOriginals {
             Some(datum) => self.prove(entry, datum).await?.datum,
             None => self.bring_back(entry, &original, context).await?,
         };
-        let mut statements = self.catalogue.at_return(&entry.item, entry.image_id)?;
+        let mut statements = self.catalogue.at_return(&entry.item, entry.image_id, context.runtime.now())?;
         statements.push(self.table.restore(entry, &original, &datum));
         // The row holds the value again.
         let remove = original.saved.as_ref().map(|saved| saved.key.clone()).into_iter().collect();
         let original = Original { saved: None, ..original }.to_json()?;
         Ok(Change { statements, original, remove, ..Change::default() })
+    }
+
+    async fn forget(
+        &self,
+        entry: &Entry,
+        row: &QueryResult,
+        context: &SliceContext<'_>,
+    ) -> Result<Option<Change>, ItemError> {
+        if let Some(shape) = row.first::<found::Row>()? {
+            if shape.is_ours == Some(1) || shape.names_image == Some(1) {
+                return Ok(None);
+            }
+            if let Some(datum) = self.datum(entry, &shape, row, context).await?
+                && self.prove(entry, datum).await.is_ok()
+            {
+                return Ok(None);
+            }
+        }
+        let mut statements = self.catalogue.at_return(&entry.item, entry.image_id, context.runtime.now())?;
+        statements.push(self.table.forget(entry));
+        let saved = Original::from_json(&entry.original)?.saved;
+        let remove = saved.map(|saved| saved.key).into_iter().collect();
+        Ok(Some(Change { statements, remove, ..Change::default() }))
     }
 
     async fn check(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<(), ItemError> {

@@ -255,7 +255,7 @@ impl ReturnedRows for TableReturnedRows {
             if let Some((mark, left, reached)) = self.mark(&item, &columns, journal) {
                 if let Some(image_id) = image_id.filter(|_| reached == Stage::Restored) {
                     self.catalogue.leave(&[image_id], context).await?;
-                    outcome.statements.extend(self.catalogue.at_return(&id.as_text(), image_id)?);
+                    outcome.statements.extend(self.catalogue.at_return(&id.as_text(), image_id, self.runtime.now())?);
                 }
                 outcome.statements.extend([mark, require_one_change()]);
                 outcome.staged = (Some(left), Some(reached));

@@ -235,22 +235,49 @@ impl Table {
         sql.into_statement()
     }
 
-    /// A moved row, for rollback and cleanup: its data, and whether its url is still ours.
-    pub(super) fn load_moved(&self, item: &str, url: &str, inline_max_bytes: u64) -> Statement {
+    /// A moved row, for rollback and cleanup: its data, whether its url is still ours, and whether it names the image at all.
+    pub(super) fn load_moved(&self, entry: &Entry, url: &str, inline_max_bytes: u64) -> Statement {
         let mut sql = Sql::default();
         sql.push("SELECT ")
             .push(&self.column(&self.source.url))
             .push(" IS ")
             .bind(url)
             .push(" COLLATE BINARY AS is_ours, ");
+        self.push_names_image(&mut sql, entry.image_id);
+        sql.push(" AS names_image, ");
         push_data(&mut sql, &self.data(), inline_max_bytes);
         sql.push(" FROM ")
             .push(&self.table())
             .push(" WHERE ")
             .push(&self.id())
             .push(" = ")
-            .bind_value(self.id_value(item));
+            .bind_value(self.id_value(&entry.item));
         sql.into_statement().with_text_column("data")
+    }
+
+    /// Adds the condition that a row names an image: in its url, which may have been rewritten, or, when it has no picture of its own, by the
+    /// object's key.
+    fn push_names_image(&self, sql: &mut Sql, image: ImageId) {
+        sql.push("(instr(lower(").push(&self.column(&self.source.url)).push("), ").bind(image.to_string());
+        sql.push(") > 0");
+        if let Some(key) = &self.source.key {
+            sql.push(" OR ").push(&self.data()).push(" IS NULL AND instr(").push(&self.column(key)).push(", ");
+            sql.bind(image.to_string()).push(") > 0");
+        }
+        sql.push(") IS TRUE");
+    }
+
+    /// Drops an entry whose copy no row names.
+    pub(super) fn forget(&self, entry: &Entry) -> Statement {
+        let mut sql = Sql::default();
+        sql.push("DELETE FROM stillstore_moves WHERE source = ").bind(self.source.name.as_str());
+        sql.push(" AND item_id = ").bind(entry.item.as_str()).push(" AND storage_key = ").bind(entry.key.as_str());
+        sql.push(" AND stage = ").bind(entry.stage.as_str()).push(" AND NOT EXISTS (SELECT 1 FROM ");
+        sql.push(&self.table()).push(" WHERE ").push(&self.id()).push(" = ").bind_value(self.id_value(&entry.item));
+        sql.push(" AND ");
+        self.push_names_image(&mut sql, entry.image_id);
+        sql.push(")");
+        sql.into_statement()
     }
 
     /// Gives the row its columns' values back, if its url is ours and its data is `datum`. `original` has the same columns.

@@ -13,7 +13,7 @@ import { calls, forgetCalls, setFaults } from "./faults.ts";
 export * from "../worker/index.js";
 
 /** Bindings for this module, which the Worker does not see. */
-type HarnessEnv = { HARNESS_FAULTS?: string; HARNESS_AI?: Fetcher; HARNESS_WASM_TRAFFIC?: string };
+type HarnessEnv = { HARNESS_FAULTS?: string; HARNESS_AI?: Fetcher; HARNESS_CACHE?: Fetcher; HARNESS_WASM_TRAFFIC?: string };
 
 type Handlers = Required<Pick<ExportedHandler<any>, "fetch" | "queue" | "scheduled">>;
 
@@ -47,7 +47,7 @@ const environments = new WeakMap<HarnessEnv, Record<string, unknown>>();
 function workerEnvironment(harnessEnv: HarnessEnv): Record<string, unknown> {
   const known = environments.get(harnessEnv);
   if (known !== undefined) return known;
-  const { HARNESS_FAULTS, HARNESS_AI, HARNESS_WASM_TRAFFIC: _, ...bindings } = harnessEnv;
+  const { HARNESS_FAULTS, HARNESS_AI, HARNESS_CACHE: _, HARNESS_WASM_TRAFFIC: __, ...bindings } = harnessEnv;
   const env = HARNESS_AI === undefined ? bindings : { ...bindings, AI: new Ai(HARNESS_AI) };
   const made = HARNESS_FAULTS === undefined ? env : interceptBindings(env);
   environments.set(harnessEnv, made);
