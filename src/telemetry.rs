@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::image::FailedProvider;
+use crate::image::{FailedProvider, ImageId};
 
 /// How something ended: `ok`, or a stable kebab-case code.
 pub type Outcome = &'static str;
@@ -31,7 +31,9 @@ pub enum Event {
         operation: &'static str,
         backend: &'static str,
         bucket: &'static str,
-        key: String,
+        /// Whose bytes they are; none of a receipt's. Never a key, which may hold a file name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        image_id: Option<ImageId>,
         bytes: u64,
         duration_ms: u64,
         outcome: Outcome,
@@ -50,7 +52,7 @@ pub enum Event {
         failed_providers: Vec<FailedProvider>,
     },
     /// The first-choice store failed and the second took the bytes.
-    Fallback { key: String, reason: String },
+    Fallback { image_id: ImageId, reason: String },
     /// An upload came to nothing and was answered with the default image.
     DefaultImage {
         /// The code of the problem.
@@ -88,6 +90,7 @@ pub enum Event {
     /// The cache in front was told to forget images.
     Purge {
         images: usize,
+        duration_ms: u64,
         outcome: Outcome,
         #[serde(skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
@@ -269,7 +272,8 @@ mod tests {
                 cause: None,
             });
         }
-        counters.count(&Event::Fallback { key: "a/b".to_owned(), reason: "store-timeout".to_owned() });
+        let image_id = ImageId::from_random_bytes([0; 16]);
+        counters.count(&Event::Fallback { image_id, reason: "store-timeout".to_owned() });
         let lines: Vec<_> = counters.snapshot().into_iter().map(|(name, value)| format!("{name} {value}")).collect();
         assert_eq!(
             lines,

@@ -7,7 +7,6 @@ use crate::image::{ImageId, ObjectKey};
 use crate::library::Library;
 use crate::migrate::{Engine, Run, RunId};
 use crate::runtime::within;
-use crate::store::StorageKind;
 
 /// How long a look may take, in milliseconds: load balancers give up on `/health` after five seconds.
 const LOOK_TIMEOUT_MS: u64 = 3_000;
@@ -65,7 +64,7 @@ impl Exchange<'_> {
         if !self.services.config.r2_enabled {
             return "disabled";
         }
-        let Some(store) = self.library.stores.at(StorageKind::R2) else { return "error" };
+        let Some(store) = self.library.stores.bucket() else { return "error" };
         let key = ObjectKey::of_ours(PROBE_KEY.to_owned());
         match within(&self.services.runtime, LOOK_TIMEOUT_MS, store.head(&key)).await {
             Ok(Ok(_)) => "enabled",

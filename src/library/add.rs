@@ -134,15 +134,15 @@ impl Library {
         description: &mut Description,
         body: Body,
     ) -> Result<ImageRecord, AddError> {
-        let target = self.stores.target(image.visibility);
+        let prefers_r2 = self.stores.prefers_r2(image.visibility);
         // Embedded bytes need no row that names them, but an owner's limits are asked before the bytes are written.
-        if !target.is_embedded() || self.catalog.limited(description.owner_id.as_ref()).is_some() {
-            let storage = if target.is_embedded() { StorageKind::D1 } else { StorageKind::R2 };
+        if prefers_r2 || self.catalog.limited(description.owner_id.as_ref()).is_some() {
+            let storage = if prefers_r2 { StorageKind::R2 } else { StorageKind::D1 };
             if let Some(record) = self.reserve(description, storage, body.promised_bytes().unwrap_or(1)).await? {
                 return Ok(record);
             }
         }
-        let (store, reason) = match target {
+        let (store, reason) = match self.stores.target(image.visibility, description.id) {
             Target::R2(store) => (store, None),
             Target::Embedded { store, reason } => (store, reason),
         };
@@ -210,7 +210,7 @@ impl Library {
     /// A receipt for bytes that an earlier attempt for the very same image stored.
     async fn find_own(&self, description: &Description) -> Result<Option<PutReceipt>, StoreError> {
         for storage in [StorageKind::R2, StorageKind::D1] {
-            let Some(store) = self.stores.at(storage) else { continue };
+            let Some(store) = self.stores.at(storage, description.id) else { continue };
             let Some(info) = store.head(&description.key).await? else { continue };
             if let Some(sha256) = info.sha256.filter(|_| belongs_to(&info, description.id)) {
                 let size_bytes = info.size_bytes;
@@ -229,7 +229,7 @@ impl Library {
     ) -> Result<ImageRecord, AddError> {
         let fallback_reason = receipt.fallback_reason.or_else(|| reason.map(str::to_owned));
         if let Some(reason) = &fallback_reason {
-            self.recorder.record(&Event::Fallback { key: description.key.to_string(), reason: reason.clone() });
+            self.recorder.record(&Event::Fallback { image_id: description.id, reason: reason.clone() });
         }
         let geometry = image.dimensions.geometry();
         let content = Content {
@@ -260,13 +260,13 @@ impl Library {
             Committed::Done(record) => Ok(record),
             Committed::AlreadyStored(record) => {
                 if record.storage != receipt.storage {
-                    self.discard(&description.key, receipt.storage).await;
+                    self.discard(description, receipt.storage).await;
                 }
                 Ok(record)
             }
             Committed::KeyTaken => Err(AddError::Store(key_taken())),
             Committed::Lost => {
-                self.discard(&description.key, receipt.storage).await;
+                self.discard(description, receipt.storage).await;
                 Err(AddError::Superseded)
             }
         }
@@ -274,9 +274,9 @@ impl Library {
 
     /// Removes bytes that a deletion could not see because they arrived after it. Best effort: the row, if one is left, is still
     /// `deleting` and the sweep goes over it again.
-    async fn discard(&self, key: &ObjectKey, storage: StorageKind) {
-        if let Some(store) = self.stores.at(storage) {
-            let _ = store.delete(key).await;
+    async fn discard(&self, description: &Description, storage: StorageKind) {
+        if let Some(store) = self.stores.at(storage, description.id) {
+            let _ = store.delete(&description.key).await;
         }
     }
 }

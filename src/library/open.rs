@@ -48,7 +48,7 @@ impl Library {
     /// Bytes that came with the row of `image`, told of as any read of them is.
     #[must_use]
     pub fn opened(&self, image: &ServableImage, bytes: Blob) -> Body {
-        self.stores.record_read(image.storage, &image.key, bytes.size_bytes() as u64, &self.recorder);
+        self.stores.record_read(image.storage, image.id, bytes.size_bytes() as u64);
         bytes.into()
     }
 
@@ -57,7 +57,7 @@ impl Library {
         image: &ServableImage,
         range: Option<ByteRange>,
     ) -> Result<Option<StoredObject>, OpenError> {
-        let store = self.stores.at(image.storage).ok_or_else(|| {
+        let store = self.stores.at(image.storage, image.id).ok_or_else(|| {
             OpenError::Store(StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound"))
         })?;
         let object = store.get(&image.key, range).await.map_err(OpenError::Store)?;
@@ -65,7 +65,7 @@ impl Library {
             let same_size = object.size_bytes == image.size_bytes;
             let same_digest = object.sha256.is_none_or(|sha256| sha256 == image.sha256);
             if !(same_size && same_digest) {
-                let detail = format!("{} differs from its row", image.key);
+                let detail = format!("the bytes of {} differ from its row", image.id);
                 return Err(OpenError::Store(StoreError::new(StoreErrorKind::Corrupt, detail)));
             }
         }

@@ -37,6 +37,7 @@ impl Library {
         if let Err(error) = self.send_due_purges().await {
             self.recorder.record(&Event::Purge {
                 images: 0,
+                duration_ms: 0,
                 outcome: "database-unavailable",
                 cause: Some(error.to_string()),
             });
@@ -70,10 +71,12 @@ impl Library {
 
     /// Whether the cache took a call.
     async fn send_purge(&self, ids: &[ImageId]) -> bool {
+        let started_at = self.runtime.now();
         let refusal = self.cache.purge(ids).await.err();
         let was_sent = refusal.is_none();
         self.recorder.record(&Event::Purge {
             images: ids.len(),
+            duration_ms: self.runtime.now().millis_since(started_at),
             outcome: if was_sent { "ok" } else { "refused" },
             cause: refusal,
         });

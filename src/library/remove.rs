@@ -88,7 +88,7 @@ impl Library {
 
     async fn delete_bytes(&self, record: &ImageRecord, storage: StorageKind) -> Result<(), StoreError> {
         let Description { id, key, .. } = &record.description;
-        let Some(store) = self.stores.at(storage) else {
+        let Some(store) = self.stores.at(storage, *id) else {
             // Bytes that fell back to the database were at most tried in a bucket that is not bound.
             return if storage == record.storage { Err(not_bound()) } else { Ok(()) };
         };

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::image::{ObjectKey, Visibility};
+use crate::image::{ImageId, Visibility};
 use crate::runtime::Runtime;
 use crate::store::{EmbeddedStore, Fallback, ImageStore, Observed, StorageKind};
 use crate::telemetry::{Event, Recorder};
@@ -16,9 +16,9 @@ const DATABASE: &str = "DB";
 #[derive(Clone)]
 pub struct Stores {
     r2: Option<Rc<dyn ImageStore>>,
-    embedded: Rc<dyn ImageStore>,
-    embedded_sweeper: Rc<EmbeddedStore>,
+    embedded: Rc<EmbeddedStore>,
     runtime: Rc<dyn Runtime>,
+    recorder: Recorder,
     placement: Placement,
 }
 
@@ -49,34 +49,39 @@ impl Stores {
         recorder: &Recorder,
         placement: Placement,
     ) -> Self {
-        let observe = |store, bucket| -> Rc<dyn ImageStore> {
-            Rc::new(Observed::new(store, bucket, Rc::clone(&runtime), recorder.clone()))
-        };
-        Self {
-            r2: r2.map(|store| observe(store, BUCKET)),
-            embedded: observe(Rc::clone(&embedded) as Rc<dyn ImageStore>, DATABASE),
-            embedded_sweeper: embedded,
-            runtime,
-            placement,
+        Self { r2, embedded, runtime, recorder: recorder.clone(), placement }
+    }
+
+    /// The home of an image's stored bytes; `None` when it is R2 and the bucket is not bound.
+    #[must_use]
+    pub fn at(&self, storage: StorageKind, image: ImageId) -> Option<Rc<dyn ImageStore>> {
+        match storage {
+            StorageKind::R2 => self.r2.as_ref().map(|r2| self.observed(Rc::clone(r2), BUCKET, Some(image))),
+            StorageKind::D1 => Some(self.embedded(image)),
         }
     }
 
-    /// The home of stored bytes; `None` when it is R2 and the bucket is not bound.
+    /// The bucket, for what is no image's; `None` when it is not bound.
     #[must_use]
-    pub fn at(&self, storage: StorageKind) -> Option<&Rc<dyn ImageStore>> {
-        match storage {
-            StorageKind::R2 => self.r2.as_ref(),
-            StorageKind::D1 => Some(&self.embedded),
-        }
+    pub fn bucket(&self) -> Option<Rc<dyn ImageStore>> {
+        self.r2.as_ref().map(|r2| self.observed(Rc::clone(r2), BUCKET, None))
+    }
+
+    fn embedded(&self, image: ImageId) -> Rc<dyn ImageStore> {
+        self.observed(Rc::clone(&self.embedded) as Rc<dyn ImageStore>, DATABASE, Some(image))
+    }
+
+    fn observed(&self, store: Rc<dyn ImageStore>, bucket: &'static str, image: Option<ImageId>) -> Rc<dyn ImageStore> {
+        Rc::new(Observed::new(store, bucket, image, Rc::clone(&self.runtime), self.recorder.clone()))
     }
 
     /// Records a read that went past the home, in one call with a row.
-    pub fn record_read(&self, storage: StorageKind, key: &ObjectKey, bytes: u64, recorder: &Recorder) {
-        recorder.record(&Event::Storage {
+    pub fn record_read(&self, storage: StorageKind, image: ImageId, bytes: u64) {
+        self.recorder.record(&Event::Storage {
             operation: "get",
             backend: storage.as_str(),
             bucket: if storage == StorageKind::R2 { BUCKET } else { DATABASE },
-            key: key.to_string(),
+            image_id: Some(image),
             bytes,
             duration_ms: 0,
             outcome: "ok",
@@ -84,21 +89,31 @@ impl Stores {
         });
     }
 
-    /// Where a new image goes. Private bytes never go to a bucket with a public domain.
+    /// Whether new images go to R2 first. Private bytes never go to a bucket with a public domain.
     #[must_use]
-    pub fn target(&self, visibility: Visibility) -> Target {
-        let embedded = |reason| Target::Embedded { store: Rc::clone(&self.embedded), reason };
+    pub fn prefers_r2(&self, visibility: Visibility) -> bool {
+        self.bucket_for(visibility).is_ok()
+    }
+
+    /// The bucket that new images go to first; otherwise why they do not, when R2 was asked for.
+    fn bucket_for(&self, visibility: Visibility) -> Result<&Rc<dyn ImageStore>, Option<&'static str>> {
         if !self.placement.r2_enabled {
-            return embedded(None);
+            return Err(None);
         }
         if visibility == Visibility::Private && self.placement.r2_is_public {
-            return embedded(Some("private-image-and-public-bucket"));
+            return Err(Some("private-image-and-public-bucket"));
         }
-        match &self.r2 {
-            None => embedded(Some("r2-not-bound")),
-            Some(r2) => Target::R2(Rc::new(Fallback {
-                primary: Rc::clone(r2),
-                secondary: Rc::clone(&self.embedded),
+        self.r2.as_ref().ok_or(Some("r2-not-bound"))
+    }
+
+    /// Where a new image goes.
+    #[must_use]
+    pub fn target(&self, visibility: Visibility, image: ImageId) -> Target {
+        match self.bucket_for(visibility) {
+            Err(reason) => Target::Embedded { store: self.embedded(image), reason },
+            Ok(r2) => Target::R2(Rc::new(Fallback {
+                primary: self.observed(Rc::clone(r2), BUCKET, Some(image)),
+                secondary: self.embedded(image),
                 runtime: Rc::clone(&self.runtime),
                 deadline_ms: self.placement.timeout_ms,
             })),
@@ -108,14 +123,6 @@ impl Stores {
     /// The embedded store itself, for its own upkeep.
     #[must_use]
     pub fn embedded_sweeper(&self) -> &EmbeddedStore {
-        &self.embedded_sweeper
-    }
-}
-
-impl Target {
-    /// Whether the database is the first choice.
-    #[must_use]
-    pub const fn is_embedded(&self) -> bool {
-        matches!(self, Self::Embedded { .. })
+        &self.embedded
     }
 }

@@ -99,7 +99,9 @@ impl ImageStore for R2Store {
             PutOutcome::Stored { sha256 } => {
                 Ok(PutReceipt { storage: StorageKind::R2, size_bytes, sha256, fallback_reason: None })
             }
-            PutOutcome::KeyTaken => Err(StoreError::new(StoreErrorKind::KeyTaken, key.as_str())),
+            PutOutcome::KeyTaken => {
+                Err(StoreError::new(StoreErrorKind::KeyTaken, "other bytes are stored under the key"))
+            }
             PutOutcome::SourceFailed { detail } => Err(body_error(failure.unwrap_or(BodyError::Interrupted(detail)))),
             PutOutcome::TooShort { actual_bytes } => {
                 Err(body_error(BodyError::TooShort { expected_bytes: size_bytes, actual_bytes }))

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{
     ByteRange, ImageStore, ListPage, ObjectInfo, PutObject, PutReceipt, StorageKind, StoreError, StoredObject,
 };
-use crate::image::ObjectKey;
+use crate::image::{ImageId, ObjectKey};
 use crate::runtime::{Runtime, Timestamp};
 use crate::telemetry::{Event, Recorder};
 
@@ -15,22 +15,28 @@ use crate::telemetry::{Event, Recorder};
 pub struct Observed {
     inner: Rc<dyn ImageStore>,
     bucket: &'static str,
+    image_id: Option<ImageId>,
     runtime: Rc<dyn Runtime>,
     recorder: Recorder,
 }
 
 impl Observed {
-    /// Records what `inner`, which is called `bucket` in events, does.
+    /// Records what `inner`, which is called `bucket` in events, does about an image.
     #[must_use]
-    pub fn new(inner: Rc<dyn ImageStore>, bucket: &'static str, runtime: Rc<dyn Runtime>, recorder: Recorder) -> Self {
-        Self { inner, bucket, runtime, recorder }
+    pub fn new(
+        inner: Rc<dyn ImageStore>,
+        bucket: &'static str,
+        image_id: Option<ImageId>,
+        runtime: Rc<dyn Runtime>,
+        recorder: Recorder,
+    ) -> Self {
+        Self { inner, bucket, image_id, runtime, recorder }
     }
 
-    /// Records `outcome` of an operation on `key`; `bytes` says how many a success moved.
+    /// Records `outcome` of an operation; `bytes` says how many a success moved.
     fn record<T>(
         &self,
         operation: &'static str,
-        key: &str,
         started_at: Timestamp,
         outcome: &Result<T, StoreError>,
         bytes: impl FnOnce(&T) -> u64,
@@ -39,7 +45,7 @@ impl Observed {
             operation,
             backend: self.inner.kind().as_str(),
             bucket: self.bucket,
-            key: key.to_owned(),
+            image_id: self.image_id,
             bytes: outcome.as_ref().map_or(0, bytes),
             duration_ms: self.runtime.now().millis_since(started_at),
             outcome: outcome.as_ref().map_or_else(StoreError::code, |_| "ok"),
@@ -55,9 +61,9 @@ impl ImageStore for Observed {
     }
 
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
-        let (key, started_at) = (object.key.clone(), self.runtime.now());
+        let started_at = self.runtime.now();
         let outcome = self.inner.put(object).await;
-        self.record("put", key.as_str(), started_at, &outcome, |receipt| receipt.size_bytes);
+        self.record("put", started_at, &outcome, |receipt| receipt.size_bytes);
         outcome
     }
 
@@ -65,28 +71,28 @@ impl ImageStore for Observed {
         let started_at = self.runtime.now();
         let outcome = self.inner.get(key, range).await;
         let promised = |object: &StoredObject| object.body.promised_bytes().unwrap_or(0);
-        self.record("get", key.as_str(), started_at, &outcome, |object| object.as_ref().map_or(0, promised));
+        self.record("get", started_at, &outcome, |object| object.as_ref().map_or(0, promised));
         outcome
     }
 
     async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, StoreError> {
         let started_at = self.runtime.now();
         let outcome = self.inner.head(key).await;
-        self.record("head", key.as_str(), started_at, &outcome, |_| 0);
+        self.record("head", started_at, &outcome, |_| 0);
         outcome
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
         let started_at = self.runtime.now();
         let outcome = self.inner.delete(key).await;
-        self.record("delete", key.as_str(), started_at, &outcome, |()| 0);
+        self.record("delete", started_at, &outcome, |()| 0);
         outcome
     }
 
     async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError> {
         let started_at = self.runtime.now();
         let outcome = self.inner.list(prefix, start_after, limit).await;
-        self.record("list", prefix, started_at, &outcome, |_| 0);
+        self.record("list", started_at, &outcome, |_| 0);
         outcome
     }
 }

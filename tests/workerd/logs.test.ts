@@ -44,28 +44,26 @@ for (const { storage, vars } of STORAGE_MODES) {
     const request = (method: string, route: string, status: number, outcome = "ok") => ({
       level: "log", event: "request", method, route, status, outcome,
     });
-    const storing = (operation: string, key: string, bytes: number) => ({
-      level: "log", event: "storage", operation, backend: storage, bucket: BUCKETS[storage], key, bytes, outcome: "ok",
+    const storing = (operation: string, image_id: string, bytes: number) => ({
+      level: "log", event: "storage", operation, backend: storage, bucket: BUCKETS[storage], image_id, bytes, outcome: "ok",
     });
     const call = (method: string, path: string) => (headers: Record<string, string>) =>
       client.call(method, path, { headers });
 
     test("each storage operation is told once, and the request after it", async () => {
       const upload = await eventsOf((headers) => client.call("POST", "/api/images", { headers, body: PNG }));
-      const key = String(upload[0]?.key);
-      assert.deepEqual(upload, [storing("put", key, PNG.byteLength), request("POST", "upload-image", 201)]);
-      const row = worker.db.prepare("SELECT id FROM stillstore_images WHERE storage_key = ?").bind(key);
-      const id = await row.first<string>("id");
+      const id = String(upload[0]?.image_id);
+      assert.deepEqual(upload, [storing("put", id, PNG.byteLength), request("POST", "upload-image", 201)]);
 
       assert.deepEqual(await eventsOf(call("GET", `/images/${id}`)), [
-        storing("get", key, PNG.byteLength), request("GET", "serve-image", 200),
+        storing("get", id, PNG.byteLength), request("GET", "serve-image", 200),
       ]);
       const ranged = (headers: object) => worker.fetch(`/images/${id}`, { headers: { ...headers, range: "bytes=5-9" } });
-      assert.deepEqual(await eventsOf(ranged), [storing("get", key, 5), request("GET", "serve-image", 206)]);
+      assert.deepEqual(await eventsOf(ranged), [storing("get", id, 5), request("GET", "serve-image", 206)]);
       assert.deepEqual(await eventsOf(call("HEAD", `/images/${id}`)), [request("HEAD", "serve-image", 200)]);
       assert.deepEqual(await eventsOf(call("GET", `/api/images/${id}`)), [request("GET", "describe-image", 200)]);
       assert.deepEqual(await eventsOf(call("DELETE", `/api/images/${id}`)), [
-        storing("delete", key, 0), request("DELETE", "delete-image", 204),
+        storing("delete", id, 0), { level: "log", event: "purge", images: 1, outcome: "ok" }, request("DELETE", "delete-image", 204),
       ]);
     });
 

@@ -28,7 +28,7 @@ pub fn operation(_: &mut Schemas) -> Operation {
     key["required"] = true.into();
     Operation {
         summary: "Deletes the image with a key, which names no image afterwards",
-        answers: vec![(204, json!({ "description": "The image cannot be read any more." }))],
+        answers: vec![(204, delete_image::deleted())],
         parameters: vec![key, delete_image::force()],
         codes: [&delete_image::codes()[..], &[Code::ImageDeleted]].concat(),
         ..Operation::default()

@@ -185,3 +185,22 @@ fn the_edge_keeps_a_public_image_for_a_day_and_no_private_one() {
     let answer = world.call("GET", &private, None);
     assert_eq!((answer.status, answer.header("cloudflare-cdn-cache-control")), (200, None));
 }
+
+#[test]
+fn no_log_line_of_an_images_life_has_its_key_or_file_name() {
+    for r2_enabled in [true, false] {
+        let world = World::new(r2_enabled);
+        let id = upload(&world, "context=portraits&filename=jane-doe.png");
+        world.send("GET", &format!("/images/{id}"), &[], None);
+        world.bucket.plan.fail_all(StoreCall::Put, Fault::FailBefore);
+        let fallen_back = upload(&world, "context=portraits&filename=jane-doe.png");
+        world.bucket.plan.heal();
+        delete(&world, &id);
+        delete(&world, &fallen_back);
+        world.runtime.advance(2 * HOUR_MS);
+        world.sweep();
+        let log = world.log_text();
+        assert!(!log.contains("jane") && !log.contains("portraits"), "{log}");
+        assert!(log.contains(&id) && log.contains(&fallen_back));
+    }
+}

@@ -32,7 +32,7 @@ impl From<Problem> for Failure {
 
 /// The embedded store takes less than R2 does.
 pub(super) fn upload_limit_bytes(exchange: &Exchange<'_>, visibility: Visibility) -> u64 {
-    if exchange.library.stores.target(visibility).is_embedded() { EMBEDDED_MAX_BYTES } else { MAX_UPLOAD_BYTES }
+    if exchange.library.stores.prefers_r2(visibility) { MAX_UPLOAD_BYTES } else { EMBEDDED_MAX_BYTES }
 }
 
 pub(super) fn too_large(limit_bytes: u64) -> Problem {
