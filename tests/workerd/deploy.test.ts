@@ -31,6 +31,10 @@ test("nothing deployed opens the routes that want a token", () => {
   assert.ok(!stdout.includes(OPEN_FOR_LOCAL_WORK), "the dry run names it");
 });
 
+test("no preview has a cache that a deletion does not reach", () => {
+  assert.equal(readWranglerConfig().preview_urls, false);
+});
+
 test("no secret is deployed as a var", () => {
   const secrets = Object.keys(readWranglerConfig().vars ?? {}).filter((name) => /TOKEN|KEY|SECRET/.test(name));
   assert.deepEqual(secrets, []);
