@@ -2,8 +2,8 @@
 
 use super::checks::Found;
 use super::{Caller, Code, Gate, Principal, Problem, Services};
-use crate::catalog::{ImageRecord, Status};
-use crate::image::{ImageId, ObjectKey};
+use crate::catalog::{Collection, CollectionKind, ImageRecord, Status};
+use crate::image::{ImageId, ObjectKey, ShootId};
 use crate::library::Library;
 use crate::migrate::{Engine, Run, RunId};
 use crate::runtime::within;
@@ -32,6 +32,13 @@ impl Exchange<'_> {
     /// The image with a key, when it can be read.
     pub(super) async fn stored_image_with(&self, key: &ObjectKey) -> Result<ImageRecord, Problem> {
         readable(self.library.catalog.find_by_key(key, &self.caller.owner_filter()).await?)
+    }
+
+    /// A shoot of the caller's.
+    pub(super) async fn shoot(&self, id: ShootId) -> Result<Collection, Problem> {
+        let owner = self.caller.owner_filter();
+        let found = self.library.catalog.find_collection(&id.collection(), CollectionKind::Shoot, &owner).await?;
+        found.ok_or_else(|| Problem::plain(Code::ShootNotFound))
     }
 
     /// The migration engine of this request.

@@ -64,6 +64,16 @@ impl FromText for Association {
     }
 }
 
+/// A name that people read.
+#[derive(Debug)]
+pub(super) struct Name(pub String);
+
+impl FromText for Name {
+    fn from_text(text: String) -> Result<Self, String> {
+        Association::from_text(text).map(|Association(name)| Self(name))
+    }
+}
+
 /// A whole number from `LEAST` to `MOST`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Whole<const LEAST: u64, const MOST: u64>(u64);

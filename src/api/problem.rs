@@ -81,6 +81,8 @@ codes! {
     MethodNotAllowed = 405 "method-not-allowed" "The route does not answer this method" => "Use one of the methods in the Allow header.";
     /// No such run.
     RunNotFound = 404 "run-not-found" "There is no run with this id" => "Check the id; GET /api/migrate-images shows the latest run.";
+    /// No such shoot.
+    ShootNotFound = 404 "shoot-not-found" "There is no shoot with this id" => "Check the id; GET /shoots lists the shoots.";
     /// The receipt is written when the run ends.
     ReceiptNotReady = 404 "receipt-not-ready" "The run has no receipt yet" => "Ask again when the run has ended.";
     /// Another run changes the same source.

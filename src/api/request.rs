@@ -12,6 +12,9 @@ use crate::bytes::Body;
 /// bytes, are 4,800. Unescaped, such a prompt has 128,000 bytes.
 pub const MAX_JSON_BYTES: u64 = 384 * 1024;
 
+/// The content type of a form without files.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A request method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -102,20 +105,31 @@ impl Request {
     /// # Errors
     /// When a name or value is not UTF-8 once decoded.
     pub fn query_pairs(&self) -> Result<Vec<(String, String)>, Problem> {
-        let decode = |part: &str| {
-            percent_decode_str(&part.replace('+', " "))
-                .decode_utf8()
-                .map(std::borrow::Cow::into_owned)
-                .map_err(|_| Problem::field("query", "must be UTF-8, percent-encoded"))
-        };
-        self.query
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                Ok((decode(name)?, decode(value)?))
-            })
-            .collect()
+        form_pairs(&self.query, "query")
+    }
+
+    /// The body's fields: a JSON object, or a form (`application/x-www-form-urlencoded`), whose values are texts. At most
+    /// [`MAX_JSON_BYTES`] long.
+    ///
+    /// # Errors
+    /// 415 for another content type, 413 over the limit, 400 when it is not what its type says.
+    pub async fn fields(&mut self) -> Result<JsonObject, Problem> {
+        if self.media_type().eq_ignore_ascii_case(FORM) {
+            let body = self.body.take().unwrap_or_else(Body::empty);
+            let text = String::from_utf8(body.collect(MAX_JSON_BYTES).await?.to_vec());
+            let text = text.map_err(|_| Problem::field("body", "must be UTF-8, percent-encoded"))?;
+            let pairs = form_pairs(&text, "body")?.into_iter();
+            return Ok(JsonObject::new(pairs.map(|(name, value)| (name, Value::String(value))).collect()));
+        }
+        if self.media_type().eq_ignore_ascii_case("application/json") {
+            return self.json_object().await;
+        }
+        Err(Problem::new(Code::UnsupportedMediaType, format!("the Content-Type must be application/json or {FORM}")))
+    }
+
+    /// The content type without its parameters.
+    fn media_type(&self) -> &str {
+        self.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim()
     }
 
     /// The body as a JSON object, at most [`MAX_JSON_BYTES`] long.
@@ -123,9 +137,7 @@ impl Request {
     /// # Errors
     /// 415 for another content type, 413 over the limit, 400 when it is not a JSON object.
     pub async fn json_object(&mut self) -> Result<JsonObject, Problem> {
-        let content_type = self.header("content-type").unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
+        if !self.media_type().eq_ignore_ascii_case("application/json") {
             return Err(Problem::new(Code::UnsupportedMediaType, "the Content-Type must be application/json"));
         }
         let body = self.body.take().unwrap_or_else(Body::empty);
@@ -149,6 +161,23 @@ pub fn host_of(origin: &str) -> &str {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,
     }
+}
+
+/// The pairs of a query or form, decoded, in order; `whole` names it.
+fn form_pairs(text: &str, whole: &str) -> Result<Vec<(String, String)>, Problem> {
+    let decode = |part: &str| {
+        percent_decode_str(&part.replace('+', " "))
+            .decode_utf8()
+            .map(std::borrow::Cow::into_owned)
+            .map_err(|_| Problem::field(whole, "must be UTF-8, percent-encoded"))
+    };
+    text.split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decode(name)?, decode(value)?))
+        })
+        .collect()
 }
 
 #[cfg(test)]

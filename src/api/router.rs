@@ -6,17 +6,13 @@ use futures::future::LocalBoxFuture;
 use super::openapi::{Operation, Schemas};
 use super::request::Method;
 use super::{Access, Code, Exchange, Problem, Request, Response, routes};
-use crate::image::ImageId;
+use crate::image::{ImageId, ShootId};
 use crate::migrate::RunId;
-
-/// Stands for an id in a route's path.
-const ID: &str = "{id}";
 
 /// What a handler returns. The future is boxed, so that no request's future has room for the largest handler's.
 type Answer<'a> = LocalBoxFuture<'a, Result<Response, Problem>>;
 type PlainHandler = for<'a> fn(&'a Exchange<'a>, Request) -> Answer<'a>;
-type ImageHandler = for<'a> fn(&'a Exchange<'a>, Request, ImageId) -> Answer<'a>;
-type RunHandler = for<'a> fn(&'a Exchange<'a>, Request, RunId) -> Answer<'a>;
+type HandlerOf<Id> = for<'a> fn(&'a Exchange<'a>, Request, Id) -> Answer<'a>;
 
 /// A route.
 pub struct Route {
@@ -24,7 +20,7 @@ pub struct Route {
     pub name: &'static str,
     /// A HEAD is answered as the GET that it mirrors.
     pub method: Method,
-    /// The path, with `{id}` where an id stands.
+    /// The path, with a name in braces where an id stands.
     pub path: &'static str,
     pub access: Access,
     handler: Handler,
@@ -32,12 +28,86 @@ pub struct Route {
     pub(super) operation: fn(&mut Schemas) -> Operation,
 }
 
-/// A handler, by the id that its path has.
-#[derive(Clone, Copy)]
-enum Handler {
-    Plain(PlainHandler),
-    OfImage(ImageHandler),
-    OfRun(RunHandler),
+/// Makes [`Handler`], [`Call`] and [`PathIds`] of lines `type missing sample;`: what a path leads to whose id is none, and an id.
+macro_rules! path_ids {
+    ($($id:ident $missing:ident $sample:literal;)+) => {
+        /// A handler, by what its path has in braces.
+        #[derive(Clone, Copy)]
+        enum Handler {
+            Plain(PlainHandler),
+            $($id(HandlerOf<$id>),)+
+        }
+
+        /// A handler with the ids of a path.
+        enum Call {
+            Plain(PlainHandler),
+            $($id(HandlerOf<$id>, $id),)+
+        }
+
+        /// What a route's path has in braces.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum PathIds {
+            Nothing,
+            $($id,)+
+        }
+
+        impl Handler {
+            /// The call with what a path has in the route's braces, joined by slashes.
+            fn call(self, ids: &str) -> Option<Call> {
+                match self {
+                    Self::Plain(handler) => Some(Call::Plain(handler)),
+                    $(Self::$id(handler) => Some(Call::$id(handler, ids.parse().ok()?)),)+
+                }
+            }
+
+            const fn ids(self) -> PathIds {
+                match self {
+                    Self::Plain(_) => PathIds::Nothing,
+                    $(Self::$id(_) => PathIds::$id,)+
+                }
+            }
+        }
+
+        impl Call {
+            fn ids(&self) -> Option<String> {
+                match self {
+                    Self::Plain(_) => None,
+                    $(Self::$id(_, id) => Some(id.to_string()),)+
+                }
+            }
+
+            fn answer<'a>(self, exchange: &'a Exchange<'a>, request: Request) -> Answer<'a> {
+                match self {
+                    Self::Plain(handler) => handler(exchange, request),
+                    $(Self::$id(handler, id) => handler(exchange, request, id),)+
+                }
+            }
+        }
+
+        impl PathIds {
+            /// What is not there when the ids of a path are none.
+            const fn missing(self) -> Code {
+                match self {
+                    Self::Nothing => Code::RouteNotFound,
+                    $(Self::$id => Code::$missing,)+
+                }
+            }
+
+            /// Ids, joined by slashes.
+            const fn sample(self) -> &'static str {
+                match self {
+                    Self::Nothing => "",
+                    $(Self::$id => $sample,)+
+                }
+            }
+        }
+    };
+}
+
+path_ids! {
+    ImageId ImageNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
+    RunId RunNotFound "0f8fad5bd9cb469fa16570867728950e";
+    ShootId ShootNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
 }
 
 /// The route that a request is for, and the id in its path.
@@ -46,21 +116,12 @@ pub struct Target {
     call: Call,
 }
 
-enum Call {
-    Plain(PlainHandler),
-    OfImage(ImageHandler, ImageId),
-    OfRun(RunHandler, RunId),
-}
-
 macro_rules! handler {
     ($module:ident()) => {
         Handler::Plain(|exchange, request| Box::pin(routes::$module::handle(exchange, request)))
     };
-    ($module:ident(ImageId)) => {
-        Handler::OfImage(|exchange, request, id| Box::pin(routes::$module::handle(exchange, request, id)))
-    };
-    ($module:ident(RunId)) => {
-        Handler::OfRun(|exchange, request, id| Box::pin(routes::$module::handle(exchange, request, id)))
+    ($module:ident($id:ident)) => {
+        Handler::$id(|exchange, request, id| Box::pin(routes::$module::handle(exchange, request, id)))
     };
 }
 
@@ -93,6 +154,10 @@ routes! {
     "describe-run"     Get    "/api/migrate-images/runs/{id}"         Operator describe_run(RunId);
     "run-items"        Get    "/api/migrate-images/runs/{id}/items"   Operator run_items(RunId);
     "run-receipt"      Get    "/api/migrate-images/runs/{id}/receipt" Operator run_receipt(RunId);
+    "create-shoot"     Post   "/shoots"                               User     create_shoot();
+    "list-shoots"      Get    "/shoots"                               User     list_shoots();
+    "describe-shoot"   Get    "/shoots/{id}"                          User     describe_shoot(ShootId);
+    "list-assets"      Get    "/shoots/{id}/assets"                   User     list_assets(ShootId);
     "health"           Get    "/health"                               Anyone   health();
     "metrics"          Get    "/metrics"                              Operator metrics();
     "openapi"          Get    "/openapi.json"                         Anyone   openapi();
@@ -117,24 +182,44 @@ impl Route {
     }
 
     fn call(&self, path: &str) -> Option<Call> {
-        match self.handler {
-            Handler::Plain(handler) => (path == self.path).then_some(Call::Plain(handler)),
-            Handler::OfImage(handler) => Some(Call::OfImage(handler, self.id_in(path)?.parse().ok()?)),
-            Handler::OfRun(handler) => Some(Call::OfRun(handler, self.id_in(path)?.parse().ok()?)),
-        }
+        self.handler.call(&self.ids_in(path)?)
     }
 
-    /// What stands in `path` where this route's has an id.
-    fn id_in<'path>(&self, path: &'path str) -> Option<&'path str> {
-        let (before, after) = self.path.split_once(ID)?;
-        path.strip_prefix(before)?.strip_suffix(after)
+    /// What stands in `path` where this route's has braces, joined by slashes; `None` when the rest differs.
+    fn ids_in(&self, path: &str) -> Option<String> {
+        let mut ids = String::new();
+        let mut segments = path.split('/');
+        for expected in self.path.split('/') {
+            let segment = segments.next()?;
+            if expected.starts_with('{') {
+                ids.extend([if ids.is_empty() { "" } else { "/" }, segment]);
+            } else if expected != segment {
+                return None;
+            }
+        }
+        segments.next().is_none().then_some(ids)
     }
 
     /// What a path that begins like this route's does not lead to.
     fn missing(&self, path: &str) -> Option<Code> {
-        let (before, _) = self.path.split_once(ID)?;
-        let code = if matches!(self.handler, Handler::OfRun(_)) { Code::RunNotFound } else { Code::ImageNotFound };
-        path.starts_with(before).then_some(code)
+        let (before, _) = self.path.split_once('{')?;
+        path.starts_with(before).then(|| self.ids().missing())
+    }
+
+    /// What its path has in braces.
+    #[must_use]
+    pub const fn ids(&self) -> PathIds {
+        self.handler.ids()
+    }
+
+    /// A path that leads to it, for tests that go through every route.
+    #[must_use]
+    pub fn sample_path(&self) -> String {
+        let mut ids = self.ids().sample().split('/');
+        let segments = self.path.split('/');
+        let filled =
+            segments.map(|segment| if segment.starts_with('{') { ids.next().unwrap_or(segment) } else { segment });
+        filled.collect::<Vec<_>>().join("/")
     }
 }
 
@@ -152,21 +237,17 @@ impl Target {
         })
     }
 
-    /// The id in the path, as text.
+    /// What the path has in braces, as text, joined by slashes.
     #[must_use]
     pub fn id(&self) -> Option<String> {
-        match &self.call {
-            Call::Plain(_) => None,
-            Call::OfImage(_, id) => Some(id.to_string()),
-            Call::OfRun(_, id) => Some(id.to_string()),
-        }
+        self.call.ids()
     }
 
     /// The image that a signed URL opens here.
     #[must_use]
     pub const fn signed_image(&self) -> Option<ImageId> {
         match (self.route.access, &self.call) {
-            (Access::Holder, Call::OfImage(_, id)) => Some(*id),
+            (Access::Holder, Call::ImageId(_, id)) => Some(*id),
             _ => None,
         }
     }
@@ -174,11 +255,7 @@ impl Target {
     /// Has the handler answer.
     #[must_use]
     pub fn answer<'a>(self, exchange: &'a Exchange<'a>, request: Request) -> Answer<'a> {
-        match self.call {
-            Call::Plain(handler) => handler(exchange, request),
-            Call::OfImage(handler, id) => handler(exchange, request, id),
-            Call::OfRun(handler, id) => handler(exchange, request, id),
-        }
+        self.call.answer(exchange, request)
     }
 }
 
@@ -257,6 +334,9 @@ mod tests {
             ("/api/migrate-images/runs/", Code::RunNotFound),
             (&format!("/api/migrate-images/runs/{RUN_ID}/x"), Code::RunNotFound),
             (&format!("/api/migrate-images/runs/{IMAGE_ID}"), Code::RunNotFound),
+            ("/shoots/", Code::ShootNotFound),
+            ("/shoots/x/assets", Code::ShootNotFound),
+            (&format!("/shoots/{RUN_ID}"), Code::ShootNotFound),
         ] {
             for method in [Method::Get, Method::Post] {
                 assert_eq!(found(method, path), Err(code), "{path}");
@@ -268,7 +348,7 @@ mod tests {
     #[test]
     fn only_the_route_of_an_images_bytes_takes_signed_urls() {
         for route in ROUTES {
-            let target = Target::parse(route.method, &sample(route)).unwrap();
+            let target = Target::parse(route.method, &route.sample_path()).unwrap();
             let expected = (route.name == "serve-image").then(|| IMAGE_ID.parse().unwrap());
             assert_eq!(target.signed_image(), expected, "{}", route.name);
         }
@@ -286,14 +366,10 @@ mod tests {
         );
     }
 
-    fn sample(route: &Route) -> String {
-        route.path.replace(ID, if matches!(route.handler, Handler::OfRun(_)) { RUN_ID } else { IMAGE_ID })
-    }
-
     #[test]
     fn every_route_is_found_and_the_names_and_paths_differ() {
         for route in ROUTES {
-            assert_eq!(found(route.method, &sample(route)), Ok(route.name));
+            assert_eq!(found(route.method, &route.sample_path()), Ok(route.name));
             let same =
                 |other: &&Route| other.name == route.name || (other.method, other.path) == (route.method, route.path);
             assert_eq!(ROUTES.iter().filter(same).count(), 1, "{}", route.name);

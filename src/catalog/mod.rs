@@ -15,6 +15,7 @@
 //! - Each operation is one round trip, unless its documentation says otherwise, and may be repeated when its answer was
 //!   lost: the repetition changes nothing and gives the same answer, or one that says what has happened since.
 
+pub mod collections;
 mod columns;
 mod commit;
 mod cursor;
@@ -34,6 +35,7 @@ mod statistics;
 mod sweep;
 mod usage;
 
+pub use collections::{Collection, CollectionCursor, CollectionKind, CollectionPage, CollectionState};
 pub(crate) use columns::IMAGE_COLUMNS;
 pub use commit::{Commit, Committed};
 pub use cursor::{Cursor, InvalidCursor};

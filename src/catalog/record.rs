@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::{
     CollectionId, Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Orientation, Sha256Digest,
-    UserId, Visibility,
+    ShootId, UserId, Visibility,
 };
 use crate::runtime::Timestamp;
 use crate::sql::Value;
@@ -112,6 +112,16 @@ impl OwnerFilter {
 pub struct Frame {
     pub collection_id: CollectionId,
     pub ordinal: u32,
+}
+
+impl Frame {
+    /// The place of an asset, or of what was made from one, in its shoot: by the second of its creation, so that they come oldest
+    /// first. Several may have the same.
+    #[must_use]
+    pub fn of_shoot(shoot: &ShootId, created_at: Timestamp) -> Self {
+        let seconds = u32::try_from(created_at.as_millis().max(0) / 1000).unwrap_or(u32::MAX);
+        Self { collection_id: shoot.collection(), ordinal: seconds }
+    }
 }
 
 /// An item of a migration's source.

@@ -22,6 +22,11 @@ impl CollectionId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id of one of ours, which is within the limits.
+    pub(super) const fn of_ours(id: String) -> Self {
+        Self(id)
+    }
 }
 
 impl TryFrom<String> for CollectionId {

@@ -58,6 +58,7 @@ fn filters() -> Vec<ListFilter> {
                 storage: (bits & 4 > 0).then_some(StorageKind::D1),
                 owner: if bits & 8 > 0 { OwnerFilter::Only(user("u0")) } else { OwnerFilter::Any },
                 collection_id: (bits & 16 > 0).then(|| collection("c1")),
+                originals_only: false,
             });
         }
     }

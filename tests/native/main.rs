@@ -3,6 +3,7 @@
 
 mod api;
 mod bytes_text;
+mod catalog_collections;
 mod catalog_database;
 mod catalog_faults;
 mod catalog_idempotency;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use serde_json::{Value, json};
-use stillstore::api::{Code, Method, ROUTES, Route, Target};
+use stillstore::api::{Code, Method, PathIds, ROUTES, Route, Target};
 use stillstore::image::ImageId;
 use stillstore::migrate::RunId;
 
@@ -100,12 +100,16 @@ proptest! {
     #[test]
     fn routes_find_their_ids_again(id in ids(), run: [u8; 16]) {
         let run = RunId::from_random_bytes(run).to_string();
-        for route in ROUTES.iter().filter(|route| route.path.contains("{id}")) {
-            let id = if route.path.contains("/runs/") { run.clone() } else { id.to_string() };
+        for route in ROUTES {
+            let (path, ids) = match route.ids() {
+                PathIds::Nothing => continue,
+                PathIds::ImageId | PathIds::ShootId => (route.path.replace("{id}", &id.to_string()), id.to_string()),
+                PathIds::RunId => (route.path.replace("{id}", &run), run.clone()),
+            };
             let methods = Method::KNOWN.into_iter().filter(|method| route.answers(*method));
             for method in methods {
-                let target = Target::parse(method, &route.path.replace("{id}", &id)).ok();
-                prop_assert_eq!(target.map(|target| (target.route.name, target.id())), Some((route.name, Some(id.clone()))));
+                let target = Target::parse(method, &path).ok();
+                prop_assert_eq!(target.map(|target| (target.route.name, target.id())), Some((route.name, Some(ids.clone()))));
             }
         }
     }

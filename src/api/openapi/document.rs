@@ -12,11 +12,6 @@ use super::parameter;
 use crate::api::problem::Document as ProblemDocument;
 use crate::api::{Access, Code, Method, ROUTES, Route};
 
-/// Stands for an image's id in sample paths.
-const IMAGE_ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
-/// Stands for a run's id in sample paths.
-const RUN_ID: &str = "0f8fad5bd9cb469fa16570867728950e";
-
 /// Every method that a request can have and that a document can name.
 pub(super) const METHODS: [Method; 7] =
     [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Options];
@@ -82,11 +77,6 @@ fn without_nulls(mut schema: Value) -> Value {
     schema
 }
 
-/// A path that a template stands for.
-pub(super) fn sample_path(template: &str) -> String {
-    template.replace("{id}", if template.contains("/runs/") { RUN_ID } else { IMAGE_ID })
-}
-
 /// The document as the code has it now.
 pub(super) fn document() -> Value {
     let mut schemas = Schemas::new();
@@ -131,7 +121,7 @@ fn options(route: &Route) -> Value {
     json!({
         "operationId": format!("options-{}", route.name),
         "summary": format!("The methods of {path}, and whether another origin may use them"),
-        "parameters": if path.contains("{id}") { vec![parameter::id(id_schema(path))] } else { Vec::new() },
+        "parameters": parameter::of_path(route.ids()),
         "security": [],
         "responses": { "204": {
             "description": "No content.",
@@ -142,10 +132,6 @@ fn options(route: &Route) -> Value {
         }, "404": { "description": "The id is none.", "headers": { "X-Request-Id": { "$ref": "#/components/headers/RequestId" } },
             "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } } }
     })
-}
-
-fn id_schema(path: &str) -> &'static str {
-    if path.contains("/runs/") { "RunId" } else { "ImageId" }
 }
 
 /// Answers that are problems, by the codes that they can have.
@@ -235,11 +221,7 @@ impl Operation {
         for (status, codes) in by_status {
             responses.insert(status.to_string(), problems.response(&codes));
         }
-        let path = route.path;
-        let mut parameters = self.parameters;
-        if path.contains("{id}") {
-            parameters.insert(0, parameter::id(id_schema(path)));
-        }
+        let parameters = [parameter::of_path(route.ids()), self.parameters].concat();
         let id = if is_head { format!("head-{}", route.name) } else { route.name.to_owned() };
         let summary = if is_head { format!("The headers of: {}", self.summary) } else { self.summary.to_owned() };
         let mut json =

@@ -16,9 +16,10 @@ mod tests;
 pub(super) use document::Schemas;
 #[cfg(test)]
 pub(super) use operation::{
-    ADDITION, BODY, DATABASE, IMAGE, JSON, OF_A_RUN, OF_AN_IMAGE, Operation, RUN, answer, headers, json_body, links,
+    ADDITION, BODY, DATABASE, IMAGE, JSON, OF_A_RUN, OF_A_SHOOT, OF_AN_IMAGE, Operation, RUN, SHOOT, answer, fields_body,
+    headers, json_body, links,
 };
 #[cfg(test)]
-pub(super) use parameter::{association, component, header, parameter, query};
+pub(super) use parameter::{association, component, header, page_parameters, parameter, query};
 
 pub(super) const DOCUMENT: &[u8] = include_bytes!("openapi.json");

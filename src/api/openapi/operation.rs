@@ -29,10 +29,22 @@ pub const IMAGE: [Code; 2] = [Code::ImageNotFound, Code::ImageDeleted];
 /// What finding a run can end in.
 pub const RUN: [Code; 2] = [Code::RunNotFound, Code::BucketNotBound];
 
+/// What finding a shoot can end in.
+pub const SHOOT: [Code; 1] = [Code::ShootNotFound];
+
 /// Operations on an image.
 pub const OF_AN_IMAGE: [&str; 4] = ["describe-image", "delete-image", "sign-image-url", "serve-image"];
 /// Operations on a run.
 pub const OF_A_RUN: [&str; 3] = ["describe-run", "run-items", "run-receipt"];
+
+/// Operations on a shoot.
+pub const OF_A_SHOOT: [&str; 2] = ["describe-shoot", "list-assets"];
+
+/// A body of fields: JSON, or a form.
+pub fn fields_body(schema: &Value) -> Value {
+    let form = "application/x-www-form-urlencoded";
+    json!({ "required": true, "content": { JSON: { "schema": schema }, form: { "schema": schema } } })
+}
 
 pub fn json_body(schema: &Value) -> Value {
     json!({ "required": true, "content": { JSON: { "schema": schema } } })

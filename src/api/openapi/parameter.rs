@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::api::PathIds;
 use crate::api::field::MAX_ASSOCIATION_BYTES;
+use crate::catalog::PageSize;
 
 pub fn parameter(place: &str, name: &str, schema: &Value, description: &str) -> Value {
     json!({ "in": place, "name": name, "schema": schema, "description": description })
@@ -21,9 +23,25 @@ pub fn component(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// The `{id}` of a path.
-pub(super) fn id(schema: &str) -> Value {
-    json!({ "in": "path", "name": "id", "required": true, "schema": component(schema) })
+/// The `limit` and `cursor` of a listing; `next` names the field of its answers that holds a cursor.
+pub fn page_parameters(next: &str) -> Vec<Value> {
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": PageSize::MAX.get() });
+    let cursor = json!({ "type": "string", "minLength": 1 });
+    vec![
+        query("limit", &limit, "Entries in a page; 50 when absent."),
+        query("cursor", &cursor, &format!("`{next}` of the page before.")),
+    ]
+}
+
+/// What stands in braces in a path.
+pub(super) fn of_path(ids: PathIds) -> Vec<Value> {
+    let in_path = |name: &str, schema: Value| json!({ "in": "path", "name": name, "required": true, "schema": schema });
+    match ids {
+        PathIds::Nothing => Vec::new(),
+        PathIds::ImageId => vec![in_path("id", component("ImageId"))],
+        PathIds::RunId => vec![in_path("id", component("RunId"))],
+        PathIds::ShootId => vec![in_path("id", component("ShootId"))],
+    }
 }
 
 /// An id of the caller's own.

@@ -3,9 +3,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::api::Code;
-use crate::api::field::Parsed;
+use crate::api::field::{MAX_ASSOCIATION_BYTES, Name, Parsed};
 use crate::generate::{Background, OutputFormat, Quality, Size, Style};
-use crate::image::{Context, ImageId, Labels, ObjectKey, Sha256Digest};
+use crate::image::{Context, ImageId, Labels, ObjectKey, Sha256Digest, ShootId};
 use crate::migrate::RunId;
 use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, ItemId};
 
@@ -35,6 +35,15 @@ schemas! {
         "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
     };
     named RunId => { "type": "string", "pattern": "^[0-9a-f]{32}$" };
+    named ShootId => {
+        "type": "string",
+        "format": "uuid",
+        "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+    };
+    inline Name => {
+        "type": "string", "minLength": 1, "maxLength": (MAX_ASSOCIATION_BYTES), "pattern": r"\S",
+        "description": "Without control characters; its length counts bytes of UTF-8."
+    };
     named Sha256Digest => { "type": "string", "description": "SHA-256, hexadecimal.", "pattern": "^[0-9a-f]{64}$" };
     named ObjectKey => { "type": "string", "description": "The key of an object in the bucket.", "minLength": 1 };
     named Context => {

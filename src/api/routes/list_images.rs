@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::api::Code;
 #[cfg(test)]
 use crate::api::openapi::{DATABASE, IMAGE, JSON, Operation, Schemas, answer, component, query};
+use crate::api::page::page_size;
 use crate::api::representation::ImageBody;
 use crate::api::{Exchange, Problem, Request, Response};
 use crate::catalog::{Cursor, ListError, ListFilter, PageSize, Status};
@@ -103,10 +104,7 @@ fn parse_list_query(pairs: Vec<(String, String)>) -> Result<ListQuery, Problem> 
                 let storage = [StorageKind::R2, StorageKind::D1].into_iter().find(|kind| kind.as_str() == value);
                 query.filter.storage = Some(storage.ok_or_else(|| Problem::field("storage", "must be r2 or d1"))?);
             }
-            "limit" => {
-                let size = value.parse::<u64>().ok().and_then(|limit| PageSize::try_from(limit).ok());
-                query.size = size.ok_or_else(|| Problem::field("limit", "must be a whole number from 1 to 100"))?;
-            }
+            "limit" => query.size = page_size(&value)?,
             "cursor" => {
                 query.cursor = Some(value.parse().map_err(|_| no_such_cursor())?);
             }

@@ -1,15 +1,19 @@
 //! The handlers, one route a file: what its request may say, what it does, how it answers, and its operation in the `OpenAPI` document.
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
+pub(super) mod create_shoot;
 pub(super) mod delete_image;
 pub(super) mod delete_image_by_key;
 pub(super) mod describe_image;
 pub(super) mod describe_run;
+pub(super) mod describe_shoot;
 pub(super) mod docs;
 pub(super) mod generate_image;
 pub(super) mod health;
 pub(super) mod index;
+pub(super) mod list_assets;
 pub(super) mod list_images;
+pub(super) mod list_shoots;
 pub(super) mod metrics;
 pub(super) mod migrate_images;
 pub(super) mod migration_status;

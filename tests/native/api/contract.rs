@@ -48,7 +48,7 @@ fn operation<'document>(document: &'document Value, method: &str, path: &str) ->
     let fits = |template: &str| {
         let parts: Vec<&str> = template.split('/').collect();
         parts.len() == segments.len()
-            && parts.iter().zip(&segments).all(|(part, segment)| *part == "{id}" || part == segment)
+            && parts.iter().zip(&segments).all(|(part, segment)| part.starts_with('{') || part == segment)
     };
     let (_, item) = document["paths"].as_object()?.iter().find(|(template, _)| fits(template))?;
     item.get(method.to_lowercase())

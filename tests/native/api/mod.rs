@@ -24,6 +24,7 @@ mod migrate_refusals;
 mod migrate_table_crash;
 mod reads_under_way;
 mod serve;
+mod shoots;
 mod upload;
 mod upload_by_url;
 mod upload_form;

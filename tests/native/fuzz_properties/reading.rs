@@ -120,12 +120,14 @@ fn check_route(method: &str, path: &str) {
     let segments: Vec<_> = path.split('/').collect();
     let allowed = match segments.as_slice() {
         ["", "api", "generate-image"] => Some("POST"),
-        ["", "api", "images" | "migrate-images"] => Some("GET HEAD POST"),
+        ["", "shoots"] | ["", "api", "images" | "migrate-images"] => Some("GET HEAD POST"),
         ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "api", "images", id, "signed-url"] if is_id(id) => Some("POST"),
         ["", "images", id] if is_id(id) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id] if is_run(id) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id, "items" | "receipt"] if is_run(id) => Some("GET HEAD"),
+        ["", "shoots", id] if is_id(id) => Some("GET HEAD"),
+        ["", "shoots", id, "assets"] if is_id(id) => Some("GET HEAD"),
         ["", "" | "docs" | "health" | "metrics" | "openapi.json"] => Some("GET HEAD"),
         _ => None,
     };
@@ -135,6 +137,7 @@ fn check_route(method: &str, path: &str) {
     let expected = match allowed {
         None if path.starts_with("/images/") || path.starts_with("/api/images/") => Some(Code::ImageNotFound),
         None if path.starts_with("/api/migrate-images/runs/") => Some(Code::RunNotFound),
+        None if path.starts_with("/shoots/") => Some(Code::ShootNotFound),
         None => Some(Code::RouteNotFound),
         Some(methods) if methods.split(' ').any(|allowed| allowed == method) => None,
         Some(_) => Some(Code::MethodNotAllowed),
