@@ -19,6 +19,7 @@ pub mod multipart;
 pub mod prices;
 pub mod queue;
 pub mod runtime;
+pub mod s3;
 pub mod sql;
 pub mod store;
 pub mod telemetry;
