@@ -23,6 +23,7 @@ pub mod s3;
 pub mod sql;
 pub mod store;
 pub mod telemetry;
+pub mod upload;
 
 #[cfg(target_arch = "wasm32")]
 mod platform;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::bytes::{Blob, Sha256Digest};
 
@@ -82,6 +83,39 @@ pub trait Runtime: 'static {
 
     /// The SHA-256 of `blob`, computed where its bytes are.
     async fn sha256(&self, blob: &Blob) -> Sha256Digest;
+
+    /// The SHA-256 of bytes that pass by, computed where they are if there is a way.
+    fn passing_sha256(&self) -> Box<dyn PassingSha256> {
+        Box::new(LocalSha256::default())
+    }
+}
+
+/// A digest of bytes that are shown to it run by run.
+#[async_trait(?Send)]
+pub trait PassingSha256 {
+    /// Takes in the next bytes.
+    async fn pass(&mut self, run: &Blob);
+
+    /// The digest of all that passed; `None` when the platform failed to compute it.
+    async fn finish(self: Box<Self>) -> Option<Sha256Digest>;
+}
+
+/// A digest that is computed in this memory, into which the runs are copied.
+#[derive(Default)]
+pub struct LocalSha256(Sha256);
+
+#[async_trait(?Send)]
+impl PassingSha256 for LocalSha256 {
+    async fn pass(&mut self, run: &Blob) {
+        match run.as_local() {
+            Some(bytes) => self.0.update(bytes),
+            None => self.0.update(run.to_vec()),
+        }
+    }
+
+    async fn finish(self: Box<Self>) -> Option<Sha256Digest> {
+        Some(Sha256Digest::from_bytes(self.0.finalize().into()))
+    }
 }
 
 /// The deadline passed before the work was done. The work may still take effect.

@@ -104,6 +104,13 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
     },
+    /// Uploads whose grants are over were looked at.
+    UploadSweep {
+        uploads: u64,
+        outcome: Outcome,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
 }
 
 impl Event {
@@ -115,6 +122,7 @@ impl Event {
             Self::Storage { outcome, .. }
             | Self::Sweep { outcome, .. }
             | Self::Purge { outcome, .. }
+            | Self::UploadSweep { outcome, .. }
             | Self::Generation { outcome, .. }
             | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
@@ -203,7 +211,8 @@ impl Counters {
             | Event::Adoption { .. }
             | Event::Count { .. }
             | Event::Purge { .. }
-            | Event::Sweep { .. } => {}
+            | Event::Sweep { .. }
+            | Event::UploadSweep { .. } => {}
         }
     }
 }

@@ -5,11 +5,13 @@ use serde::{Deserialize, Deserializer};
 
 use super::Problem;
 use crate::generate::{Background, InvalidParameter, OutputFormat, Prompt, Quality, Size, Style};
-use crate::image::Visibility;
+use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, ShootId, Visibility};
 use crate::migrate::RunId;
 
 /// Longest id of a persona, session, participant or table, in bytes: an id, not a text.
 pub(super) const MAX_ASSOCIATION_BYTES: usize = 200;
+/// Longest file name in bytes, as most file systems have it.
+pub(super) const MAX_FILENAME_BYTES: usize = 255;
 
 /// A value that callers write as a text.
 pub(super) trait FromText: Sized {
@@ -71,6 +73,54 @@ pub(super) struct Name(pub String);
 impl FromText for Name {
     fn from_text(text: String) -> Result<Self, String> {
         Association::from_text(text).map(|Association(name)| Self(name))
+    }
+}
+
+/// The name of a file.
+#[derive(Debug)]
+pub(super) struct Filename(pub String);
+
+impl FromText for Filename {
+    fn from_text(text: String) -> Result<Self, String> {
+        if text.is_empty() || text.len() > MAX_FILENAME_BYTES || text.chars().any(char::is_control) {
+            return Err(format!("must be 1 to {MAX_FILENAME_BYTES} bytes without control characters"));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// The media type of an image.
+#[derive(Debug)]
+pub(super) struct ImageType(pub Format);
+
+impl FromText for ImageType {
+    fn from_text(text: String) -> Result<Self, String> {
+        let types = || Format::ALL.map(Format::content_type).join(", ");
+        Format::from_content_type(&text).map(Self).ok_or_else(|| format!("must be one of {}", types()))
+    }
+}
+
+impl FromText for Sha256Digest {
+    fn from_text(text: String) -> Result<Self, String> {
+        text.to_ascii_lowercase().parse().map_err(|_| "must be 64 hexadecimal digits".to_owned())
+    }
+}
+
+impl FromText for ImageId {
+    fn from_text(text: String) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be a UUID of 36 lower-case characters".to_owned())
+    }
+}
+
+impl FromText for ShootId {
+    fn from_text(text: String) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be a UUID of 36 lower-case characters".to_owned())
+    }
+}
+
+impl FromText for ObjectKey {
+    fn from_text(text: String) -> Result<Self, String> {
+        Self::try_from(text).map_err(|_| "must be 1 to 1,024 printable ASCII characters without spaces".to_owned())
     }
 }
 

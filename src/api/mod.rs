@@ -20,6 +20,7 @@ mod run_body;
 mod services;
 mod shoot_body;
 mod signing;
+mod upload_token;
 
 pub use auth::Gate;
 pub use checks::Checks;

@@ -73,6 +73,8 @@ codes! {
     SignatureInvalid = 403 "signature-invalid" "The image is private" => "Ask the owner for a signed URL, or send the API token.";
     /// The signed URL is too old.
     SignatureExpired = 403 "signature-expired" "The signed URL has expired" => "Ask the owner for a new signed URL.";
+    /// The signature of a request that sends an upload does not fit.
+    UploadSignatureInvalid = 403 "upload-signature-invalid" "The request has no signature that fits it" => "Send the method, URL, headers and fields as presign answered them.";
     /// No such route.
     RouteNotFound = 404 "route-not-found" "There is no such route" => "See the API documentation for the routes.";
     /// No such image.
@@ -83,6 +85,8 @@ codes! {
     RunNotFound = 404 "run-not-found" "There is no run with this id" => "Check the id; GET /api/migrate-images shows the latest run.";
     /// No such shoot.
     ShootNotFound = 404 "shoot-not-found" "There is no shoot with this id" => "Check the id; GET /shoots lists the shoots.";
+    /// No such upload.
+    UploadNotFound = 404 "upload-not-found" "There is no upload with this id" => "Check asset_id and shoot_id, or presign the upload again.";
     /// The receipt is written when the run ends.
     ReceiptNotReady = 404 "receipt-not-ready" "The run has no receipt yet" => "Ask again when the run has ended.";
     /// Another run changes the same source.
@@ -97,10 +101,16 @@ codes! {
     SourceUnusable = 409 "source-unusable" "The source's table is not as it is configured" => "Correct the field named in `field` of the source in MIGRATION_SOURCES, or the table.";
     /// The application's row still names an image that was moved out of it.
     ImageInUse = 409 "image-in-use" "A row of the application still shows the image" => "Roll its move back, or delete with force=true.";
+    /// An upload is confirmed before its bytes are there.
+    UploadNotReceived = 409 "upload-not-received" "No bytes have arrived for the upload" => "Send the bytes, then confirm the upload.";
+    /// A grant takes one object.
+    UploadUsed = 409 "upload-used" "The upload has been used already" => "Presign another upload.";
     /// The same idempotency key is being worked on.
     IdempotencyInProgress = 409 "idempotency-in-progress" "A request with this Idempotency-Key is being worked on" => "Wait as long as Retry-After says, then send the same request again.";
     /// The image was deleted.
     ImageDeleted = 410 "image-deleted" "The image was deleted" => "Stop asking for it.";
+    /// An upload is too late.
+    UploadExpired = 410 "upload-expired" "The presigned upload has expired" => "Presign the upload again.";
     /// An unpromised body over the buffer's size.
     LengthRequired = 411 "length-required" "A Content-Length is required for a body of this size" => "Send the Content-Length header.";
     /// If-Match or If-Unmodified-Since does not hold.
@@ -115,6 +125,10 @@ codes! {
     RangeNotSatisfiable = 416 "range-not-satisfiable" "The range lies outside the image" => "Ask for a range within the size given by Content-Range.";
     /// The digest that the client sent does not fit its bytes.
     ChecksumMismatch = 422 "checksum-mismatch" "The bytes do not have the given SHA-256" => "Nothing was stored; compute the digest again, or send the bytes again.";
+    /// An upload is longer or shorter than promised.
+    UploadSizeDiffers = 422 "upload-size-differs" "The upload has another size than was promised, or is over the limit" => "Nothing was kept; presign the upload again with the size that it has.";
+    /// An upload is of another format than promised.
+    UploadTypeDiffers = 422 "upload-type-differs" "The bytes of the upload are not an image of the promised type" => "Nothing was kept; presign the upload again with the type that it has.";
     /// The image's own structure says that bytes are missing.
     ImageTruncated = 422 "truncated" "The image is cut off" => "Nothing was stored; send the whole file.";
     /// The bytes start like an image and contradict its format.

@@ -106,10 +106,18 @@ pub(super) fn url_of(exchange: &Exchange<'_>, record: &ImageRecord, origin: &str
         (Visibility::Private, _, _) => {
             let now = exchange.services.runtime.now();
             // Where nothing can sign, only a token opens the image.
-            match exchange.gate.sign(description.id, now, DEFAULT_SIGNED_URL_SECONDS) {
+            let lifetime_seconds =
+                windowed(now, DEFAULT_SIGNED_URL_SECONDS, exchange.services.config.uploads.signed_url_window_s);
+            match exchange.gate.sign(description.id, now, lifetime_seconds) {
                 Some((query, expires_at)) => (format!("{own}?{query}"), Some(expires_at)),
                 None => (own, None),
             }
         }
     }
+}
+
+/// The life of a URL whose end is a multiple of `window_seconds`, so that answers within a window have the same URL, which caches know.
+fn windowed(now: Timestamp, lifetime_seconds: u64, window_seconds: u64) -> u64 {
+    let now_s = u64::try_from(now.as_millis() / 1000).unwrap_or(0);
+    (now_s + lifetime_seconds).next_multiple_of(window_seconds) - now_s
 }

@@ -158,6 +158,10 @@ routes! {
     "list-shoots"      Get    "/shoots"                               User     list_shoots();
     "describe-shoot"   Get    "/shoots/{id}"                          User     describe_shoot(ShootId);
     "list-assets"      Get    "/shoots/{id}/assets"                   User     list_assets(ShootId);
+    "presign-upload"   Post   "/uploads/presign"                      User     presign_upload();
+    "confirm-upload"   Post   "/uploads/confirm"                      User     confirm_upload();
+    "receive-upload"   Put    "/uploads/{id}"                         Anyone   receive_upload(ImageId);
+    "receive-form"     Post   "/uploads/{id}"                         Anyone   receive_upload_form(ImageId);
     "health"           Get    "/health"                               Anyone   health();
     "metrics"          Get    "/metrics"                              Operator metrics();
     "openapi"          Get    "/openapi.json"                         Anyone   openapi();

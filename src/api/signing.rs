@@ -18,6 +18,8 @@ const LOOPBACK_SECRET: &str = "stillstore loopback";
 pub enum Purpose {
     /// Reading a private image.
     ImageUrl,
+    /// Sending the bytes of an upload by way of the Worker.
+    Upload,
 }
 
 impl Purpose {
@@ -25,6 +27,7 @@ impl Purpose {
     const fn label(self) -> &'static str {
         match self {
             Self::ImageUrl => "image-url",
+            Self::Upload => "upload",
         }
     }
 }

@@ -3,12 +3,14 @@
 use super::App;
 use crate::migrate::{ActionParameters, BeginError, EMBEDDED, Engine, Parameters, PublicBase, Run};
 use crate::telemetry::Event;
+use crate::upload;
 
 impl App {
     /// Clears what interrupted work left, takes up runs whose worker is gone, and goes on with counts of large tables.
     pub async fn tick(&self) {
         let library = self.services.library("cron");
         library.sweep().await;
+        upload::sweep(&library).await;
         let Some(engine) = self.services.engine(&library) else { return };
         let taken_up = engine.take_up().await.map_err(|error| error.to_string());
         let moved = if self.services.config.migrate_fallback_images && self.services.config.r2_enabled {

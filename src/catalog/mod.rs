@@ -33,9 +33,10 @@ mod reserve;
 mod row;
 mod statistics;
 mod sweep;
+mod uploads;
 mod usage;
 
-pub use collections::{Collection, CollectionCursor, CollectionKind, CollectionPage, CollectionState};
+pub use collections::{Collection, CollectionCursor, CollectionKind, CollectionPage, CollectionState, require_open};
 pub(crate) use columns::IMAGE_COLUMNS;
 pub use commit::{Commit, Committed};
 pub use cursor::{Cursor, InvalidCursor};
@@ -53,6 +54,7 @@ pub use record::{
 pub use reserve::Reservation;
 pub(crate) use row::{insert_image, records};
 pub use statistics::Statistics;
+pub use uploads::{CloseReason, DueUpload, Received, Upload, UploadState, confirm_upload};
 
 use std::rc::Rc;
 

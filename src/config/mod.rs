@@ -6,6 +6,7 @@ mod fetch;
 mod loopback;
 mod reader;
 mod secret;
+mod uploads;
 mod users;
 
 use std::rc::Rc;
@@ -20,6 +21,7 @@ pub use access::AccessSettings;
 pub use fetch::FetchSettings;
 pub use loopback::is_loopback;
 pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
+pub use uploads::UploadSettings;
 pub use users::{TokenKeys, TokenSettings, UserSettings};
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
@@ -79,6 +81,8 @@ pub struct Config {
     pub fetch: FetchSettings,
     /// `DEFAULT_IMAGE_URL` or `DEFAULT_PORTRAIT_URL`: stands in for an upload that could not be stored.
     pub default_image_url: Option<String>,
+    /// Presigned uploads and downloads.
+    pub uploads: UploadSettings,
 }
 
 impl Config {
@@ -113,6 +117,7 @@ impl Config {
             store_prompt_metadata: reader.text("STORE_PROMPT_METADATA").as_deref() == Some("true"),
             fetch: FetchSettings::read(&mut reader),
             default_image_url: default_image::read(&mut reader),
+            uploads: UploadSettings::read(&mut reader),
         };
         // Another server may do without a key.
         let needs_key = config.providers.contains(&ProviderName::OpenAi) && config.openai_base_url.is_none();

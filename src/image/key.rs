@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CalendarMonth, Context, Format, ImageId, ShortId};
+use super::{CalendarMonth, Context, Format, ImageId, ShootId, ShortId, UserId};
 use crate::runtime::Timestamp;
 
 /// The `Cache-Control` of a public object, in the store and in answers: the bytes under a key never change.
@@ -12,6 +12,10 @@ pub const PUBLIC_CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
 /// The first segment of generated images' keys; reserved, so that no upload's context is the same.
 const GENERATED_ROOT: &str = "generated";
+/// The first segment of assets' keys where no user owns them. A user of this name has another.
+const OPERATOR_SEGMENT: &str = "operator";
+/// The file name of an asset in its key, without the extension.
+const ORIGINAL: &str = "original";
 
 /// A key in a store: 1 to 1,024 bytes (R2's limit), printable ASCII without spaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,6 +48,8 @@ pub enum ImageKey {
         name: SafeName,
         format: Format,
     },
+    /// `{userId}/{shootId}/{assetId}/original.{ext}`
+    Asset { owner: Option<UserId>, shoot: ShootId, id: ImageId, format: Format },
 }
 
 /// What the path of an [`ImageKey`] tells: everything in it, and nothing that it leaves out.
@@ -60,6 +66,8 @@ pub enum ParsedKey {
         name: SafeName,
         format: Format,
     },
+    /// The path of [`ImageKey::Asset`].
+    Asset { owner: Option<UserId>, shoot: ShootId, id: ImageId, format: Format },
 }
 
 impl ObjectKey {
@@ -202,6 +210,9 @@ impl From<&ImageKey> for ParsedKey {
                 name: name.clone(),
                 format: *format,
             },
+            ImageKey::Asset { owner, shoot, id, format } => {
+                Self::Asset { owner: owner.clone(), shoot: *shoot, id: *id, format: *format }
+            }
         }
     }
 }
@@ -211,13 +222,19 @@ impl ParsedKey {
     #[must_use]
     pub fn parse(key: &ObjectKey) -> Option<Self> {
         let mut segments = key.as_str().split('/');
-        let (root, year, month, file) = (segments.next()?, segments.next()?, segments.next()?, segments.next()?);
+        let (root, second, third, file) = (segments.next()?, segments.next()?, segments.next()?, segments.next()?);
         if segments.next().is_some() {
             return None;
         }
-        let month = CalendarMonth::parse(year, month)?;
         let (stem, extension) = file.rsplit_once('.')?;
         let format = Format::from_extension(extension)?;
+        if stem == ORIGINAL
+            && let (Ok(shoot), Ok(id)) = (second.parse(), third.parse())
+        {
+            let owner = if root == OPERATOR_SEGMENT { None } else { Some(user_of_segment(root)?) };
+            return Some(Self::Asset { owner, shoot, id, format });
+        }
+        let month = CalendarMonth::parse(second, third)?;
         if root == GENERATED_ROOT {
             let (id, secret) = KeySecret::split(stem, '_')?;
             return Some(Self::Generated { month, id: id.parse().ok()?, secret, format });
@@ -247,8 +264,8 @@ impl ParsedKey {
 
     /// The path in the store.
     ///
-    /// At most 184 bytes: 64 of context, 7 of month, 8 of id, 33 of a secret with its dash, 64 of name, 5 of the extension with its dot,
-    /// 3 separators.
+    /// At most 184 bytes for an upload: 64 of context, 7 of month, 8 of id, 33 of a secret with its dash, 64 of name, 5 of the extension with
+    /// its dot, 3 separators. At most 688 for an asset: 600 of user, twice 36 of id, 8 of name, 5 of the extension, 3 separators.
     #[must_use]
     pub fn object_key(&self) -> ObjectKey {
         ObjectKey(match self {
@@ -260,6 +277,46 @@ impl ParsedKey {
                 let secret = KeySecret::with_separator(*secret, '-');
                 format!("{context}/{month}/{short_id}{secret}_{}.{}", name.as_str(), format.extension())
             }
+            Self::Asset { owner, shoot, id, format } => {
+                let user = owner.as_ref().map_or_else(|| OPERATOR_SEGMENT.to_owned(), segment_of_user);
+                format!("{user}/{shoot}/{id}/{ORIGINAL}.{}", format.extension())
+            }
         })
     }
+}
+
+/// A user's id as the first segment of a key: letters, digits, `-`, `_`, and dots that are not its first, stand for themselves, other bytes
+/// are `=` and two hexadecimal digits. The first byte of a name that keys of another kind begin with is written so too.
+fn segment_of_user(user: &UserId) -> String {
+    let text = user.as_str();
+    let is_reserved = text == OPERATOR_SEGMENT || Context::is_reserved(text);
+    let mut segment = String::with_capacity(text.len());
+    for (place, byte) in text.bytes().enumerate() {
+        let is_plain = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || (byte == b'.' && place > 0);
+        if is_plain && !(is_reserved && place == 0) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push('=');
+            segment.push_str(&hex::encode([byte]));
+        }
+    }
+    segment
+}
+
+/// The user whose segment this is.
+fn user_of_segment(segment: &str) -> Option<UserId> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        if *first == b'=' {
+            let (digits, after) = after.split_at_checked(2)?;
+            bytes.extend(hex::decode(digits).ok()?);
+            rest = after;
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    let user = UserId::try_from(String::from_utf8(bytes).ok()?).ok()?;
+    (segment_of_user(&user) == segment).then_some(user)
 }

@@ -43,6 +43,11 @@ impl Context {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether keys of Stillstore's own begin with `text`.
+    pub(super) fn is_reserved(text: &str) -> bool {
+        RESERVED_CONTEXTS.contains(&text)
+    }
 }
 
 impl Default for Context {
@@ -60,7 +65,7 @@ impl TryFrom<String> for Context {
                 "must be 1 to 64 characters of a-z, 0-9, _ and -, starting with a letter or digit".to_owned(),
             ));
         }
-        if RESERVED_CONTEXTS.contains(&text.as_str()) {
+        if Self::is_reserved(&text) {
             return Err(InvalidLabel(format!("{text} is reserved; choose another name")));
         }
         Ok(Self(text))

@@ -21,7 +21,7 @@ pub use metadata::{belongs_to, object_metadata};
 pub use open::OpenError;
 pub use purge::{PURGE_AT_ONCE, PurgeState};
 pub use remove::{RemoveError, SWEEP_AFTER_MS};
-pub use stores::{Placement, Stores};
+pub use stores::{Placement, Stores, Target};
 pub use sweep::Swept;
 
 use std::rc::Rc;

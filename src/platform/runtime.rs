@@ -11,7 +11,7 @@ use super::bytes::js_length;
 use super::foreign::blob_to_js;
 use crate::bytes::Blob;
 use crate::image::Sha256Digest;
-use crate::runtime::{Runtime, Timestamp};
+use crate::runtime::{PassingSha256, Runtime, Timestamp};
 
 #[wasm_bindgen(module = "/src/platform/js/runtime.js")]
 extern "C" {
@@ -28,6 +28,17 @@ extern "C" {
 
     #[wasm_bindgen(catch)]
     async fn sha256(bytes: &Uint8Array) -> Result<JsValue, JsValue>;
+
+    type Digesting;
+
+    #[wasm_bindgen(constructor)]
+    fn new() -> Digesting;
+
+    #[wasm_bindgen(method, catch)]
+    async fn write(this: &Digesting, run: &Uint8Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn finish(this: &Digesting) -> Result<JsValue, JsValue>;
 }
 
 /// Below this many bytes in wasm memory, hashing them here takes less time than handing them over (9 us).
@@ -83,6 +94,25 @@ impl Runtime for WorkerRuntime {
         }
         let digest = sha256(&blob_to_js(blob)).await.ok().and_then(|hex| hex.as_string()?.parse().ok());
         digest.unwrap_or_else(|| Sha256Digest::of(&blob.to_vec()))
+    }
+
+    fn passing_sha256(&self) -> Box<dyn PassingSha256> {
+        Box::new(JsSha256(Digesting::new()))
+    }
+}
+
+/// A digest that JS computes.
+struct JsSha256(Digesting);
+
+#[async_trait(?Send)]
+impl PassingSha256 for JsSha256 {
+    async fn pass(&mut self, run: &Blob) {
+        // A stream that takes no more gives no digest at its end.
+        let _ = self.0.write(&blob_to_js(run)).await;
+    }
+
+    async fn finish(self: Box<Self>) -> Option<Sha256Digest> {
+        self.0.finish().await.ok().and_then(|hex| hex.as_string()?.parse().ok())
     }
 }
 

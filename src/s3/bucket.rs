@@ -67,8 +67,8 @@ impl<'request> ObjectRequest<'request> {
 
     /// The headers that were added.
     #[must_use]
-    pub fn headers(&self) -> &[(&'request str, String)] {
-        &self.headers
+    pub fn into_headers(self) -> Vec<(&'request str, String)> {
+        self.headers
     }
 }
 

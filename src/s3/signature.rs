@@ -81,11 +81,11 @@ impl Canonical<'_> {
     }
 
     fn text(&self) -> String {
-        let headers: String = self
-            .sorted_headers()
-            .iter()
-            .map(|(name, value)| format!("{name}:{}\n", value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")))
-            .collect();
+        let line = |(name, value): &(&str, &str)| {
+            let value = value.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+            format!("{name}:{value}\n")
+        };
+        let headers = self.sorted_headers().iter().map(line).collect::<Vec<_>>().concat();
         let query = encoded_query(&self.query);
         [self.method, self.path, &query, &headers, &self.signed_headers(), self.payload].join("\n")
     }

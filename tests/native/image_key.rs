@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use stillstore::image::{CalendarMonth, Context, Format, ImageId, ImageKey, KeySecret, ObjectKey, ParsedKey, SafeName};
+use stillstore::image::{
+    CalendarMonth, Context, Format, ImageId, ImageKey, KeySecret, ObjectKey, ParsedKey, SafeName, ShootId, UserId,
+};
 use stillstore::runtime::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
@@ -39,6 +41,42 @@ fn paths_are_as_documented() {
     let private = ImageKey::Generated { id, secret, created_at, format };
     let expected = format!("generated/2024/03/0a1b2c3d-1111-4222-8333-444455556666_{digits}.jpg");
     assert_eq!(private.object_key().as_str(), expected);
+}
+
+#[test]
+fn an_asset_is_in_the_folders_of_its_user_and_shoot() {
+    let text = "0a1b2c3d-1111-4222-8333-444455556666";
+    let shoot: ShootId = "0f8fad5b-d9cb-469f-a165-70867728950e".parse().expect("shoot");
+    for (user, segment) in [
+        (None, "operator"),
+        (Some("auth0|5f.a-b_C"), "auth0=7c5f.a-b_C"),
+        (Some("operator"), "=6fperator"),
+        (Some("generated"), "=67enerated"),
+        (Some("stillstore"), "=73tillstore"),
+        (Some("frames"), "=66rames"),
+        (Some("../a/b"), "=2e.=2fa=2fb"),
+        (Some("é=%"), "=c3=a9=3d=25"),
+    ] {
+        let owner = user.map(|user| UserId::try_from(user.to_owned()).expect("user"));
+        let asset = ImageKey::Asset { owner: owner.clone(), shoot, id: id(text), format: Format::Webp };
+        let key = asset.object_key();
+        assert_eq!(key.as_str(), format!("{segment}/{shoot}/{text}/original.webp"));
+        let parsed = ParsedKey::parse(&key).expect("an asset's key");
+        assert_eq!(parsed, ParsedKey::Asset { owner, shoot, id: id(text), format: Format::Webp });
+    }
+    for path in [
+        format!("=61/{shoot}/{text}/original.webp"),
+        format!("a=7C/{shoot}/{text}/original.webp"),
+        format!("a=7/{shoot}/{text}/original.webp"),
+        format!("a=7{shoot}/{text}/original.webp"),
+        format!("generated/{shoot}/{text}/original.webp"),
+        format!("/{shoot}/{text}/original.webp"),
+        format!("a/{shoot}/{text}/original.exe"),
+        format!("a/{shoot}/{text}/copy.webp"),
+        format!("a/{shoot}/{text}/original.webp/b"),
+    ] {
+        assert_eq!(ParsedKey::parse(&object_key(&path)), None, "{path}");
+    }
 }
 
 #[test]

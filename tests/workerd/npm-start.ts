@@ -3,12 +3,11 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 
+import { freePort } from "./harness/free-port.ts";
 import { projectDir } from "./harness/project.ts";
 
 export type Started = {
@@ -34,15 +33,6 @@ export async function npmStart(t: TestContext, args: string[] = []): Promise<Sta
   });
   const output = await readUntil(npm.stdout, /Ready on http/);
   return { url: `http://localhost:${port}`, directory, npm, output };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** The output up to the text awaited; what there is when the output ends without it. */

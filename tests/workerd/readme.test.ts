@@ -5,14 +5,13 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
+import { freePort } from "./harness/free-port.ts";
 import { projectDir } from "./harness/project.ts";
 
 const run = promisify(execFile);
@@ -132,15 +131,6 @@ function tryItCommands(): Map<string, string> {
   const block = /^## Try it$[\s\S]*?^```sh\n([\s\S]*?)^```$/m.exec(readme())?.[1] ?? "";
   const paragraphs = block.trim().split("\n\n").map((paragraph) => /^# (.*)\n([\s\S]+)$/.exec(paragraph));
   return new Map(paragraphs.map((match) => [match?.[1] ?? "", match?.[2] ?? ""]));
-}
-
-async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const { port } = listener.address() as AddressInfo;
-  listener.close();
-  await once(listener, "close");
-  return port;
 }
 
 async function untilServing(url: string, server: ChildProcess, output: () => string): Promise<void> {

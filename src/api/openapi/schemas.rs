@@ -3,9 +3,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::api::Code;
-use crate::api::field::{MAX_ASSOCIATION_BYTES, Name, Parsed};
+use crate::api::field::{Filename, ImageType, MAX_ASSOCIATION_BYTES, MAX_FILENAME_BYTES, Name, Parsed};
 use crate::generate::{Background, OutputFormat, Quality, Size, Style};
-use crate::image::{Context, ImageId, Labels, ObjectKey, Sha256Digest, ShootId};
+use crate::image::{Context, Format, ImageId, Labels, ObjectKey, Sha256Digest, ShootId};
 use crate::migrate::RunId;
 use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, ItemId};
 
@@ -44,6 +44,11 @@ schemas! {
         "type": "string", "minLength": 1, "maxLength": (MAX_ASSOCIATION_BYTES), "pattern": r"\S",
         "description": "Without control characters; its length counts bytes of UTF-8."
     };
+    inline Filename => {
+        "type": "string", "minLength": 1, "maxLength": (MAX_FILENAME_BYTES),
+        "description": "Without control characters; its length counts bytes of UTF-8."
+    };
+    inline ImageType => { "type": "string", "enum": (Format::ALL.map(Format::content_type)) };
     named Sha256Digest => { "type": "string", "description": "SHA-256, hexadecimal.", "pattern": "^[0-9a-f]{64}$" };
     named ObjectKey => { "type": "string", "description": "The key of an object in the bucket.", "minLength": 1 };
     named Context => {

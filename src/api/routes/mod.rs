@@ -1,6 +1,7 @@
 //! The handlers, one route a file: what its request may say, what it does, how it answers, and its operation in the `OpenAPI` document.
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
+pub(super) mod confirm_upload;
 pub(super) mod create_shoot;
 pub(super) mod delete_image;
 pub(super) mod delete_image_by_key;
@@ -18,6 +19,9 @@ pub(super) mod metrics;
 pub(super) mod migrate_images;
 pub(super) mod migration_status;
 pub(super) mod openapi;
+pub(super) mod presign_upload;
+pub(super) mod receive_upload;
+pub(super) mod receive_upload_form;
 pub(super) mod run_items;
 pub(super) mod run_receipt;
 pub(super) mod serve_image;

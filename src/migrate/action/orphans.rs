@@ -10,7 +10,7 @@ use crate::migrate::task::{Interruption, Outcome, SliceContext, item_id};
 use crate::sql::{DatabaseError, QueryResult, Statement, to_json};
 use crate::store::{ImageStore, LIST_LIMIT, ListPage, ObjectInfo};
 
-/// Objects asked about in one statement; their keys, at most 151 bytes each, are one parameter.
+/// Objects asked about in one statement; their keys, at most 688 bytes each, are one parameter.
 const KEYS_PER_STATEMENT: usize = 200;
 
 /// What came of a page.
@@ -144,12 +144,14 @@ struct ImageRow {
     was_moved: u8,
 }
 
-/// Asks which of the objects another row names: an image on its way in or out, one that is embedded, or a move of a table's row.
+/// Asks which of the objects another row names: an image on its way in or out, one that is embedded, an upload, or a move of a
+/// table's row.
 fn otherwise_named(objects: &[ObjectInfo], scope: &dyn Objects) -> Result<Statement, DatabaseError> {
     let keys: Vec<_> = objects.iter().map(|object| &object.key).collect();
     let images: Vec<_> = keys.iter().filter_map(|key| scope.image_of(key)).collect();
     Ok(Statement::new(
         "SELECT storage_key FROM stillstore_images WHERE storage_key IN (SELECT value FROM json_each(?1)) UNION ALL \
+         SELECT storage_key FROM stillstore_uploads WHERE storage_key IN (SELECT value FROM json_each(?1)) UNION ALL \
          SELECT storage_key FROM stillstore_moves WHERE source <> 'embedded' \
          AND image_id IN (SELECT value FROM json_each(?2))",
     )

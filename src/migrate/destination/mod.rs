@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::bytes::{Blob, Body, BodyError, BodyParts};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::migrate::runs::{Entry, Verdict};
@@ -157,14 +155,11 @@ pub async fn digest(runtime: &dyn Runtime, body: Body, size_bytes: u64) -> Resul
         BodyParts::Blob(blob) => return Ok(runtime.sha256(&blob).await),
         BodyParts::Source(source) => Body::from_source(source, promised_bytes),
     };
-    let mut hasher = Sha256::new();
+    let mut digest = runtime.passing_sha256();
     while let Some(run) = body.next(RUN_BYTES).await.map_err(|error| error.to_string())? {
-        match run.as_local() {
-            Some(bytes) => hasher.update(bytes),
-            None => hasher.update(run.to_vec()),
-        }
+        digest.pass(&run).await;
     }
-    Ok(Sha256Digest::from_bytes(hasher.finalize().into()))
+    digest.finish().await.ok_or_else(|| "no digest was computed".to_owned())
 }
 
 fn same(entry: &Entry, sha256: Sha256Digest) -> Result<(), Refusal> {

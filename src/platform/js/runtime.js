@@ -39,3 +39,25 @@ export class Timer {
 export async function sha256(bytes) {
   return hex(await crypto.subtle.digest("SHA-256", bytes));
 }
+
+/** The SHA-256 of bytes that pass by. */
+export class Digesting {
+  #stream = new crypto.DigestStream("SHA-256");
+  #writer = this.#stream.getWriter();
+
+  constructor() {
+    this.#stream.digest.catch(() => {});
+    this.#writer.closed.catch(() => {});
+  }
+
+  /** @param {Uint8Array} run */
+  async write(run) {
+    await this.#writer.write(run);
+  }
+
+  /** @returns {Promise<string>} in hexadecimal */
+  async finish() {
+    await this.#writer.close();
+    return hex(await this.#stream.digest);
+  }
+}

@@ -9,11 +9,11 @@ use stillstore::store::StoreCall;
 use super::world::{Answer, PNG, TOKEN, World};
 
 /// Longer than any flow has calls.
-const MOST_CALLS: usize = 14;
+pub const MOST_CALLS: usize = 14;
 const HOURS_2_MS: i64 = 2 * 60 * 60 * 1000;
 
 #[derive(Debug, Clone, Copy)]
-enum Seam {
+pub enum Seam {
     Database,
     Bucket,
 }
@@ -75,23 +75,23 @@ fn generated_ids(answer: &Answer) -> Vec<String> {
     images.iter().map(|image| image["image"]["id"].as_str().unwrap().to_owned()).collect()
 }
 
-fn plan(world: &World, seam: Seam, nth: usize, fault: Fault) {
+pub fn plan(world: &World, seam: Seam, nth: usize, fault: Fault) {
     match seam {
         Seam::Database => world.database.plan.fail_nth(None::<DatabaseCall>, nth, fault),
         Seam::Bucket => world.bucket.plan.fail_nth(None::<StoreCall>, nth, fault),
     }
 }
 
-fn failed(world: &World) -> bool {
+pub fn failed(world: &World) -> bool {
     world.database.plan.has_failed() || world.bucket.plan.has_failed()
 }
 
-fn heal(world: &World) {
+pub fn heal(world: &World) {
     world.database.plan.heal();
     world.bucket.plan.heal();
 }
 
-fn sweep_everything(world: &World) {
+pub fn sweep_everything(world: &World) {
     for _ in 0..3 {
         world.runtime.advance(HOURS_2_MS);
         world.sweep();

@@ -27,5 +27,8 @@ mod serve;
 mod shoots;
 mod upload;
 mod upload_by_url;
+mod upload_crash;
 mod upload_form;
+mod upload_owners;
+mod uploads;
 pub mod world;

@@ -24,6 +24,7 @@ use stillstore::runtime::Runtime;
 use stillstore::sql::{Database, FaultyDatabase, Statement};
 use stillstore::store::{EMBEDDED_MAX_BYTES, Faulty, ImageStore, MemoryStore, ObjectMetadata, PutObject, StorageKind};
 use stillstore::telemetry::Sink;
+use stillstore::upload;
 
 use super::contract::assert_documented;
 use crate::runtime::{TestRuntime, block_on, run_until_stalled};
@@ -421,7 +422,9 @@ impl World {
     }
 
     pub fn sweep(&self) -> Swept {
-        block_on(self.app.services.library("sweep").sweep())
+        let library = self.app.services.library("sweep");
+        block_on(upload::sweep(&library));
+        block_on(library.sweep())
     }
 
     /// The log so far, a JSON object a line.
@@ -476,7 +479,9 @@ impl World {
             assert_eq!(answer.status, 200, "a stored image is readable: {row}");
             assert_eq!(Some(Sha256Digest::of(&answer.body).to_string()), text("sha256"), "and whole");
         }
-        for key in self.bucket.inner.contents().keys() {
+        let uploads = self.rows("SELECT storage_key FROM stillstore_uploads");
+        let is_granted = |key: &String| uploads.iter().any(|row| row["storage_key"] == **key);
+        for key in self.bucket.inner.contents().keys().filter(|key| !is_granted(key)) {
             let status = named.get(key);
             assert!(status.is_some_and(|status| *status != "deleted"), "a row names {key}: {status:?}");
         }
@@ -501,5 +506,6 @@ impl World {
         let unfinished = format!("'{}', '{}'", Status::Pending.as_str(), Status::Deleting.as_str());
         assert_eq!(unfinished, "'pending', 'deleting'");
         assert!(self.rows("SELECT id FROM stillstore_images WHERE status IN ('pending', 'deleting')").is_empty());
+        assert!(self.rows("SELECT asset_id FROM stillstore_uploads").is_empty());
     }
 }

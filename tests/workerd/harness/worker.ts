@@ -19,6 +19,9 @@ export const API_TOKEN = "test-token-of-more-than-32-characters";
 /** Refuses connections. */
 const NO_CONTROL = new URL("http://127.0.0.1:1");
 
+/** Opens workerd's S3 endpoint. */
+export const S3_CREDENTIALS = { accessKeyId: "made-up-key-id", secretAccessKey: "made-up-secret" };
+
 export type Bindings = NonNullable<WorkerOptions["config"]["env"]>;
 
 export type Database = Awaited<ReturnType<Miniflare["getD1Database"]>>;
@@ -38,6 +41,8 @@ export type WorkerSettings = {
   bindings?: Bindings;
   /** False for a Worker that has no bucket. */
   r2?: boolean;
+  /** Opens workerd's own S3 endpoint, which checks signatures, at this port, and gives the Worker an access key for the bucket there. */
+  s3Port?: number;
   /** Names of bindings to more D1 databases, which start empty. */
   databases?: string[];
   /** False for a Worker that has no queue; otherwise a real one, whose messages are lost with workerd. */
@@ -109,6 +114,7 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
       handleStructuredLogs: logs.add,
       ...(settings.inspector ? { inspectorPort: 0 } : {}),
       ...(settings.persist === undefined ? {} : { resourcePersistencePath: settings.persist }),
+      ...(settings.s3Port === undefined ? {} : { port: settings.s3Port }),
       workers: [workerOptions(config, settings)],
     });
     await instance.ready;
@@ -209,9 +215,10 @@ function queueTrigger(consumer: QueueConsumer): Trigger {
 }
 
 function environment(config: WranglerConfig, settings: WorkerSettings): Bindings {
-  const { vars, bindings, r2, databases = [], queue, faults, ai, cache } = settings;
+  const { vars, bindings, r2, databases = [], queue, faults, ai, cache, s3Port } = settings;
   const env: Bindings = {};
-  for (const [name, value] of Object.entries({ ...config.vars, API_TOKEN, ...vars })) {
+  const s3 = s3Port === undefined ? {} : s3Variables(s3Port, config.r2_buckets?.[0]?.bucket_name);
+  for (const [name, value] of Object.entries({ ...config.vars, API_TOKEN, ...s3, ...vars })) {
     if (typeof value === "string") env[name] = { type: "text", value };
     else if (value !== undefined) throw new Error(`The var ${name} of wrangler.toml is not a string.`);
   }
@@ -223,11 +230,21 @@ function environment(config: WranglerConfig, settings: WorkerSettings): Bindings
     }
   }
   if (r2 !== false) {
-    for (const { binding, bucket_name: name } of config.r2_buckets ?? []) env[binding] = { type: "r2", name };
+    const dev = s3Port === undefined ? {} : { dev: { experimentalS3Credentials: S3_CREDENTIALS } };
+    for (const { binding, bucket_name: name } of config.r2_buckets ?? []) env[binding] = { type: "r2", name, ...dev };
   }
   if (faults) env.HARNESS_FAULTS = { type: "text", value: "on" };
   if (settings.wasmTraffic) env.HARNESS_WASM_TRAFFIC = { type: "text", value: "on" };
   if (cache !== undefined) env.HARNESS_CACHE = { type: "fetcher", handler: cache };
   if (ai !== undefined) env.HARNESS_AI = { type: "fetcher", handler: ai };
   return { ...env, ...bindings };
+}
+
+function s3Variables(port: number, bucket: string | undefined): Record<string, string | undefined> {
+  return {
+    R2_ENDPOINT: `http://127.0.0.1:${port}/cdn-cgi/local/r2/s3`,
+    R2_ACCESS_KEY_ID: S3_CREDENTIALS.accessKeyId,
+    R2_SECRET_ACCESS_KEY: S3_CREDENTIALS.secretAccessKey,
+    R2_BUCKET_NAME: bucket,
+  };
 }

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::api::Problem;
-use crate::api::field::{Association, parameter};
+use crate::api::field::{Association, Filename, parameter};
 use crate::catalog::Associations;
 use crate::image::{Context, Labels, Sha256Digest, Visibility};
 
-/// Longest file name in bytes, as most file systems have it.
-pub(super) const MAX_FILENAME_BYTES: usize = 255;
 /// Longest value of a field in bytes. The longest that any may have is that of a label, 512 bytes.
 pub(super) const MAX_FIELD_BYTES: u64 = 4096;
 /// Prefix of fields that are free string pairs.
@@ -96,13 +94,7 @@ fn on_failure(text: &str) -> Result<OnFailure, Problem> {
 }
 
 fn filename(value: String) -> Result<String, Problem> {
-    if value.is_empty() || value.len() > MAX_FILENAME_BYTES || value.chars().any(char::is_control) {
-        return Err(Problem::field(
-            "filename",
-            format!("must be 1 to {MAX_FILENAME_BYTES} bytes without control characters"),
-        ));
-    }
-    Ok(value)
+    parameter("filename", value).map(|Filename(filename)| filename)
 }
 
 fn id(name: &'static str, value: String) -> Result<String, Problem> {

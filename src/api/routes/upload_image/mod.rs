@@ -17,6 +17,8 @@ use self::outcome::{Failure, upload_limit_bytes};
 #[cfg(test)]
 use crate::api::Code;
 #[cfg(test)]
+use crate::api::field::MAX_FILENAME_BYTES;
+#[cfg(test)]
 use crate::api::openapi::{
     ADDITION, DATABASE, JSON, OF_AN_IMAGE, Operation, Schemas, answer, association, component, headers, links, query,
 };
@@ -181,7 +183,7 @@ fn label_value() -> Value {
 /// Name, schema and description of each field but the ids.
 #[cfg(test)]
 fn field_schemas() -> Vec<(&'static str, Value, &'static str)> {
-    let filename = json!({ "type": "string", "minLength": 1, "maxLength": fields::MAX_FILENAME_BYTES });
+    let filename = json!({ "type": "string", "minLength": 1, "maxLength": MAX_FILENAME_BYTES });
     let sha256 = json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{64}$" });
     let on_failure = json!({ "type": "string", "enum": ["error", "default"] });
     vec![
