@@ -1,13 +1,14 @@
 //! A third kind of source: pictures in memory, in no database. What an action needs of a source is in `migrate::seam`; this is all of it.
 
-use std::cell::{Cell, RefCell};
+use std::any::Any;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::rc::Rc;
 
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
-use stillstore::bytes::Body;
+use stillstore::bytes::{Blob, Body, BodyError, ByteSource};
 use stillstore::catalog::{Associations, Content, Description, ImageRecord, SourceItem, Status, moved};
 use stillstore::image::{Format, ImageId, Labels, ObjectKey, Sha256Digest, Visibility};
 use stillstore::migrate::seam::{
@@ -28,11 +29,35 @@ use crate::migrate_table::{act, clean};
 const NAME: &str = "memory";
 const PREFIX: &str = "tables/memory/";
 
-/// The pictures, and whether nobody can get at them.
+/// The pictures, and why nobody can get at them.
 #[derive(Default)]
 struct Pictures {
     held: RefCell<BTreeMap<String, Vec<u8>>>,
-    is_down: Cell<bool>,
+    outage: RefCell<Option<Outage>>,
+}
+
+#[derive(Debug, Clone)]
+enum Outage {
+    NobodyAnswers,
+    EachBodyEnds(BodyError),
+}
+
+/// A body that gives an error in place of its bytes.
+struct EndsEarly(BodyError);
+
+#[async_trait(?Send)]
+impl ByteSource for EndsEarly {
+    async fn peek(&mut self, _max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        Err(self.0.clone())
+    }
+
+    async fn next(&mut self, _max_bytes: usize) -> Result<Option<Blob>, BodyError> {
+        Err(self.0.clone())
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
 }
 
 struct MemoryKind(Rc<Pictures>);
@@ -141,8 +166,12 @@ impl Movable for Picture {
     }
 
     async fn open(&self) -> Result<Body, Refusal> {
-        if self.pictures.is_down.get() {
-            return Err(Refusal::of_source("memory-is-down", "nobody answers"));
+        match &*self.pictures.outage.borrow() {
+            Some(Outage::NobodyAnswers) => return Err(Refusal::of_source("memory-is-down", "nobody answers")),
+            Some(Outage::EachBodyEnds(error)) => {
+                return Ok(Body::from_source(Box::new(EndsEarly(error.clone())), Some(1)));
+            }
+            None => {}
         }
         let held = self.pictures.held.borrow().get(&self.item).cloned();
         held.map(Body::from).ok_or_else(|| Refusal::failed("original-missing", "there is no such picture"))
@@ -333,14 +362,22 @@ fn every_action_does_what_it_does_for_the_built_in_sources() {
 
 #[test]
 fn an_outage_of_the_source_lets_the_run_wait_and_not_its_items_fail() {
-    let (world, pictures) = world();
-    pictures.is_down.set(true);
-    let answer = world.post_json("/api/migrate-images", &run("migrate"), &[]);
-    assert_eq!((answer.status, answer.code().as_str()), (503, "source-unavailable"), "{answer:?}");
-    pictures.is_down.set(false);
-    let ended = take_up(&world, "outage");
-    assert_eq!((&ended["state"], &ended["progress"]["failed"]), (&json!("completed"), &json!(0)), "{ended}");
-    assert_eq!(ended["progress"]["succeeded"], 3, "{ended}");
+    let broken = [BodyError::Interrupted("the connection broke".to_owned()), BodyError::TimedOut];
+    for outage in broken.map(Outage::EachBodyEnds).into_iter().chain([Outage::NobodyAnswers]) {
+        let case = format!("{outage:?}");
+        let (world, pictures) = world();
+        pictures.outage.replace(Some(outage));
+        let answer = world.post_json("/api/migrate-images", &run("migrate"), &[]);
+        assert_eq!((answer.status, answer.code().as_str()), (503, "source-unavailable"), "{case}: {answer:?}");
+        pictures.outage.replace(None);
+        let ended = take_up(&world, &case);
+        assert_eq!(
+            (&ended["state"], &ended["progress"]["failed"]),
+            (&json!("completed"), &json!(0)),
+            "{case}: {ended}"
+        );
+        assert_eq!(ended["progress"]["succeeded"], 3, "{case}: {ended}");
+    }
 }
 
 #[test]

@@ -180,7 +180,9 @@ fn of_store(error: &StoreError) -> Refusal {
         StoreErrorKind::ChecksumMismatch => {
             Refusal::failed("original-corrupt", "the bytes do not have the digest that was recorded")
         }
-        StoreErrorKind::Body(BodyError::Interrupted(_)) => Refusal::of_source("original-unreadable", UNREADABLE),
+        StoreErrorKind::Body(BodyError::Interrupted(_) | BodyError::TimedOut) => {
+            Refusal::of_source("original-unreadable", UNREADABLE)
+        }
         StoreErrorKind::Body(_) => Refusal::failed("original-unreadable", UNREADABLE),
         StoreErrorKind::KeyTaken => Refusal::failed("key-taken", "other bytes are stored under the key"),
         StoreErrorKind::TooLarge { .. } => Refusal::failed("too-large", "the bucket takes no object of this size"),
