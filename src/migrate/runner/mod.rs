@@ -4,6 +4,8 @@ mod commit;
 mod counters;
 mod decide;
 mod driver;
+mod leased_run;
 mod receipt;
 
-pub use driver::{Budget, Driver};
+pub use driver::Budget;
+pub use leased_run::Driver;
