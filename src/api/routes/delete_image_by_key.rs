@@ -1,8 +1,5 @@
 //! `DELETE /api/images?key=...`.
 
-#[cfg(test)]
-use serde_json::json;
-
 use super::delete_image;
 use super::list_images::object_key;
 #[cfg(test)]

@@ -2,15 +2,21 @@
 
 export type Action = "migrate" | "validate" | "rollback" | "cleanup" | "backup" | "restore";
 
+export type Asset = { "content_type": string; "created_at": string; "download_url": string; "file_path": string; "file_size": number | null; "filename": string | null; "height": number | null; "id": ImageId; "outputs": (ShootFile)[]; "shoot_id": ShootId; "width": number | null };
+
+export type AssetPage = { "assets": (Asset)[]; "next_cursor"?: string };
+
 export type Background = "transparent" | "opaque" | "auto";
 
 export type BackupResult = { "bytes": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "keyPrefix"?: string; "recordCount"?: number; "restored"?: number; "saved"?: number; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
 
 export type CleanupResult = { "cleaned": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "freedBytes": number; "kept": number; "skipped": number; "success": boolean; "total": number };
 
-export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "idempotency-in-progress" | "image-deleted" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "truncated" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
+export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
 
 export type ConfigProblem = { "given"?: string; "rule": string; "variable": string };
+
+export type ConfirmRequest = { "asset_id": ImageId; "content_type"?: "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/svg+xml" | "image/avif" | "image/heic" | null; "file_size"?: number | null; "filename"?: string | null; "object_key": ObjectKey; "shoot_id": ShootId };
 
 export type Context = string;
 
@@ -70,9 +76,15 @@ export type Operations = { "d1RowsRead": number; "d1RowsWritten": number; "r2Cla
 
 export type OutputFormat = "png" | "jpeg" | "webp";
 
+export type PresignRequest = { "content_type": "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/svg+xml" | "image/avif" | "image/heic"; "file_size"?: number | null; "filename": string; "sha256"?: Sha256Digest | null; "shoot_id": ShootId };
+
+export type PresignedUpload = { "asset_id": ImageId; "expires_at": string; "fields": Record<string, string>; "object_key": ObjectKey; "upload": PutBody; "url": string };
+
 export type Problem = { "code": Code; "detail": string; "field"?: string; "images"?: (OneOfGeneratedImages)[]; "remedy": string; "request_id": string; "runId"?: string; "status": number; "title": string; "type": string };
 
 export type Progress = { "bytes": number; "done": number; "failed": number; "skipped": number; "succeeded": number; "total": number | null };
+
+export type PutBody = { "headers": Record<string, string>; "method": string; "url": string };
 
 export type Quality = "standard" | "hd" | "low" | "medium" | "high" | "auto";
 
@@ -93,6 +105,16 @@ export type RunId = string;
 export type Services = { "database": "healthy" | "unhealthy"; "r2_storage": "enabled" | "disabled" | "error" };
 
 export type Sha256Digest = string;
+
+export type Shoot = { "created_at": string; "id": ShootId; "name": string };
+
+export type ShootFile = { "content_type": string; "created_at": string; "download_url": string; "file_path": string; "file_size": number | null; "height": number | null; "id": ImageId; "width": number | null };
+
+export type ShootId = string;
+
+export type ShootPage = { "next_cursor"?: string; "shoots": (Shoot)[] };
+
+export type ShootRequest = { "name": string };
 
 export type SignRequest = { "expiresInSeconds"?: number | null };
 
