@@ -36,7 +36,8 @@ impl Deployment {
 
     fn send(&self, user: &str, method: &str, path: &str, body: Option<Vec<u8>>) -> Option<Answer> {
         let authorization = format!("Bearer {}", self.users.token_of(user));
-        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let content_type = if path == "/api/generate-image" { "application/json" } else { "image/png" };
+        let headers = [("authorization", authorization.as_str()), ("content-type", content_type)];
         self.world.send_until_crash(method, path, &headers, body.map(Into::into))
     }
 
