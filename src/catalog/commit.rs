@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use super::columns::{IMAGE_COLUMNS, committed_columns};
+use super::limits::LimitReached;
 use super::row::{corrupt, first_record, insert_record, select_image};
+use super::usage::{Claim, Stage, open};
 use super::{
     Catalog, CatalogError, Content, Description, GenerationRecord, IdempotencyKey, ImageRecord, OwnerFilter, Status,
 };
@@ -59,6 +61,8 @@ pub enum Committed {
     Lost,
     /// Another image has the key. Nothing happened, and the bytes under the key are not the caller's.
     KeyTaken,
+    /// The image was not reserved, and its owner may not have it. Nothing happened.
+    LimitReached(LimitReached),
 }
 
 impl Catalog {
@@ -71,26 +75,53 @@ impl Catalog {
     /// [`Catalog::find`]. Also when one of the `extra` statements was refused, and then nothing happened.
     pub async fn commit(&self, commit: Commit<'_>) -> Result<Committed, CatalogError> {
         let during = CatalogError::during("commit");
-        let description = commit.description;
-        let statements = statements(commit).map_err(&during)?;
+        let (description, now) = (commit.description, commit.now);
+        let claim = self.limited(description.owner_id.as_ref()).map(|owner| Claim {
+            owner,
+            image_id: description.id,
+            size_bytes: commit.content.size_bytes,
+            stage: Stage::Commit,
+        });
+        let mut statements = statements(commit).map_err(&during)?;
+        let mut row_at = 0;
+        if let Some(claim) = &claim {
+            let counted = [open(claim.owner, now), claim.insert(now)];
+            row_at = counted.len();
+            statements.splice(0..0, counted);
+            statements.push(self.limits_hold(claim));
+        }
         match self.database.batch(statements).await {
             Ok(results) => {
-                let row = results.first().map(first_record).transpose().map_err(&during)?.flatten();
+                let row = results.get(row_at).map(first_record).transpose().map_err(&during)?.flatten();
                 row.map(Committed::Done).ok_or_else(|| during(corrupt("no row after a commit")))
             }
-            Err(error) if error.kind == DatabaseErrorKind::Constraint => self.why_refused(description, error).await,
+            Err(error) if error.kind == DatabaseErrorKind::Constraint => {
+                self.why_refused(description, claim, now, error).await
+            }
             Err(error) => Err(during(error)),
         }
     }
 
     /// What stood in the way of a commit that the database refused.
-    async fn why_refused(&self, description: &Description, refusal: DatabaseError) -> Result<Committed, CatalogError> {
+    async fn why_refused(
+        &self,
+        description: &Description,
+        claim: Option<Claim<'_>>,
+        now: Timestamp,
+        refusal: DatabaseError,
+    ) -> Result<Committed, CatalogError> {
         let during = CatalogError::during("commit");
         let select_owner = Statement::new(SELECT_KEY_OWNER).bind(description.key.as_str());
         let [row, owner] =
             self.batch("commit", [select_image(description.id, &OwnerFilter::Any), select_owner]).await?;
         let key_taken = !owner.rows::<serde_json::Value>().map_err(&during)?.is_empty();
-        match first_record(&row).map_err(&during)? {
+        let row = first_record(&row).map_err(&during)?;
+        if let (None, false, Some(claim)) = (&row, key_taken, claim)
+            && let Some(limit) = self.limit_reached("commit", &claim, now).await?
+        {
+            return Ok(Committed::LimitReached(limit));
+        }
+        match row {
             Some(record) if record.status == Status::Stored => Ok(Committed::AlreadyStored(record)),
             Some(record) if record.status != Status::Pending || record.description.key != description.key => {
                 Ok(Committed::Lost)

@@ -22,16 +22,19 @@ const OPEN: &str = "INSERT INTO stillstore_usage (owner_id, bytes, day, images, 
     WHERE owner_id = ?1 AND status = 'stored'), ?2, 0, 0 \
     WHERE NOT EXISTS (SELECT 1 FROM stillstore_usage WHERE owner_id = ?1)";
 
-// Of a reserved image only when its row is there, which takes the claim with it when it is given up. A claim that is there counts
-// already, but for what it says of the size.
+// Of a reserved image only when its row is there, which takes the claim with it when it is given up; of one that is stored at once only when
+// no row is there. A claim that is there counts already, but for what it says of the size.
 const CLAIM: &str = "INSERT INTO stillstore_usage_claims (image_id, owner_id, bytes, generations, day, claimed_at_ms) \
     SELECT ?1, owner_id, ?3, ?4, max(day, ?5), ?6 FROM stillstore_usage WHERE owner_id = ?2 \
-    AND (?4 = 1 OR EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'pending')) \
+    AND CASE ?7 WHEN 'generation' THEN 1 \
+    WHEN 'reservation' THEN EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'pending') \
+    ELSE NOT EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1) END \
     ON CONFLICT (image_id) DO UPDATE SET bytes = excluded.bytes";
 
-// NULL is refused, and with it the whole batch.
+// NULL is refused, and with it the whole batch. An image whose row has changed since it was made was let in by its reservation.
 const GUARD: &str = "UPDATE stillstore_usage SET bytes = CASE WHEN (?2 IS NULL OR bytes <= ?2) \
-    AND (?3 IS NULL OR images <= ?3) AND (?4 IS NULL OR generations <= ?4) THEN bytes END WHERE owner_id = ?1";
+    AND (?3 IS NULL OR images <= ?3) AND (?4 IS NULL OR generations <= ?4) \
+    OR (SELECT version FROM stillstore_images WHERE id = ?5) > 1 THEN bytes END WHERE owner_id = ?1";
 
 const SELECT_USAGE: &str = "SELECT bytes, day, images, generations, \
     (SELECT bytes FROM stillstore_usage_claims WHERE image_id = ?2) AS claimed_bytes \
@@ -53,8 +56,18 @@ pub(super) struct Claim<'user> {
     pub owner: &'user UserId,
     pub image_id: ImageId,
     pub size_bytes: u64,
-    /// Whether a provider is about to make it, so that nothing is reserved yet.
-    pub is_generation: bool,
+    pub stage: Stage,
+}
+
+/// How far an image has come that claims a part of its owner's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A provider is about to make it; nothing is reserved yet.
+    Generation,
+    /// Its row is made, `pending`.
+    Reservation,
+    /// It is stored, without a reservation if there is none.
+    Commit,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +97,7 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<Result<(), LimitReached>, CatalogError> {
         // No image is empty, and nobody knows yet how large this one is.
-        let claim = Claim { owner, image_id, size_bytes: 1, is_generation: true };
+        let claim = Claim { owner, image_id, size_bytes: 1, stage: Stage::Generation };
         let outcome = self.batch_within_limits("claim_generation", Vec::new(), claim, now).await?;
         Ok(outcome.map(drop))
     }
@@ -119,16 +132,13 @@ impl Catalog {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let counted = [claim.insert(now), self.guard(&claim)];
+            let counted = [claim.insert(now), self.limits_hold(&claim)];
             let batch = [open(claim.owner, now)].into_iter().chain(statements.clone()).chain(counted).collect();
             match self.database.batch(batch).await {
                 Ok(results) => return Ok(Ok(results.into_iter().skip(1).take(statements.len()).collect())),
                 Err(refusal) if refusal.kind == DatabaseErrorKind::Constraint => {
-                    let [_, usage] = self.batch(operation, [open(claim.owner, now), claim.select_usage()]).await?;
-                    let usage: Option<UsageRow> = usage.first().map_err(&during)?;
-                    let usage = usage.ok_or_else(|| corrupt("no usage after it was opened")).map_err(&during)?;
-                    match reached(&self.limits, &usage, &claim, now) {
-                        Some(limit) => return Ok(Err(limit.reached_at(now))),
+                    match self.limit_reached(operation, &claim, now).await? {
+                        Some(limit) => return Ok(Err(limit)),
                         None if attempt < MAX_ATTEMPTS => {}
                         None => return Err(during(refusal)),
                     }
@@ -138,23 +148,50 @@ impl Catalog {
         }
     }
 
-    fn guard(&self, claim: &Claim<'_>) -> Statement {
+    /// The limit that the claim would exceed now.
+    pub(super) async fn limit_reached(
+        &self,
+        operation: &'static str,
+        claim: &Claim<'_>,
+        now: Timestamp,
+    ) -> Result<Option<LimitReached>, CatalogError> {
+        let during = CatalogError::during(operation);
+        let [_, usage] = self.batch(operation, [open(claim.owner, now), claim.select_usage()]).await?;
+        let usage: Option<UsageRow> = usage.first().map_err(&during)?;
+        let usage = usage.ok_or_else(|| corrupt("no usage after it was opened")).map_err(during)?;
+        Ok(reached(&self.limits, &usage, claim, now).map(|limit| limit.reached_at(now)))
+    }
+
+    /// A statement at the end of a transaction that fails all of it when the owner has more than they may.
+    pub(super) fn limits_hold(&self, claim: &Claim<'_>) -> Statement {
         let UserLimits { bytes, images_a_day, generations_a_day } = self.limits;
-        let generations_a_day = generations_a_day.filter(|_| claim.is_generation);
+        let generations_a_day = generations_a_day.filter(|_| claim.stage == Stage::Generation);
         let limits = [bytes, images_a_day, generations_a_day].map(|limit| Value::from(limit.map(whole)));
-        limits.into_iter().fold(Statement::new(GUARD).bind(claim.owner.as_str()), Statement::bind)
+        let guard = limits.into_iter().fold(Statement::new(GUARD).bind(claim.owner.as_str()), Statement::bind);
+        guard.bind(claim.image_id.to_string())
+    }
+}
+
+impl Stage {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Generation => "generation",
+            Self::Reservation => "reservation",
+            Self::Commit => "commit",
+        }
     }
 }
 
 impl Claim<'_> {
-    fn insert(&self, now: Timestamp) -> Statement {
+    pub fn insert(&self, now: Timestamp) -> Statement {
         Statement::new(CLAIM)
             .bind(self.image_id.to_string())
             .bind(self.owner.as_str())
             .bind(whole(self.size_bytes))
-            .bind(i64::from(self.is_generation))
+            .bind(i64::from(self.stage == Stage::Generation))
             .bind(day(now))
             .bind(now.as_millis())
+            .bind(self.stage.as_str())
     }
 
     fn select_usage(&self) -> Statement {
@@ -162,7 +199,8 @@ impl Claim<'_> {
     }
 }
 
-fn open(owner: &UserId, now: Timestamp) -> Statement {
+/// Begins to count what an owner has, unless it is counted already.
+pub(super) fn open(owner: &UserId, now: Timestamp) -> Statement {
     Statement::new(OPEN).bind(owner.as_str()).bind(day(now))
 }
 
@@ -185,7 +223,8 @@ fn reached(limits: &UserLimits, usage: &UsageRow, claim: &Claim<'_>, now: Timest
     let bytes = usage.bytes - usage.claimed_bytes.unwrap_or(0) + whole(claim.size_bytes);
     if exceeds(limits.bytes, bytes) {
         Some(Limit::Bytes)
-    } else if claim.is_generation && exceeds(limits.generations_a_day, of_today(usage.generations) + added) {
+    } else if claim.stage == Stage::Generation && exceeds(limits.generations_a_day, of_today(usage.generations) + added)
+    {
         Some(Limit::GenerationsADay)
     } else if exceeds(limits.images_a_day, of_today(usage.images) + added) {
         Some(Limit::ImagesADay)

@@ -265,6 +265,10 @@ impl Library {
                 Ok(record)
             }
             Committed::KeyTaken => Err(AddError::Store(key_taken())),
+            Committed::LimitReached(limit) => {
+                self.discard(description, receipt.storage).await;
+                Err(AddError::Limit(limit))
+            }
             Committed::Lost => {
                 self.discard(description, receipt.storage).await;
                 Err(AddError::Superseded)

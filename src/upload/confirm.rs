@@ -2,8 +2,8 @@
 
 use super::inspect::{InspectError, inspect};
 use crate::catalog::{
-    Associations, CatalogError, CloseReason, Commit, Committed, Content, Description, Frame, ImageRecord, OwnerFilter,
-    Status, Upload, UploadState, confirm_upload, require_open,
+    Associations, CatalogError, CloseReason, Commit, Committed, Content, Description, Frame, ImageRecord, LimitReached,
+    OwnerFilter, Status, Upload, UploadState, confirm_upload, require_open,
 };
 use crate::image::{Format, ImageId, Labels, ObjectKey, ShootId, Visibility};
 use crate::library::{Library, Target};
@@ -39,6 +39,8 @@ pub enum ConfirmError {
     NoShoot,
     /// It became an image, which was deleted.
     Deleted,
+    /// Its owner may not have it. The upload is as it was, and may be confirmed later.
+    Limit(LimitReached),
 }
 
 impl From<CatalogError> for ConfirmError {
@@ -151,6 +153,7 @@ async fn commit(
     match committed {
         Ok(Committed::Done(record) | Committed::AlreadyStored(record)) => Ok(record),
         Ok(Committed::Lost) => Err(ConfirmError::Deleted),
+        Ok(Committed::LimitReached(limit)) => Err(ConfirmError::Limit(limit)),
         Ok(Committed::KeyTaken) => Err(unread("another image has the key".to_owned())),
         Err(error) if error.source.kind == DatabaseErrorKind::Constraint => why_refused(library, upload, error).await,
         Err(error) => Err(error.into()),

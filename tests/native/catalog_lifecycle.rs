@@ -183,6 +183,7 @@ fn try_operation(operation: &str, status: Option<Status>) -> String {
             Committed::AlreadyStored(_) => "already stored",
             Committed::Lost => "lost",
             Committed::KeyTaken => "key taken",
+            Committed::LimitReached(_) => "limit reached",
         },
         "abandon" => done(shelf.catalog.abandon(image.id, at(9))).map(|()| "ok").unwrap(),
         "withdraw" => done(shelf.catalog.withdraw(image.id)).map(|()| "ok").unwrap(),

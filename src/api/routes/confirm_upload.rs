@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::api::field::{Filename, ImageType, Parsed, Whole};
 #[cfg(test)]
-use crate::api::openapi::{BODY, DATABASE, IMAGE, JSON, Operation, SHOOT, Schemas, answer, json_body};
+use crate::api::openapi::{ADDITION, BODY, DATABASE, IMAGE, JSON, Operation, SHOOT, Schemas, answer, json_body};
 use crate::api::shoot_body::AssetBody;
 use crate::api::{Code, Exchange, Problem, Request, Response};
 use crate::catalog::CloseReason;
@@ -53,6 +53,7 @@ fn confirm_problem(error: ConfirmError) -> Problem {
         ConfirmError::NotAsGranted(field) => Problem::field(field, "is not what the upload was presigned for"),
         ConfirmError::NoShoot => Problem::plain(Code::ShootNotFound),
         ConfirmError::Deleted => Problem::plain(Code::ImageDeleted),
+        ConfirmError::Limit(limit) => limit.into(),
     }
 }
 
@@ -85,7 +86,7 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
     Operation {
         summary: "Makes an asset of what was sent for a presigned upload",
         answers: vec![(200, answer("The asset.", JSON, &schemas.answer::<AssetBody>()))],
-        codes: [&BODY[..], &SHOOT, &IMAGE, &own, &CLOSED, &DATABASE].concat(),
+        codes: [&BODY[..], &SHOOT, &IMAGE, &own, &CLOSED, &ADDITION, &DATABASE].concat(),
         body: Some(json_body(&schemas.request::<Input>())),
         ..Operation::default()
     }

@@ -123,10 +123,11 @@ fn claims(changed: &Value) -> Value {
     claims
 }
 
-/// Alice's private image.
+/// Alice's private image, and a shoot of hers.
 struct Hers {
     id: String,
     key: String,
+    shoot: String,
 }
 
 /// A request for a route. An `{id}` in its path is that of Alice's private image.
@@ -134,33 +135,43 @@ struct Sample {
     path: String,
     headers: Vec<(&'static str, &'static str)>,
     body: Option<Vec<u8>>,
-    /// What somebody gets who may.
-    status: u16,
-    /// Whether it is about Alice's image.
+    /// What somebody gets who may, and the code if it is a problem.
+    passes: (u16, &'static str),
+    /// Whether it is about what is Alice's, which another user does not find.
     is_hers: bool,
 }
 
-fn sample(route: &Route, image: &Hers) -> Sample {
+fn sample(route: &Route, hers: &Hers) -> Sample {
     const JSON: (&str, &str) = ("content-type", "application/json");
-    let is_of_a_run = route.path.contains("/runs/");
-    let mut path = route.path.replace("{id}", if is_of_a_run { RUN_ID } else { &image.id });
-    let mut is_hers = route.path.contains("{id}") && !is_of_a_run;
-    if route.name == "delete-image-by-key" {
-        path = format!("{path}?key={}", image.key);
-        is_hers = true;
-    }
-    let (headers, body, status) = match route.name {
-        "generate-image" => (vec![JSON], Some(json!({ "prompt": "a fox", "personaId": "p" }).to_string().into()), 200),
-        "upload-image" => (Vec::new(), Some(PNG.to_vec()), 201),
-        "delete-image" | "delete-image-by-key" => (Vec::new(), None, 204),
-        "sign-image-url" => (vec![JSON], Some(b"{}".to_vec()), 200),
-        "migrate-images" => (vec![JSON], Some(json!({ "action": "stats" }).to_string().into()), 200),
-        "describe-run" | "run-items" | "run-receipt" => (Vec::new(), None, 404),
-        "list-images" | "describe-image" | "serve-image" | "migration-status" | "health" | "metrics" | "openapi"
-        | "index" | "docs" => (Vec::new(), None, 200),
+    let ok = |status| (status, "");
+    let body = |value: Value| Some(value.to_string().into_bytes());
+    let asset = json!({ "asset_id": hers.id, "shoot_id": hers.shoot, "object_key": hers.key });
+    let to_shoot = json!({ "shoot_id": hers.shoot, "filename": "cat.png", "content_type": "image/png" });
+    let (id, headers, body, passes, is_hers) = match route.name {
+        "generate-image" => ("", vec![JSON], body(json!({ "prompt": "a fox", "personaId": "p" })), ok(200), false),
+        "upload-image" => ("", vec![("content-type", "image/png")], Some(PNG.to_vec()), ok(201), false),
+        "describe-image" | "serve-image" => (hers.id.as_str(), vec![], None, ok(200), true),
+        "delete-image" | "delete-image-by-key" => (hers.id.as_str(), vec![], None, ok(204), true),
+        "sign-image-url" => (hers.id.as_str(), vec![JSON], body(json!({})), ok(200), true),
+        "create-shoot" => ("", vec![JSON], body(json!({ "name": "Garden" })), ok(201), false),
+        "describe-shoot" | "list-assets" => (hers.shoot.as_str(), vec![], None, ok(200), true),
+        "presign-upload" => ("", vec![JSON], body(to_shoot), ok(200), true),
+        "confirm-upload" => ("", vec![JSON], body(asset), (404, "upload-not-found"), false),
+        // The grant is in the URL.
+        "receive-upload" => (hers.id.as_str(), vec![], Some(PNG.to_vec()), (403, "upload-signature-invalid"), false),
+        "receive-form" => (hers.id.as_str(), vec![], Some(PNG.to_vec()), (415, "unsupported-media-type"), false),
+        "list-images" | "list-shoots" | "migration-status" | "metrics" | "health" | "openapi" | "index" | "docs" => {
+            ("", vec![], None, ok(200), false)
+        }
+        "migrate-images" => ("", vec![JSON], body(json!({ "action": "stats" })), ok(200), false),
+        "describe-run" | "run-items" | "run-receipt" => (RUN_ID, vec![], None, (404, "run-not-found"), false),
         name => panic!("{name} needs a sample here, so that it is asked as every caller"),
     };
-    Sample { path, headers, body, status, is_hers }
+    let mut path = route.path.replace("{id}", id);
+    if route.name == "delete-image-by-key" {
+        path = format!("{path}?key={}", hers.key);
+    }
+    Sample { path, headers, body, passes, is_hers }
 }
 
 fn send(world: &World, method: &str, sample: &Sample, token: Option<&str>) -> Answer {
@@ -186,9 +197,12 @@ fn hers(users: &Users) -> (World, Hers) {
     let headers = [("authorization", authorization.as_str())];
     let answer = world.send("POST", "/api/images?visibility=private", &headers, Some(PNG.to_vec().into()));
     assert_eq!(answer.status, 201, "{answer:?}");
-    let text = |field: &str| answer.json()[field].as_str().unwrap().to_owned();
-    let image = Hers { id: text("id"), key: text("key") };
-    (world, image)
+    let headers = [headers[0], ("content-type", "application/json")];
+    let shoot =
+        world.send("POST", "/shoots", &headers, Some(json!({ "name": "Hers" }).to_string().into_bytes().into()));
+    let text = |answer: &Answer, field: &str| answer.json()[field].as_str().unwrap().to_owned();
+    let hers = Hers { id: text(&answer, "id"), key: text(&answer, "key"), shoot: text(&shoot, "id") };
+    (world, hers)
 }
 
 #[test]
@@ -202,13 +216,21 @@ fn every_route_answers_every_caller_by_the_rules_of_its_access() {
             let (world, image) = hers(&users);
             let sample = sample(route, &image);
             let answer = send(&world, route.method.as_str(), &sample, token);
-            let passes = if sample.status < 400 { (sample.status, None) } else { refused(404, "run-not-found") };
+            let (status, code) = sample.passes;
+            let passes = if status < 400 { (status, None) } else { refused(status, code) };
             let expected = match (route.access, caller) {
                 (Access::Anyone, _) | (_, "the operator") => passes,
                 (Access::Holder, "nobody") => refused(403, "signature-invalid"),
                 (Access::User | Access::Operator, "nobody") => refused(401, "unauthorized"),
                 (Access::Operator, _) => refused(403, "forbidden"),
-                (_, "bob") if sample.is_hers => refused(404, "image-not-found"),
+                (_, "bob") if sample.is_hers => refused(
+                    404,
+                    if route.name.ends_with("image") || route.path.contains("images") {
+                        "image-not-found"
+                    } else {
+                        "shoot-not-found"
+                    },
+                ),
                 _ => passes,
             };
             let what = format!("{} as {caller}", route.name);
@@ -231,7 +253,7 @@ fn a_token_that_does_not_hold_opens_no_route_and_changes_nothing() {
                 let answer = send(&world, route.method.as_str(), &sample, Some(&token));
                 let what = format!("{} with a token {why}, {}", route.name, users.signer.algorithm());
                 match route.access {
-                    Access::Anyone => assert_eq!(answer.status, sample.status, "{what}"),
+                    Access::Anyone => assert_eq!(answer.status, sample.passes.0, "{what}"),
                     Access::Holder | Access::User | Access::Operator => {
                         assert_eq!(outcome(&answer), refused(401, "unauthorized"), "{what}");
                         assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{what}");

@@ -36,7 +36,7 @@ impl Deployment {
 
     fn send(&self, user: &str, method: &str, path: &str, body: Option<Vec<u8>>) -> Option<Answer> {
         let authorization = format!("Bearer {}", self.users.token_of(user));
-        let content_type = if path == "/api/generate-image" { "application/json" } else { "image/png" };
+        let content_type = if path.starts_with("/api/images") { "image/png" } else { "application/json" };
         let headers = [("authorization", authorization.as_str()), ("content-type", content_type)];
         self.world.send_until_crash(method, path, &headers, body.map(Into::into))
     }
@@ -190,6 +190,42 @@ fn images_from_before_a_limit_count_when_it_comes() {
         assert_eq!(deployment.delete("alice", &old).unwrap().status, 204);
         assert_eq!((deployment.upload("alice").status, deployment.upload("alice").status), (201, 507));
         deployment.assert_exact("images of before and after");
+    }
+}
+
+#[test]
+fn presigned_uploads_count_when_they_are_confirmed() {
+    let limit = PNG_BYTES.to_string();
+    for deployment in Deployment::each(&[("USER_MAX_BYTES", &limit), ("USER_MAX_IMAGES_PER_DAY", "2")]) {
+        let post = |path: &str, body: &Value| {
+            deployment.send("alice", "POST", path, Some(body.to_string().into_bytes())).expect("an answer")
+        };
+        let shoot = post("/shoots", &json!({ "name": "Garden" })).json()["id"].clone();
+        let upload = || {
+            let granted = post(
+                "/uploads/presign",
+                &json!({ "shoot_id": shoot, "filename": "cat.png", "content_type": "image/png" }),
+            );
+            let granted = granted.json();
+            let url = granted["upload"]["url"].as_str().unwrap().replace("https://images.example", "");
+            let sent = deployment.world.send("PUT", &url, &[("content-type", "image/png")], Some(PNG.to_vec().into()));
+            assert_eq!(sent.status, 200, "{sent:?}");
+            json!({ "asset_id": granted["asset_id"], "shoot_id": shoot, "object_key": granted["object_key"] })
+        };
+        let (first, second, third) = (upload(), upload(), upload());
+        let confirm = |asset: &Value| post("/uploads/confirm", asset);
+        assert_eq!((confirm(&first).status, confirm(&first).status), (200, 200));
+        assert_eq!(problem(&confirm(&second)), (507, "byte-limit-reached".to_owned()));
+        assert_eq!(deployment.usage(), (PNG_BYTES, 1, 0));
+        let delete = |asset: &Value| {
+            let path = format!("/api/images/{}", asset["asset_id"].as_str().unwrap());
+            assert_eq!(deployment.send("alice", "DELETE", &path, None).unwrap().status, 204);
+        };
+        delete(&first);
+        assert_eq!(confirm(&second).status, 200, "what was refused may be confirmed later");
+        delete(&second);
+        assert_eq!(problem(&confirm(&third)), (429, "image-limit-reached".to_owned()));
+        assert_eq!((deployment.usage(), deployment.claims().len()), ((0, 2, 0), 0));
     }
 }
 

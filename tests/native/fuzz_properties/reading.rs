@@ -120,7 +120,8 @@ fn check_route(method: &str, path: &str) {
     let segments: Vec<_> = path.split('/').collect();
     let allowed = match segments.as_slice() {
         ["", "api", "generate-image"] => Some("POST"),
-        ["", "shoots"] | ["", "api", "images" | "migrate-images"] => Some("GET HEAD POST"),
+        ["", "shoots"] | ["", "api", "migrate-images"] => Some("GET HEAD POST"),
+        ["", "api", "images"] => Some("GET HEAD POST DELETE"),
         ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "api", "images", id, "signed-url"] if is_id(id) => Some("POST"),
         ["", "images", id] if is_id(id) => Some("GET HEAD"),
