@@ -123,55 +123,71 @@ fn claims(changed: &Value) -> Value {
     claims
 }
 
-/// Alice's private image, and a shoot of hers.
+/// Alice's private image, and her shoot.
 struct Hers {
     id: String,
     key: String,
-    shoot: String,
+    shoot_id: String,
 }
 
-/// A request for a route. An `{id}` in its path is that of Alice's private image.
+/// A request for a route. An `{id}` in its path is that of Alice's private image or shoot.
 struct Sample {
     path: String,
     headers: Vec<(&'static str, &'static str)>,
     body: Option<Vec<u8>>,
-    /// What somebody gets who may, and the code if it is a problem.
-    passes: (u16, &'static str),
-    /// Whether it is about what is Alice's, which another user does not find.
-    is_hers: bool,
+    /// What somebody gets who may.
+    passes: (u16, Option<String>),
+    /// What another user gets, when it is about what is Alice's.
+    missing: Option<&'static str>,
 }
 
-fn sample(route: &Route, hers: &Hers) -> Sample {
+fn sample(route: &Route, image: &Hers) -> Sample {
     const JSON: (&str, &str) = ("content-type", "application/json");
-    let ok = |status| (status, "");
-    let body = |value: Value| Some(value.to_string().into_bytes());
-    let asset = json!({ "asset_id": hers.id, "shoot_id": hers.shoot, "object_key": hers.key });
-    let to_shoot = json!({ "shoot_id": hers.shoot, "filename": "cat.png", "content_type": "image/png" });
-    let (id, headers, body, passes, is_hers) = match route.name {
-        "generate-image" => ("", vec![JSON], body(json!({ "prompt": "a fox", "personaId": "p" })), ok(200), false),
-        "upload-image" => ("", vec![("content-type", "image/png")], Some(PNG.to_vec()), ok(201), false),
-        "describe-image" | "serve-image" => (hers.id.as_str(), vec![], None, ok(200), true),
-        "delete-image" | "delete-image-by-key" => (hers.id.as_str(), vec![], None, ok(204), true),
-        "sign-image-url" => (hers.id.as_str(), vec![JSON], body(json!({})), ok(200), true),
-        "create-shoot" => ("", vec![JSON], body(json!({ "name": "Garden" })), ok(201), false),
-        "describe-shoot" | "list-assets" => (hers.shoot.as_str(), vec![], None, ok(200), true),
-        "presign-upload" => ("", vec![JSON], body(to_shoot), ok(200), true),
-        "confirm-upload" => ("", vec![JSON], body(asset), (404, "upload-not-found"), false),
-        // The grant is in the URL.
-        "receive-upload" => (hers.id.as_str(), vec![], Some(PNG.to_vec()), (403, "upload-signature-invalid"), false),
-        "receive-form" => (hers.id.as_str(), vec![], Some(PNG.to_vec()), (415, "unsupported-media-type"), false),
-        "list-images" | "list-shoots" | "migration-status" | "metrics" | "health" | "openapi" | "index" | "docs" => {
-            ("", vec![], None, ok(200), false)
-        }
-        "migrate-images" => ("", vec![JSON], body(json!({ "action": "stats" })), ok(200), false),
-        "describe-run" | "run-items" | "run-receipt" => (RUN_ID, vec![], None, (404, "run-not-found"), false),
-        name => panic!("{name} needs a sample here, so that it is asked as every caller"),
+    let (id, mut missing) = match route.path {
+        path if path.contains("/runs/") => (RUN_ID, None),
+        path if path.starts_with("/shoots/") => (image.shoot_id.as_str(), Some("shoot-not-found")),
+        path if path.starts_with("/uploads/") => (image.id.as_str(), None),
+        path => (image.id.as_str(), path.contains("{id}").then_some("image-not-found")),
     };
     let mut path = route.path.replace("{id}", id);
-    if route.name == "delete-image-by-key" {
-        path = format!("{path}?key={}", hers.key);
+    match route.name {
+        "delete-image-by-key" => {
+            path = format!("{path}?key={}", image.key);
+            missing = Some("image-not-found");
+        }
+        "presign-upload" => missing = Some("shoot-not-found"),
+        _ => {}
     }
-    Sample { path, headers, body, passes, is_hers }
+    let upload = json!({
+        "asset_id": image.id, "shoot_id": image.shoot_id, "object_key": image.key, "filename": "a.png", "file_size": PNG.len(),
+        "content_type": "image/png"
+    });
+    let (headers, body, status) = match route.name {
+        "generate-image" => (vec![JSON], Some(json!({ "prompt": "a fox", "personaId": "p" }).to_string().into()), 200),
+        "upload-image" => (Vec::new(), Some(PNG.to_vec()), 201),
+        "delete-image" | "delete-image-by-key" => (Vec::new(), None, 204),
+        "sign-image-url" => (vec![JSON], Some(b"{}".to_vec()), 200),
+        "migrate-images" => (vec![JSON], Some(json!({ "action": "stats" }).to_string().into()), 200),
+        "create-shoot" => (vec![JSON], Some(json!({ "name": "Autumn" }).to_string().into()), 201),
+        "presign-upload" => (vec![JSON], Some(upload.to_string().into()), 200),
+        // Nothing was presigned for it.
+        "confirm-upload" => (vec![JSON], Some(upload.to_string().into()), 404),
+        // What opens these is their own signature, which is a field of the form.
+        "receive-upload" => (Vec::new(), Some(PNG.to_vec()), 403),
+        "receive-form" => (Vec::new(), Some(PNG.to_vec()), 415),
+        "describe-run" | "run-items" | "run-receipt" => (Vec::new(), None, 404),
+        "list-shoots" | "describe-shoot" | "list-assets" | "list-images" | "describe-image" | "serve-image"
+        | "migration-status" | "health" | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
+        name => panic!("{name} needs a sample here, so that it is asked as every caller"),
+    };
+    let passes = match (route.name, status) {
+        ("confirm-upload", _) => refused(status, "upload-not-found"),
+        ("receive-upload", _) => refused(status, "upload-signature-invalid"),
+        ("receive-form", _) => refused(status, "unsupported-media-type"),
+        (_, 404) => refused(status, "run-not-found"),
+        _ => (status, None),
+    };
+    Sample { path, headers, body, passes, missing }
 }
 
 fn send(world: &World, method: &str, sample: &Sample, token: Option<&str>) -> Answer {
@@ -197,12 +213,12 @@ fn hers(users: &Users) -> (World, Hers) {
     let headers = [("authorization", authorization.as_str())];
     let answer = world.send("POST", "/api/images?visibility=private", &headers, Some(PNG.to_vec().into()));
     assert_eq!(answer.status, 201, "{answer:?}");
+    let text = |field: &str| answer.json()[field].as_str().unwrap().to_owned();
     let headers = [headers[0], ("content-type", "application/json")];
-    let shoot =
-        world.send("POST", "/shoots", &headers, Some(json!({ "name": "Hers" }).to_string().into_bytes().into()));
-    let text = |answer: &Answer, field: &str| answer.json()[field].as_str().unwrap().to_owned();
-    let hers = Hers { id: text(&answer, "id"), key: text(&answer, "key"), shoot: text(&shoot, "id") };
-    (world, hers)
+    let shoot = world.send("POST", "/shoots", &headers, Some(br#"{"name": "Hers"}"#.to_vec().into()));
+    let shoot_id = shoot.json()["id"].as_str().expect("a shoot").to_owned();
+    let image = Hers { id: text("id"), key: text("key"), shoot_id };
+    (world, image)
 }
 
 #[test]
@@ -216,21 +232,13 @@ fn every_route_answers_every_caller_by_the_rules_of_its_access() {
             let (world, image) = hers(&users);
             let sample = sample(route, &image);
             let answer = send(&world, route.method.as_str(), &sample, token);
-            let (status, code) = sample.passes;
-            let passes = if status < 400 { (status, None) } else { refused(status, code) };
+            let passes = sample.passes.clone();
             let expected = match (route.access, caller) {
                 (Access::Anyone, _) | (_, "the operator") => passes,
                 (Access::Holder, "nobody") => refused(403, "signature-invalid"),
                 (Access::User | Access::Operator, "nobody") => refused(401, "unauthorized"),
                 (Access::Operator, _) => refused(403, "forbidden"),
-                (_, "bob") if sample.is_hers => refused(
-                    404,
-                    if route.name.ends_with("image") || route.path.contains("images") {
-                        "image-not-found"
-                    } else {
-                        "shoot-not-found"
-                    },
-                ),
+                (_, "bob") => sample.missing.map_or(passes, |code| refused(404, code)),
                 _ => passes,
             };
             let what = format!("{} as {caller}", route.name);
@@ -253,7 +261,7 @@ fn a_token_that_does_not_hold_opens_no_route_and_changes_nothing() {
                 let answer = send(&world, route.method.as_str(), &sample, Some(&token));
                 let what = format!("{} with a token {why}, {}", route.name, users.signer.algorithm());
                 match route.access {
-                    Access::Anyone => assert_eq!(answer.status, sample.passes.0, "{what}"),
+                    Access::Anyone => assert_eq!(outcome(&answer), sample.passes, "{what}"),
                     Access::Holder | Access::User | Access::Operator => {
                         assert_eq!(outcome(&answer), refused(401, "unauthorized"), "{what}");
                         assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{what}");
