@@ -32,13 +32,16 @@ CREATE TRIGGER stillstore_collections_found AFTER INSERT ON stillstore_collectio
 CREATE TABLE stillstore_frame_uploads (
   token TEXT PRIMARY KEY NOT NULL,
   session_id TEXT NOT NULL,
-  -- under-way: may commit frames; lost: may not any more, and what it left is being removed.
-  state TEXT NOT NULL CHECK (state = 'under-way' OR state = 'lost'),
+  -- under-way: may commit frames; broken: ended before its form did; lost: may not commit frames any more.
+  state TEXT NOT NULL CHECK (state = 'under-way' OR state = 'broken' OR state = 'lost'),
   began_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX stillstore_frame_uploads_by_session ON stillstore_frame_uploads (session_id, began_at_ms);
 CREATE INDEX stillstore_frame_uploads_by_age ON stillstore_frame_uploads (began_at_ms);
+
+-- A frame that is put again has the key of before. A request that put it before its bytes are removed must not commit it after that.
+CREATE TRIGGER stillstore_images_leaving_session AFTER UPDATE OF status ON stillstore_images WHEN NEW.status = 'deleting' AND NEW.collection_id IS NOT NULL BEGIN UPDATE stillstore_frame_uploads SET state = 'lost' WHERE session_id = NEW.collection_id AND state <> 'lost'; END;
 
 -- What was made from an image.
 CREATE INDEX stillstore_images_by_parent ON stillstore_images (parent_id, created_at_ms, id)

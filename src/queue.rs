@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What whoever gets it is asked for. It may come twice, late or never: the database holds the truth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase", from = "Written")]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase", try_from = "Written")]
 pub enum Message {
     /// Drive a run on.
     Run {
@@ -13,6 +13,8 @@ pub enum Message {
         /// The source the run works through.
         source: String,
     },
+    /// Go on removing the members of a collection.
+    Collection { collection_id: String },
 }
 
 /// A message as it waits in a queue. Earlier versions write no kind, and ignore it when they read.
@@ -21,8 +23,9 @@ pub enum Message {
 struct Written {
     #[serde(default)]
     kind: Kind,
-    run_id: String,
-    source: String,
+    run_id: Option<String>,
+    source: Option<String>,
+    collection_id: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -30,11 +33,19 @@ struct Written {
 enum Kind {
     #[default]
     Run,
+    Collection,
 }
 
-impl From<Written> for Message {
-    fn from(Written { kind: Kind::Run, run_id, source }: Written) -> Self {
-        Self::Run { run_id, source }
+impl TryFrom<Written> for Message {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let Written { kind, run_id, source, collection_id } = written;
+        match (kind, run_id, source, collection_id) {
+            (Kind::Run, Some(run_id), Some(source), _) => Ok(Self::Run { run_id, source }),
+            (Kind::Collection, _, _, Some(collection_id)) => Ok(Self::Collection { collection_id }),
+            _ => Err("a field of its kind is missing"),
+        }
     }
 }
 
@@ -86,6 +97,15 @@ mod tests {
     }
 
     #[test]
+    fn a_message_about_a_collection_is_none_to_versions_before() {
+        let json = r#"{"kind":"collection","collectionId":"s1"}"#;
+        let message = Message::Collection { collection_id: "s1".to_owned() };
+        assert_eq!(serde_json::to_string(&message).unwrap(), json);
+        assert_eq!(read(json).unwrap(), message);
+        assert!(serde_json::from_str::<RunMessage>(json).is_err());
+    }
+
+    #[test]
     fn a_message_of_an_unknown_kind_or_without_a_field_is_none() {
         for json in [
             r#"{"runId":"run-1"}"#,
@@ -93,6 +113,7 @@ mod tests {
             r#"{"run_id":"1","source":"x"}"#,
             r#"{"kind":"other","runId":"1","source":"x"}"#,
             r#"{"kind":"run","source":"x"}"#,
+            r#"{"kind":"collection","runId":"1","source":"x"}"#,
             r#"{"kind":null,"runId":"1","source":"x"}"#,
             "null",
             "[]",

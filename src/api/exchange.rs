@@ -3,10 +3,11 @@
 use super::checks::Found;
 use super::{Caller, Code, Gate, Principal, Problem, Services};
 use crate::catalog::{Collection, CollectionKind, ImageRecord, Status};
-use crate::image::{ImageId, ObjectKey, ShootId};
+use crate::image::{ImageId, ObjectKey, SessionId, ShootId};
 use crate::library::Library;
 use crate::migrate::{Engine, Run, RunId};
 use crate::runtime::within;
+use crate::store::StorageKind;
 
 /// How long a look may take, in milliseconds: load balancers give up on `/health` after five seconds.
 const LOOK_TIMEOUT_MS: u64 = 3_000;
@@ -41,6 +42,13 @@ impl Exchange<'_> {
         found.ok_or_else(|| Problem::plain(Code::ShootNotFound))
     }
 
+    /// A session of the caller's.
+    pub(super) async fn session(&self, id: &SessionId) -> Result<Collection, Problem> {
+        let owner = self.caller.owner_filter();
+        let found = self.library.catalog.find_collection(&id.collection(), CollectionKind::Session, &owner).await?;
+        found.ok_or_else(|| Problem::plain(Code::SessionNotFound))
+    }
+
     /// The migration engine of this request.
     pub(super) fn engine(&self) -> Result<Engine, Problem> {
         self.services.engine(self.library).ok_or_else(|| Problem::plain(Code::BucketNotBound))
@@ -71,7 +79,7 @@ impl Exchange<'_> {
         if !self.services.config.r2_enabled {
             return "disabled";
         }
-        let Some(store) = self.library.stores.bucket() else { return "error" };
+        let Some(store) = self.library.stores.of_several(StorageKind::R2) else { return "error" };
         let key = ObjectKey::of_ours(PROBE_KEY.to_owned());
         match within(&self.services.runtime, LOOK_TIMEOUT_MS, store.head(&key)).await {
             Ok(Ok(_)) => "enabled",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Problem;
 use crate::generate::{Background, InvalidParameter, OutputFormat, Prompt, Quality, Size, Style};
-use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, ShootId, Visibility};
+use crate::image::{Format, ImageId, InvalidSessionId, ObjectKey, SessionId, Sha256Digest, ShootId, Visibility};
 use crate::migrate::RunId;
 
 /// Longest id of a persona, session, participant or table, in bytes: an id, not a text.
@@ -63,6 +63,12 @@ impl FromText for Association {
             return Err(format!("must be 1 to {MAX_ASSOCIATION_BYTES} bytes, not blank, without control characters"));
         }
         Ok(Self(text))
+    }
+}
+
+impl FromText for SessionId {
+    fn from_text(text: String) -> Result<Self, String> {
+        text.try_into().map_err(|rule: InvalidSessionId| rule.to_string())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod checks;
+mod clearing;
 mod cors;
 mod exchange;
 mod field;

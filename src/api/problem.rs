@@ -87,6 +87,10 @@ codes! {
     ShootNotFound = 404 "shoot-not-found" "There is no shoot with this id" => "Check the id; GET /shoots lists the shoots.";
     /// No such upload.
     UploadNotFound = 404 "upload-not-found" "There is no upload with this id" => "Check asset_id and shoot_id, or presign the upload again.";
+    /// No such session.
+    SessionNotFound = 404 "session-not-found" "There is no session with this id" => "Check the id; its first frames, or POST /sessions, make a session.";
+    /// No such frame.
+    FrameNotFound = 404 "frame-not-found" "The session has no frame with this number" => "Check the number; GET /sessions/{id}/frames lists the frames.";
     /// The receipt is written when the run ends.
     ReceiptNotReady = 404 "receipt-not-ready" "The run has no receipt yet" => "Ask again when the run has ended.";
     /// Another run changes the same source.
@@ -105,6 +109,10 @@ codes! {
     UploadNotReceived = 409 "upload-not-received" "No bytes have arrived for the upload" => "Send the bytes, then confirm the upload.";
     /// A grant takes one object.
     UploadUsed = 409 "upload-used" "The upload has been used already" => "Presign another upload.";
+    /// Another frame has the number.
+    FrameTaken = 409 "frame-taken" "The session has another frame with this number" => "Use another number, or send the frame with replace=true.";
+    /// Frames are being deleted.
+    SessionBusy = 409 "session-busy" "Frames of the session are being deleted" => "Wait as long as Retry-After says, then send the frames again.";
     /// The same idempotency key is being worked on.
     IdempotencyInProgress = 409 "idempotency-in-progress" "A request with this Idempotency-Key is being worked on" => "Wait as long as Retry-After says, then send the same request again.";
     /// The image was deleted.

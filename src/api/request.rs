@@ -1,17 +1,20 @@
 //! A request as the handlers see it.
 
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::json_object::JsonObject;
 use super::problem::{Code, Problem};
 use crate::bytes::Body;
+use crate::multipart::{Boundary, Form, FormLimits};
 
 /// Largest JSON body in bytes. The longest that a route needs is a prompt of 32,000 characters outside the basic plane, each escaped as
 /// two surrogates (`\uD83E\uDD8A`, 12 bytes): 384,000 bytes. That leaves 9,216 for the rest: four ids of 200 bytes, each escaped at six
 /// bytes, are 4,800. Unescaped, such a prompt has 128,000 bytes.
 pub const MAX_JSON_BYTES: u64 = 384 * 1024;
 
+/// Most fields of a form: no route has as many.
+const MAX_FIELDS: usize = 100;
 /// The content type of a form without files.
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -108,8 +111,8 @@ impl Request {
         form_pairs(&self.query, "query")
     }
 
-    /// The body's fields: a JSON object, or a form (`application/x-www-form-urlencoded`), whose values are texts. At most
-    /// [`MAX_JSON_BYTES`] long.
+    /// The body's fields: a JSON object, or a form (`application/x-www-form-urlencoded` or `multipart/form-data`), whose values are
+    /// texts. At most [`MAX_JSON_BYTES`] long.
     ///
     /// # Errors
     /// 415 for another content type, 413 over the limit, 400 when it is not what its type says.
@@ -124,7 +127,12 @@ impl Request {
         if self.media_type().eq_ignore_ascii_case("application/json") {
             return self.json_object().await;
         }
-        Err(Problem::new(Code::UnsupportedMediaType, format!("the Content-Type must be application/json or {FORM}")))
+        let boundary = Boundary::of_content_type(self.header("content-type").unwrap_or_default()).ok_or_else(|| {
+            let detail = format!("the Content-Type must be application/json, multipart/form-data or {FORM}");
+            Problem::new(Code::UnsupportedMediaType, detail)
+        })?;
+        let form = Form::new(self.body.take().unwrap_or_else(Body::empty), &boundary, FormLimits::of_parts(MAX_FIELDS));
+        text_fields(form).await
     }
 
     /// The content type without its parameters.
@@ -161,6 +169,20 @@ pub fn host_of(origin: &str) -> &str {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,
     }
+}
+
+/// The parts of a form that has no files.
+async fn text_fields(mut form: Form) -> Result<JsonObject, Problem> {
+    let mut fields = Map::new();
+    let mut left_bytes = MAX_JSON_BYTES;
+    while let Some(part) = form.next_part().await? {
+        let bytes = part.body.collect(left_bytes).await?;
+        left_bytes = left_bytes.saturating_sub(bytes.size_bytes() as u64);
+        let text = String::from_utf8(bytes.to_vec());
+        let text = text.map_err(|_| Problem::field(part.head.name.as_str(), "must be UTF-8"))?;
+        fields.insert(part.head.name, Value::String(text));
+    }
+    Ok(JsonObject::new(fields))
 }
 
 /// The pairs of a query or form, decoded, in order; `whole` names it.

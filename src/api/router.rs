@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 use super::openapi::{Operation, Schemas};
 use super::request::Method;
 use super::{Access, Code, Exchange, Problem, Request, Response, routes};
-use crate::image::{ImageId, ShootId};
+use crate::image::{FrameId, ImageId, SessionId, ShootId};
 use crate::migrate::RunId;
 
 /// What a handler returns. The future is boxed, so that no request's future has room for the largest handler's.
@@ -108,6 +108,8 @@ path_ids! {
     ImageId ImageNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
     RunId RunNotFound "0f8fad5bd9cb469fa16570867728950e";
     ShootId ShootNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
+    SessionId SessionNotFound "session-7";
+    FrameId FrameNotFound "session-7/42";
 }
 
 /// The route that a request is for, and the id in its path.
@@ -157,6 +159,12 @@ routes! {
     "create-shoot"     Post   "/shoots"                               User     create_shoot();
     "list-shoots"      Get    "/shoots"                               User     list_shoots();
     "describe-shoot"   Get    "/shoots/{id}"                          User     describe_shoot(ShootId);
+    "delete-shoot"     Delete "/shoots/{id}"                          User     delete_shoot(ShootId);
+    "create-session"   Post   "/sessions"                             User     create_session();
+    "upload-frames"    Post   "/sessions/{id}/frames"                 User     upload_frames(SessionId);
+    "list-frames"      Get    "/sessions/{id}/frames"                 User     list_frames(SessionId);
+    "delete-frames"    Delete "/sessions/{id}/frames"                 User     delete_frames(SessionId);
+    "serve-frame"      Get    "/sessions/{id}/frames/{number}"        User     serve_frame(FrameId);
     "list-assets"      Get    "/shoots/{id}/assets"                   User     list_assets(ShootId);
     "presign-upload"   Post   "/uploads/presign"                      User     presign_upload();
     "confirm-upload"   Post   "/uploads/confirm"                      User     confirm_upload();

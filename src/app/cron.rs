@@ -11,6 +11,9 @@ impl App {
         let library = self.services.library("cron");
         library.sweep().await;
         upload::sweep(&library).await;
+        for cause in library.keep_collections(self.services.config.frame_retention_days).await {
+            library.recorder.record(&Event::HandOn { run_id: "none".to_owned(), cause });
+        }
         let Some(engine) = self.services.engine(&library) else { return };
         let taken_up = engine.take_up().await.map_err(|error| error.to_string());
         let moved = if self.services.config.migrate_fallback_images && self.services.config.r2_enabled {

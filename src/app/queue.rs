@@ -1,6 +1,8 @@
 //! Messages of the queue.
 
 use super::App;
+use crate::image::CollectionId;
+use crate::library::{Cleared, SLICES_AT_ONCE};
 use crate::queue::Message;
 use crate::telemetry::Event;
 
@@ -27,10 +29,31 @@ impl App {
                     if is_done { (Delivery::Acknowledge, "ok") } else { (Delivery::Retry, "retry") };
                 (Some(run_id), delivery, outcome)
             }
+            Some(Message::Collection { collection_id }) => {
+                let (delivery, outcome) = self.continue_clearing(collection_id).await;
+                (None, delivery, outcome)
+            }
         };
         let duration_ms = runtime.now().millis_since(started_at);
         self.services.recorder("queue").record(&Event::Message { run_id, duration_ms, outcome });
         delivery
+    }
+
+    /// Removes members of a collection, and sends the message again when some are left.
+    async fn continue_clearing(&self, collection_id: String) -> (Delivery, &'static str) {
+        let Ok(id) = CollectionId::try_from(collection_id.clone()) else { return (Delivery::Acknowledge, "ok") };
+        match self.services.library("queue").clear_collection(&id, SLICES_AT_ONCE).await {
+            // Whoever has it sends a message of their own when members are left.
+            Ok(Cleared::All | Cleared::NotClaimed) => (Delivery::Acknowledge, "ok"),
+            Ok(Cleared::Some) => {
+                let Some(queue) = &self.services.runs else { return (Delivery::Acknowledge, "ok") };
+                match queue.send(&Message::Collection { collection_id }).await {
+                    Ok(()) => (Delivery::Acknowledge, "ok"),
+                    Err(_) => (Delivery::Retry, "retry"),
+                }
+            }
+            Err(_) => (Delivery::Retry, "retry"),
+        }
     }
 
     /// Drives a run on. False when that failed and is worth another delivery.

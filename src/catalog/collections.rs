@@ -92,7 +92,7 @@ pub struct CollectionCursor {
 pub struct InvalidCollectionCursor;
 
 #[derive(Deserialize)]
-struct Row {
+pub(super) struct Row {
     id: CollectionId,
     kind: CollectionKind,
     state: CollectionState,
@@ -171,6 +171,16 @@ impl Catalog {
 #[must_use]
 pub fn require_open(id: &CollectionId, now: Timestamp) -> Statement {
     Statement::new(REQUIRE_OPEN).bind(id.as_str()).bind(now.as_millis())
+}
+
+/// A collection of the owner's in any state.
+pub(super) fn select_any(id: &CollectionId, kind: CollectionKind, owner: &OwnerFilter) -> Statement {
+    const SELECT_ANY: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM stillstore_collections WHERE id = ?1 AND kind = ?2 AND (?3 IS NULL OR owner_id = ?3)"
+    );
+    Statement::new(SELECT_ANY).bind(id.as_str()).bind(kind.as_str()).bind(owner.param())
 }
 
 /// One row more than the page holds, which tells whether another page follows.

@@ -133,6 +133,21 @@ pub(super) fn insert(row: &ImageRow, rest: &str) -> Result<Statement, DatabaseEr
     Ok(Statement { params: row.values()?, ..Statement::new(format!("{}{rest}", *INSERT)) })
 }
 
+/// Inserts the row if `condition` holds and neither its id nor its key is taken. The parameters of the condition are numbered from
+/// [`FIRST_FURTHER_PARAM`] on, and bound by the caller.
+pub(super) fn insert_if(row: &ImageRow, condition: &str) -> Result<Statement, DatabaseError> {
+    let values: Vec<_> = COLUMNS.iter().map(|column| inserted(column.name)).collect();
+    let sql = format!(
+        "INSERT INTO stillstore_images ({IMAGE_COLUMNS}) SELECT {} WHERE {condition} ON CONFLICT DO NOTHING RETURNING id",
+        values.join(", ")
+    );
+    Ok(Statement { params: row.values()?, ..Statement::new(sql) })
+}
+
+/// The number of the first parameter after those of a row.
+pub(super) static FIRST_FURTHER_PARAM: LazyLock<usize> =
+    LazyLock::new(|| COLUMNS.iter().filter(|column| column.written != Written::LookedUp).count() + 1);
+
 /// What a row that was reserved takes over when it is committed, for `ON CONFLICT DO UPDATE SET`.
 pub(super) fn committed_columns() -> String {
     let is_committed = |column: &&Column| matches!(column.written, Written::Committed | Written::LookedUp);

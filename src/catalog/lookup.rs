@@ -87,6 +87,27 @@ pub struct ServableImage {
     pub version: i64,
 }
 
+impl ServableImage {
+    /// What serving a stored image takes, out of its whole row.
+    #[must_use]
+    pub fn of_record(record: &ImageRecord) -> Option<Self> {
+        let description = &record.description;
+        let content = record.content.as_ref().filter(|_| record.status == Status::Stored)?;
+        Some(Self {
+            id: description.id,
+            storage: record.storage,
+            key: description.key.clone(),
+            format: description.format,
+            size_bytes: content.size_bytes,
+            sha256: content.sha256,
+            visibility: description.visibility,
+            filename: description.filename.clone(),
+            created_at: description.created_at,
+            version: record.version,
+        })
+    }
+}
+
 /// What there is to serve under an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Serving {

@@ -33,6 +33,8 @@ const DEFAULT_MIGRATION_BATCH_SIZE: u16 = 10;
 /// Workers may hold six connections open at once; see the platform's limits.
 const DEFAULT_MIGRATION_CONCURRENCY: u16 = 5;
 const DEFAULT_ROLLBACK_RETENTION_DAYS: u16 = 30;
+/// Ten years.
+const MAX_RETENTION_DAYS: u16 = 3_650;
 /// D1 takes 1,000 statements an invocation on the paid plan; a slice of 100 items, which is never cut, makes about 210 with its puts.
 /// On the free plan, with 50 of each, set 20 and a batch size of 10.
 const DEFAULT_MIGRATION_OPERATIONS: u64 = 700;
@@ -76,6 +78,8 @@ pub struct Config {
     pub access: AccessSettings,
     /// How users show who they are.
     pub users: UserSettings,
+    /// `FRAME_RETENTION_DAYS`: sessions that took no frame for as long are deleted.
+    pub frame_retention_days: Option<u16>,
     /// `STORE_PROMPT_METADATA`: put the prompt itself, not only its digest, on the object.
     pub store_prompt_metadata: bool,
     pub fetch: FetchSettings,
@@ -97,7 +101,7 @@ impl Config {
             rollback_retention_days: reader.small_number(
                 "ROLLBACK_RETENTION_DAYS",
                 DEFAULT_ROLLBACK_RETENTION_DAYS,
-                3_650,
+                MAX_RETENTION_DAYS,
             ),
             migrate_fallback_images: reader.text("MIGRATE_FALLBACK_IMAGES").as_deref() == Some("true"),
             migration_operations: reader.number("MIGRATION_OPERATIONS", DEFAULT_MIGRATION_OPERATIONS, 20..=9_000),
@@ -114,6 +118,9 @@ impl Config {
             workers_ai_model: reader.parsed("WORKERS_AI_MODEL", ModelName::parse),
             access: AccessSettings::read(&mut reader),
             users: UserSettings::read(&mut reader),
+            frame_retention_days: reader
+                .text("FRAME_RETENTION_DAYS")
+                .map(|_| reader.small_number("FRAME_RETENTION_DAYS", MAX_RETENTION_DAYS, MAX_RETENTION_DAYS)),
             store_prompt_metadata: reader.text("STORE_PROMPT_METADATA").as_deref() == Some("true"),
             fetch: FetchSettings::read(&mut reader),
             default_image_url: default_image::read(&mut reader),

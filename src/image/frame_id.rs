@@ -39,6 +39,12 @@ impl SessionId {
     /// The longest id: a key holds it beside `frames/` and at most 10 further characters.
     pub const MAX_BYTES: usize = 128;
 
+    /// An id of 32 hexadecimal digits.
+    #[must_use]
+    pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
+        Self(hex::encode(bytes))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

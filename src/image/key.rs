@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CalendarMonth, Context, Format, ImageId, ShootId, ShortId, UserId};
+use super::{CalendarMonth, Context, Format, FrameId, FrameNumber, ImageId, SessionId, ShootId, ShortId, UserId};
 use crate::runtime::Timestamp;
 
 /// The `Cache-Control` of a public object, in the store and in answers: the bytes under a key never change.
@@ -16,6 +16,8 @@ const GENERATED_ROOT: &str = "generated";
 const OPERATOR_SEGMENT: &str = "operator";
 /// The file name of an asset in its key, without the extension.
 const ORIGINAL: &str = "original";
+/// What the keys of frames begin with; reserved as well.
+const FRAMES_PREFIX: &str = "frames/";
 
 /// A key in a store: 1 to 1,024 bytes (R2's limit), printable ASCII without spaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,6 +52,8 @@ pub enum ImageKey {
     },
     /// `{userId}/{shootId}/{assetId}/original.{ext}`
     Asset { owner: Option<UserId>, shoot: ShootId, id: ImageId, format: Format },
+    /// `frames/{session_id}/{frame_number:04}.{ext}`
+    Frame { frame: FrameId, format: Format },
 }
 
 /// What the path of an [`ImageKey`] tells: everything in it, and nothing that it leaves out.
@@ -68,6 +72,8 @@ pub enum ParsedKey {
     },
     /// The path of [`ImageKey::Asset`].
     Asset { owner: Option<UserId>, shoot: ShootId, id: ImageId, format: Format },
+    /// The path of [`ImageKey::Frame`].
+    Frame { frame: FrameId, format: Format },
 }
 
 impl ObjectKey {
@@ -84,6 +90,12 @@ impl ObjectKey {
     #[must_use]
     pub(crate) fn of_record(kind: &'static str, name: &str) -> Self {
         Self(format!("stillstore/{kind}/{name}.ndjson"))
+    }
+
+    /// What the keys of a session's frames begin with.
+    #[must_use]
+    pub fn prefix_of_frames(session: &SessionId) -> String {
+        format!("{FRAMES_PREFIX}{session}/")
     }
 
     /// A key made of parts that are all ours: at most 1,024 printable ASCII characters.
@@ -213,6 +225,7 @@ impl From<&ImageKey> for ParsedKey {
             ImageKey::Asset { owner, shoot, id, format } => {
                 Self::Asset { owner: owner.clone(), shoot: *shoot, id: *id, format: *format }
             }
+            ImageKey::Frame { frame, format } => Self::Frame { frame: frame.clone(), format: *format },
         }
     }
 }
@@ -221,6 +234,9 @@ impl ParsedKey {
     /// Takes a path apart; `None` when no [`ImageKey`] has it.
     #[must_use]
     pub fn parse(key: &ObjectKey) -> Option<Self> {
+        if let Some(path) = key.as_str().strip_prefix(FRAMES_PREFIX) {
+            return Self::parse_frame(path);
+        }
         let mut segments = key.as_str().split('/');
         let (root, second, third, file) = (segments.next()?, segments.next()?, segments.next()?, segments.next()?);
         if segments.next().is_some() {
@@ -262,6 +278,16 @@ impl ParsedKey {
         same == *self
     }
 
+    /// Takes the path of a frame after its prefix apart.
+    fn parse_frame(path: &str) -> Option<Self> {
+        let (session, file) = path.split_once('/')?;
+        let (digits, extension) = file.rsplit_once('.')?;
+        let number = FrameNumber::try_from(digits.parse::<u32>().ok()?).ok()?;
+        let frame = FrameId { session: session.parse().ok()?, number };
+        let is_plain = digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_plain.then_some(Self::Frame { frame, format: Format::from_extension(extension)? })
+    }
+
     /// The path in the store.
     ///
     /// At most 184 bytes for an upload: 64 of context, 7 of month, 8 of id, 33 of a secret with its dash, 64 of name, 5 of the extension with
@@ -280,6 +306,9 @@ impl ParsedKey {
             Self::Asset { owner, shoot, id, format } => {
                 let user = owner.as_ref().map_or_else(|| OPERATOR_SEGMENT.to_owned(), segment_of_user);
                 format!("{user}/{shoot}/{id}/{ORIGINAL}.{}", format.extension())
+            }
+            Self::Frame { frame: FrameId { session, number }, format } => {
+                format!("{FRAMES_PREFIX}{session}/{:04}.{}", number.get(), format.extension())
             }
         })
     }

@@ -1,7 +1,7 @@
 //! What goes with an object in the bucket: derived from the image's row, so that a copy made later carries the same.
 
 use crate::catalog::{Description, GenerationRecord};
-use crate::image::{ImageId, Sha256Digest};
+use crate::image::{ImageId, ParsedKey, Sha256Digest};
 use crate::store::{ObjectInfo, ObjectMetadata};
 
 /// The object metadata that names the image.
@@ -26,6 +26,10 @@ pub fn object_metadata(
         if let Some(value) = value {
             metadata.insert(name.to_owned(), value.clone());
         }
+    }
+    if let Some(ParsedKey::Frame { frame, .. }) = ParsedKey::parse(&description.key) {
+        metadata.insert("session-id".to_owned(), frame.session.to_string());
+        metadata.insert("frame-number".to_owned(), frame.number.to_string());
     }
     if let Some(generation) = generation {
         metadata.insert("provider".to_owned(), generation.provider.clone());

@@ -2,12 +2,15 @@
 //!
 //! Invariants, held through any failure of any call and checked by `tests/native/api/crash.rs`:
 //! - a row that says `stored` names bytes that are there, whole;
-//! - bytes in R2 are named by a row (`pending` before they are written, `deleting` until they are gone);
+//! - bytes in R2 are named by a row (`pending` before they are written, `deleting` until they are gone), or lie under the prefix of a
+//!   session of frames that has a row for the upload which put them;
 //! - bytes in the embedded store are named by a row or unowned, and unowned ones are swept.
 
 mod add;
 mod budget;
+mod clear;
 mod following;
+mod frames;
 mod metadata;
 mod open;
 mod purge;
@@ -17,6 +20,8 @@ mod sweep;
 
 pub use add::{AddError, Measured, NewImage, Source};
 pub use budget::{GenerationShare, MemoryBudget, Share};
+pub use clear::{ClearError, Cleared, SLICES_AT_ONCE};
+pub use frames::{FRAMES_A_COMMIT, FrameIntake, FrameOptions, FrameOutcome, FramesError};
 pub use metadata::{belongs_to, object_metadata};
 pub use open::OpenError;
 pub use purge::{PURGE_AT_ONCE, PurgeState};

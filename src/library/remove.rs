@@ -78,6 +78,14 @@ impl Library {
         Ok(())
     }
 
+    /// Removes the bytes of an image in two homes that was marked with others, and erases what people wrote of it. When the second put
+    /// was is not known, so that the sweep finishes.
+    pub(super) async fn remove_marked(&self, record: &ImageRecord) -> Result<(), RemoveError> {
+        self.delete_all_bytes(record).await?;
+        let (id, now) = (record.description.id, self.runtime.now());
+        Ok(self.catalog.erase(id, record.version, &queued(record), now).await?)
+    }
+
     /// Removes the bytes, wherever they may be.
     async fn delete_all_bytes(&self, record: &ImageRecord) -> Result<(), RemoveError> {
         for storage in homes(record) {
@@ -100,13 +108,13 @@ impl Library {
     }
 }
 
-fn not_bound() -> StoreError {
+pub(super) fn not_bound() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound")
 }
 
 /// Every home where bytes of the record may be. A put that failed, timed out or was killed may have happened all the same, so that an
 /// image which never got as far as `stored` may be in both.
-fn homes(record: &ImageRecord) -> Vec<StorageKind> {
+pub(super) fn homes(record: &ImageRecord) -> Vec<StorageKind> {
     let may_be_in_both = record.content.is_none() || record.two_homes.unwrap_or_else(|| guess_two_homes(record));
     if may_be_in_both { vec![StorageKind::R2, StorageKind::D1] } else { vec![record.storage] }
 }

@@ -61,10 +61,13 @@ impl Stores {
         }
     }
 
-    /// The bucket, for what is no image's; `None` when it is not bound.
+    /// A home for what is not one image's alone; `None` when it is R2 and the bucket is not bound.
     #[must_use]
-    pub fn bucket(&self) -> Option<Rc<dyn ImageStore>> {
-        self.r2.as_ref().map(|r2| self.observed(Rc::clone(r2), BUCKET, None))
+    pub fn of_several(&self, storage: StorageKind) -> Option<Rc<dyn ImageStore>> {
+        match storage {
+            StorageKind::R2 => self.r2.as_ref().map(|r2| self.observed(Rc::clone(r2), BUCKET, None)),
+            StorageKind::D1 => Some(self.observed(Rc::clone(&self.embedded) as Rc<dyn ImageStore>, DATABASE, None)),
+        }
     }
 
     fn embedded(&self, image: ImageId) -> Rc<dyn ImageStore> {

@@ -27,6 +27,9 @@ extern "C" {
     #[wasm_bindgen(catch)]
     async fn remove(bucket: &JsValue, key: &str) -> Result<(), JsValue>;
 
+    #[wasm_bindgen(catch, js_name = removeAll)]
+    async fn remove_all(bucket: &JsValue, keys_json: &str) -> Result<(), JsValue>;
+
     #[wasm_bindgen(catch)]
     async fn list(
         bucket: &JsValue,
@@ -139,6 +142,10 @@ impl ImageStore for R2Store {
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
         remove(&self.bucket, key.as_str()).await.map_err(|error| unavailable(&error))
+    }
+
+    async fn delete_all(&self, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        remove_all(&self.bucket, &to_json(&keys)?).await.map_err(|error| unavailable(&error))
     }
 
     async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError> {

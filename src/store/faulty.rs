@@ -57,6 +57,11 @@ impl<S: ImageStore> ImageStore for Faulty<S> {
         self.plan.run(StoreCall::Delete, key.to_string(), unavailable, self.inner.delete(key)).await
     }
 
+    async fn delete_all(&self, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        let subject = keys.first().map(ToString::to_string).unwrap_or_default();
+        self.plan.run(StoreCall::Delete, subject, unavailable, self.inner.delete_all(keys)).await
+    }
+
     async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError> {
         let work = self.inner.list(prefix, start_after, limit);
         self.plan.run(StoreCall::List, prefix.to_owned(), unavailable, work).await

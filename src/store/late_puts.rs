@@ -85,6 +85,10 @@ impl ImageStore for LatePuts {
         self.inner.delete(key).await
     }
 
+    async fn delete_all(&self, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        self.inner.delete_all(keys).await
+    }
+
     async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError> {
         self.inner.list(prefix, start_after, limit).await
     }

@@ -151,6 +151,14 @@ pub trait ImageStore: 'static {
     /// Removes an object; removing it twice is fine.
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError>;
 
+    /// Removes up to [`LIST_LIMIT`] objects, in one operation where the home has one; some may be gone when it fails.
+    async fn delete_all(&self, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        for key in keys {
+            self.delete(key).await?;
+        }
+        Ok(())
+    }
+
     /// Objects whose keys start with `prefix`, after the key `start_after`.
     async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError>;
 }

@@ -89,6 +89,13 @@ impl ImageStore for Observed {
         outcome
     }
 
+    async fn delete_all(&self, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        let started_at = self.runtime.now();
+        let outcome = self.inner.delete_all(keys).await;
+        self.record("delete", started_at, &outcome, |()| 0);
+        outcome
+    }
+
     async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError> {
         let started_at = self.runtime.now();
         let outcome = self.inner.list(prefix, start_after, limit).await;

@@ -72,7 +72,9 @@ fn paths() -> impl Strategy<Value = String> {
 
 /// The one path of a target.
 fn path_of(target: &Target) -> String {
-    target.route.path.replace("{id}", &target.id().unwrap_or_default())
+    let ids = target.id().unwrap_or_default();
+    let (id, number) = ids.split_once('/').unwrap_or((&ids, ""));
+    target.route.path.replace("{id}", id).replace("{number}", number)
 }
 
 proptest! {
@@ -98,13 +100,20 @@ proptest! {
     }
 
     #[test]
-    fn routes_find_their_ids_again(id in ids(), run: [u8; 16]) {
+    fn routes_find_their_ids_again(
+        id in ids(), run: [u8; 16], session in "[A-Za-z0-9][A-Za-z0-9._-]{0,127}", number in 0_u32..=9_999,
+    ) {
         let run = RunId::from_random_bytes(run).to_string();
         for route in ROUTES {
             let (path, ids) = match route.ids() {
                 PathIds::Nothing => continue,
                 PathIds::ImageId | PathIds::ShootId => (route.path.replace("{id}", &id.to_string()), id.to_string()),
                 PathIds::RunId => (route.path.replace("{id}", &run), run.clone()),
+                PathIds::SessionId => (route.path.replace("{id}", &session), session.clone()),
+                PathIds::FrameId => {
+                    let path = route.path.replace("{id}", &session).replace("{number}", &number.to_string());
+                    (path, format!("{session}/{number}"))
+                }
             };
             let methods = Method::KNOWN.into_iter().filter(|method| route.answers(*method));
             for method in methods {

@@ -41,7 +41,8 @@ describe("the document", () => {
   });
   after(() => worker.stop());
 
-  const pathOf = (template: string) => template.replace("{id}", template.includes("/runs/") ? RUN_ID : IMAGE_ID);
+  const pathOf = (template: string) =>
+    template.replace("{id}", template.includes("/runs/") ? RUN_ID : IMAGE_ID).replace("{number}", "1");
 
   test("is served as it is committed, to anyone", async () => {
     const response = await worker.fetch("/openapi.json");
@@ -68,11 +69,12 @@ describe("the document", () => {
     const operations = PATHS.flatMap(([template, item]) =>
       Object.entries(item).map(([method, { requestBody }]) => ({ template, method, requestBody })),
     );
-    const withBody = operations.filter(({ requestBody }) => requestBody !== undefined);
-    assert.equal(withBody.length, 4);
+    // Those of `/uploads/{id}` are opened by a signature, which is asked for first.
+    const withBody = operations.filter(({ template, requestBody }) => requestBody !== undefined && template !== "/uploads/{id}");
+    assert.equal(withBody.length, 9);
     for (const { template, method, requestBody } of withBody) {
       for (const type of ["text/plain", "application/xml", "multipart/form-data; boundary=x", "application/json-seq"]) {
-        assert.ok(!(type in (requestBody?.content ?? {})));
+        if ((type.split(";")[0] ?? "") in (requestBody?.content ?? {})) continue;
         const headers = { "content-type": type };
         const response = await client.call(method.toUpperCase(), pathOf(template), { headers, body: "{}" });
         const problem = await response.json();
@@ -94,7 +96,8 @@ describe("Schemathesis finds nothing", () => {
         return context.skip(program.message);
       }
       const directory = await mkdtemp(join(tmpdir(), "stillstore-contract-"));
-      const worker = await startWorker({ vars });
+      // Of other hosts, nothing can be fetched, and what cannot be is no fault of the Worker's.
+      const worker = await startWorker({ vars: { ...vars, FETCH_ALLOWED_HOSTS: "images.example" } });
       try {
         // The systematic part is the same for both stores.
         const phases = storage === "r2" || IS_REQUIRED ? "coverage,fuzzing,stateful" : "fuzzing,stateful";

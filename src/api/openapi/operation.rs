@@ -32,6 +32,9 @@ pub const RUN: [Code; 2] = [Code::RunNotFound, Code::BucketNotBound];
 /// What finding a shoot can end in.
 pub const SHOOT: [Code; 1] = [Code::ShootNotFound];
 
+/// What finding a session can end in.
+pub const SESSION: [Code; 1] = [Code::SessionNotFound];
+
 /// Operations on an image.
 pub const OF_AN_IMAGE: [&str; 4] = ["describe-image", "delete-image", "sign-image-url", "serve-image"];
 /// Operations on a run.
@@ -39,11 +42,24 @@ pub const OF_A_RUN: [&str; 3] = ["describe-run", "run-items", "run-receipt"];
 
 /// Operations on a shoot.
 pub const OF_A_SHOOT: [&str; 2] = ["describe-shoot", "list-assets"];
+/// Operations on a session.
+pub const OF_A_SESSION: [&str; 2] = ["list-frames", "delete-frames"];
 
-/// A body of fields: JSON, or a form.
+/// What reading a body of fields can end in.
+pub const FIELDS: [Code; 6] = [
+    Code::UnsupportedMediaType,
+    Code::BodyTooLarge,
+    Code::BodyInterrupted,
+    Code::InvalidJson,
+    Code::InvalidForm,
+    Code::InvalidField,
+];
+
+/// A body of fields: JSON, or a form of either kind.
 pub fn fields_body(schema: &Value) -> Value {
     let form = "application/x-www-form-urlencoded";
-    json!({ "required": true, "content": { JSON: { "schema": schema }, form: { "schema": schema } } })
+    let media_types = [JSON, form, "multipart/form-data"].map(|media| (media.to_owned(), json!({ "schema": schema })));
+    json!({ "required": true, "content": media_types.into_iter().collect::<Map<_, _>>() })
 }
 
 pub fn json_body(schema: &Value) -> Value {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::api::PathIds;
 use crate::api::field::MAX_ASSOCIATION_BYTES;
 use crate::catalog::PageSize;
+use crate::image::FrameNumber;
 
 pub fn parameter(place: &str, name: &str, schema: &Value, description: &str) -> Value {
     json!({ "in": place, "name": name, "schema": schema, "description": description })
@@ -41,6 +42,11 @@ pub(super) fn of_path(ids: PathIds) -> Vec<Value> {
         PathIds::ImageId => vec![in_path("id", component("ImageId"))],
         PathIds::RunId => vec![in_path("id", component("RunId"))],
         PathIds::ShootId => vec![in_path("id", component("ShootId"))],
+        PathIds::SessionId => vec![in_path("id", component("SessionId"))],
+        PathIds::FrameId => {
+            let number = json!({ "type": "integer", "minimum": 0, "maximum": FrameNumber::MAX.get() });
+            vec![in_path("id", component("SessionId")), in_path("number", number)]
+        }
     }
 }
 

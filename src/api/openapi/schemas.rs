@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::api::Code;
 use crate::api::field::{Filename, ImageType, MAX_ASSOCIATION_BYTES, MAX_FILENAME_BYTES, Name, Parsed};
 use crate::generate::{Background, OutputFormat, Quality, Size, Style};
-use crate::image::{Context, Format, ImageId, Labels, ObjectKey, Sha256Digest, ShootId};
+use crate::image::{Context, Format, ImageId, Labels, ObjectKey, SessionId, Sha256Digest, ShootId};
 use crate::migrate::RunId;
 use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, ItemId};
 
@@ -40,6 +40,7 @@ schemas! {
         "format": "uuid",
         "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
     };
+    named SessionId => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" };
     inline Name => {
         "type": "string", "minLength": 1, "maxLength": (MAX_ASSOCIATION_BYTES), "pattern": r"\S",
         "description": "Without control characters; its length counts bytes of UTF-8."

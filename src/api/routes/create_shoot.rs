@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-#[cfg(test)]
-use crate::api::Code;
 use crate::api::field::{Name, Parsed};
 #[cfg(test)]
-use crate::api::openapi::{BODY, DATABASE, JSON, OF_A_SHOOT, Operation, Schemas, answer, fields_body, headers, links};
+use crate::api::openapi::{
+    DATABASE, FIELDS, JSON, OF_A_SHOOT, Operation, Schemas, answer, fields_body, headers, links,
+};
 use crate::api::shoot_body::ShootBody;
 use crate::api::{Exchange, Problem, Request, Response};
 use crate::catalog::{Collection, CollectionKind, CollectionState};
@@ -47,7 +47,7 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
     Operation {
         summary: "Makes a shoot, which takes assets",
         answers: vec![(201, created)],
-        codes: [&BODY[..], &[Code::InvalidField], &DATABASE].concat(),
+        codes: [&FIELDS[..], &DATABASE].concat(),
         body: Some(fields_body(&schemas.request::<Input>())),
         ..Operation::default()
     }

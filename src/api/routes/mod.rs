@@ -2,9 +2,12 @@
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
 pub(super) mod confirm_upload;
+pub(super) mod create_session;
 pub(super) mod create_shoot;
+pub(super) mod delete_frames;
 pub(super) mod delete_image;
 pub(super) mod delete_image_by_key;
+pub(super) mod delete_shoot;
 pub(super) mod describe_image;
 pub(super) mod describe_run;
 pub(super) mod describe_shoot;
@@ -13,6 +16,7 @@ pub(super) mod generate_image;
 pub(super) mod health;
 pub(super) mod index;
 pub(super) mod list_assets;
+pub(super) mod list_frames;
 pub(super) mod list_images;
 pub(super) mod list_shoots;
 pub(super) mod metrics;
@@ -24,6 +28,8 @@ pub(super) mod receive_upload;
 pub(super) mod receive_upload_form;
 pub(super) mod run_items;
 pub(super) mod run_receipt;
+pub(super) mod serve_frame;
 pub(super) mod serve_image;
 pub(super) mod sign_image_url;
+pub(super) mod upload_frames;
 pub(super) mod upload_image;

@@ -71,7 +71,9 @@ fn store_problem(error: &StoreError) -> Problem {
 
 /// What sending bytes can end in, beside the codes of [`CLOSED`].
 #[cfg(test)]
-pub const RECEIVED: [Code; 8] = [
+pub const RECEIVED: [Code; 9] = [
+    // Of an id that is none.
+    Code::ImageNotFound,
     Code::UploadSignatureInvalid,
     Code::UploadNotFound,
     Code::UploadUsed,

@@ -7,13 +7,15 @@ use serde_json::json;
 use crate::api::openapi::{DATABASE, Operation, RUN, Schemas, answer, headers};
 use crate::api::{Code, Exchange, Problem, Request, Response};
 use crate::migrate::RunId;
+use crate::store::StorageKind;
 
 const MEDIA_TYPE: &str = "application/x-ndjson";
 
 pub async fn handle(exchange: &Exchange<'_>, _request: Request, id: RunId) -> Result<Response, Problem> {
     let run = exchange.run(&id).await?;
     let receipt = run.receipt.ok_or_else(|| Problem::plain(Code::ReceiptNotReady).about_run(&id))?;
-    let store = exchange.library.stores.bucket().ok_or_else(|| Problem::plain(Code::BucketNotBound))?;
+    let store =
+        exchange.library.stores.of_several(StorageKind::R2).ok_or_else(|| Problem::plain(Code::BucketNotBound))?;
     let object = store.get(&receipt.key, None).await;
     let object = object.map_err(|error| Problem::plain(Code::StorageUnavailable).because(&error))?;
     let object = object.ok_or_else(|| Problem::plain(Code::BytesMissing).about_run(&id))?;

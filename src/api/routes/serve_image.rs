@@ -65,6 +65,17 @@ pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> R
         Visibility::Public if is_signed => return Ok(bare_url(id)),
         Visibility::Public => {}
     }
+    serve(exchange, &request, image, bytes).await
+}
+
+/// Serves an image that the caller may read; `bytes` is all of it, where it is at hand.
+pub async fn serve(
+    exchange: &Exchange<'_>,
+    request: &Request,
+    image: ServableImage,
+    bytes: Option<Blob>,
+) -> Result<Response, Problem> {
+    let conditions = read_request(request);
     let representation = Representation {
         entity_tag: &EntityTag::from(&image.sha256),
         last_modified: image.created_at,

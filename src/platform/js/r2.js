@@ -32,6 +32,15 @@ export async function remove(bucket, key) {
 }
 
 /**
+ * Removes up to 1,000 objects in one operation.
+ * @param {R2Bucket} bucket
+ * @param {string} keysJson
+ */
+export async function removeAll(bucket, keysJson) {
+  await bucket.delete(JSON.parse(keysJson));
+}
+
+/**
  * A page of at most `limit` objects; R2 may answer with fewer although more follow.
  * @param {R2Bucket} bucket
  * @param {string} prefix

@@ -21,7 +21,7 @@ use super::{
 use crate::bytes::{Body, BodyParts};
 use crate::image::ObjectKey;
 use crate::runtime::{Runtime, Timestamp};
-use crate::sql::Database;
+use crate::sql::{Database, to_json};
 use read::BlobRow;
 use statements::NewBlob;
 use write::{Hashing, Write, verify};
@@ -115,6 +115,11 @@ impl ImageStore for EmbeddedStore {
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
         self.database.run(statements::delete(key)).await?;
+        Ok(())
+    }
+
+    async fn delete_all(&self, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        self.database.run(statements::delete_all(&to_json(keys)?)).await?;
         Ok(())
     }
 

@@ -166,3 +166,11 @@ pub(crate) fn sweep_statement(older_than: Timestamp, limit: u16) -> Statement {
 fn integer(number: u64) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
+
+/// Removes the objects under the keys in a JSON array, with their chunks.
+pub(super) fn delete_all(keys_json: &str) -> Statement {
+    Statement::new(
+        "DELETE FROM stillstore_blobs WHERE stored_at_ms IS NOT NULL AND object_key IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(keys_json)
+}

@@ -123,11 +123,19 @@ fn claims(changed: &Value) -> Value {
     claims
 }
 
-/// Alice's private image, and her shoot.
+/// Alice's private image, her shoot, and her session [`SESSION`] with one frame.
 struct Hers {
     id: String,
     key: String,
     shoot_id: String,
+}
+
+const SESSION: &str = "hers";
+
+/// A form with one frame, which is to have this number.
+fn form_with_frame(number: &str) -> Vec<u8> {
+    let head = format!("--x\r\nContent-Disposition: form-data; name=\"{number}\"; filename=\"a.png\"\r\n\r\n");
+    [head.as_bytes(), PNG, b"\r\n--x--\r\n"].concat()
 }
 
 /// A request for a route. An `{id}` in its path is that of Alice's private image or shoot.
@@ -143,18 +151,21 @@ struct Sample {
 
 fn sample(route: &Route, image: &Hers) -> Sample {
     const JSON: (&str, &str) = ("content-type", "application/json");
+    const FORM: (&str, &str) = ("content-type", "multipart/form-data; boundary=x");
     let (id, mut missing) = match route.path {
         path if path.contains("/runs/") => (RUN_ID, None),
         path if path.starts_with("/shoots/") => (image.shoot_id.as_str(), Some("shoot-not-found")),
+        path if path.starts_with("/sessions/") => (SESSION, Some("session-not-found")),
         path if path.starts_with("/uploads/") => (image.id.as_str(), None),
         path => (image.id.as_str(), path.contains("{id}").then_some("image-not-found")),
     };
-    let mut path = route.path.replace("{id}", id);
+    let mut path = route.path.replace("{id}", id).replace("{number}", "1");
     match route.name {
         "delete-image-by-key" => {
             path = format!("{path}?key={}", image.key);
             missing = Some("image-not-found");
         }
+        "serve-frame" => missing = Some("frame-not-found"),
         "presign-upload" => missing = Some("shoot-not-found"),
         _ => {}
     }
@@ -168,6 +179,8 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         "delete-image" | "delete-image-by-key" => (Vec::new(), None, 204),
         "sign-image-url" => (vec![JSON], Some(b"{}".to_vec()), 200),
         "migrate-images" => (vec![JSON], Some(json!({ "action": "stats" }).to_string().into()), 200),
+        "create-session" => (vec![JSON], Some(b"{}".to_vec()), 201),
+        "upload-frames" => (vec![FORM], Some(form_with_frame("2")), 201),
         "create-shoot" => (vec![JSON], Some(json!({ "name": "Autumn" }).to_string().into()), 201),
         "presign-upload" => (vec![JSON], Some(upload.to_string().into()), 200),
         // Nothing was presigned for it.
@@ -176,8 +189,9 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         "receive-upload" => (Vec::new(), Some(PNG.to_vec()), 403),
         "receive-form" => (Vec::new(), Some(PNG.to_vec()), 415),
         "describe-run" | "run-items" | "run-receipt" => (Vec::new(), None, 404),
-        "list-shoots" | "describe-shoot" | "list-assets" | "list-images" | "describe-image" | "serve-image"
-        | "migration-status" | "health" | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
+        "delete-shoot" | "delete-frames" | "list-frames" | "serve-frame" | "list-shoots" | "describe-shoot"
+        | "list-assets" | "list-images" | "describe-image" | "serve-image" | "migration-status" | "health"
+        | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
         name => panic!("{name} needs a sample here, so that it is asked as every caller"),
     };
     let passes = match (route.name, status) {
@@ -217,6 +231,9 @@ fn hers(users: &Users) -> (World, Hers) {
     let headers = [headers[0], ("content-type", "application/json")];
     let shoot = world.send("POST", "/shoots", &headers, Some(br#"{"name": "Hers"}"#.to_vec().into()));
     let shoot_id = shoot.json()["id"].as_str().expect("a shoot").to_owned();
+    let headers = [headers[0], ("content-type", "multipart/form-data; boundary=x")];
+    let frame = world.send("POST", &format!("/sessions/{SESSION}/frames"), &headers, Some(form_with_frame("1").into()));
+    assert_eq!(frame.status, 201, "{frame:?}");
     let image = Hers { id: text("id"), key: text("key"), shoot_id };
     (world, image)
 }
@@ -243,8 +260,8 @@ fn every_route_answers_every_caller_by_the_rules_of_its_access() {
             };
             let what = format!("{} as {caller}", route.name);
             assert_eq!(outcome(&answer), expected, "{what}: {answer:?}");
-            let rows = world.rows("SELECT owner_id, status FROM stillstore_images ORDER BY created_at_ms, version");
-            let is_gone = rows[0]["status"] == "deleted";
+            let rows = world.rows("SELECT id, status FROM stillstore_images");
+            let is_gone = rows.iter().any(|row| row["id"] == image.id.as_str() && row["status"] == "deleted");
             assert_eq!(is_gone, route.name.starts_with("delete-image") && answer.status == 204, "{what}");
         }
     }
@@ -307,6 +324,8 @@ fn users_list_and_replay_what_is_theirs_alone() {
             .as_array()
             .unwrap()
             .iter()
+            // Her frame is listed too.
+            .filter(|image| image["sessionId"] != SESSION)
             .map(|image| image["id"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };

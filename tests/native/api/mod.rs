@@ -8,6 +8,8 @@ mod crash;
 mod deletion;
 mod delivery;
 mod documentation;
+mod frames;
+mod frames_crash;
 mod generate;
 mod generate_several;
 mod images;

@@ -480,7 +480,13 @@ impl World {
             assert_eq!(Some(Sha256Digest::of(&answer.body).to_string()), text("sha256"), "and whole");
         }
         let uploads = self.rows("SELECT storage_key FROM stillstore_uploads");
-        let is_granted = |key: &String| uploads.iter().any(|row| row["storage_key"] == **key);
+        let frames = self.rows("SELECT session_id FROM stillstore_frame_uploads");
+        let prefixes: Vec<_> =
+            frames.iter().map(|row| format!("frames/{}/", row["session_id"].as_str().unwrap())).collect();
+        let is_granted = |key: &String| {
+            uploads.iter().any(|row| row["storage_key"] == **key)
+                || prefixes.iter().any(|prefix| key.starts_with(prefix))
+        };
         for key in self.bucket.inner.contents().keys().filter(|key| !is_granted(key)) {
             let status = named.get(key);
             assert!(status.is_some_and(|status| *status != "deleted"), "a row names {key}: {status:?}");
@@ -507,5 +513,7 @@ impl World {
         assert_eq!(unfinished, "'pending', 'deleting'");
         assert!(self.rows("SELECT id FROM stillstore_images WHERE status IN ('pending', 'deleting')").is_empty());
         assert!(self.rows("SELECT asset_id FROM stillstore_uploads").is_empty());
+        assert!(self.rows("SELECT token FROM stillstore_frame_uploads").is_empty());
+        assert!(self.rows("SELECT id FROM stillstore_collections WHERE state <> 'open'").is_empty());
     }
 }

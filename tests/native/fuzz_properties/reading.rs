@@ -3,7 +3,8 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use stillstore::api::{Code, Method, Request, Route, Target};
 use stillstore::image::{
-    EntityTag, ImageId, ReadMethod, ReadRequest, Representation, ServeDecision, format_http_date, parse_http_date,
+    EntityTag, FrameNumber, ImageId, ReadMethod, ReadRequest, Representation, ServeDecision, SessionId,
+    format_http_date, parse_http_date,
 };
 use stillstore::migrate::RunId;
 use stillstore::runtime::Timestamp;
@@ -117,9 +118,11 @@ fn check_pairs(request: &Request) {
 fn check_route(method: &str, path: &str) {
     let is_id = |text: &&str| text.parse::<ImageId>().is_ok_and(|id| id.to_string() == *text);
     let is_run = |text: &&str| text.parse::<RunId>().is_ok_and(|id| id.as_str() == *text);
+    let is_session = |text: &&str| text.parse::<SessionId>().is_ok();
+    let is_number = |text: &&str| text.parse::<FrameNumber>().is_ok();
     let segments: Vec<_> = path.split('/').collect();
     let allowed = match segments.as_slice() {
-        ["", "api", "generate-image"] => Some("POST"),
+        ["", "sessions"] | ["", "api", "generate-image"] => Some("POST"),
         ["", "shoots"] | ["", "api", "migrate-images"] => Some("GET HEAD POST"),
         ["", "api", "images"] => Some("GET HEAD POST DELETE"),
         ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
@@ -127,7 +130,9 @@ fn check_route(method: &str, path: &str) {
         ["", "images", id] if is_id(id) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id] if is_run(id) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id, "items" | "receipt"] if is_run(id) => Some("GET HEAD"),
-        ["", "shoots", id] if is_id(id) => Some("GET HEAD"),
+        ["", "sessions", id, "frames"] if is_session(id) => Some("GET HEAD POST DELETE"),
+        ["", "sessions", id, "frames", number] if is_session(id) && is_number(number) => Some("GET HEAD"),
+        ["", "shoots", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "shoots", id, "assets"] if is_id(id) => Some("GET HEAD"),
         ["", "" | "docs" | "health" | "metrics" | "openapi.json"] => Some("GET HEAD"),
         _ => None,
@@ -138,6 +143,7 @@ fn check_route(method: &str, path: &str) {
     let expected = match allowed {
         None if path.starts_with("/images/") || path.starts_with("/api/images/") => Some(Code::ImageNotFound),
         None if path.starts_with("/api/migrate-images/runs/") => Some(Code::RunNotFound),
+        None if path.starts_with("/sessions/") => Some(Code::SessionNotFound),
         None if path.starts_with("/shoots/") => Some(Code::ShootNotFound),
         None => Some(Code::RouteNotFound),
         Some(methods) if methods.split(' ').any(|allowed| allowed == method) => None,
@@ -145,5 +151,5 @@ fn check_route(method: &str, path: &str) {
     };
     assert_eq!(outcome.as_ref().err(), expected.as_ref(), "{method} {path}");
     let Some(id) = outcome.ok().and_then(|target| target.id()) else { return };
-    assert!(segments.contains(&id.as_str()), "{path} names {id}");
+    assert!(path.contains(&id) || path.contains(&id.replace('/', "/frames/")), "{path} names {id}");
 }

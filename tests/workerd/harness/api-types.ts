@@ -12,7 +12,9 @@ export type BackupResult = { "bytes": number; "dryRun": boolean; "errors": (Find
 
 export type CleanupResult = { "cleaned": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "freedBytes": number; "kept": number; "skipped": number; "success": boolean; "total": number };
 
-export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
+export type Clearing = { "deleted": number; "remaining": number };
+
+export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "session-busy" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
 
 export type ConfigProblem = { "given"?: string; "rule": string; "variable": string };
 
@@ -29,6 +31,14 @@ export type DefaultImageReason = { "code": Code; "detail": string };
 export type FailedProvider = { "provider": string; "reason": string };
 
 export type Finding = { "detail"?: string; "id": string; "reason"?: string };
+
+export type Frame = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "frameNumber": number; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
+
+export type FrameAnswer = { "code"?: Code; "detail"?: string; "frameNumber"?: number; "image"?: Image; "outcome": "stored" | "unchanged" | "replaced" | "refused" };
+
+export type FramePage = { "frames": (Frame)[]; "interrupted": boolean; "nextCursor"?: string; "sessionId": SessionId };
+
+export type FramesAnswer = { "frames": (FrameAnswer)[]; "refused": number; "replaced": number; "sessionId": SessionId; "stored": number; "unchanged": number };
 
 export type GenerateRequest = { "background"?: Background | null; "n"?: number | null; "outputCompression"?: number | null; "outputFormat"?: OutputFormat | null; "participantId"?: string | null; "personaId": string; "prompt": string; "quality"?: Quality | null; "sessionId"?: string | null; "size"?: Size | null; "style"?: Style | null; "tableId"?: string | null; "visibility"?: Visibility | null };
 
@@ -103,6 +113,12 @@ export type RunAnswer = { "action": Action; "background": boolean; "done": boole
 export type RunId = string;
 
 export type Services = { "database": "healthy" | "unhealthy"; "r2_storage": "enabled" | "disabled" | "error" };
+
+export type Session = { "createdAt": string; "sessionId": SessionId };
+
+export type SessionId = string;
+
+export type SessionRequest = { "sessionId"?: SessionId | null };
 
 export type Sha256Digest = string;
 
