@@ -67,7 +67,7 @@ for (const { storage, vars } of STORAGE_MODES) {
         if (again.status === 200) break;
         assert.equal(again.status, 202);
       }
-      assert.deepEqual(await storedKeys(worker), []);
+      assert.deepEqual(Object.values(await storedKeys(worker)).flat(), []);
     });
   });
 }

@@ -25,7 +25,7 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
     Operation {
         summary: "The bytes of a frame",
         parameters: served.parameters.into_iter().filter(|parameter| parameter["in"] == "header").collect(),
-        codes: codes.chain([Code::FrameNotFound]).collect(),
+        codes: codes.chain([Code::FrameNotFound, Code::SessionNotFound]).collect(),
         ..served
     }
 }

@@ -134,6 +134,8 @@ fn check_route(method: &str, path: &str) {
         ["", "sessions", id, "frames", number] if is_session(id) && is_number(number) => Some("GET HEAD"),
         ["", "shoots", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "shoots", id, "assets"] if is_id(id) => Some("GET HEAD"),
+        ["", "uploads", "presign" | "confirm"] => Some("POST"),
+        ["", "uploads", id] if is_id(id) => Some("POST PUT"),
         ["", "" | "docs" | "health" | "metrics" | "openapi.json"] => Some("GET HEAD"),
         _ => None,
     };
@@ -141,7 +143,9 @@ fn check_route(method: &str, path: &str) {
     assert_eq!(methods.map(|methods| methods.replace(", ", " ")), allowed.map(|methods| format!("{methods} OPTIONS")));
     let outcome = Target::parse(Method::from(method), path).map_err(|problem| problem.code);
     let expected = match allowed {
-        None if path.starts_with("/images/") || path.starts_with("/api/images/") => Some(Code::ImageNotFound),
+        None if path.starts_with("/images/") || path.starts_with("/uploads/") || path.starts_with("/api/images/") => {
+            Some(Code::ImageNotFound)
+        }
         None if path.starts_with("/api/migrate-images/runs/") => Some(Code::RunNotFound),
         None if path.starts_with("/sessions/") => Some(Code::SessionNotFound),
         None if path.starts_with("/shoots/") => Some(Code::ShootNotFound),
