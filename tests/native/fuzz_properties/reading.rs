@@ -122,7 +122,7 @@ fn check_route(method: &str, path: &str) {
     let is_number = |text: &&str| text.parse::<FrameNumber>().is_ok();
     let segments: Vec<_> = path.split('/').collect();
     let allowed = match segments.as_slice() {
-        ["", "sessions"] | ["", "api", "generate-image"] => Some("POST"),
+        ["", "sessions"] | ["", "api", "generate-image"] | ["", "uploads", "presign" | "confirm"] => Some("POST"),
         ["", "shoots"] | ["", "api", "migrate-images"] => Some("GET HEAD POST"),
         ["", "api", "images"] => Some("GET HEAD POST DELETE"),
         ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
@@ -134,7 +134,6 @@ fn check_route(method: &str, path: &str) {
         ["", "sessions", id, "frames", number] if is_session(id) && is_number(number) => Some("GET HEAD"),
         ["", "shoots", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "shoots", id, "assets"] if is_id(id) => Some("GET HEAD"),
-        ["", "uploads", "presign" | "confirm"] => Some("POST"),
         ["", "uploads", id] if is_id(id) => Some("POST PUT"),
         ["", "" | "docs" | "health" | "metrics" | "openapi.json"] => Some("GET HEAD"),
         _ => None,
