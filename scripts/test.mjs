@@ -30,6 +30,7 @@ async function testInWorkerd(args) {
   const options = [
     "--disable-warning=ExperimentalWarning",
     "--test",
+    "--test-concurrency=2",
     "--test-reporter=spec",
     "--test-force-exit",
     `--test-timeout=${TEST_TIMEOUT_MS}`,

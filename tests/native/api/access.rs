@@ -43,7 +43,10 @@ fn pages_of_other_sites_reach_no_store_of_a_worker_for_local_work() {
     let world = World::with_vars(&[("ENABLE_R2_STORAGE", "true"), ("ALLOW_UNAUTHENTICATED", "true")]);
     for route in ROUTES.iter().filter(|route| route.access.is_closed()) {
         let of_run = route.path.starts_with("/api/migrate-images");
-        let path = route.path.replace("{id}", if of_run { "0f8fad5bd9cb469fa16570867728950e" } else { ID });
+        let path = route
+            .path
+            .replace("{id}", if of_run { "0f8fad5bd9cb469fa16570867728950e" } else { ID })
+            .replace("{number}", "1");
         for origin in ["https://evil.example", "null", "https://localhost.evil.example"] {
             let answer =
                 world.send_at("http://localhost:8787", route.method.as_str(), &path, &[("origin", origin)], None);
