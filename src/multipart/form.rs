@@ -46,7 +46,8 @@ impl Form {
         let mut parser = taken(&self.parser)?;
         let head = parser.next_head().await?;
         let part = head.map(|head| {
-            let promised_bytes = parser.known_rest_bytes().or(head.promised_bytes);
+            // What its headers say counts also where the end was read: whether it holds must not depend on how the bytes came.
+            let promised_bytes = head.promised_bytes.or_else(|| parser.known_rest_bytes());
             let source = PartSource { parser: Rc::clone(&self.parser), part: parser.parts };
             let body = Body::from_source(Box::new(source), promised_bytes);
             Part { head, body, size_if_last_bytes: parser.rest_if_last_bytes() }

@@ -109,6 +109,18 @@ fn a_promise_of_a_part_is_held_against_it() {
 }
 
 #[test]
+fn a_promise_that_is_not_kept_fails_however_the_bytes_come() {
+    for promised in [3, 300] {
+        let bytes = form_of(&[(&format!("{FILE}Content-Length: {promised}\r\n"), &[7; 100])]);
+        for run_bytes in [1, 50, 10_000] {
+            let limits = FormLimits { run_bytes, ..FormLimits::of_parts(1) };
+            let part = block_on(form_in_runs(bytes.clone(), limits).next_part()).unwrap().unwrap();
+            assert!(block_on(part.body.collect(1_000)).is_err(), "{promised} in runs of {run_bytes}");
+        }
+    }
+}
+
+#[test]
 fn limits_are_kept_while_reading() {
     let two = form_of(&[(FILE, b"a"), (FILE, b"b")]);
     let mut parts = form_in_runs(two, FormLimits::of_parts(1));
