@@ -6,12 +6,12 @@ use super::{Problem, Request};
 use crate::catalog::PageSize;
 
 /// Where a page starts and how much it holds.
-pub(super) struct PageQuery<Cursor> {
-    pub cursor: Option<Cursor>,
+pub(super) struct PageQuery<PageCursor> {
+    pub cursor: Option<PageCursor>,
     pub size: PageSize,
 }
 
-impl<Cursor: FromStr> PageQuery<Cursor> {
+impl<PageCursor: FromStr> PageQuery<PageCursor> {
     /// The query of a listing whose only parameters are `limit` and `cursor`; `next` names the field of its answers that holds a cursor.
     ///
     /// # Errors

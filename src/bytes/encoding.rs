@@ -28,7 +28,7 @@ pub enum TextEncoding {
         /// Whether `=` fills the last group up.
         padded: bool,
         /// Where lines end, when there is more than one.
-        lines: Option<Lines>,
+        lines: Option<LineLayout>,
     },
     /// Two hexadecimal digits a byte, in upper case, as SQLite's `hex()` writes them.
     Hex,
@@ -36,7 +36,7 @@ pub enum TextEncoding {
 
 /// Text in lines of equal length; the last may be shorter, and has no line end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lines {
+pub struct LineLayout {
     /// Characters a line, without its end.
     pub chars: NonZeroU32,
     /// Whether lines end with CR LF rather than LF.
@@ -44,7 +44,7 @@ pub struct Lines {
     pub crlf: bool,
 }
 
-impl Lines {
+impl LineLayout {
     /// What stands between two lines.
     #[must_use]
     pub const fn end(self) -> &'static str {

@@ -5,18 +5,18 @@
 
 mod blob;
 mod body;
+mod byte_queue;
 mod digest;
 mod encoding;
 mod foreign;
-mod run_queue;
 mod text;
 
 pub use blob::Blob;
 pub use body::{Body, BodyError, BodyParts, ByteSource};
+pub use byte_queue::ByteQueue;
 pub use digest::Sha256Digest;
-pub use encoding::{Encoding, InvalidText, Lines, TextEncoding};
+pub use encoding::{Encoding, InvalidText, LineLayout, TextEncoding};
 pub use foreign::{ForeignBytes, ForeignText};
-pub use run_queue::RunQueue;
 pub use text::Text;
 
 /// A part of a run of bytes: `length_bytes` from `offset_bytes`, within the run, not empty.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::Blob;
-use super::encoding::{Encoding, InvalidText, Lines, TextEncoding};
+use super::encoding::{Encoding, InvalidText, LineLayout, TextEncoding};
 use super::foreign::ForeignText;
 use base64_simd::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD, forgiving_decode_inplace};
 use percent_encoding::percent_decode;
@@ -147,7 +147,7 @@ impl Text {
     }
 }
 
-fn push_lines(text: &mut String, encoded: &str, lines: Option<Lines>) {
+fn push_lines(text: &mut String, encoded: &str, lines: Option<LineLayout>) {
     let Some(lines) = lines else { return text.push_str(encoded) };
     let mut rest = encoded;
     while let Some((line, behind)) =

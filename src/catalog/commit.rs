@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::columns::{IMAGE_COLUMNS, committed_columns};
 use super::limits::LimitReached;
 use super::row::{corrupt, first_record, insert_record, select_image};
-use super::usage::{Claim, Stage, open};
+use super::usage::{Claim, ClaimStage, open};
 use super::{
     Catalog, CatalogError, Content, Description, GenerationRecord, IdempotencyKey, ImageRecord, OwnerFilter, Status,
 };
@@ -80,7 +80,7 @@ impl Catalog {
             owner,
             image_id: description.id,
             size_bytes: commit.content.size_bytes,
-            stage: Stage::Commit,
+            stage: ClaimStage::Commit,
         });
         let mut statements = statements(commit).map_err(&during)?;
         let mut row_at = 0;

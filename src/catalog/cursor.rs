@@ -12,7 +12,7 @@ use crate::runtime::Timestamp;
 ///
 /// It names the last image seen rather than a count, so that images that come and go do not shift it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
+pub struct PageCursor {
     pub(super) place: Place,
     pub(super) id: ImageId,
 }
@@ -30,7 +30,7 @@ pub(super) enum Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidCursor;
 
-impl Cursor {
+impl PageCursor {
     /// The place after the image with this time of creation and id, newest first.
     #[must_use]
     pub const fn after(created_at: Timestamp, id: ImageId) -> Self {
@@ -44,7 +44,7 @@ impl Cursor {
     }
 }
 
-impl fmt::Display for Cursor {
+impl fmt::Display for PageCursor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = match self.place {
             Place::Created(at) => format!("{}/{}", at.as_millis(), self.id),
@@ -54,7 +54,7 @@ impl fmt::Display for Cursor {
     }
 }
 
-impl FromStr for Cursor {
+impl FromStr for PageCursor {
     type Err = InvalidCursor;
 
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {

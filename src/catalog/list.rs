@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::columns::COLUMNS;
 use super::cursor::Place;
 use super::row::{corrupt, records};
-use super::{Catalog, CatalogError, Cursor, ImageRecord, InvalidCursor, OwnerFilter, Status};
+use super::{Catalog, CatalogError, ImageRecord, InvalidCursor, OwnerFilter, PageCursor, Status};
 use crate::image::{CollectionId, ImageId};
 use crate::sql::{DatabaseError, Statement, Value, to_json};
 use crate::store::StorageKind;
@@ -51,7 +51,7 @@ pub struct InvalidPageSize;
 pub struct Page {
     pub records: Vec<ImageRecord>,
     /// Where the next page starts; `None` when there were no more images.
-    pub next: Option<Cursor>,
+    pub next: Option<PageCursor>,
 }
 
 /// Why there is no page.
@@ -127,17 +127,17 @@ impl fmt::Display for InvalidPageSize {
 
 impl Order {
     /// The cursor after `record`.
-    fn after(self, record: &ImageRecord) -> Result<Cursor, DatabaseError> {
+    fn after(self, record: &ImageRecord) -> Result<PageCursor, DatabaseError> {
         let description = &record.description;
         match (self, &description.frame) {
-            (Self::NewestFirst, _) => Ok(Cursor::after(description.created_at, description.id)),
-            (Self::ByOrdinal, Some(frame)) => Ok(Cursor::after_frame(frame.ordinal, description.id)),
+            (Self::NewestFirst, _) => Ok(PageCursor::after(description.created_at, description.id)),
+            (Self::ByOrdinal, Some(frame)) => Ok(PageCursor::after_frame(frame.ordinal, description.id)),
             (Self::ByOrdinal, None) => Err(corrupt("a frame without an ordinal")),
         }
     }
 
     /// The condition and parameters that a page after `cursor` begins with.
-    fn beyond(self, cursor: Cursor) -> Result<(&'static str, [Value; 2]), InvalidCursor> {
+    fn beyond(self, cursor: PageCursor) -> Result<(&'static str, [Value; 2]), InvalidCursor> {
         let id = cursor.id.to_string().into();
         match (self, cursor.place) {
             (Self::NewestFirst, Place::Created(at)) => {
@@ -164,7 +164,12 @@ impl Catalog {
     ///
     /// # Errors
     /// [`ListError`].
-    pub async fn list(&self, filter: &ListFilter, cursor: Option<Cursor>, size: PageSize) -> Result<Page, ListError> {
+    pub async fn list(
+        &self,
+        filter: &ListFilter,
+        cursor: Option<PageCursor>,
+        size: PageSize,
+    ) -> Result<Page, ListError> {
         let during = CatalogError::during("list");
         let walk = walk(filter);
         let [rows] = self.batch("list", [statement(filter, &walk, cursor, size)?]).await?;
@@ -198,7 +203,7 @@ impl Catalog {
 fn statement(
     filter: &ListFilter,
     walk: &Walk,
-    cursor: Option<Cursor>,
+    cursor: Option<PageCursor>,
     size: PageSize,
 ) -> Result<Statement, InvalidCursor> {
     let ListFilter { status, owner, collection_id, originals_only, persona_id, session_id, storage } = filter;

@@ -41,7 +41,7 @@ mod usage;
 pub use collections::{Collection, CollectionCursor, CollectionKind, CollectionPage, CollectionState, require_open};
 pub(crate) use columns::IMAGE_COLUMNS;
 pub use commit::{Commit, Committed};
-pub use cursor::{Cursor, InvalidCursor};
+pub use cursor::{InvalidCursor, PageCursor};
 pub use delete::{DeleteFinished, DeleteStep, MovedImages};
 pub use error::CatalogError;
 pub use frames::{FrameUpload, FramesBegun, UploadEnd};

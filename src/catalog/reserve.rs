@@ -2,7 +2,7 @@
 
 use super::limits::LimitReached;
 use super::row::{first_record, insert_record, select_image};
-use super::usage::{Claim, Stage};
+use super::usage::{Claim, ClaimStage};
 use super::{Catalog, CatalogError, Description, ImageRecord, OwnerFilter, Status};
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
@@ -66,7 +66,7 @@ impl Catalog {
             owner,
             image_id: description.id,
             size_bytes,
-            stage: Stage::Reservation,
+            stage: ClaimStage::Reservation,
         });
         let inserted = match self.batch_of_reservation(vec![insert.clone()], claim, now).await? {
             Ok(results) => results,

@@ -56,12 +56,12 @@ pub(super) struct Claim<'user> {
     pub owner: &'user UserId,
     pub image_id: ImageId,
     pub size_bytes: u64,
-    pub stage: Stage,
+    pub stage: ClaimStage,
 }
 
 /// How far an image has come that claims a part of its owner's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum ClaimStage {
     /// A provider is about to make it; nothing is reserved yet.
     Generation,
     /// Its row is made, `pending`.
@@ -97,7 +97,7 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<Result<(), LimitReached>, CatalogError> {
         // No image is empty, and nobody knows yet how large this one is.
-        let claim = Claim { owner, image_id, size_bytes: 1, stage: Stage::Generation };
+        let claim = Claim { owner, image_id, size_bytes: 1, stage: ClaimStage::Generation };
         let outcome = self.batch_within_limits("claim_generation", Vec::new(), claim, now).await?;
         Ok(outcome.map(drop))
     }
@@ -165,14 +165,14 @@ impl Catalog {
     /// A statement at the end of a transaction that fails all of it when the owner has more than they may.
     pub(super) fn limits_hold(&self, claim: &Claim<'_>) -> Statement {
         let UserLimits { bytes, images_a_day, generations_a_day } = self.limits;
-        let generations_a_day = generations_a_day.filter(|_| claim.stage == Stage::Generation);
+        let generations_a_day = generations_a_day.filter(|_| claim.stage == ClaimStage::Generation);
         let limits = [bytes, images_a_day, generations_a_day].map(|limit| Value::from(limit.map(whole)));
         let guard = limits.into_iter().fold(Statement::new(GUARD).bind(claim.owner.as_str()), Statement::bind);
         guard.bind(claim.image_id.to_string())
     }
 }
 
-impl Stage {
+impl ClaimStage {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Generation => "generation",
@@ -188,7 +188,7 @@ impl Claim<'_> {
             .bind(self.image_id.to_string())
             .bind(self.owner.as_str())
             .bind(whole(self.size_bytes))
-            .bind(i64::from(self.stage == Stage::Generation))
+            .bind(i64::from(self.stage == ClaimStage::Generation))
             .bind(day(now))
             .bind(now.as_millis())
             .bind(self.stage.as_str())
@@ -223,7 +223,8 @@ fn reached(limits: &UserLimits, usage: &UsageRow, claim: &Claim<'_>, now: Timest
     let bytes = usage.bytes - usage.claimed_bytes.unwrap_or(0) + whole(claim.size_bytes);
     if exceeds(limits.bytes, bytes) {
         Some(Limit::Bytes)
-    } else if claim.stage == Stage::Generation && exceeds(limits.generations_a_day, of_today(usage.generations) + added)
+    } else if claim.stage == ClaimStage::Generation
+        && exceeds(limits.generations_a_day, of_today(usage.generations) + added)
     {
         Some(Limit::GenerationsADay)
     } else if exceeds(limits.images_a_day, of_today(usage.images) + added) {

@@ -5,7 +5,7 @@ use memchr::memmem;
 use super::delimiters::Delimiters;
 use super::head::PartHead;
 use super::{Boundary, FormError, FormLimits};
-use crate::bytes::{Blob, Body, BodyError, RunQueue};
+use crate::bytes::{Blob, Body, BodyError, ByteQueue};
 
 /// A delimiter begins with a line break, which the first one need not have. It is added.
 const LINE_BREAK: &[u8] = b"\r\n";
@@ -21,7 +21,7 @@ pub(super) struct Parser {
     limits: FormLimits,
     delimiters: Delimiters,
     /// What was read and not taken yet.
-    queue: RunQueue,
+    queue: ByteQueue,
     /// Where `queue` begins. Offsets count from the line break that was added.
     offset: u64,
     /// Parts begun. The current one is the last.
@@ -36,7 +36,7 @@ impl Parser {
             body,
             limits,
             delimiters: Delimiters::new(boundary.delimiter()),
-            queue: RunQueue::default(),
+            queue: ByteQueue::default(),
             offset: 0,
             parts: 0,
             is_closed: false,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use futures::future::LocalBoxFuture;
 
 use super::{Database, DatabaseErrorKind, QueryResult, Statement, Value};
-use crate::bytes::{Blob, Encoding, Lines, Text, TextEncoding};
+use crate::bytes::{Blob, Encoding, LineLayout, Text, TextEncoding};
 
 /// One rule.
 pub struct Case {
@@ -256,7 +256,7 @@ async fn stored_texts_decode_as_local_ones(database: Rc<dyn Database>) -> Outcom
 
 async fn stored_bytes_encode_as_local_ones(database: Rc<dyn Database>) -> Outcome {
     let lines = [(1, false), (3, true), (4, false), (76, true), (76, false), (1000, true)];
-    let lines = lines.map(|(chars, crlf)| std::num::NonZeroU32::new(chars).map(|chars| Lines { chars, crlf }));
+    let lines = lines.map(|(chars, crlf)| std::num::NonZeroU32::new(chars).map(|chars| LineLayout { chars, crlf }));
     for size_bytes in [0, 1, 2, 3, 56, 57, 58, 114, 300] {
         let bytes: Vec<u8> = (0..=255).rev().cycle().take(size_bytes).collect();
         let there = stored_bytes(&database, bytes.clone()).await?;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use stillstore::bytes::{Blob, Encoding, InvalidText, Lines, Text, TextEncoding};
+use stillstore::bytes::{Blob, Encoding, InvalidText, LineLayout, Text, TextEncoding};
 
 const ENCODINGS: [Encoding; 4] = [Encoding::Base64Any, Encoding::Hex, Encoding::Percent, Encoding::PercentBase64Any];
 
@@ -64,7 +64,7 @@ fn bytes_become_text_line_by_line() {
         let encoding = TextEncoding::Base64 { url_safe: true, padded: true, lines };
         Text::encode("<", &vec![0xff; size_bytes].into(), encoding, ">").prefix(usize::MAX)
     };
-    let lines = |chars, crlf| NonZeroU32::new(chars).map(|chars| Lines { chars, crlf });
+    let lines = |chars, crlf| NonZeroU32::new(chars).map(|chars| LineLayout { chars, crlf });
     assert_eq!(encode(4, None), "<_____w==>");
     assert_eq!(encode(4, lines(3, false)), "<___\n__w\n==>");
     assert_eq!(encode(4, lines(4, true)), "<____\r\n_w==>");
@@ -81,7 +81,7 @@ proptest! {
         (url_safe, padded) in any::<(bool, bool)>(),
         lines in option::of((1_u32..100, any::<bool>())),
     ) {
-        let lines = lines.map(|(chars, crlf)| Lines { chars: NonZeroU32::new(chars).expect("positive"), crlf });
+        let lines = lines.map(|(chars, crlf)| LineLayout { chars: NonZeroU32::new(chars).expect("positive"), crlf });
         let blob = Blob::from(bytes.clone());
         let text = Text::encode("12", &blob, TextEncoding::Base64 { url_safe, padded, lines }, "\n");
         prop_assert_eq!(text.decode(2, Encoding::Base64Any).expect("base64").to_vec(), bytes.clone());

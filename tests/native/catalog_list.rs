@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use stillstore::catalog::{
-    CachePurge, Cursor, Frame, ImageRecord, InvalidCursor, InvalidPageSize, ListError, ListFilter, MovedImages,
-    OwnerFilter, PageSize, Status,
+    CachePurge, Frame, ImageRecord, InvalidCursor, InvalidPageSize, ListError, ListFilter, MovedImages, OwnerFilter,
+    PageCursor, PageSize, Status,
 };
 use stillstore::image::ImageId;
 use stillstore::runtime::Timestamp;
@@ -156,9 +156,9 @@ fn each_combination_of_filters_walks_the_narrowest_index_without_a_sort() {
     for filter in filters() {
         let (index, column) = narrowest_index(&filter);
         let (cursor, place) = if is_by_ordinal(&filter) {
-            (Cursor::after_frame(0, id(1)), "(ordinal,id)>(?,?)")
+            (PageCursor::after_frame(0, id(1)), "(ordinal,id)>(?,?)")
         } else {
-            (Cursor::after(at(0), id(1)), "(created_at_ms,id)<(?,?)")
+            (PageCursor::after(at(0), id(1)), "(created_at_ms,id)<(?,?)")
         };
         let walk = format!("SEARCH stillstore_images USING INDEX stillstore_images_{index} ({column}=?");
         assert_eq!(plan(&filter, None), format!("{walk})"), "{filter:?}");
@@ -171,7 +171,9 @@ fn a_cursor_of_another_order_is_refused() {
     let shelf = Shelf::new();
     let newest_first = ListFilter::default();
     let by_ordinal = ListFilter { collection_id: Some(collection("c1")), ..newest_first.clone() };
-    for (filter, cursor) in [(newest_first, Cursor::after_frame(0, id(1))), (by_ordinal, Cursor::after(at(0), id(1)))] {
+    for (filter, cursor) in
+        [(newest_first, PageCursor::after_frame(0, id(1))), (by_ordinal, PageCursor::after(at(0), id(1)))]
+    {
         assert_eq!(done(shelf.catalog.list(&filter, Some(cursor), size(1))), Err(ListError::Cursor(InvalidCursor)));
     }
 }
@@ -235,7 +237,7 @@ proptest! {
 proptest! {
     #[test]
     fn a_cursor_survives_its_text_form(millis in -(1_i64 << 53)..=1 << 53, bytes: [u8; 16]) {
-        let cursor = Cursor::after(Timestamp::from_millis(millis), ImageId::from_random_bytes(bytes));
+        let cursor = PageCursor::after(Timestamp::from_millis(millis), ImageId::from_random_bytes(bytes));
         let text = cursor.to_string();
         prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'), "{}", text);
         prop_assert_eq!(text.parse(), Ok(cursor));
@@ -243,14 +245,14 @@ proptest! {
 
     #[test]
     fn a_cursor_of_frames_survives_its_text_form(ordinal: u32, bytes: [u8; 16]) {
-        let cursor = Cursor::after_frame(ordinal, ImageId::from_random_bytes(bytes));
+        let cursor = PageCursor::after_frame(ordinal, ImageId::from_random_bytes(bytes));
         prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
     }
 
     #[test]
     fn a_text_is_a_cursor_only_in_the_form_that_listings_give_out(text in "\\PC{0,80}", encode: bool) {
         let text = if encode { base64_simd::URL_SAFE_NO_PAD.encode_to_string(&text) } else { text };
-        if let Ok(cursor) = text.parse::<Cursor>() {
+        if let Ok(cursor) = text.parse::<PageCursor>() {
             prop_assert_eq!(cursor.to_string(), text);
         }
     }
@@ -260,14 +262,14 @@ proptest! {
 fn other_spellings_of_a_cursor_are_refused() {
     let place = |millis: &str| format!("{millis}/{}", id(1));
     let encode = |place: String| base64_simd::URL_SAFE_NO_PAD.encode_to_string(place);
-    assert!(encode(place("1700000000000")).parse::<Cursor>().is_ok());
+    assert!(encode(place("1700000000000")).parse::<PageCursor>().is_ok());
     for ordinal in ["#-1", "#+1", "#01", "#4294967296", "#", "##1"] {
-        assert!(encode(place(ordinal)).parse::<Cursor>().is_err(), "{ordinal}");
+        assert!(encode(place(ordinal)).parse::<PageCursor>().is_err(), "{ordinal}");
     }
     for millis in ["+1700000000000", "01700000000000", "-0", "9007199254740993", "99999999999999999999", "", "1e3"] {
-        assert!(encode(place(millis)).parse::<Cursor>().is_err(), "{millis}");
+        assert!(encode(place(millis)).parse::<PageCursor>().is_err(), "{millis}");
     }
-    assert!(encode(place("1").to_uppercase().replace('-', "")).parse::<Cursor>().is_err());
-    assert!(format!("{}=", encode(place("1"))).parse::<Cursor>().is_err());
-    assert!("".parse::<Cursor>().is_err());
+    assert!(encode(place("1").to_uppercase().replace('-', "")).parse::<PageCursor>().is_err());
+    assert!(format!("{}=", encode(place("1"))).parse::<PageCursor>().is_err());
+    assert!("".parse::<PageCursor>().is_err());
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use serde_json::json;
-use stillstore::migrate::record::{self, Extent, Pages, Read, Verdict, WriteError, Written};
+use stillstore::migrate::record::{self, Extent, Integrity, Pages, Read, WriteError, Written};
 use stillstore::sql::DatabaseError;
 use stillstore::store::{ImageStore, MemoryStore, StorageKind};
 
@@ -44,7 +44,7 @@ pub fn write(store: &dyn ImageStore, pages: &[&str]) -> Result<Written, WriteErr
 }
 
 /// All lines under "record", and the verdict on them.
-pub fn read(store: &dyn ImageStore) -> (Vec<String>, Verdict) {
+pub fn read(store: &dyn ImageStore) -> (Vec<String>, Integrity) {
     let mut record = block_on(record::read(store, &key("record"))).expect("a store").expect("a record");
     let mut lines = Vec::new();
     loop {
@@ -78,7 +78,7 @@ fn a_record_without_content_is_whole() {
     let store = memory();
     let written = write(&store, &[]).expect("written");
     let (lines, verdict) = read(&store);
-    assert_eq!((lines, verdict), (vec!["{\"run\":\"r1\"}".to_owned()], Verdict::Whole(written)));
+    assert_eq!((lines, verdict), (vec!["{\"run\":\"r1\"}".to_owned()], Integrity::Whole(written)));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn the_same_record_again_is_the_same_and_another_is_refused() {
     let before = store.contents();
     assert_eq!(write(&store, &["a\nc\n"]), Err(WriteError::KeyTaken));
     assert_eq!(store.contents(), before);
-    assert_eq!(block_on(record::check(&store, &key("record"))), Ok(Some(Verdict::Whole(written))));
+    assert_eq!(block_on(record::check(&store, &key("record"))), Ok(Some(Integrity::Whole(written))));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn records_larger_than_a_run_come_back_from_the_database_too() {
     let bytes = store.read("record").expect("there");
     assert_eq!(written.sha256.to_string(), sha256_hex(&bytes));
     let (lines, verdict) = read(&store.store);
-    assert_eq!((lines.len(), verdict), (31, Verdict::Whole(written)));
+    assert_eq!((lines.len(), verdict), (31, Integrity::Whole(written)));
     assert!(lines[1..].iter().all(|read| *read == line.trim_end()));
 }
 
@@ -150,6 +150,6 @@ proptest! {
         let (mut read, verdict) = read(&store);
         prop_assert_eq!(read.remove(0), "{\"run\":\"r1\"}");
         prop_assert_eq!(read, lines);
-        prop_assert_eq!(verdict, Verdict::Whole(written));
+        prop_assert_eq!(verdict, Integrity::Whole(written));
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde_json::json;
 use stillstore::image::Format;
-use stillstore::migrate::record::{self, Damage, Extent, LINE_MAX_BYTES, Pages, Verdict, WriteError};
+use stillstore::migrate::record::{self, Damage, Extent, Integrity, LINE_MAX_BYTES, Pages, WriteError};
 use stillstore::sql::{DatabaseError, DatabaseErrorKind, Fault};
 use stillstore::store::conformance::ArrivingBytes;
 use stillstore::store::{Faulty, ImageStore, ObjectMetadata, PutObject, StoreCall, StoreErrorKind};
@@ -70,7 +70,7 @@ fn lines_that_could_not_be_read_back_store_nothing() {
     let store = memory();
     let longest = format!("{}\n", "x".repeat(LINE_MAX_BYTES));
     let written = write(&store, &[&longest, &longest]).expect("as long as may be");
-    assert_eq!(read(&store).1, Verdict::Whole(written));
+    assert_eq!(read(&store).1, Integrity::Whole(written));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_record_may_be_there_when_the_store_lost_its_answer_and_a_retry_finds_it() {
         assert_eq!((error.kind.clone(), error.stored_nothing()), (StoreErrorKind::Unavailable, false));
         assert_eq!(block_on(record::check(&store, &key("record"))).expect("check").is_some(), there);
         let written = write(&store, &["a\n"]).expect("the retry");
-        assert_eq!(read(&store).1, Verdict::Whole(written));
+        assert_eq!(read(&store).1, Integrity::Whole(written));
     }
 }
 
@@ -93,12 +93,12 @@ fn a_read_that_breaks_off_is_the_stores_failure_and_not_damage() {
     write(&embedded.store, &vec![line.as_str(); 30]).expect("written");
     // The second chunk does not come.
     embedded.database.plan.fail_nth(None, 2, Fault::FailBefore);
-    let error = block_on(record::check(&embedded.store, &key("record"))).expect_err("no verdict");
+    let error = block_on(record::check(&embedded.store, &key("record"))).expect_err("no integrity");
     assert_eq!(error.kind, StoreErrorKind::Unavailable);
 }
 
-/// The verdict on `bytes` in place of a record; they arrive in pieces.
-fn verdict_on(bytes: &[u8]) -> Verdict {
+/// The integrity on `bytes` in place of a record; they arrive in pieces.
+fn integrity_of(bytes: &[u8]) -> Integrity {
     let store = memory();
     let object = PutObject {
         key: key("record"),
@@ -116,18 +116,18 @@ fn every_cut_and_every_changed_bit_is_damage() {
     let store = memory();
     write(&store, &["{\"id\":1}\n{\"id\":\"ä\"}\n"]).expect("written");
     let bytes = stored(&store);
-    assert!(matches!(verdict_on(&bytes), Verdict::Whole(_)));
+    assert!(matches!(integrity_of(&bytes), Integrity::Whole(_)));
     for end in 0..bytes.len() {
-        let verdict = verdict_on(&bytes[..end]);
-        assert_eq!(verdict, Verdict::Damaged(Damage::NoEnd), "cut at {end}");
+        let integrity = integrity_of(&bytes[..end]);
+        assert_eq!(integrity, Integrity::Damaged(Damage::NoEnd), "cut at {end}");
     }
     for bit in 0..bytes.len() * 8 {
         let mut changed = bytes.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        assert!(matches!(verdict_on(&changed), Verdict::Damaged(_)), "bit {bit}");
+        assert!(matches!(integrity_of(&changed), Integrity::Damaged(_)), "bit {bit}");
     }
     let longer = [&bytes[..], b"more\n"].concat();
-    assert_eq!(verdict_on(&longer), Verdict::Damaged(Damage::NoEnd));
+    assert_eq!(integrity_of(&longer), Integrity::Damaged(Damage::NoEnd));
 }
 
 #[test]
@@ -136,21 +136,21 @@ fn damage_is_named() {
         let sha256 = crate::reference_sha256::sha256_hex(before.as_bytes());
         format!("{before}{{\"end\":true,\"lines\":{lines},\"sha256\":\"{sha256}\"}}\n")
     };
-    assert!(matches!(verdict_on(proof(1, "{}\na\n").as_bytes()), Verdict::Whole(_)));
+    assert!(matches!(integrity_of(proof(1, "{}\na\n").as_bytes()), Integrity::Whole(_)));
     assert_eq!(
-        verdict_on(proof(2, "{}\na\n").as_bytes()),
-        Verdict::Damaged(Damage::LineCount { expected: 2, actual: 1 })
+        integrity_of(proof(2, "{}\na\n").as_bytes()),
+        Integrity::Damaged(Damage::LineCount { expected: 2, actual: 1 })
     );
-    assert_eq!(verdict_on(proof(0, "").as_bytes()), Verdict::Damaged(Damage::NoEnd), "no header");
+    assert_eq!(integrity_of(proof(0, "").as_bytes()), Integrity::Damaged(Damage::NoEnd), "no header");
     let swapped = proof(1, "{}\na\n").replace("a\n", "b\n");
-    assert!(matches!(verdict_on(swapped.as_bytes()), Verdict::Damaged(Damage::Digest { .. })));
+    assert!(matches!(integrity_of(swapped.as_bytes()), Integrity::Damaged(Damage::Digest { .. })));
     let spaced = proof(1, "{}\na\n").replace("\"lines\":1", "\"lines\": 1");
-    assert_eq!(verdict_on(spaced.as_bytes()), Verdict::Damaged(Damage::NoEnd), "another spelling");
-    assert_eq!(verdict_on(b"{}\n\xff\n\n"), Verdict::Damaged(Damage::NotText));
+    assert_eq!(integrity_of(spaced.as_bytes()), Integrity::Damaged(Damage::NoEnd), "another spelling");
+    assert_eq!(integrity_of(b"{}\n\xff\n\n"), Integrity::Damaged(Damage::NotText));
     let long = [vec![b'x'; LINE_MAX_BYTES + 1], b"\n".to_vec()].concat();
-    assert_eq!(verdict_on(&long), Verdict::Damaged(Damage::LongLine));
+    assert_eq!(integrity_of(&long), Integrity::Damaged(Damage::LongLine));
     let longest = proof(1, &format!("{{}}\n{}\n", "x".repeat(LINE_MAX_BYTES)));
-    assert!(matches!(verdict_on(longest.as_bytes()), Verdict::Whole(_)));
+    assert!(matches!(integrity_of(longest.as_bytes()), Integrity::Whole(_)));
 }
 
 #[test]
@@ -160,9 +160,9 @@ fn the_verdict_stays() {
     let mut lines = block_on(record::read(&*store, &key("record"))).expect("a store").expect("a record");
     let mut ends = Vec::new();
     for _ in 0..5 {
-        if let record::Read::End(verdict) = block_on(lines.next()).expect("a read") {
-            ends.push(verdict);
+        if let record::Read::End(integrity) = block_on(lines.next()).expect("a read") {
+            ends.push(integrity);
         }
     }
-    assert!(matches!(ends[..], [Verdict::Whole(_), Verdict::Whole(_), Verdict::Whole(_)]));
+    assert!(matches!(ends[..], [Integrity::Whole(_), Integrity::Whole(_), Integrity::Whole(_)]));
 }

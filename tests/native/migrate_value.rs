@@ -7,8 +7,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
-use stillstore::bytes::{Blob, Lines, Text, TextEncoding};
-use stillstore::migrate::value::{Base64Form, Decoded, Form, StoredText, ValueProblem, decode};
+use stillstore::bytes::{Blob, LineLayout, Text, TextEncoding};
+use stillstore::migrate::value::{Base64Form, Decoded, StoredText, ValueForm, ValueProblem, decode};
 use stillstore::store::EMBEDDED_MAX_BYTES;
 
 use crate::image_fixtures::bytes;
@@ -26,11 +26,11 @@ fn problem(text: &str) -> ValueProblem {
 }
 
 /// Reads `text`, which is written back as it was from the form that comes back from the database.
-fn assert_regular(text: &str, expected: &[u8]) -> Form {
+fn assert_regular(text: &str, expected: &[u8]) -> ValueForm {
     let Decoded { bytes, form } = read(text).expect(text);
     assert_eq!(bytes.to_vec(), expected, "{text:?}");
     let stored = serde_json::to_string(&form).expect("form");
-    let form: Form = serde_json::from_str(&stored).expect("form");
+    let form: ValueForm = serde_json::from_str(&stored).expect("form");
     assert_eq!(form.encode(&bytes).expect("regular").as_local(), Some(text), "{stored}");
     form
 }
@@ -38,7 +38,7 @@ fn assert_regular(text: &str, expected: &[u8]) -> Form {
 fn assert_irregular(text: &str, expected: &[u8]) {
     let Decoded { bytes, form } = read(text).expect(text);
     assert_eq!(bytes.to_vec(), expected, "{text:?}");
-    assert_eq!(form, Form::Irregular, "{text:?}");
+    assert_eq!(form, ValueForm::Irregular, "{text:?}");
     assert!(form.encode(&bytes).is_none());
 }
 
@@ -99,7 +99,7 @@ fn a_blob_is_its_bytes() {
     assert_eq!(bytes.to_vec(), b"\x89PNG");
     assert!(form.is_blob());
     assert_eq!(form.encode(&bytes).expect("regular").as_local(), Some("89504E47"));
-    assert!(!Form::Irregular.is_blob());
+    assert!(!ValueForm::Irregular.is_blob());
     let broken = StoredText { is_blob: true, text: "8".into() };
     assert_eq!(decode(&broken).expect_err("half a byte").reason(), "not-text");
 }
@@ -146,7 +146,7 @@ fn images_are_taken_up_to_the_limit_of_the_embedded_store() {
     };
     let too_large = ValueProblem::TooLarge { limit_bytes: EMBEDDED_MAX_BYTES };
     let sizes = |text| decode(&StoredText { is_blob: false, text }).map(|decoded| decoded.bytes.size_bytes());
-    let mime = NonZeroU32::new(76).map(|chars| Lines { chars, crlf: true });
+    let mime = NonZeroU32::new(76).map(|chars| LineLayout { chars, crlf: true });
     assert_eq!(sizes(base64(limit_bytes, mime)), Ok(limit_bytes));
     assert_eq!(sizes(base64(limit_bytes + 1, None)), Err(too_large.clone()));
     assert_eq!(sizes("!".repeat(2 * limit_bytes + 1).into()), Err(too_large.clone()), "by its length alone");
@@ -173,8 +173,8 @@ fn the_stored_form_is_pinned() {
     );
     assert_eq!(form("Zm9v\nZm9v"), json!({"base64": {"lines": {"chars": 4}}}));
     assert_eq!(form("data:,Zm9v"), json!("irregular"));
-    assert_eq!(serde_json::to_value(Form::Blob).expect("form"), json!("blob"));
-    assert!(serde_json::from_str::<Form>(r#"{"base64":{"lines":{"chars":0}}}"#).is_err(), "no endless text");
+    assert_eq!(serde_json::to_value(ValueForm::Blob).expect("form"), json!("blob"));
+    assert!(serde_json::from_str::<ValueForm>(r#"{"base64":{"lines":{"chars":0}}}"#).is_err(), "no endless text");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn forms() -> impl Strategy<Value = Base64Form> {
             before: before.to_owned(),
             url_safe,
             unpadded,
-            lines: lines.map(|(chars, crlf)| Lines { chars: NonZeroU32::new(chars).expect("positive"), crlf }),
+            lines: lines.map(|(chars, crlf)| LineLayout { chars: NonZeroU32::new(chars).expect("positive"), crlf }),
             after: after.to_owned(),
         },
     )
@@ -223,10 +223,10 @@ proptest! {
 
     #[test]
     fn every_form_is_found_and_written_back(content in vec(any::<u8>(), 1..400), form in forms()) {
-        let text = Form::Base64(form.clone()).encode(&Blob::from(content.clone())).expect("regular");
+        let text = ValueForm::Base64(form.clone()).encode(&Blob::from(content.clone())).expect("regular");
         let text = text.as_local().expect("local");
         if form.before.ends_with("\"_,") || form.before == "data:," {
-            prop_assert_eq!(&read(text).expect("percent-encoded").form, &Form::Irregular);
+            prop_assert_eq!(&read(text).expect("percent-encoded").form, &ValueForm::Irregular);
         } else {
             assert_regular(text, &content);
         }
@@ -234,7 +234,7 @@ proptest! {
 
     #[test]
     fn every_blob_is_written_back(content in vec(any::<u8>(), 1..400)) {
-        let text = Form::Blob.encode(&content.clone().into()).expect("regular");
+        let text = ValueForm::Blob.encode(&content.clone().into()).expect("regular");
         let Decoded { bytes, form } = decode(&StoredText { is_blob: true, text: text.clone() }).expect("hexadecimal");
         prop_assert_eq!(bytes.to_vec(), content);
         let again = form.encode(&bytes).expect("regular");
@@ -250,7 +250,7 @@ proptest! {
         let text = format!("{before}{junk}");
         if let Ok(Decoded { bytes, form }) = decode(&StoredText { is_blob, text: text.into() }) {
             prop_assert!(!bytes.is_empty());
-            prop_assert_eq!(form.encode(&bytes).is_none(), form == Form::Irregular);
+            prop_assert_eq!(form.encode(&bytes).is_none(), form == ValueForm::Irregular);
         }
     }
 }

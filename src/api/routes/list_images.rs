@@ -11,7 +11,7 @@ use crate::api::openapi::{DATABASE, IMAGE, JSON, Operation, Schemas, answer, com
 use crate::api::page::page_size;
 use crate::api::representation::ImageBody;
 use crate::api::{Exchange, Problem, Request, Response};
-use crate::catalog::{Cursor, ListError, ListFilter, PageSize, Status};
+use crate::catalog::{ListError, ListFilter, PageCursor, PageSize, Status};
 use crate::image::ObjectKey;
 use crate::store::StorageKind;
 
@@ -34,7 +34,7 @@ enum Asked {
 
 struct ListQuery {
     filter: ListFilter,
-    cursor: Option<Cursor>,
+    cursor: Option<PageCursor>,
     size: PageSize,
 }
 

@@ -1,6 +1,6 @@
 //! The orientation in EXIF data, as browsers read it.
 
-use super::cursor::Cursor;
+use super::byte_cursor::ByteCursor;
 use super::kind::Rejection;
 use super::orientation::Orientation;
 
@@ -15,7 +15,7 @@ pub(super) fn orientation_of(tiff: &[u8]) -> Option<Orientation> {
 
 /// The first entry for the orientation that is one 16-bit number decides. A directory may end before all of its entries.
 fn orientation(tiff: &[u8]) -> Result<u16, Rejection> {
-    let mut header = Cursor::new(tiff);
+    let mut header = ByteCursor::new(tiff);
     let is_big_endian = match &header.array()? {
         b"II*\0" => false,
         b"MM\0*" => true,
@@ -27,7 +27,7 @@ fn orientation(tiff: &[u8]) -> Result<u16, Rejection> {
     if offset < 8 {
         return Err(Rejection::Malformed);
     }
-    let mut directory = Cursor::new(tiff);
+    let mut directory = ByteCursor::new(tiff);
     directory.take(offset.into())?;
     for _ in 0..u16_of(directory.array()?) {
         let (tag, kind) = (u16_of(directory.array()?), u16_of(directory.array()?));

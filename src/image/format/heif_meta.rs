@@ -1,6 +1,6 @@
 //! The `meta` box of a HEIF file: which item is the picture, how large it is, where its bytes are.
 
-use super::cursor::Cursor;
+use super::byte_cursor::ByteCursor;
 use super::iso_box::{IsoBox, next_box};
 use super::{Dimensions, Format, Rejection};
 
@@ -19,7 +19,7 @@ impl<'bytes> Meta<'bytes> {
     }
 
     fn parse_children(body: &'bytes [u8]) -> Result<Self, Rejection> {
-        let mut cursor = Cursor::new(body);
+        let mut cursor = ByteCursor::new(body);
         let _version_and_flags = cursor.u32_be()?;
         let children = cursor.rest();
         Ok(Self {
@@ -49,7 +49,7 @@ impl<'bytes> Meta<'bytes> {
             if !associated.contains(position + 1) {
                 continue;
             }
-            let mut cursor = Cursor::new(property.body);
+            let mut cursor = ByteCursor::new(property.body);
             match &property.kind {
                 b"ispe" if coded.is_none() => {
                     let _version_and_flags = cursor.u32_be()?;
@@ -72,7 +72,7 @@ impl<'bytes> Meta<'bytes> {
             if &found.kind != b"ipma" {
                 continue;
             }
-            let mut cursor = Cursor::new(found.body);
+            let mut cursor = ByteCursor::new(found.body);
             let [version, _, _, flags] = cursor.array()?;
             let bytes_each = if flags & 1 == 0 { 1 } else { 2 };
             for _ in 0..cursor.u32_be()? {
@@ -100,7 +100,7 @@ impl<'bytes> Meta<'bytes> {
 
     /// The end of the item data that lies furthest behind in the file.
     fn last_extent_end(&self) -> Result<u64, Rejection> {
-        let mut cursor = Cursor::new(self.locations);
+        let mut cursor = ByteCursor::new(self.locations);
         let [version, _, _, _] = cursor.array()?;
         let [sizes, base_and_index_sizes] = cursor.array()?;
         let (offset_size, length_size) = (sizes >> 4, sizes & 15);
@@ -118,7 +118,7 @@ impl<'bytes> Meta<'bytes> {
             let extent_count = cursor.u16_be()?;
             // Cut out first: the loop runs by bytes that are there. Extents of no bytes mean the whole file, and a count of 65,535
             // of them an item would keep it busy for minutes.
-            let mut extents = Cursor::new(cursor.take(u64::from(extent_count) * extent_bytes)?);
+            let mut extents = ByteCursor::new(cursor.take(u64::from(extent_count) * extent_bytes)?);
             while !extents.is_empty() {
                 let _index = sized_integer(&mut extents, index_size)?;
                 let offset = sized_integer(&mut extents, offset_size)?;
@@ -157,7 +157,7 @@ struct Aperture {
 }
 
 impl Aperture {
-    fn parse(cursor: &mut Cursor) -> Result<Self, Rejection> {
+    fn parse(cursor: &mut ByteCursor) -> Result<Self, Rejection> {
         let mut fraction = || Ok([cursor.u32_be()?, cursor.u32_be()?]);
         let ([width, width_divisor], [height, height_divisor]) = (fraction()?, fraction()?);
         let ([x, x_divisor], [y, y_divisor]) = (fraction()?, fraction()?);
@@ -185,11 +185,11 @@ fn cut_side(coded: u32, [length, divisor, distance, distance_divisor]: &[u32; 4]
 }
 
 fn children(bytes: &[u8]) -> impl Iterator<Item = Result<IsoBox<'_>, Rejection>> {
-    let mut cursor = Cursor::new(bytes);
+    let mut cursor = ByteCursor::new(bytes);
     std::iter::from_fn(move || {
         let child = (!cursor.is_empty()).then(|| next_box(&mut cursor))?;
         if child.is_err() {
-            cursor = Cursor::new(&[]);
+            cursor = ByteCursor::new(&[]);
         }
         Some(child)
     })
@@ -207,17 +207,17 @@ fn child(bytes: &[u8], kind: [u8; 4]) -> Result<&[u8], Rejection> {
 }
 
 fn primary_item(body: &[u8]) -> Result<u32, Rejection> {
-    let mut cursor = Cursor::new(body);
+    let mut cursor = ByteCursor::new(body);
     let [version, ..] = cursor.array::<4>()?;
     item_id(&mut cursor, version == 0)
 }
 
-fn item_id(cursor: &mut Cursor, is_short: bool) -> Result<u32, Rejection> {
+fn item_id(cursor: &mut ByteCursor, is_short: bool) -> Result<u32, Rejection> {
     if is_short { cursor.u16_be().map(u32::from) } else { cursor.u32_be() }
 }
 
 /// A big-endian integer of 0, 4 or 8 bytes, the sizes that `iloc` allows.
-fn sized_integer(cursor: &mut Cursor, size_bytes: u8) -> Result<u64, Rejection> {
+fn sized_integer(cursor: &mut ByteCursor, size_bytes: u8) -> Result<u64, Rejection> {
     match size_bytes {
         0 => Ok(0),
         4 => cursor.u32_be().map(u64::from),

@@ -1,7 +1,7 @@
 //! Boxes of the ISO base media file format.
 
 use super::Rejection;
-use super::cursor::Cursor;
+use super::byte_cursor::ByteCursor;
 
 /// A box: its type, and its content cut to what there is of it.
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ pub(super) fn box_kind(kind: [u8; 4]) -> Result<[u8; 4], Rejection> {
 }
 
 /// The next box. A length of zero means all that is left.
-pub(super) fn next_box<'bytes>(cursor: &mut Cursor<'bytes>) -> Result<IsoBox<'bytes>, Rejection> {
+pub(super) fn next_box<'bytes>(cursor: &mut ByteCursor<'bytes>) -> Result<IsoBox<'bytes>, Rejection> {
     let short_length = cursor.u32_be()?;
     let kind = box_kind(cursor.array()?)?;
     let body = match short_length {

@@ -1,6 +1,6 @@
 //! AVIF and HEIC: boxes of the ISO base media file format, with the picture described in `meta`.
 
-use super::cursor::Cursor;
+use super::byte_cursor::ByteCursor;
 use super::heif_meta::Meta;
 use super::iso_box::box_kind;
 use super::reader::Reader;
@@ -29,7 +29,7 @@ fn codec(brand: &[u8]) -> Option<Format> {
 
 /// The major brand, then the compatible ones, as far as the prefix goes.
 fn brands(prefix: &[u8]) -> Option<impl Iterator<Item = &[u8]> + Clone> {
-    let mut cursor = Cursor::new(prefix);
+    let mut cursor = ByteCursor::new(prefix);
     let length_bytes = cursor.u32_be().ok()?;
     // A box of brands alone is neither 64 bits long nor runs to the end of the file.
     let listed_bytes = usize::try_from(length_bytes).ok()?.checked_sub(16)?;

@@ -1,6 +1,6 @@
 //! JPEG: markers from SOI to EOI, with entropy-coded data after each SOS.
 
-use super::cursor::Cursor;
+use super::byte_cursor::ByteCursor;
 use super::exif::orientation_of;
 use super::orientation::Orientation;
 use super::reader::Reader;
@@ -107,13 +107,13 @@ fn any_marker(reader: &mut Reader) -> Result<u8, Rejection> {
 
 /// The parameters of `SOFn`: precision, height, width, and three bytes a component.
 fn frame(parameters: &[u8]) -> Result<Dimensions, Rejection> {
-    let read = |mut cursor: Cursor| {
+    let read = |mut cursor: ByteCursor| {
         let _precision = cursor.u8()?;
         let (height, width, components) = (cursor.u16_be()?, cursor.u16_be()?, cursor.u8()?);
         Ok((height, width, components, cursor.rest().len()))
     };
     let (height, width, components, component_bytes) =
-        read(Cursor::new(parameters)).map_err(|_: Rejection| Rejection::Malformed)?;
+        read(ByteCursor::new(parameters)).map_err(|_: Rejection| Rejection::Malformed)?;
     // Height 0 announces a DNL marker, which no common decoder supports.
     if height == 0 || width == 0 || components == 0 || component_bytes != 3 * usize::from(components) {
         return Err(Rejection::Malformed);

@@ -3,7 +3,7 @@
 //! Nothing here decodes a picture: each format's structure is walked, in time linear in the bytes and without allocating by
 //! numbers that a file claims.
 
-mod cursor;
+mod byte_cursor;
 mod exif;
 mod gif;
 mod header;

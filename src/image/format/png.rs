@@ -1,6 +1,6 @@
 //! PNG and APNG: a signature, then chunks from IHDR to IEND.
 
-use super::cursor::Cursor;
+use super::byte_cursor::ByteCursor;
 use super::exif::orientation_of;
 use super::reader::Reader;
 use super::{Dimensions, Geometry, Rejection};
@@ -102,7 +102,7 @@ fn image_header(reader: &mut Reader) -> Result<Dimensions, Rejection> {
     let chunk = reader.array::<17>()?;
     let crc = reader.u32_be()?;
 
-    let mut fields = Cursor::new(&chunk);
+    let mut fields = ByteCursor::new(&chunk);
     let name = fields.array::<4>()?;
     let dimensions = Dimensions { width: fields.u32_be()?, height: fields.u32_be()? };
     let [depth, color, compression, filter, interlace] = fields.array()?;

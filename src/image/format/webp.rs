@@ -2,7 +2,7 @@
 //!
 //! Browsers do not heed the orientation in its EXIF data.
 
-use super::cursor::Cursor;
+use super::byte_cursor::ByteCursor;
 use super::reader::Reader;
 use super::{Dimensions, Rejection};
 
@@ -62,7 +62,7 @@ fn start(reader: &mut Reader) -> Result<Start, Rejection> {
     reader.skip(4)?;
     let (name, length_bytes) = chunk_header(reader)?;
     let body = reader.take(length_bytes.min(FIRST_CHUNK_BYTES).into())?;
-    let dimensions = first_chunk(name, Cursor::new(&body)).map_err(|_| Rejection::Malformed)?;
+    let dimensions = first_chunk(name, ByteCursor::new(&body)).map_err(|_| Rejection::Malformed)?;
     Ok(Start { dimensions, content_end, name, rest_bytes: u64::from(length_bytes) - body.len() as u64 })
 }
 
@@ -71,7 +71,7 @@ fn chunk_header(reader: &mut Reader) -> Result<([u8; 4], u32), Rejection> {
 }
 
 /// The dimensions in the first chunk, which every WebP has there.
-fn first_chunk(name: [u8; 4], mut body: Cursor) -> Result<Dimensions, Rejection> {
+fn first_chunk(name: [u8; 4], mut body: ByteCursor) -> Result<Dimensions, Rejection> {
     match &name {
         b"VP8 " => {
             let [frame_tag, _, _, 0x9D, 0x01, 0x2A] = body.array()? else { return Err(Rejection::Malformed) };

@@ -47,7 +47,7 @@ impl Restore {
     async fn check_receipt(&self, backup: &BackupRef) -> Result<(), Interruption> {
         let key = &backup.receipt.key;
         match record::check(self.bucket.as_ref(), key).await.map_err(|error| interruption(&error))? {
-            Some(record::Verdict::Whole(written)) if written.sha256 == backup.receipt.sha256 => Ok(()),
+            Some(record::Integrity::Whole(written)) if written.sha256 == backup.receipt.sha256 => Ok(()),
             Some(_) => Err(fatal(format!("{key} is not the receipt that the backup ended with"))),
             None => Err(fatal(format!("the bucket has no object {key}"))),
         }
@@ -116,8 +116,8 @@ impl Restore {
         context.count(|operations| operations.r2_class_b += 2);
         match record::check(self.bucket.as_ref(), part).await? {
             None => return damaged(format!("the bucket has no object {part}")),
-            Some(record::Verdict::Damaged(_)) => return damaged(format!("{part} is not as it was written")),
-            Some(record::Verdict::Whole(_)) => {}
+            Some(record::Integrity::Damaged(_)) => return damaged(format!("{part} is not as it was written")),
+            Some(record::Integrity::Whole(_)) => {}
         }
         Ok(match record::read(self.bucket.as_ref(), part).await? {
             Some(lines) => Ok(SharedReader::new(lines)),

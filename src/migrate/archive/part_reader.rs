@@ -7,8 +7,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::backup::{BackupItem, Join, JoinError, Joined};
-use super::record::{Lines, Read, Verdict};
-use crate::bytes::{Blob, Body, BodyError, ByteSource, RunQueue};
+use super::record::{Integrity, Read, RecordLines};
+use crate::bytes::{Blob, Body, BodyError, ByteQueue, ByteSource};
 use crate::migrate::runs::ItemId;
 use crate::store::StoreError;
 
@@ -20,7 +20,7 @@ pub enum PartReadError {
 
 /// A part. Memory: one line of it, and what that line holds.
 pub struct PartReader {
-    lines: Lines,
+    lines: RecordLines,
     join: Join,
     /// Whether the first line, which says what the part is of, was read.
     begun: bool,
@@ -38,15 +38,15 @@ impl PartReader {
                 Read::Line(line) => {
                     return self.join.push(&line).map(Some).map_err(|error| PartReadError::Damaged(Some(error)));
                 }
-                Read::End(Verdict::Whole(_)) => return Ok(None),
-                Read::End(Verdict::Damaged(_)) => return Err(PartReadError::Damaged(None)),
+                Read::End(Integrity::Whole(_)) => return Ok(None),
+                Read::End(Integrity::Damaged(_)) => return Err(PartReadError::Damaged(None)),
             }
         }
     }
 }
 
 impl SharedReader {
-    pub fn new(lines: Lines) -> Self {
+    pub fn new(lines: RecordLines) -> Self {
         let reader = PartReader { lines, join: Join::default(), begun: false };
         Self(Rc::new(RefCell::new(Some(reader))))
     }
@@ -66,7 +66,7 @@ impl SharedReader {
                 && item.id == *id
             {
                 let promised_bytes = item.data.size_bytes();
-                let data = ItemData { reader: self.clone(), queue: RunQueue::default(), complete };
+                let data = ItemData { reader: self.clone(), queue: ByteQueue::default(), complete };
                 return Ok(Some((item, Body::from_source(Box::new(data), Some(promised_bytes)))));
             }
         }
@@ -77,7 +77,7 @@ impl SharedReader {
 /// The data of the item that was found last.
 struct ItemData {
     reader: SharedReader,
-    queue: RunQueue,
+    queue: ByteQueue,
     complete: bool,
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::chunk::CHUNK_BYTES;
 use super::statements;
-use crate::bytes::{Blob, Body, BodyError, ByteSource, RunQueue};
+use crate::bytes::{Blob, Body, BodyError, ByteQueue, ByteSource};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;
 use crate::sql::Database;
@@ -61,7 +61,7 @@ pub(super) fn open(
         object_bytes,
         position: start,
         end,
-        fetched: RunQueue::default(),
+        fetched: ByteQueue::default(),
     };
     source.accept(chunk).map_err(corrupt)?;
     let body = if source.position == end {
@@ -81,7 +81,7 @@ struct ChunkSource {
     position: u64,
     end: u64,
     /// Fetched and not yet handed out.
-    fetched: RunQueue,
+    fetched: ByteQueue,
 }
 
 impl ChunkSource {

@@ -12,7 +12,7 @@ use stillstore::migrate::TableSource;
 use stillstore::migrate::backup::{BackupItem, Data, Join, JoinError, Joined, Split, Survey};
 use stillstore::migrate::item::ItemId;
 use stillstore::migrate::line::{LINE_MAX_BYTES, Line};
-use stillstore::migrate::record::{self, Extent, Pages, Read, Verdict};
+use stillstore::migrate::record::{self, Extent, Integrity, Pages, Read};
 use stillstore::migrate::table::Identifier;
 use stillstore::sql::{DatabaseError, Value};
 use stillstore::store::{ImageStore as _, Media, MemoryStore, ObjectMetadata, PutObject, StorageKind};
@@ -96,8 +96,8 @@ pub fn run_record(input: &[u8]) {
         bytes.strip_suffix(b"\n").map(|lines| lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
     let is_proved = proof.is_some_and(|at| at > 0 && bytes[at..] == *end_of(&bytes[..at]).as_bytes());
     let is_text = std::str::from_utf8(&bytes).is_ok();
-    assert_eq!(matches!(verdict, Verdict::Whole(_)), is_proved && is_text, "{verdict:?}");
-    if let Verdict::Whole(written) = verdict {
+    assert_eq!(matches!(verdict, Integrity::Whole(_)), is_proved && is_text, "{verdict:?}");
+    if let Integrity::Whole(written) = verdict {
         assert_eq!((written.size_bytes, written.sha256), (bytes.len() as u64, Sha256Digest::of(&bytes)));
         assert_eq!(written.lines + 1, lines.len() as u64);
     }
@@ -110,7 +110,7 @@ pub fn run_record(input: &[u8]) {
     let header = json!({ "run": "r1" });
     block_on(record::write(&store, key(), &header, Extent::of(&content), pages)).expect("a record");
     let (lines, verdict) = read(&store);
-    assert!(matches!(verdict, Verdict::Whole(_)));
+    assert!(matches!(verdict, Integrity::Whole(_)));
     assert_eq!(lines[1..].iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>(), content);
 
     let Ok(id) = ItemId::try_from(text.chars().take(100).collect::<String>()) else { return };
@@ -149,7 +149,7 @@ fn holding(bytes: Vec<u8>) -> MemoryStore {
 }
 
 /// All lines of the record, and the verdict on them.
-fn read(store: &MemoryStore) -> (Vec<String>, Verdict) {
+fn read(store: &MemoryStore) -> (Vec<String>, Integrity) {
     let mut record = block_on(record::read(store, &key())).expect("a store").expect("a record");
     let mut lines = Vec::new();
     loop {

@@ -1,6 +1,6 @@
 //! Names that callers choose, and the keys that are made of them.
 
-use stillstore::catalog::Cursor;
+use stillstore::catalog::PageCursor;
 use stillstore::image::{Context, Format, ImageId, ImageKey, KeySecret, ObjectKey, ParsedKey, SafeName};
 use stillstore::runtime::Timestamp;
 
@@ -39,7 +39,7 @@ pub fn object_key(input: &[u8]) {
     if let Ok(id) = text.parse::<ImageId>() {
         assert_eq!(id.to_string(), text);
     }
-    if let Ok(cursor) = text.parse::<Cursor>() {
+    if let Ok(cursor) = text.parse::<PageCursor>() {
         assert_eq!(cursor.to_string(), text);
     }
 }

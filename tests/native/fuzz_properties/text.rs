@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU32;
 
-use stillstore::bytes::{Blob, Encoding, Lines, Text, TextEncoding};
-use stillstore::migrate::value::{Decoded, Form, StoredText, ValueProblem, decode};
+use stillstore::bytes::{Blob, Encoding, LineLayout, Text, TextEncoding};
+use stillstore::migrate::value::{Decoded, StoredText, ValueForm, ValueProblem, decode};
 use stillstore::store::EMBEDDED_MAX_BYTES;
 
 use super::slow;
@@ -19,7 +19,7 @@ pub fn text_encoding(input: &[u8]) {
 
     let Some((flags, bytes)) = input.split_first() else { return };
     let chars = NonZeroU32::new(u32::from(flags >> 3));
-    let lines = chars.map(|chars| Lines { chars, crlf: flags & 4 != 0 });
+    let lines = chars.map(|chars| LineLayout { chars, crlf: flags & 4 != 0 });
     let (url_safe, padded) = (flags & 1 != 0, flags & 2 != 0);
     let encoded = Text::encode_local("", bytes, TextEncoding::Base64 { url_safe, padded, lines }, "");
     assert_eq!(encoded.decode(0, Encoding::Base64Any).map(|blob| blob.to_vec()), Ok(bytes.to_vec()));
@@ -52,10 +52,10 @@ pub fn column_value(input: &[u8]) {
     }
 }
 
-fn check_form(form: &Form, bytes: &Blob, text: &str) {
+fn check_form(form: &ValueForm, bytes: &Blob, text: &str) {
     let stored = serde_json::to_string(form).expect("a form has a JSON form");
-    assert_eq!(&serde_json::from_str::<Form>(&stored).expect("a form is read back"), form);
-    let Some(written) = form.encode(bytes) else { return assert_eq!(form, &Form::Irregular) };
+    assert_eq!(&serde_json::from_str::<ValueForm>(&stored).expect("a form is read back"), form);
+    let Some(written) = form.encode(bytes) else { return assert_eq!(form, &ValueForm::Irregular) };
     let again =
         decode(&StoredText { is_blob: form.is_blob(), text: written.clone() }).expect("what was written is read");
     assert_eq!(again.bytes.to_vec(), bytes.to_vec(), "other bytes are written back");

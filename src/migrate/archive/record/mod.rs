@@ -10,7 +10,7 @@ mod read;
 mod write;
 
 pub use extent::Extent;
-pub use read::{Damage, Lines, Read, Verdict, check, read};
+pub use read::{Damage, Integrity, Read, RecordLines, check, read};
 pub use write::{Pages, WriteError, write};
 
 use serde::Deserialize;

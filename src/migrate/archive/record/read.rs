@@ -12,7 +12,7 @@ const RUN_BYTES: usize = 256 * 1024;
 
 /// Whether a record is as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Integrity {
     /// Every byte is.
     Whole(Written),
     /// It is not: nothing in it is to be believed.
@@ -40,11 +40,11 @@ pub enum Read {
     /// The first line, or a line of content, without its line feed.
     Line(String),
     /// The lines are over, or damage ends them.
-    End(Verdict),
+    End(Integrity),
 }
 
 /// A record that is being read. Memory: one line of at most [`LINE_MAX_BYTES`], and a run of 256 KiB.
-pub struct Lines {
+pub struct RecordLines {
     key: ObjectKey,
     body: Body,
     run: Vec<u8>,
@@ -54,7 +54,7 @@ pub struct Lines {
     size_bytes: u64,
     /// Lines handed out, the first included.
     handed_out: u64,
-    verdict: Option<Verdict>,
+    integrity: Option<Integrity>,
 }
 
 /// Begins to read the record under `key`; `None` when nothing is there.
@@ -63,8 +63,8 @@ pub struct Lines {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn read(store: &dyn ImageStore, key: &ObjectKey) -> Result<Option<Lines>, StoreError> {
-    Ok(store.get(key, None).await?.map(|stored| Lines {
+pub async fn read(store: &dyn ImageStore, key: &ObjectKey) -> Result<Option<RecordLines>, StoreError> {
+    Ok(store.get(key, None).await?.map(|stored| RecordLines {
         key: key.clone(),
         body: stored.body,
         run: Vec::new(),
@@ -72,7 +72,7 @@ pub async fn read(store: &dyn ImageStore, key: &ObjectKey) -> Result<Option<Line
         hasher: Sha256::new(),
         size_bytes: 0,
         handed_out: 0,
-        verdict: None,
+        integrity: None,
     }))
 }
 
@@ -80,27 +80,27 @@ pub async fn read(store: &dyn ImageStore, key: &ObjectKey) -> Result<Option<Line
 ///
 /// # Errors
 /// When the store fails; that says nothing about the record.
-pub async fn check(store: &dyn ImageStore, key: &ObjectKey) -> Result<Option<Verdict>, StoreError> {
+pub async fn check(store: &dyn ImageStore, key: &ObjectKey) -> Result<Option<Integrity>, StoreError> {
     let Some(mut lines) = read(store, key).await? else { return Ok(None) };
     loop {
-        if let Read::End(verdict) = lines.next().await? {
-            return Ok(Some(verdict));
+        if let Read::End(integrity) = lines.next().await? {
+            return Ok(Some(integrity));
         }
     }
 }
 
-impl Lines {
-    /// The next line, or the verdict on all of them, which stays the answer from then on.
+impl RecordLines {
+    /// The next line, or the integrity of all of them, which stays the answer from then on.
     ///
     /// # Errors
     /// When the store fails in the middle; that says nothing about the record.
     pub async fn next(&mut self) -> Result<Read, StoreError> {
-        if let Some(verdict) = &self.verdict {
-            return Ok(Read::End(verdict.clone()));
+        if let Some(integrity) = &self.integrity {
+            return Ok(Read::End(integrity.clone()));
         }
         let read = self.advance().await?;
-        if let Read::End(verdict) = &read {
-            self.verdict = Some(verdict.clone());
+        if let Read::End(integrity) = &read {
+            self.integrity = Some(integrity.clone());
         }
         Ok(read)
     }
@@ -108,7 +108,7 @@ impl Lines {
     async fn advance(&mut self) -> Result<Read, StoreError> {
         let line = match self.next_line().await? {
             Ok(line) => line,
-            Err(damage) => return Ok(Read::End(Verdict::Damaged(damage))),
+            Err(damage) => return Ok(Read::End(Integrity::Damaged(damage))),
         };
         if self.is_at_end().await? {
             return Ok(Read::End(self.judge(&line)));
@@ -158,21 +158,21 @@ impl Lines {
         }
     }
 
-    /// The verdict, given the last line.
-    fn judge(&mut self, last_line: &str) -> Verdict {
+    /// The integrity, by the last line.
+    fn judge(&mut self, last_line: &str) -> Integrity {
         // A record has a first line before its last.
         let (Some(end), Some(actual)) = (LastLine::parse(last_line), self.handed_out.checked_sub(1)) else {
-            return Verdict::Damaged(Damage::NoEnd);
+            return Integrity::Damaged(Damage::NoEnd);
         };
         let sha256 = digest(self.hasher.clone());
         if sha256 != end.sha256 {
-            return Verdict::Damaged(Damage::Digest { expected: end.sha256, actual: sha256 });
+            return Integrity::Damaged(Damage::Digest { expected: end.sha256, actual: sha256 });
         }
         if actual != end.lines {
-            return Verdict::Damaged(Damage::LineCount { expected: end.lines, actual });
+            return Integrity::Damaged(Damage::LineCount { expected: end.lines, actual });
         }
         let whole = self.hasher.clone().chain_update(last_line).chain_update(b"\n");
-        Verdict::Whole(Written {
+        Integrity::Whole(Written {
             key: self.key.clone(),
             size_bytes: self.size_bytes,
             sha256: digest(whole),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{Extent, LINE_MAX_BYTES, LastLine, Written};
-use crate::bytes::{Blob, Body, BodyError, ByteSource, RunQueue};
+use crate::bytes::{Blob, Body, BodyError, ByteQueue, ByteSource};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::sql::DatabaseError;
 use crate::store::{ImageStore, Media, ObjectMetadata, PutObject, StoreError, StoreErrorKind};
@@ -100,7 +100,7 @@ struct RecordSource {
     /// Length of the line that the pages read so far end in.
     open_line_bytes: usize,
     hasher: Sha256,
-    queue: RunQueue,
+    queue: ByteQueue,
     /// For the writer, to whom the store passes on no more than a body's error.
     failure: Rc<RefCell<Option<WriteError>>>,
 }
@@ -113,7 +113,7 @@ impl RecordSource {
             actual: Extent::default(),
             open_line_bytes: 0,
             hasher: Sha256::new(),
-            queue: RunQueue::default(),
+            queue: ByteQueue::default(),
             failure,
         };
         source.queue_text(header);

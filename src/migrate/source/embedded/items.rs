@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::bytes::{Blob, Body, RunQueue};
+use crate::bytes::{Blob, Body, ByteQueue};
 use crate::catalog::{Description, IMAGE_COLUMNS, ImageRecord, Status, records};
 use crate::image::{Sha256Digest, Visibility};
 use crate::library::object_metadata;
@@ -199,7 +199,7 @@ impl Movable for Ready {
         }
         if !chunks.is_empty() {
             let size_bytes = chunks.iter().map(|chunk| chunk.size_bytes() as u64).sum();
-            let runs = chunks.iter().cloned().collect::<RunQueue>();
+            let runs = chunks.iter().cloned().collect::<ByteQueue>();
             return Ok(Body::from_source(Box::new(runs), Some(size_bytes)));
         }
         match self.embedded.get(&self.found.record.description.key, None).await {

@@ -3,7 +3,7 @@
 //! D1 refuses texts of over 2,000,000 bytes, also those that an expression makes, so that a longer BLOB comes and goes in pieces.
 
 use super::sql::{PIECE_BYTES, Sql, whole};
-use super::value::{Decoded, Form, StoredText, ValueProblem, decode};
+use super::value::{Decoded, StoredText, ValueForm, ValueProblem, decode};
 use crate::bytes::{Blob, Encoding, Text, TextEncoding};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult};
 use crate::store::EMBEDDED_MAX_BYTES;
@@ -50,12 +50,12 @@ impl Datum {
             Self::Bytes { bytes, .. } if bytes.size_bytes() as u64 > EMBEDDED_MAX_BYTES => {
                 Err(ValueProblem::TooLarge { limit_bytes: EMBEDDED_MAX_BYTES })
             }
-            Self::Bytes { bytes, .. } => Ok(Decoded { bytes: bytes.clone(), form: Form::Blob }),
+            Self::Bytes { bytes, .. } => Ok(Decoded { bytes: bytes.clone(), form: ValueForm::Blob }),
         }
     }
 
     /// The value that `form` makes of `bytes`, when it makes one.
-    pub fn rebuild(form: &Form, bytes: &Blob) -> Option<Self> {
+    pub fn rebuild(form: &ValueForm, bytes: &Blob) -> Option<Self> {
         if form.is_blob() {
             return Some(Self::Bytes { bytes: bytes.clone(), is_blob: true });
         }

@@ -13,7 +13,7 @@ use super::definition::Table;
 use super::found::{Found, Row};
 use super::keys;
 use super::original::Original;
-use super::value::{Form, ValueProblem};
+use super::value::{ValueForm, ValueProblem};
 use crate::bytes::{Blob, Body};
 use crate::catalog::{Associations, Content, Description, ImageRecord, SourceItem, Status, moved};
 use crate::image::{Format, ImageId, Labels, ObjectKey, Rejection, Sha256Digest, Visibility};
@@ -54,7 +54,7 @@ struct Ready {
     before: String,
     datum: Datum,
     bytes: Blob,
-    form: Form,
+    form: ValueForm,
     format: Format,
     content: Content,
     labels: Labels,
@@ -305,7 +305,7 @@ impl Movable for Ready {
 struct Inspected {
     datum: Datum,
     bytes: Blob,
-    form: Form,
+    form: ValueForm,
     format: Format,
     content: Content,
 }

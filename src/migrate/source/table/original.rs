@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::value::Form;
+use super::value::ValueForm;
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::sql::{DatabaseError, from_json, to_json};
 
@@ -14,7 +14,7 @@ pub(super) struct Original {
     /// The columns that the move wrote, each value a text whose first character is its type, or NULL.
     pub before: BTreeMap<String, Option<String>>,
     /// How the data column's value looked.
-    pub form: Form,
+    pub form: ValueForm,
     /// The url that the row got.
     pub url: String,
     /// Where the value itself is, when it cannot be had from the image.

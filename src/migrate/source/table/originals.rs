@@ -11,7 +11,7 @@ use super::definition::Table;
 use super::found;
 use super::keys;
 use super::original::{Original, Saved};
-use super::value::Form;
+use super::value::ValueForm;
 use crate::bytes::Blob;
 use crate::migrate::destination::Destination;
 use crate::migrate::runs::{Entry, InFlight};
@@ -48,7 +48,7 @@ struct Row {
 struct Proved {
     datum: Datum,
     bytes: Blob,
-    form: Form,
+    form: ValueForm,
 }
 
 impl TableOriginals {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bytes::{Blob, Encoding, Lines, Text, TextEncoding};
+use crate::bytes::{Blob, Encoding, LineLayout, Text, TextEncoding};
 use crate::store::EMBEDDED_MAX_BYTES;
 
 /// The longest header of a `data:` URL, with what is in front of it. A media type with parameters has far fewer.
@@ -28,16 +28,16 @@ pub struct StoredText {
 #[derive(Debug, Clone)]
 pub struct Decoded {
     pub bytes: Blob,
-    pub form: Form,
+    pub form: ValueForm,
 }
 
 /// How a value looked. It is stored, as JSON, to write the value back from the bytes.
 ///
-/// It is judged by the value's length, start and end: whether [`Form::encode`] really gives the value back is for a compare-and-swap
+/// It is judged by the value's length, start and end: whether [`ValueForm::encode`] really gives the value back is for a compare-and-swap
 /// with it to prove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Form {
+pub enum ValueForm {
     /// A BLOB of the bytes themselves.
     Blob,
     Base64(Base64Form),
@@ -57,14 +57,14 @@ pub struct Base64Form {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unpadded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lines: Option<Lines>,
+    pub lines: Option<LineLayout>,
     /// White space, such as a last line's end.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub after: String,
 }
 
-impl Form {
-    /// Whether the value is a BLOB, so that what [`Form::encode`] gives goes through `unhex()`.
+impl ValueForm {
+    /// Whether the value is a BLOB, so that what [`ValueForm::encode`] gives goes through `unhex()`.
     #[must_use]
     pub const fn is_blob(&self) -> bool {
         matches!(self, Self::Blob)
@@ -139,7 +139,7 @@ pub fn decode(stored: &StoredText) -> Result<Decoded, ValueProblem> {
     if stored.is_blob {
         let not_hex = || ValueProblem::NotText("something other than hexadecimal digits".to_owned());
         let bytes = decode_within_limit(text, 0, Encoding::Hex, not_hex)?;
-        return Ok(Decoded { bytes, form: Form::Blob });
+        return Ok(Decoded { bytes, form: ValueForm::Blob });
     }
     let start = text.prefix(MAX_HEADER_CHARS);
     let Start { before, payload } = Start::of(&start)?;
@@ -147,16 +147,16 @@ pub fn decode(stored: &StoredText) -> Result<Decoded, ValueProblem> {
     match payload {
         Payload::Percent => {
             let bytes = decode_within_limit(text, from, Encoding::Percent, || ValueProblem::BadDataUrl)?;
-            Ok(Decoded { bytes, form: Form::Irregular })
+            Ok(Decoded { bytes, form: ValueForm::Irregular })
         }
         Payload::Base64 { in_url } => match decode_base64(text, from) {
             Err(ValueProblem::NotBase64) if in_url => {
                 let bytes = decode_within_limit(text, from, Encoding::PercentBase64Any, || ValueProblem::NotBase64)?;
-                Ok(Decoded { bytes, form: Form::Irregular })
+                Ok(Decoded { bytes, form: ValueForm::Irregular })
             }
             Err(problem) => Err(problem),
             Ok(bytes) => {
-                let form = base64_form(text, before, &bytes).map_or(Form::Irregular, Form::Base64);
+                let form = base64_form(text, before, &bytes).map_or(ValueForm::Irregular, ValueForm::Base64);
                 Ok(Decoded { bytes, form })
             }
         },
@@ -253,12 +253,12 @@ fn base64_form(text: &Text, before: &str, bytes: &Blob) -> Option<Base64Form> {
 
 /// How the payload that begins with `start` is broken into lines: `Some(None)` when it is a single one, `None` when its lines are empty.
 #[expect(clippy::option_option, reason = "the outer one is for `?`")]
-fn lines(start: &str, payload_chars: usize) -> Option<Option<Lines>> {
+fn lines(start: &str, payload_chars: usize) -> Option<Option<LineLayout>> {
     let Some(at) = start.get(..payload_chars).unwrap_or(start).find('\n') else { return Some(None) };
     let line = start.get(..at)?;
     let without_end = line.strip_suffix('\r');
     let chars = u32::try_from(without_end.unwrap_or(line).len()).ok()?.try_into().ok()?;
-    Some(Some(Lines { chars, crlf: without_end.is_some() }))
+    Some(Some(LineLayout { chars, crlf: without_end.is_some() }))
 }
 
 impl Base64Form {

@@ -9,12 +9,12 @@ use super::{Blob, BodyError, ByteSource};
 
 /// What a [`super::ByteSource`] has and has not handed out yet: runs as they came, taken off in runs of any length.
 #[derive(Default)]
-pub struct RunQueue {
+pub struct ByteQueue {
     runs: VecDeque<Blob>,
     size_bytes: usize,
 }
 
-impl RunQueue {
+impl ByteQueue {
     /// Adds a run at the end.
     pub fn push(&mut self, run: Blob) {
         // An empty run taken off would look like the end.
@@ -68,7 +68,7 @@ impl RunQueue {
     }
 }
 
-impl FromIterator<Blob> for RunQueue {
+impl FromIterator<Blob> for ByteQueue {
     fn from_iter<I: IntoIterator<Item = Blob>>(runs: I) -> Self {
         let mut queue = Self::default();
         runs.into_iter().for_each(|run| queue.push(run));
@@ -78,7 +78,7 @@ impl FromIterator<Blob> for RunQueue {
 
 /// A body of runs that are all there.
 #[async_trait(?Send)]
-impl ByteSource for RunQueue {
+impl ByteSource for ByteQueue {
     async fn peek(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
         Ok(Self::peek(self, max_bytes))
     }
@@ -96,8 +96,8 @@ impl ByteSource for RunQueue {
 mod tests {
     use super::*;
 
-    fn queue_of(runs: &[&[u8]]) -> RunQueue {
-        let mut queue = RunQueue::default();
+    fn queue_of(runs: &[&[u8]]) -> ByteQueue {
+        let mut queue = ByteQueue::default();
         for run in runs {
             queue.push(run.to_vec().into());
         }

@@ -4,11 +4,11 @@ use super::Rejection;
 
 /// A position in some bytes. Every read advances it, or says that the bytes end too early and leaves it where it was.
 #[derive(Clone, Copy)]
-pub(super) struct Cursor<'bytes> {
+pub(super) struct ByteCursor<'bytes> {
     rest: &'bytes [u8],
 }
 
-impl<'bytes> Cursor<'bytes> {
+impl<'bytes> ByteCursor<'bytes> {
     pub(super) const fn new(bytes: &'bytes [u8]) -> Self {
         Self { rest: bytes }
     }
