@@ -7,7 +7,7 @@ import type { RunningWorker } from "./harness/worker.ts";
 import { picture } from "./harness/picture-variations.ts";
 import { imageKeys } from "./invariants.ts";
 import { acted, assertHomes, assertReadable, digest, embed, untilState } from "./migrations.ts";
-import type { Original } from "./migrations.ts";
+import type { Asked, Ended, Original, Results } from "./migrations.ts";
 
 /** What CI has time for; 1,000 by hand. */
 const PICTURES = Number(process.env.EMBEDDED_PICTURES ?? 150);
@@ -26,11 +26,11 @@ before(async () => {
 });
 after(() => worker.stop());
 
-async function run(body: object): Promise<any> {
+async function run<const A extends keyof Results>(body: Asked<A>): Promise<Ended<A>> {
   const { runId } = await acted(worker, { source: "embedded", background: true, ...body });
   const ended = await untilState(worker, runId);
   assert.equal(ended.state, "completed", JSON.stringify(ended));
-  return ended;
+  return ended as Ended<A>;
 }
 
 /** All that a move may not change. */

@@ -9,6 +9,7 @@ import type { RunningWorker } from "./harness/worker.ts";
 import { ask } from "./flows.ts";
 import { assertInvariants, clean, imageKeys } from "./invariants.ts";
 import { act, acted, assertHomes, assertReadable, checkedReceipt, plant, runOf, takeUp } from "./migrations.ts";
+import type { Asked } from "./migrations.ts";
 import { ApplicationTable } from "./application-table.ts";
 
 const SHAPES = ["before", "after"] as const;
@@ -29,15 +30,18 @@ type Subject = {
 /** Where the images are in the end, whether their originals are in the database, and how many copies are in the bucket. */
 type Outcome = { home: "r2" | "d1"; originals: boolean; copies: number };
 
+type Body = Asked<"migrate" | "rollback" | "cleanup">;
+
 type Flow = {
   name: string;
   /** Makes what the flow begins with, and answers with what it asks for. */
-  start(source: string): Promise<object>;
+  start(source: string): Promise<Body>;
   outcome: Outcome;
 };
 
 const migrated = (source: string) => acted(worker, { source, action: "migrate" });
-const cleanup = (source: string, runId: string) => ({ source, action: "cleanup", force: true, runId, confirmRunId: runId });
+const cleanup = (source: string, runId: string) =>
+  ({ source, action: "cleanup", force: true, runId, confirmRunId: runId }) as const;
 
 const flows: Flow[] = [
   {
@@ -113,7 +117,7 @@ for (const subject of subjects) {
   }
 }
 
-async function begin(subject: Subject, flow: Flow): Promise<object> {
+async function begin(subject: Subject, flow: Flow): Promise<Body> {
   await clean(worker);
   await table.fill(0);
   await subject.plant();

@@ -158,7 +158,7 @@ async function goOn(
         continue;
       }
       const back = run?.action === "migrate";
-      const body = back ? { action: "rollback", deleteFromR2: true } : { action: "migrate" };
+      const body = back ? ({ action: "rollback", deleteFromR2: true } as const) : ({ action: "migrate" } as const);
       await acted(worker, { ...body, source, background: true });
       nextTurn();
     }

@@ -9,6 +9,7 @@ import type { Picture } from "./harness/picture-variations.ts";
 import { pathOf } from "./client.ts";
 import { imageKeys } from "./invariants.ts";
 import { APPLICATION_TABLE, acted, untilState } from "./migrations.ts";
+import type { Asked, Ended, Results } from "./migrations.ts";
 
 /** What CI has time for; 1,000 by hand. */
 const PICTURES = Number(process.env.LEGACY_PICTURES ?? 300);
@@ -92,9 +93,9 @@ async function literals(): Promise<Row[]> {
   }
 }
 
-async function run(body: object): Promise<any> {
+async function run<const A extends keyof Results>(body: Asked<A>): Promise<Ended<A>> {
   const { runId } = await acted(worker, { source: "images", background: true, ...body });
-  return untilState(worker, runId);
+  return (await untilState(worker, runId)) as Ended<A>;
 }
 
 async function assertServed(): Promise<void> {

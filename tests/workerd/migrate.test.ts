@@ -35,7 +35,7 @@ const FIXTURES = join(projectDir, "tests/fixtures/images");
 const EVERY_FORMAT = readdirSync(FIXTURES).map((name) => new Uint8Array(readFileSync(join(FIXTURES, name))));
 
 const keysOf = (originals: Original[]) => originals.map(({ key }) => key).sort();
-const idsOf = (originals: Original[]) => originals.map(({ id }) => id).sort();
+const idsOf = (originals: { id: string | number }[]) => originals.map(({ id }) => id).sort();
 
 let worker: RunningWorker;
 before(async () => {
@@ -83,7 +83,7 @@ test("images of every format and size move there and back, and nobody sees a dif
   for (const { id, key, sha256, bytes: image } of originals) {
     const line = lines.find((candidate) => candidate.id === id);
     assert.deepEqual(
-      { verdict: line.verdict, sha256: line.sha256, size: line.size, from: line.from, to: line.to },
+      { verdict: line?.verdict, sha256: line?.sha256, size: line?.size, from: line?.from, to: line?.to },
       { verdict: "moved", sha256, size: image.byteLength, from: "d1", to: `r2:${key}` },
     );
     const object = await worker.bucket.head(key);
@@ -176,7 +176,7 @@ describe("with images in R2", () => {
         { success, isValid: result.isValid, totalChecked: result.totalChecked, valid: result.valid, invalid: result.invalid },
         { success: false, isValid: false, totalChecked: 12, valid: 9, invalid: 3 },
       );
-      const named = (kind: string) => result[kind].map(({ id, reason }: any) => [id, reason]).sort();
+      const named = (kind: "missing" | "corrupted" | "orphaned") => result[kind].map(({ id, reason }) => [id, reason]).sort();
       assert.deepEqual(named("missing"), [[gone.id, "copy-missing"]]);
       assert.deepEqual(named("corrupted"), [[other.id, "digest-differs"], [short.id, "size-differs"]].sort());
       assert.deepEqual(named("orphaned"), [[orphan, "no-row"]]);
@@ -268,7 +268,7 @@ test("an original that is not what its row says is reported and left alone", asy
       { success: false, state: "completed_with_errors", migrated: 4, failed: 1 },
     );
     assert.deepEqual(
-      { id: result.errors[0].id, reason: result.errors[0].reason },
+      { id: result.errors[0]?.id, reason: result.errors[0]?.reason },
       { id: broken.id, reason: "original-corrupt" },
     );
     assert.equal((await checkedReceipt(worker, runId)).filter(({ verdict }) => verdict === "failed").length, 1);

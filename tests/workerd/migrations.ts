@@ -6,7 +6,9 @@ import { join } from "node:path";
 
 import { ask, serve, upload } from "./flows.ts";
 import type { Answer } from "./flows.ts";
-import type { Run } from "./harness/api-types.ts";
+import type {
+  BackupResult, CleanupResult, ControlAnswer, Line, MigrateResult, MigrationStats, RollbackResult, Run, RunAnswer, ValidateResult,
+} from "./harness/api-types.ts";
 import { projectDir } from "./harness/project.ts";
 import type { RunningWorker } from "./harness/worker.ts";
 
@@ -29,11 +31,35 @@ export function act(worker: RunningWorker, body: object): Promise<Answer> {
   });
 }
 
+/** What each action that begins a run answers with. */
+export type Results = {
+  migrate: MigrateResult;
+  validate: ValidateResult;
+  rollback: RollbackResult;
+  cleanup: CleanupResult;
+  backup: BackupResult;
+  restore: BackupResult;
+};
+
+export type Action = keyof Results | ControlAnswer["action"] | "stats";
+
+export type AnswerTo<A extends Action> = A extends keyof Results
+  ? Omit<RunAnswer, "result"> & { result: Results[A] }
+  : A extends "stats"
+    ? Omit<RunAnswer, "result"> & { result: MigrationStats }
+    : ControlAnswer;
+
+/** A run that has ended, with what its action answers with. */
+export type Ended<A extends keyof Results> = Omit<Run, "result"> & { result: Results[A] };
+
+/** An action with its parameters. */
+export type Asked<A extends Action> = { action: A; [parameter: string]: unknown };
+
 /** The answer to an action that is taken. */
-export async function acted(worker: RunningWorker, body: object): Promise<any> {
+export async function acted<const A extends Action>(worker: RunningWorker, body: Asked<A>): Promise<AnswerTo<A>> {
   const answer = await act(worker, body);
   assert.ok(answer.status < 300, `${JSON.stringify(body)}: ${answer.status} ${new TextDecoder().decode(answer.body)}`);
-  return answer.json();
+  return answer.json() as AnswerTo<A>;
 }
 
 /** The run object. */
@@ -172,7 +198,7 @@ export async function assertHomes(worker: RunningWorker, homes: { r2: number; d1
 }
 
 /** That the receipt proves itself, as docs/receipts.md says. Answers with its lines. */
-export async function checkedReceipt(worker: RunningWorker, runId: string): Promise<any[]> {
+export async function checkedReceipt(worker: RunningWorker, runId: string): Promise<Line[]> {
   const { receipt } = await runOf(worker, runId);
   const { body } = await receiptOf(worker, runId);
   assert.ok(body !== undefined && receipt !== null);

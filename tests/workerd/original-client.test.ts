@@ -36,7 +36,7 @@ const STATS = [
   "failedImages",
   "migrationProgress",
   "estimatedSpaceSaved",
-];
+] as const;
 const RESULTS = {
   migrate: ["success", "total", "migrated", "failed", "skipped", "errors", "warnings", "duration", "dryRun"],
   validate: ["isValid", "totalChecked", "valid", "invalid", "missing", "corrupted", "orphaned", "warnings"],
@@ -87,7 +87,7 @@ class OriginalClient {
   }
 }
 
-function assertAllThere(object: Record<string, unknown>, fields: string[]): void {
+function assertAllThere(object: Record<string, unknown>, fields: readonly string[]): void {
   for (const field of fields) assert.ok(object[field] !== undefined && object[field] !== null, `${field} in ${JSON.stringify(object)}`);
 }
 
