@@ -1,5 +1,5 @@
 // Builds the Worker with worker-build. wrangler runs this as its build command, so it skips when nothing changed.
-//   node scripts/build.mjs                     the Worker, into build/
+//   node scripts/build.mjs                     the Worker, into build/, and the console, into console/site/
 //   node scripts/build.mjs --conformance       with the conformance routes, into build-conformance/; never deployed
 //   node scripts/build.mjs --max-gzip-kb 1000  fails when the bundle is larger (1 KB = 1,000 bytes)
 import { createHash } from "node:crypto";
@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 
 import { Failure, outputOf, run, runIfProgram, runWithProgress } from "./command.mjs";
+import { buildConsole } from "./build/console.mjs";
 import { setup } from "./setup.mjs";
 import { projectDir, toolEnvironment, workerBuild } from "./toolchain.mjs";
 
@@ -48,6 +49,7 @@ export const VARIANTS = {
  * @param {{ maxGzipKb?: number }} [limits]
  */
 export async function build(variant, { maxGzipKb } = {}) {
+  await buildConsole();
   const outDir = join(projectDir, variant.outDir);
   const stampFile = join(outDir, "inputs.json");
   if (!isCurrent(variant, outDir, stampFile)) {

@@ -26,6 +26,7 @@ const STEPS = {
   "arrows between modules": ["node", "scripts/arrows.mjs"],
   "types of scripts, tests, bench, chaos and load": ["tsc"],
   "types of the bench's contenders": ["tsc", "--project", "bench/contenders"],
+  "types of the console": ["tsc", "--project", "console"],
   "types of the Worker's JavaScript": ["tsc", "--project", "src/platform/js"],
   "types of test code inside workerd": ["tsc", "--project", "tests/workerd/harness/runtime"],
 };

@@ -171,6 +171,7 @@ routes! {
     "receive-upload"   Put    "/uploads/{id}"                         Anyone   receive_upload(ImageId);
     "receive-form"     Post   "/uploads/{id}"                         Anyone   receive_upload_form(ImageId);
     "health"           Get    "/health"                               Anyone   health();
+    "describe-caller"  Get    "/api/caller"                           User     describe_caller();
     "metrics"          Get    "/metrics"                              Operator metrics();
     "openapi"          Get    "/openapi.json"                         Anyone   openapi();
     "index"            Get    "/"                                     Anyone   index();

@@ -25,6 +25,7 @@ describe("npm run deploy with the real wrangler", () => {
     stub = await CloudflareStub.start();
     // The bindings of the project around a Worker that needs no build.
     const config = CONFIG.replace(/\[build\]\ncommand = .*\n/, "")
+      .replace('directory = "console/site"', `directory = ${JSON.stringify(join(projectDir, "console/site"))}`)
       .replace('main = "build/index.js"', 'main = "worker.js"')
       .replace('migrations_dir = "migrations"', `migrations_dir = ${JSON.stringify(join(projectDir, "migrations"))}`);
     writeFileSync(join(directory, "wrangler.toml"), config);
@@ -61,6 +62,7 @@ describe("npm run deploy with the real wrangler", () => {
     assert.match(token ?? "", /^[0-9a-f]{64}$/);
     assert.ok(stdout.includes(`API_TOKEN = ${token}`), stdout);
     assert.equal(stub.uploads.at(-1), "stillstore");
+    assert.deepEqual(stub.assets.sort(), ["/console.html", "/console/icon.svg", "/console/main.css", "/console/main.js"]);
   });
 
   test("makes nothing on an account that has everything, and deploys", async () => {

@@ -8,6 +8,7 @@ pub(super) mod delete_frames;
 pub(super) mod delete_image;
 pub(super) mod delete_image_by_key;
 pub(super) mod delete_shoot;
+pub(super) mod describe_caller;
 pub(super) mod describe_image;
 pub(super) mod describe_run;
 pub(super) mod describe_shoot;

@@ -147,8 +147,10 @@ fn the_address_itself_says_what_answers_and_where_to_read_on() {
     assert_eq!((index.status, index.json()["name"].as_str()), (200, Some("Stillstore")));
     assert_eq!(index.json()["version"], env!("CARGO_PKG_VERSION"));
     let links = index.json()["links"].as_object().unwrap().clone();
-    assert_eq!(links.keys().collect::<Vec<_>>(), ["docs", "health", "openapi"]);
-    for url in links.values() {
+    assert_eq!(links.keys().collect::<Vec<_>>(), ["console", "docs", "health", "openapi"]);
+    // The console's files are served in front of the Worker.
+    assert_eq!(links["console"], "https://images.example/console");
+    for url in links.iter().filter(|(name, _)| *name != "console").map(|(_, url)| url) {
         let path = url.as_str().unwrap().strip_prefix("https://images.example").unwrap();
         assert_eq!(world.send("GET", path, &[], None).status, 200, "{path}");
     }
@@ -208,4 +210,16 @@ fn preflights_are_answered_by_the_policy() {
     let answer = world.send("GET", "/nowhere", &[("origin", "https://app.example")], None);
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (404, Some("*")));
     assert_eq!(answer.code(), "route-not-found");
+}
+
+#[test]
+fn browsers_are_led_from_the_address_to_the_console() {
+    let world = World::new(true);
+    let html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for (accept, status) in [(html, 302), ("application/json", 200), ("*/*", 200)] {
+        let answer = world.send("GET", "/", &[("accept", accept)], None);
+        assert_eq!(answer.status, status, "{accept}");
+        assert_eq!(answer.header("Location"), (status == 302).then_some("/console"), "{accept}");
+        assert_eq!(answer.header("Cache-Control"), Some("no-store"), "a cache would answer programs with it");
+    }
 }

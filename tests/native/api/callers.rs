@@ -190,8 +190,8 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         "receive-form" => (Vec::new(), Some(PNG.to_vec()), 415),
         "describe-run" | "run-items" | "run-receipt" => (Vec::new(), None, 404),
         "delete-shoot" | "delete-frames" | "list-frames" | "serve-frame" | "list-shoots" | "describe-shoot"
-        | "list-assets" | "list-images" | "describe-image" | "serve-image" | "migration-status" | "health"
-        | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
+        | "list-assets" | "list-images" | "describe-caller" | "describe-image" | "serve-image" | "migration-status"
+        | "health" | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
         name => panic!("{name} needs a sample here, so that it is asked as every caller"),
     };
     let passes = match (route.name, status) {
@@ -426,4 +426,16 @@ fn while_keys_cannot_be_fetched_users_wait_and_the_operator_does_not() {
     assert_eq!(world.call("GET", "/api/images", None).status, 200);
     assert_eq!(world.send("GET", "/health", &[("authorization", &authorization)], None).status, 200);
     assert_eq!(server.requests.get(), 1);
+}
+
+#[test]
+fn callers_are_told_who_they_are() {
+    let users = Users::by_secret();
+    let world = users.world();
+    let asked = |token: &str| {
+        let authorization = format!("Bearer {token}");
+        world.send("GET", "/api/caller", &[("authorization", &authorization)], None).json()
+    };
+    assert_eq!(asked(TOKEN), json!({ "caller": "operator" }));
+    assert_eq!(asked(&users.token_of("alice")), json!({ "caller": "user", "userId": "alice" }));
 }

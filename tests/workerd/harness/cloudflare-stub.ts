@@ -19,6 +19,8 @@ export class CloudflareStub {
   readonly workers = new Map<string, Map<string, string>>();
   /** Names of Workers, in the order of their uploads. */
   readonly uploads: string[] = [];
+  /** Paths of the static files that Workers were deployed with. */
+  readonly assets: string[] = [];
   /** What asked for something to be made, without uploads. */
   readonly made: string[] = [];
   readonly unknown: string[] = [];
@@ -126,6 +128,11 @@ export class CloudflareStub {
   private worker({ method, body }: Request, [kind, name = "", part]: string[]): Answer | undefined {
     if (kind === "subdomain") return { result: { subdomain: "someone" } };
     const secrets = this.workers.get(name);
+    if (part === "assets-upload-session") {
+      // As if each file were there already, from an earlier deployment.
+      this.assets.push(...Object.keys(JSON.parse(body).manifest));
+      return { result: { jwt: "completion", buckets: [] } };
+    }
     if (kind === "scripts" && method === "PUT" && part === undefined) return this.upload(name);
     if (secrets === undefined) return { status: 404, code: 10007, message: "This Worker does not exist on your account." };
     if (kind === "services") {

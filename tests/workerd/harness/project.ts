@@ -13,6 +13,7 @@ export type WranglerConfig = {
   compatibility_date: string;
   compatibility_flags?: string[];
   vars?: Record<string, unknown>;
+  assets?: { directory: string };
   preview_urls?: boolean;
   observability?: Record<string, unknown>;
   d1_databases?: { binding: string; database_id: string; migrations_dir?: string; migrations_table?: string }[];

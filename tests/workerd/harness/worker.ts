@@ -1,4 +1,6 @@
 // Starts a Worker in workerd, with real local D1 and R2, for tests that speak HTTP to it.
+import { join } from "node:path";
+
 import { Miniflare } from "miniflare";
 import type { Request as MiniflareRequest, Response as MiniflareResponse, WorkerOptions } from "miniflare";
 
@@ -9,7 +11,7 @@ import type { LogLine } from "./logs.ts";
 import { applyMigrations } from "./migrations.ts";
 import { MAIN_MODULE, WORKER_MODULE, builtWorker, harnessModules, withCache } from "./modules.ts";
 import type { Modules } from "./modules.ts";
-import { readMigrations, readWranglerConfig } from "./project.ts";
+import { projectDir, readMigrations, readWranglerConfig } from "./project.ts";
 import type { Migration, QueueConsumer, WranglerConfig } from "./project.ts";
 import type { WasmTraffic } from "./wasm-traffic.ts";
 import { withChildProcesses, withSilentWorkerd } from "./workerd-process.ts";
@@ -47,6 +49,8 @@ export type WorkerSettings = {
   databases?: string[];
   /** False for a Worker that has no queue; otherwise a real one, whose messages are lost with workerd. */
   queue?: boolean;
+  /** Serves the console's files in front of the Worker. */
+  console?: true;
   /** The build with the conformance routes. */
   conformance?: boolean;
   /** Intercepts D1, R2, queues and AI so that `faults` works. */
@@ -121,7 +125,8 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
     return instance;
   };
   const { result: miniflare, children } = await withChildProcesses(() => (settings.bare ? withSilentWorkerd(start) : start()));
-  const url = await miniflare.unsafeGetDirectURL(config.name);
+  // The sockets of Workers themselves have no assets in front.
+  const url = settings.console ? await miniflare.ready : await miniflare.unsafeGetDirectURL(config.name);
   const control = new Control(settings.bare ? NO_CONTROL : await miniflare.unsafeGetDirectURL(config.name, "HarnessControl"));
 
   const database = config.d1_databases?.[0];
@@ -191,6 +196,7 @@ function workerOptions(config: WranglerConfig, settings: WorkerSettings): Worker
         ? { mainModule: WORKER_MODULE, modules: worker }
         : { mainModule: MAIN_MODULE, modules: { ...harnessModules(), ...worker } },
       env: environment(config, settings),
+      ...(settings.console ? { assets: consoleAssets(config) } : {}),
       triggers: settings.queue === false ? [] : (config.queues?.consumers ?? []).map(queueTrigger),
     },
     dev: {
@@ -201,6 +207,11 @@ function workerOptions(config: WranglerConfig, settings: WorkerSettings): Worker
       ...(fetchMock === undefined ? {} : { outboundService: { type: "fetcher", handler: fetchMock } }),
     },
   };
+}
+
+function consoleAssets({ assets }: WranglerConfig) {
+  if (assets === undefined) throw new Error("wrangler.toml names no assets.");
+  return { directory: join(projectDir, assets.directory), hasUserWorker: true };
 }
 
 function queueTrigger(consumer: QueueConsumer): Trigger {

@@ -1,0 +1,114 @@
+import { useEffect, useState } from "preact/hooks";
+
+import type { StorageKind } from "../api/types.ts";
+import { counted } from "../format.ts";
+import { go } from "../location.ts";
+import type { Place } from "../location.ts";
+import { ProblemNote } from "../parts/problem.tsx";
+import { Grid } from "./grid.tsx";
+import { SelectionBar } from "./selection.tsx";
+import { forgetGallery, galleryOf, loadMore } from "./store.ts";
+import type { Filters } from "./store.ts";
+
+export function GalleryPage({ place }: { place: Place }) {
+  const filters = filtersOf(place.query);
+  const gallery = galleryOf(filters);
+  const [, setVersion] = useState(0);
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  useEffect(() => {
+    const onChange = () => setVersion((version) => version + 1);
+    gallery.listening.add(onChange);
+    if (gallery.images.length === 0) void loadMore(gallery);
+    scrollTo(0, gallery.scrollTop);
+    setSelected(new Set());
+    const onScroll = () => (gallery.scrollTop = scrollY);
+    addEventListener("scroll", onScroll, { passive: true });
+    return () => {
+      gallery.listening.delete(onChange);
+      removeEventListener("scroll", onScroll);
+    };
+  }, [gallery]);
+
+  const { images, cursor, error, loading } = gallery;
+  const toggle = (id: string) => {
+    const next = new Set(selected);
+    if (!next.delete(id)) next.add(id);
+    setSelected(next);
+  };
+  const reload = () => {
+    forgetGallery();
+    setVersion((version) => version + 1);
+  };
+  const isFiltered = Object.keys(filters).length > 0;
+  return (
+    <>
+      <h1>Gallery</h1>
+      <FilterBar filters={filters} onReload={reload} />
+      <p class="fine" role="status">
+        {loading ? "Loading" : cursor === undefined ? counted(images.length, "image") : `${counted(images.length, "image")} so far`}
+      </p>
+      {error !== undefined && <ProblemNote error={error} retry={() => void loadMore(gallery)} />}
+      {images.length === 0 && cursor === undefined && (
+        <div class="note">
+          {isFiltered ? "No image fits these filters." : "Nothing is stored yet. "}
+          {!isFiltered && <a href="#/add">Add the first image</a>}
+        </div>
+      )}
+      <Grid images={images} selected={selected} onToggle={toggle} onNearEnd={() => error === undefined && void loadMore(gallery)} />
+      {selected.size > 0 && (
+        <SelectionBar images={images.filter(({ id }) => selected.has(id))} onClear={() => setSelected(new Set())} />
+      )}
+    </>
+  );
+}
+
+function filtersOf(query: URLSearchParams): Filters {
+  const storage = query.get("storage");
+  return {
+    ...(query.get("personaId") ? { personaId: query.get("personaId") as string } : {}),
+    ...(query.get("sessionId") ? { sessionId: query.get("sessionId") as string } : {}),
+    ...(storage === "r2" || storage === "d1" ? { storage } : {}),
+  };
+}
+
+function FilterBar({ filters, onReload }: { filters: Filters; onReload: () => void }) {
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    const data = new FormData(event.currentTarget as HTMLFormElement);
+    const pairs = ["personaId", "sessionId", "storage"].flatMap((name) => {
+      const value = String(data.get(name) ?? "").trim();
+      return value === "" ? [] : [[name, value]];
+    });
+    const search = new URLSearchParams(pairs).toString();
+    go(search === "" ? "#/gallery" : `#/gallery?${search}`);
+  };
+  const submitNow = (event: Event) => (event.currentTarget as HTMLElement).closest("form")?.requestSubmit();
+  return (
+    <form class="filters" onSubmit={submit} key={JSON.stringify(filters)} aria-label="Filters">
+      <label>
+        Persona
+        <input name="personaId" defaultValue={filters.personaId ?? ""} />
+      </label>
+      <label>
+        Session
+        <input name="sessionId" defaultValue={filters.sessionId ?? ""} />
+      </label>
+      <label>
+        Storage
+        <select name="storage" onChange={submitNow}>
+          {(["", "r2", "d1"] satisfies (StorageKind | "")[]).map((storage) => (
+            <option key={storage} value={storage} selected={storage === (filters.storage ?? "")}>
+              {{ "": "Any", r2: "R2", d1: "Database" }[storage]}
+            </option>
+          ))}
+        </select>
+      </label>
+      <div class="row">
+        <button>Filter</button>
+        <button type="button" class="quiet" onClick={onReload}>
+          Reload
+        </button>
+      </div>
+    </form>
+  );
+}
