@@ -128,7 +128,6 @@ fn check_route(method: &str, path: &str) {
         ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "api", "images", id, "signed-url"] if is_id(id) => Some("POST"),
         ["", "images", id] if is_id(id) => Some("GET HEAD"),
-        ["", "api", "caller"] => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id] if is_run(id) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id, "items" | "receipt"] if is_run(id) => Some("GET HEAD"),
         ["", "sessions", id, "frames"] if is_session(id) => Some("GET HEAD POST DELETE"),
@@ -136,7 +135,7 @@ fn check_route(method: &str, path: &str) {
         ["", "shoots", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "shoots", id, "assets"] if is_id(id) => Some("GET HEAD"),
         ["", "uploads", id] if is_id(id) => Some("POST PUT"),
-        ["", "" | "docs" | "health" | "metrics" | "openapi.json"] => Some("GET HEAD"),
+        ["", "" | "docs" | "health" | "metrics" | "openapi.json"] | ["", "api", "caller"] => Some("GET HEAD"),
         _ => None,
     };
     let methods = Route::allowed_methods(path);
