@@ -3,7 +3,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::Problem;
+use super::{Method, Problem};
 use crate::generate::{Background, InvalidParameter, OutputFormat, Prompt, Quality, Size, Style};
 use crate::image::{Format, ImageId, InvalidSessionId, ObjectKey, SessionId, Sha256Digest, ShootId, Visibility};
 use crate::migrate::RunId;
@@ -103,6 +103,22 @@ impl FromText for ImageType {
     fn from_text(text: String) -> Result<Self, String> {
         let types = || Format::ALL.map(Format::content_type).join(", ");
         Format::from_content_type(&text).map(Self).ok_or_else(|| format!("must be one of {}", types()))
+    }
+}
+
+/// The method of a request about an upload.
+#[derive(Debug)]
+pub(super) struct PartMethod(pub Method);
+
+impl PartMethod {
+    pub const ALL: [Method; 4] = [Method::Get, Method::Post, Method::Put, Method::Delete];
+}
+
+impl FromText for PartMethod {
+    fn from_text(text: String) -> Result<Self, String> {
+        let names = || Self::ALL.map(Method::as_str).join(", ");
+        let method = Self::ALL.into_iter().find(|method| method.as_str() == text);
+        method.map(Self).ok_or_else(|| format!("must be one of {}", names()))
     }
 }
 

@@ -10,6 +10,8 @@ mod json_object;
 mod migration_stats;
 mod openapi;
 mod page;
+mod part_list;
+mod part_token;
 mod principal;
 mod problem;
 mod representation;

@@ -118,7 +118,7 @@ codes! {
     /// The image was deleted.
     ImageDeleted = 410 "image-deleted" "The image was deleted" => "Stop asking for it.";
     /// An upload is too late.
-    UploadExpired = 410 "upload-expired" "The presigned upload has expired" => "Presign the upload again.";
+    UploadExpired = 410 "upload-expired" "The upload has expired, or was given up" => "Presign the upload again.";
     /// An unpromised body over the buffer's size.
     LengthRequired = 411 "length-required" "A Content-Length is required for a body of this size" => "Send the Content-Length header.";
     /// If-Match or If-Unmodified-Since does not hold.
@@ -139,6 +139,8 @@ codes! {
     UploadTypeDiffers = 422 "upload-type-differs" "The bytes of the upload are not an image of the promised type" => "Nothing was kept; presign the upload again with the type that it has.";
     /// The image's own structure says that bytes are missing.
     ImageTruncated = 422 "truncated" "The image is cut off" => "Nothing was stored; send the whole file.";
+    /// The parts of an upload cannot make a file.
+    PartsRefused = 422 "parts-refused" "The parts do not make the file" => "List the parts, send the missing or wrong ones again, and complete the upload again.";
     /// The bytes start like an image and contradict its format.
     ImageMalformed = 422 "malformed" "The bytes start like an image and contradict its format" => "Nothing was stored; send a file that image viewers open.";
     /// The rules of docs/fetching.md refuse a URL.
@@ -179,6 +181,8 @@ codes! {
     TokenNotConfigured = 503 "token-not-configured" "API_TOKEN is not set, so this route is closed" => "Set it with `npx wrangler secret put API_TOKEN`.";
     /// No bucket is bound.
     BucketNotBound = 503 "bucket-not-bound" "The bucket R2_IMAGES is not bound" => "Bind a bucket as R2_IMAGES in wrangler.toml and deploy again.";
+    /// Uploads in parts need R2.
+    MultipartUnavailable = 503 "multipart-unavailable" "Uploads in parts need R2 storage, which new images do not go to here" => "Send the file as one upload, or set ENABLE_R2_STORAGE, bind R2_IMAGES and leave R2_PUBLIC_URL empty.";
     /// There is no memory for more work of this kind.
     Busy = 503 "busy" "The Worker has as much work as it has memory for" => "Wait as long as Retry-After says, then try again.";
     /// Vars or secrets are wrong.

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::Exchange;
 use super::auth::DEFAULT_SIGNED_URL_SECONDS;
+use super::{Exchange, Principal};
 use crate::catalog::{GenerationRecord, ImageRecord, Status};
-use crate::image::{Context, ImageId, Labels, Orientation, Sha256Digest, Visibility};
+use crate::image::{Context, ImageId, Labels, Orientation, Sha256Digest, UserId, Visibility};
 use crate::runtime::Timestamp;
 use crate::store::StorageKind;
 
@@ -37,6 +37,9 @@ pub struct ImageBody<'record> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback_reason: Option<&'record str>,
     visibility: Visibility,
+    /// Whose it is; for the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_id: Option<&'record str>,
     context: Option<&'record Context>,
     persona_id: Option<&'record str>,
     session_id: Option<&'record str>,
@@ -64,6 +67,7 @@ impl<'record> ImageBody<'record> {
         let content = record.content.as_ref();
         let dimensions = content.and_then(|content| content.dimensions);
         let (url, url_expires_at) = url_of(exchange, record, origin);
+        let is_operator = exchange.caller.principal == Principal::Operator;
         Self {
             id: description.id,
             url,
@@ -80,6 +84,7 @@ impl<'record> ImageBody<'record> {
             storage: record.storage,
             fallback_reason: record.fallback_reason.as_deref().filter(|_| record.storage == StorageKind::D1),
             visibility: description.visibility,
+            owner_id: description.owner_id.as_ref().map(UserId::as_str).filter(|_| is_operator),
             context: description.context.as_ref(),
             persona_id: description.associations.persona_id.as_deref(),
             session_id: description.associations.session_id.as_deref(),

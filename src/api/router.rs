@@ -8,6 +8,7 @@ use super::request::Method;
 use super::{Access, Code, Exchange, Problem, Request, Response, routes};
 use crate::image::{FrameId, ImageId, SessionId, ShootId};
 use crate::migrate::RunId;
+use crate::upload::PartId;
 
 /// What a handler returns. The future is boxed, so that no request's future has room for the largest handler's.
 type Answer<'a> = LocalBoxFuture<'a, Result<Response, Problem>>;
@@ -110,6 +111,7 @@ path_ids! {
     ShootId ShootNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
     SessionId SessionNotFound "session-7";
     FrameId FrameNotFound "session-7/42";
+    PartId UploadNotFound "0f8fad5b-d9cb-469f-a165-70867728950e/42";
 }
 
 /// The route that a request is for, and the id in its path.
@@ -170,6 +172,15 @@ routes! {
     "confirm-upload"   Post   "/uploads/confirm"                      User     confirm_upload();
     "receive-upload"   Put    "/uploads/{id}"                         Anyone   receive_upload(ImageId);
     "receive-form"     Post   "/uploads/{id}"                         Anyone   receive_upload_form(ImageId);
+    "create-multipart" Post   "/uploads/multipart"                   User     create_multipart();
+    "list-parts"       Get    "/uploads/multipart/{id}"              User     list_parts(ImageId);
+    "complete-multipart" Post "/uploads/multipart/{id}"              User     complete_multipart(ImageId);
+    "abort-multipart"  Delete "/uploads/multipart/{id}"              User     abort_multipart(ImageId);
+    "put-part"         Put    "/uploads/multipart/{id}/{number}"     User     put_part(PartId);
+    "s3-post"          Post   "/uploads/s3/{id}"                     Anyone   s3_post(ImageId);
+    "s3-put-part"      Put    "/uploads/s3/{id}"                     Anyone   s3_put_part(ImageId);
+    "s3-list-parts"    Get    "/uploads/s3/{id}"                     Anyone   s3_list_parts(ImageId);
+    "s3-abort"         Delete "/uploads/s3/{id}"                     Anyone   s3_abort(ImageId);
     "health"           Get    "/health"                               Anyone   health();
     "describe-caller"  Get    "/api/caller"                           User     describe_caller();
     "metrics"          Get    "/metrics"                              Operator metrics();

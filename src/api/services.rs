@@ -14,7 +14,7 @@ use crate::migrate::{Engine, Settings, Sources};
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::Database;
-use crate::store::{EmbeddedStore, ImageStore, LatePuts};
+use crate::store::{EmbeddedStore, ImageStore, LatePuts, MultipartStore};
 use crate::telemetry::{Counters, Recorder, Sink};
 
 /// The configuration, and what is behind the seams.
@@ -24,6 +24,8 @@ pub struct Services {
     pub catalog: Catalog,
     /// The bucket, when it is bound.
     pub r2: Option<Rc<dyn ImageStore>>,
+    /// The same bucket, as it takes one object in parts.
+    pub parts: Option<Rc<dyn MultipartStore>>,
     pub embedded: Rc<EmbeddedStore>,
     /// Further databases that `MIGRATION_SOURCES` names, by binding.
     pub databases: Rc<[(String, Rc<dyn Database>)]>,
@@ -64,6 +66,7 @@ impl Services {
             catalog: self.catalog.clone(),
             stores: Stores::new(
                 self.r2.clone(),
+                self.parts.clone(),
                 Rc::clone(&self.embedded),
                 Rc::clone(&self.runtime),
                 &recorder,

@@ -20,6 +20,8 @@ pub enum Purpose {
     ImageUrl,
     /// Sending the bytes of an upload by way of the Worker.
     Upload,
+    /// Requests about an upload in parts, in the words of S3.
+    Parts,
 }
 
 impl Purpose {
@@ -28,6 +30,7 @@ impl Purpose {
         match self {
             Self::ImageUrl => "image-url",
             Self::Upload => "upload",
+            Self::Parts => "upload-parts",
         }
     }
 }

@@ -108,6 +108,7 @@ mod tests {
             created_at: NOW,
             expires_at: NOW.plus_millis(3_600_000),
             state: UploadState::Granted,
+            multipart_id: None,
             received: None,
         }
     }

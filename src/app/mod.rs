@@ -18,7 +18,7 @@ use crate::library::{EdgeCache, MemoryBudget};
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::Database;
-use crate::store::{EmbeddedStore, ImageStore};
+use crate::store::{EmbeddedStore, ImageStore, MultipartStore};
 use crate::telemetry::{Counters, Event, Sink};
 
 /// Everything that lives as long as an isolate.
@@ -36,6 +36,8 @@ pub struct Bindings {
     pub databases: Rc<[(String, Rc<dyn Database>)]>,
     /// The bucket, when it is bound.
     pub r2: Option<Rc<dyn ImageStore>>,
+    /// The same bucket, as it takes one object in parts.
+    pub parts: Option<Rc<dyn MultipartStore>>,
     /// Takes messages that keep runs going, when it is bound.
     pub runs: Option<Rc<dyn RunQueue>>,
     /// In the order in which they are tried.
@@ -57,6 +59,7 @@ impl App {
             database,
             databases,
             r2,
+            parts,
             runs,
             generators,
             http,
@@ -69,11 +72,12 @@ impl App {
         let tokens = tokens.map(|settings| Tokens::new(settings, Rc::clone(&http), signatures, Rc::clone(&runtime)));
         let services = Services {
             catalog: Catalog::new(Rc::clone(&database))
-                .with_others(Rc::clone(&databases))
+                .with_others(Rc::clone(&databases), Rc::clone(&runtime))
                 .with_limits(config.users.limits),
             databases,
             more_kinds: Vec::new(),
             r2,
+            parts,
             embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
             runs,
             generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&runtime)),

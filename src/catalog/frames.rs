@@ -5,13 +5,12 @@
 
 use serde::Deserialize;
 
-use super::columns::{FIRST_FURTHER_PARAM, IMAGE_COLUMNS, insert_if};
+use super::columns::IMAGE_COLUMNS;
 use super::row::{first_record, records};
 use super::{Catalog, CatalogError, ImageRecord, OwnerFilter};
-use crate::image::{FrameId, FrameNumber, ImageId, ObjectKey, SessionId, UserId};
+use crate::image::{FrameId, FrameNumber, ObjectKey, SessionId, UserId};
 use crate::runtime::Timestamp;
-use crate::sql::{DatabaseError, Lease, QueryResult, Statement, lease_is_free, lease_is_held, to_json};
-use crate::store::StorageKind;
+use crate::sql::{Lease, Statement, lease_is_free, lease_is_held, to_json};
 
 const MAKE_SESSION: &str = "INSERT INTO stillstore_collections (id, kind, state, owner_id, created_at_ms, updated_at_ms) \
     VALUES (?1, 'session', 'open', ?2, ?3, ?3) ON CONFLICT (id) DO NOTHING";
@@ -29,16 +28,6 @@ const SELECT_BEGUN: &str = "SELECT owner_id, \
     WHERE status = 'stored' AND collection_id = ?1) AS highest, \
     EXISTS (SELECT 1 FROM stillstore_frame_uploads WHERE token = ?2) AS begun \
     FROM stillstore_collections WHERE id = ?1 AND kind = 'session' AND state <> 'deleting' AND (?3 IS NULL OR owner_id = ?3)";
-
-const ADOPT: &str = "UPDATE stillstore_blobs SET owner_id = ?2 WHERE object_key = ?1 AND stored_at_ms IS NOT NULL \
-    AND EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?2 AND status = 'stored')";
-
-const TOUCH: &str = "UPDATE stillstore_collections SET updated_at_ms = ?2 WHERE id = ?1";
-
-const END: &str = "DELETE FROM stillstore_frame_uploads WHERE token = ?1 AND (SELECT count(*) FROM stillstore_images \
-    WHERE id IN (SELECT value FROM json_each(?2)) AND status = 'stored') = ?3";
-
-const BREAK_OFF: &str = "UPDATE stillstore_frame_uploads SET state = 'broken' WHERE token = ?1 AND state = 'under-way'";
 
 /// A request's right to commit frames to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,27 +52,11 @@ pub enum FramesBegun {
     NotFound,
 }
 
-/// What becomes of an upload with a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UploadEnd {
-    /// It goes on.
-    GoesOn,
-    /// It ends if all of these frames are committed, and everything else that it put is.
-    Complete,
-    /// Its form broke off.
-    BrokenOff,
-}
-
 #[derive(Deserialize)]
 struct BegunRow {
     owner_id: Option<UserId>,
     highest: Option<u32>,
     begun: u8,
-}
-
-#[derive(Deserialize)]
-struct IdRow {
-    id: ImageId,
 }
 
 #[derive(Deserialize)]
@@ -124,50 +97,6 @@ impl Catalog {
             Some(BegunRow { begun: 0, .. }) => FramesBegun::Busy,
             Some(BegunRow { owner_id, highest, .. }) => FramesBegun::Begun { owner_id, highest },
         })
-    }
-
-    /// Makes frames readable whose bytes are durable, and says which. A frame stays out when its number or its key has another, and all
-    /// do when the upload is lost. One call, however many frames; D1 takes up to 1,000 statements, of which a frame makes two at most.
-    ///
-    /// # Errors
-    /// [`CatalogError`] when the database failed, and then the frames may be readable: commit again.
-    pub async fn commit_frames(
-        &self,
-        upload: &FrameUpload,
-        frames: &[ImageRecord],
-        end: UploadEnd,
-        now: Timestamp,
-    ) -> Result<Vec<ImageId>, CatalogError> {
-        let during = CatalogError::during("commit_frames");
-        let mut statements = Vec::with_capacity(frames.len() * 2 + 2);
-        for frame in frames {
-            statements.push(insert_frame(upload, frame).map_err(&during)?);
-        }
-        let adoptions = frames.iter().filter(|frame| frame.storage == StorageKind::D1).map(|frame| {
-            let description = &frame.description;
-            Statement::new(ADOPT).bind(description.key.as_str()).bind(description.id.to_string())
-        });
-        statements.extend(adoptions);
-        if !frames.is_empty() {
-            statements.push(Statement::new(TOUCH).bind(upload.session.as_str()).bind(now.as_millis()));
-        }
-        let token = || upload.token.as_str();
-        match end {
-            UploadEnd::GoesOn => {}
-            UploadEnd::Complete => {
-                let ids: Vec<_> = frames.iter().map(|frame| frame.description.id).collect();
-                let ids_json = to_json(&ids).map_err(&during)?;
-                statements.push(Statement::new(END).bind(token()).bind(ids_json).bind(count(ids.len())));
-            }
-            UploadEnd::BrokenOff => statements.push(Statement::new(BREAK_OFF).bind(token())),
-        }
-        if statements.is_empty() {
-            return Ok(Vec::new());
-        }
-        let results = self.database.batch(statements).await.map_err(&during)?;
-        let rows = results.iter().take(frames.len()).map(QueryResult::first::<IdRow>);
-        let rows = rows.collect::<Result<Vec<_>, _>>().map_err(&during)?;
-        Ok(rows.into_iter().flatten().map(|row| row.id).collect())
     }
 
     /// Forgets an upload, everything of which is committed.
@@ -311,35 +240,4 @@ impl Catalog {
         let rows: Vec<KeyRow> = rows.rows().map_err(during)?;
         Ok(rows.into_iter().map(|row| row.storage_key).collect())
     }
-}
-
-fn count(items: usize) -> i64 {
-    i64::try_from(items).unwrap_or(i64::MAX)
-}
-
-/// Inserts a frame's row while the upload may, unless its number has a frame.
-fn insert_frame(upload: &FrameUpload, frame: &ImageRecord) -> Result<Statement, DatabaseError> {
-    let token = *FIRST_FURTHER_PARAM;
-    let (collection, ordinal, key) = (token + 1, token + 2, token + 3);
-    // Embedded bytes that nobody owned may have been swept.
-    let bytes = match frame.storage {
-        StorageKind::R2 => String::new(),
-        StorageKind::D1 => format!(
-            " AND EXISTS (SELECT 1 FROM stillstore_blobs WHERE object_key = ?{key} AND stored_at_ms IS NOT NULL AND owner_id IS NULL)"
-        ),
-    };
-    let condition = format!(
-        "EXISTS (SELECT 1 FROM stillstore_frame_uploads WHERE token = ?{token} AND state = 'under-way') \
-        AND NOT EXISTS (SELECT 1 FROM stillstore_images INDEXED BY stillstore_images_by_collection \
-        WHERE status = 'stored' AND collection_id = ?{collection} AND ordinal = ?{ordinal}){bytes}"
-    );
-    let ordinal = frame.description.frame.as_ref().map(|place| i64::from(place.ordinal));
-    let insert = insert_if(&frame.try_into()?, &condition)?
-        .bind(upload.token.as_str())
-        .bind(upload.session.as_str())
-        .bind(ordinal);
-    Ok(match frame.storage {
-        StorageKind::R2 => insert,
-        StorageKind::D1 => insert.bind(frame.description.key.as_str()),
-    })
 }

@@ -116,6 +116,8 @@ pub enum Serving {
     Gone,
     /// No such image, or not yet.
     Unknown,
+    /// No such image in the catalogue; the further databases were asked for nothing so often that they are not asked now.
+    Unasked,
 }
 
 #[derive(Deserialize)]
@@ -164,7 +166,7 @@ impl Catalog {
 
     /// What there is to serve under an id: an image of the catalogue, or one moved out of a table. A user who reads finds what is
     /// public and what is theirs; whether another reader may see a private image is for the caller to find out. The further databases are asked,
-    /// a round trip each, only when the catalogue's has nothing.
+    /// a round trip each, only when the catalogue's has nothing, and only while few such looks were for nothing lately.
     ///
     /// # Errors
     /// [`CatalogError`] when a database failed.
@@ -190,7 +192,7 @@ impl Catalog {
             Serving::Found(image) => {
                 row.bytes.pop().flatten().filter(|bytes| bytes.size_bytes() as u64 == image.size_bytes)
             }
-            Serving::Gone | Serving::Unknown => None,
+            Serving::Gone | Serving::Unknown | Serving::Unasked => None,
         };
         Ok((found, bytes))
     }
@@ -206,6 +208,17 @@ impl Catalog {
         if found != Serving::Unknown || self.others.is_empty() || !id.is_of_digest() {
             return Ok(found);
         }
+        if self.misses.as_ref().is_some_and(|misses| !misses.take()) {
+            return Ok(Serving::Unasked);
+        }
+        let found = self.search_elsewhere(id, reader).await;
+        if let (Some(misses), false) = (&self.misses, matches!(found, Ok(Serving::Unknown))) {
+            misses.give_back();
+        }
+        found
+    }
+
+    async fn search_elsewhere(&self, id: ImageId, reader: &OwnerFilter) -> Result<Serving, CatalogError> {
         let during = CatalogError::during("find_for_serving");
         for (_, database) in &*self.others {
             match database.run(serving_statement(SELECT_WAITING, id, reader)).await {

@@ -21,6 +21,7 @@ mod commit;
 mod cursor;
 mod delete;
 mod error;
+mod frame_commit;
 mod frames;
 mod idempotency;
 mod key;
@@ -28,7 +29,9 @@ mod leaving;
 mod limits;
 mod list;
 mod lookup;
+mod misses;
 pub mod moved;
+mod multipart;
 mod purges;
 mod record;
 mod reserve;
@@ -44,13 +47,15 @@ pub use commit::{Commit, Committed};
 pub use cursor::{InvalidCursor, PageCursor};
 pub use delete::{DeleteFinished, DeleteStep, MovedImages};
 pub use error::CatalogError;
-pub use frames::{FrameUpload, FramesBegun, UploadEnd};
+pub use frame_commit::{FramesCommitted, UploadEnd};
+pub use frames::{FrameUpload, FramesBegun};
 pub use idempotency::{Claim, IDEMPOTENCY_RETENTION_MS, Lease};
 pub use key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use leaving::Fate;
 pub use limits::{Limit, LimitReached, UserLimits};
 pub use list::{InvalidPageSize, ListError, ListFilter, Page, PageSize};
 pub use lookup::{ServableImage, Serving};
+pub use multipart::KeptPart;
 pub use purges::{CachePurge, DuePurges, queue_purges};
 pub use record::{
     Associations, Content, Description, Frame, GenerationRecord, ImageRecord, OwnerFilter, SourceItem, Status,
@@ -58,10 +63,11 @@ pub use record::{
 pub use reserve::Reservation;
 pub(crate) use row::{insert_image, records};
 pub use statistics::Statistics;
-pub use uploads::{CloseReason, DueUpload, Received, Upload, UploadState, confirm_upload};
+pub use uploads::{CloseReason, DueUpload, Granted, Received, Upload, UploadState, confirm_upload};
 
 use std::rc::Rc;
 
+use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 
 /// The rows of all images, the idempotency keys that led to them, and what the cache in front must forget. Cheap to clone.
@@ -70,6 +76,7 @@ pub struct Catalog {
     database: Rc<dyn Database>,
     /// Further databases whose journals name images.
     others: Rc<[(String, Rc<dyn Database>)]>,
+    misses: Option<Rc<misses::Misses>>,
     limits: UserLimits,
 }
 
@@ -77,13 +84,13 @@ impl Catalog {
     /// The catalogue in `database`, whose migrations are applied.
     #[must_use]
     pub fn new(database: Rc<dyn Database>) -> Self {
-        Self { database, others: Rc::default(), limits: UserLimits::default() }
+        Self { database, others: Rc::default(), misses: None, limits: UserLimits::default() }
     }
 
     /// The catalogue that also serves what was moved out of tables in these databases, by binding.
     #[must_use]
-    pub fn with_others(self, others: Rc<[(String, Rc<dyn Database>)]>) -> Self {
-        Self { others, ..self }
+    pub fn with_others(self, others: Rc<[(String, Rc<dyn Database>)]>, runtime: Rc<dyn Runtime>) -> Self {
+        Self { others, misses: Some(Rc::new(misses::Misses::new(runtime))), ..self }
     }
 
     /// The catalogue that lets no user add more than this.

@@ -12,11 +12,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::row::{corrupt, first_record, select_image};
-use super::{Catalog, CatalogError, ImageRecord, OwnerFilter, Status};
+use super::usage::{Claim, ClaimStage};
+use super::{Catalog, CatalogError, ImageRecord, LimitReached, OwnerFilter, Status};
 use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, ShootId, UserId};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, DatabaseErrorKind, Statement};
-use crate::store::StorageKind;
+use crate::store::{MultipartId, StorageKind};
 
 /// The columns of [`Row`].
 macro_rules! columns {
@@ -34,8 +35,30 @@ const GRANT: &str = concat!(
      FROM stillstore_collections WHERE id = ?2 AND kind = 'shoot' AND state = 'open' AND (?3 IS NULL OR owner_id = ?3)"
 );
 
-const SELECT: &str =
-    concat!("SELECT ", columns!(), " FROM stillstore_uploads WHERE asset_id = ?1 AND (?2 IS NULL OR owner_id = ?2)");
+// There is no row without the grant's, which is not made where the shoot is not the caller's.
+const BEGIN_MULTIPART: &str = "INSERT INTO stillstore_multipart_uploads (asset_id, upload_id) \
+    SELECT asset_id, ?2 FROM stillstore_uploads WHERE asset_id = ?1";
+
+/// The column of [`Row`] that is another table's.
+macro_rules! multipart_id {
+    () => {
+        ", (SELECT upload_id FROM stillstore_multipart_uploads WHERE asset_id = stillstore_uploads.asset_id) AS multipart_id"
+    };
+}
+
+const SELECT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    multipart_id!(),
+    " FROM stillstore_uploads WHERE asset_id = ?1 AND (?2 IS NULL OR owner_id = ?2)"
+);
+
+const SELECT_BY_KEY: &str = concat!(
+    "SELECT ",
+    columns!(),
+    multipart_id!(),
+    " FROM stillstore_uploads WHERE storage_key = ?1 AND (?2 IS NULL OR owner_id = ?2)"
+);
 
 const RECEIVED: &str =
     "UPDATE stillstore_uploads SET storage = ?2, fallback_reason = ?3 WHERE asset_id = ?1 AND state = 'granted'";
@@ -50,6 +73,7 @@ const CLOSE: &str = "UPDATE stillstore_uploads SET state = 'closed', close_reaso
 const SELECT_DUE: &str = concat!(
     "SELECT ",
     columns!(),
+    multipart_id!(),
     ", (SELECT status FROM stillstore_images WHERE id = asset_id) AS image_status \
      FROM stillstore_uploads INDEXED BY stillstore_uploads_due WHERE due_at_ms <= ?1 ORDER BY due_at_ms LIMIT ?2"
 );
@@ -76,6 +100,8 @@ pub struct Upload {
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub state: UploadState,
+    /// What R2 calls it, where it is sent in parts.
+    pub multipart_id: Option<MultipartId>,
     /// What the Worker put, where the bytes came by way of it.
     pub received: Option<Received>,
 }
@@ -117,6 +143,16 @@ pub struct Received {
     pub fallback_reason: Option<String>,
 }
 
+/// What became of the wish for a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granted {
+    Done,
+    /// There is no such shoot of the owner's that takes assets. Nothing happened.
+    NoShoot,
+    /// Its owner may not have it. Nothing happened.
+    LimitReached(LimitReached),
+}
+
 /// An upload that the sweep is to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueUpload {
@@ -142,6 +178,7 @@ struct Row {
     fallback_reason: Option<String>,
     created_at_ms: Timestamp,
     expires_at_ms: Timestamp,
+    multipart_id: Option<MultipartId>,
     image_status: Option<Status>,
 }
 
@@ -161,27 +198,50 @@ impl CloseReason {
 }
 
 impl Catalog {
-    /// Records a grant, which the sweep looks at from `due_at` on. False, and no row, where `shoot_id` is no open shoot of the owner's.
+    /// Records a grant, which the sweep looks at from `due_at` on, and counts it for an owner with limits: as large as was promised, until
+    /// it is an image and counts as large as it is, or is closed.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed; the row may be there.
-    pub async fn grant_upload(&self, upload: &Upload, due_at: Timestamp) -> Result<bool, CatalogError> {
+    pub async fn grant_upload(&self, upload: &Upload, due_at: Timestamp) -> Result<Granted, CatalogError> {
         let during = CatalogError::during("grant_upload");
-        let grant = Statement::new(GRANT)
-            .bind(upload.asset_id.to_string())
-            .bind(upload.shoot_id.to_string())
-            .bind(upload.owner_id.as_ref().map(UserId::as_str))
-            .bind(upload.key.as_str())
-            .bind(upload.format.content_type())
-            .bind(upload.filename.as_str())
-            .bind(upload.size_bytes.map(number).transpose().map_err(&during)?)
-            .bind(upload.sha256.map(|sha256| sha256.to_string()))
-            .bind(number(upload.limit_bytes).map_err(&during)?)
-            .bind(upload.created_at.as_millis())
-            .bind(upload.expires_at.as_millis())
-            .bind(due_at.as_millis());
-        let [granted] = self.batch("grant_upload", [grant]).await?;
-        Ok(granted.changes > 0)
+        let begin = upload
+            .multipart_id
+            .as_ref()
+            .map(|id| Statement::new(BEGIN_MULTIPART).bind(upload.asset_id.to_string()).bind(id.as_str()));
+        let statements = [insert(upload, due_at).map_err(&during)?].into_iter().chain(begin).collect();
+        let claim = self.limited(upload.owner_id.as_ref()).map(|owner| Claim {
+            owner,
+            image_id: upload.asset_id,
+            // No image is empty, and nobody knows yet how large one is that has no promise.
+            size_bytes: upload.size_bytes.unwrap_or(1),
+            stage: ClaimStage::Grant,
+        });
+        let results = match claim {
+            Some(claim) => self.batch_within_limits("grant_upload", statements, claim, upload.created_at).await?,
+            None => Ok(self.database.batch(statements).await.map_err(&during)?),
+        };
+        Ok(match results {
+            Ok(results) if results.first().is_some_and(|granted| granted.changes > 0) => Granted::Done,
+            Ok(_) => Granted::NoShoot,
+            Err(limit) => Granted::LimitReached(limit),
+        })
+    }
+
+    /// An upload of the owner's by its key.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn find_upload_by_key(
+        &self,
+        key: &ObjectKey,
+        owner: &OwnerFilter,
+    ) -> Result<Option<Upload>, CatalogError> {
+        let during = CatalogError::during("find_upload_by_key");
+        let select = Statement::new(SELECT_BY_KEY).bind(key.as_str()).bind(owner.param());
+        let [upload] = self.batch("find_upload_by_key", [select]).await?;
+        let row: Option<Row> = upload.first().map_err(&during)?;
+        row.map(Upload::try_from).transpose().map_err(during)
     }
 
     /// An upload of the owner's and the image that it became, each if it is there.
@@ -270,6 +330,22 @@ pub fn confirm_upload(asset_id: ImageId) -> Statement {
     Statement::new(CONFIRM).bind(asset_id.to_string())
 }
 
+fn insert(upload: &Upload, due_at: Timestamp) -> Result<Statement, DatabaseError> {
+    Ok(Statement::new(GRANT)
+        .bind(upload.asset_id.to_string())
+        .bind(upload.shoot_id.to_string())
+        .bind(upload.owner_id.as_ref().map(UserId::as_str))
+        .bind(upload.key.as_str())
+        .bind(upload.format.content_type())
+        .bind(upload.filename.as_str())
+        .bind(upload.size_bytes.map(number).transpose()?)
+        .bind(upload.sha256.map(|sha256| sha256.to_string()))
+        .bind(number(upload.limit_bytes)?)
+        .bind(upload.created_at.as_millis())
+        .bind(upload.expires_at.as_millis())
+        .bind(due_at.as_millis()))
+}
+
 impl TryFrom<Row> for Upload {
     type Error = DatabaseError;
 
@@ -294,11 +370,12 @@ impl TryFrom<Row> for Upload {
             created_at: row.created_at_ms,
             expires_at: row.expires_at_ms,
             state,
+            multipart_id: row.multipart_id,
             received: row.storage.map(|storage| Received { storage, fallback_reason: row.fallback_reason }),
         })
     }
 }
 
-fn number(bytes: u64) -> Result<i64, DatabaseError> {
+pub(super) fn number(bytes: u64) -> Result<i64, DatabaseError> {
     i64::try_from(bytes).map_err(|_| DatabaseError::new(DatabaseErrorKind::Constraint, "a number over 2^63"))
 }

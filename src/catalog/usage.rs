@@ -27,6 +27,7 @@ const OPEN: &str = "INSERT INTO stillstore_usage (owner_id, bytes, day, images, 
 const CLAIM: &str = "INSERT INTO stillstore_usage_claims (image_id, owner_id, bytes, generations, day, claimed_at_ms) \
     SELECT ?1, owner_id, ?3, ?4, max(day, ?5), ?6 FROM stillstore_usage WHERE owner_id = ?2 \
     AND CASE ?7 WHEN 'generation' THEN 1 \
+    WHEN 'grant' THEN EXISTS (SELECT 1 FROM stillstore_uploads WHERE asset_id = ?1) \
     WHEN 'reservation' THEN EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1 AND status = 'pending') \
     ELSE NOT EXISTS (SELECT 1 FROM stillstore_images WHERE id = ?1) END \
     ON CONFLICT (image_id) DO UPDATE SET bytes = excluded.bytes";
@@ -35,6 +36,14 @@ const CLAIM: &str = "INSERT INTO stillstore_usage_claims (image_id, owner_id, by
 const GUARD: &str = "UPDATE stillstore_usage SET bytes = CASE WHEN (?2 IS NULL OR bytes <= ?2) \
     AND (?3 IS NULL OR images <= ?3) AND (?4 IS NULL OR generations <= ?4) \
     OR (SELECT version FROM stillstore_images WHERE id = ?5) > 1 THEN bytes END WHERE owner_id = ?1";
+
+// As CLAIM of images that are stored at once; a row of the catalogue takes its claim.
+const CLAIM_ALL: &str = "INSERT INTO stillstore_usage_claims (image_id, owner_id, bytes, generations, day, claimed_at_ms) \
+    SELECT value ->> 'id', owner_id, value ->> 'bytes', 0, max(day, ?3), ?4 FROM stillstore_usage, json_each(?2) WHERE owner_id = ?1 \
+    AND NOT EXISTS (SELECT 1 FROM stillstore_images WHERE id = value ->> 'id')";
+
+const RELEASE_ALL: &str =
+    "DELETE FROM stillstore_usage_claims WHERE image_id IN (SELECT value ->> 'id' FROM json_each(?1))";
 
 const SELECT_USAGE: &str = "SELECT bytes, day, images, generations, \
     (SELECT bytes FROM stillstore_usage_claims WHERE image_id = ?2) AS claimed_bytes \
@@ -47,7 +56,8 @@ const RELEASE: &str = "DELETE FROM stillstore_usage_claims WHERE image_id = ?1 \
 const PURGE: &str = "DELETE FROM stillstore_usage_claims WHERE image_id IN (\
     SELECT image_id FROM stillstore_usage_claims AS claim INDEXED BY stillstore_usage_claims_by_age \
     WHERE claimed_at_ms <= ?1 AND NOT EXISTS (\
-    SELECT 1 FROM stillstore_images WHERE id = claim.image_id AND status = 'pending') \
+    SELECT 1 FROM stillstore_images WHERE id = claim.image_id AND status = 'pending') AND NOT EXISTS (\
+    SELECT 1 FROM stillstore_uploads WHERE asset_id = claim.image_id AND state = 'granted') \
     ORDER BY claimed_at_ms LIMIT ?2)";
 
 /// What an image that is being added takes.
@@ -64,10 +74,19 @@ pub(super) struct Claim<'user> {
 pub(super) enum ClaimStage {
     /// A provider is about to make it; nothing is reserved yet.
     Generation,
+    /// A client was granted to upload it; nothing is reserved.
+    Grant,
     /// Its row is made, `pending`.
     Reservation,
     /// It is stored, without a reservation if there is none.
     Commit,
+}
+
+/// What an owner may still have, by the counters of a moment.
+pub(super) struct Room {
+    usage: UsageRow,
+    limits: UserLimits,
+    now: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +129,7 @@ impl Catalog {
         self.batch("release_usage", [Statement::new(RELEASE).bind(image_id.to_string())]).await.map(drop)
     }
 
-    /// Gives back what was claimed at `claimed_until` or earlier for at most `limit` images that are not reserved.
+    /// Gives back what was claimed at `claimed_until` or earlier for at most `limit` images that are neither reserved nor granted.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed.
@@ -148,6 +167,43 @@ impl Catalog {
         }
     }
 
+    /// What an owner may still have.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub(super) async fn room(&self, owner: &UserId, now: Timestamp) -> Result<Room, CatalogError> {
+        let during = CatalogError::during("room");
+        let select = Statement::new(SELECT_USAGE).bind(owner.as_str()).bind("");
+        let [_, usage] = self.batch("room", [open(owner, now), select]).await?;
+        let usage: Option<UsageRow> = usage.first().map_err(&during)?;
+        let usage = usage.ok_or_else(|| corrupt("no usage after it was opened")).map_err(during)?;
+        Ok(Room { usage, limits: self.limits, now })
+    }
+
+    /// The limit that an image of `size_bytes` would exceed now, in the place of one of `replaced_bytes`.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn limit_for(
+        &self,
+        owner: Option<&UserId>,
+        size_bytes: u64,
+        replaced_bytes: u64,
+        now: Timestamp,
+    ) -> Result<Option<LimitReached>, CatalogError> {
+        let Some(owner) = self.limited(owner) else { return Ok(None) };
+        let mut room = self.room(owner, now).await?;
+        room.usage.bytes -= whole(replaced_bytes);
+        Ok(room.take(size_bytes).err())
+    }
+
+    /// As [`Catalog::limits_hold`], of images that are stored at once.
+    pub(super) fn limits_hold_for(&self, owner: &UserId) -> Statement {
+        let UserLimits { bytes, images_a_day, .. } = self.limits;
+        let limits = [bytes, images_a_day, None].map(|limit| Value::from(limit.map(whole)));
+        limits.into_iter().fold(Statement::new(GUARD).bind(owner.as_str()), Statement::bind).bind("")
+    }
+
     /// The limit that the claim would exceed now.
     pub(super) async fn limit_reached(
         &self,
@@ -159,7 +215,12 @@ impl Catalog {
         let [_, usage] = self.batch(operation, [open(claim.owner, now), claim.select_usage()]).await?;
         let usage: Option<UsageRow> = usage.first().map_err(&during)?;
         let usage = usage.ok_or_else(|| corrupt("no usage after it was opened")).map_err(during)?;
-        Ok(reached(&self.limits, &usage, claim, now).map(|limit| limit.reached_at(now)))
+        let image = Added {
+            size_bytes: claim.size_bytes,
+            claimed_bytes: usage.claimed_bytes,
+            is_generation: claim.stage == ClaimStage::Generation,
+        };
+        Ok(reached(&self.limits, &usage, image, now).map(|limit| limit.reached_at(now)))
     }
 
     /// A statement at the end of a transaction that fails all of it when the owner has more than they may.
@@ -172,10 +233,26 @@ impl Catalog {
     }
 }
 
+impl Room {
+    /// Takes the room of an image, if there is room for it.
+    pub fn take(&mut self, size_bytes: u64) -> Result<(), LimitReached> {
+        let Self { usage, limits, now } = self;
+        let image = Added { size_bytes, claimed_bytes: None, is_generation: false };
+        if let Some(limit) = reached(limits, usage, image, *now) {
+            return Err(limit.reached_at(*now));
+        }
+        usage.bytes += whole(size_bytes);
+        usage.images = if usage.day >= day(*now) { usage.images + 1 } else { 1 };
+        usage.day = usage.day.max(day(*now));
+        Ok(())
+    }
+}
+
 impl ClaimStage {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Generation => "generation",
+            Self::Grant => "grant",
             Self::Reservation => "reservation",
             Self::Commit => "commit",
         }
@@ -204,6 +281,16 @@ pub(super) fn open(owner: &UserId, now: Timestamp) -> Statement {
     Statement::new(OPEN).bind(owner.as_str()).bind(day(now))
 }
 
+/// Claims all images of the JSON list `counted` that have no row; see [`open`].
+pub(super) fn claim_all(owner: &UserId, counted: &str, now: Timestamp) -> Statement {
+    Statement::new(CLAIM_ALL).bind(owner.as_str()).bind(counted).bind(day(now)).bind(now.as_millis())
+}
+
+/// Gives back the claims that images of the list `counted` still have.
+pub(super) fn release_all(counted: &str) -> Statement {
+    Statement::new(RELEASE_ALL).bind(counted)
+}
+
 /// Days since 1970 in UTC.
 const fn day(now: Timestamp) -> i64 {
     now.as_millis().div_euclid(DAY_MS)
@@ -214,18 +301,25 @@ fn whole(number: u64) -> i64 {
     i64::try_from(number).map_or(1 << 53, |number| number.min(1 << 53))
 }
 
-/// The limit that the claim would exceed.
-fn reached(limits: &UserLimits, usage: &UsageRow, claim: &Claim<'_>, now: Timestamp) -> Option<Limit> {
+/// An image that is to be added.
+#[derive(Clone, Copy)]
+struct Added {
+    size_bytes: u64,
+    /// What it counts as already.
+    claimed_bytes: Option<i64>,
+    is_generation: bool,
+}
+
+/// The limit that an image would exceed.
+fn reached(limits: &UserLimits, usage: &UsageRow, image: Added, now: Timestamp) -> Option<Limit> {
     let is_today = usage.day >= day(now);
-    let added = i64::from(usage.claimed_bytes.is_none());
+    let added = i64::from(image.claimed_bytes.is_none());
     let exceeds = |limit: Option<u64>, sum: i64| limit.is_some_and(|limit| sum > whole(limit));
     let of_today = |count: i64| if is_today { count } else { 0 };
-    let bytes = usage.bytes - usage.claimed_bytes.unwrap_or(0) + whole(claim.size_bytes);
+    let bytes = usage.bytes - image.claimed_bytes.unwrap_or(0) + whole(image.size_bytes);
     if exceeds(limits.bytes, bytes) {
         Some(Limit::Bytes)
-    } else if claim.stage == ClaimStage::Generation
-        && exceeds(limits.generations_a_day, of_today(usage.generations) + added)
-    {
+    } else if image.is_generation && exceeds(limits.generations_a_day, of_today(usage.generations) + added) {
         Some(Limit::GenerationsADay)
     } else if exceeds(limits.images_a_day, of_today(usage.images) + added) {
         Some(Limit::ImagesADay)

@@ -21,7 +21,7 @@ pub use access::AccessSettings;
 pub use fetch::FetchSettings;
 pub use loopback::is_loopback;
 pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
-pub use uploads::UploadSettings;
+pub use uploads::{MOST_MULTIPART_BYTES, UploadSettings};
 pub use users::{TokenKeys, TokenSettings, UserSettings};
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image

@@ -8,6 +8,8 @@ use crate::s3::{Bucket, Credentials};
 const DEFAULT_UPLOAD_MAX_BYTES: u64 = 10 * 1024 * 1024;
 /// The request body limit of the platform's smaller plans, which holds for uploads by way of the Worker.
 const MOST_UPLOAD_BYTES: u64 = 100 * 1000 * 1000;
+/// The largest upload in parts in bytes: the largest object that R2 takes in parts would be larger, but is read whole to be confirmed.
+pub const MOST_MULTIPART_BYTES: u64 = 5 * 1000 * 1000 * 1000;
 /// Window to which the ends of signed URLs are rounded, in seconds, unless `SIGNED_URL_WINDOW_S` says otherwise.
 const DEFAULT_SIGNED_URL_WINDOW_S: u64 = 300;
 /// The longest window: URLs in answers live for an hour and at most a window longer.
@@ -20,6 +22,8 @@ const REGION: &str = "auto";
 pub struct UploadSettings {
     /// `UPLOAD_MAX_BYTES`.
     pub max_bytes: u64,
+    /// `MULTIPART_MAX_BYTES`.
+    pub multipart_max_bytes: u64,
     /// The bucket at R2's S3 endpoint, of `R2_ACCOUNT_ID`, `R2_ACCESS_KEY_ID`, `R2_SECRET_ACCESS_KEY`, `R2_BUCKET_NAME` and `R2_ENDPOINT`.
     /// `None`: uploads go by way of the Worker.
     pub bucket: Option<Bucket>,
@@ -31,6 +35,7 @@ impl UploadSettings {
     pub(super) fn read<Lookup: Fn(&str) -> Option<String>>(reader: &mut Reader<Lookup>) -> Self {
         Self {
             max_bytes: reader.number("UPLOAD_MAX_BYTES", DEFAULT_UPLOAD_MAX_BYTES, 1..=MOST_UPLOAD_BYTES),
+            multipart_max_bytes: reader.number("MULTIPART_MAX_BYTES", MOST_MULTIPART_BYTES, 1..=MOST_MULTIPART_BYTES),
             bucket: bucket(reader),
             signed_url_window_s: reader.number(
                 "SIGNED_URL_WINDOW_S",

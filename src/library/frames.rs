@@ -6,8 +6,8 @@ use super::remove::RemoveError;
 use super::stores::Target;
 use crate::bytes::Blob;
 use crate::catalog::{
-    Associations, CatalogError, Content, Description, Frame, FrameUpload, FramesBegun, ImageRecord, MovedImages,
-    OwnerFilter, Status, UploadEnd,
+    Associations, CatalogError, Content, Description, Frame, FrameUpload, FramesBegun, ImageRecord, LimitReached,
+    MovedImages, OwnerFilter, Status, UploadEnd,
 };
 use crate::image::{Format, FrameId, FrameNumber, Geometry, ImageId, ImageKey, Labels, SessionId, UserId, Visibility};
 use crate::store::{Media, PutObject, PutReceipt, StoreError, StoreErrorKind};
@@ -60,6 +60,8 @@ pub enum FrameOutcome {
     Interrupted,
     /// The next free number is over the highest.
     NoNumber,
+    /// The session's owner may not have it.
+    Limit(LimitReached),
 }
 
 /// An upload of frames to a session, under way.
@@ -83,6 +85,8 @@ pub struct FrameIntake<'library> {
     replaced: Vec<usize>,
     /// Whether everything that was put is committed or pending.
     is_accounted_for: bool,
+    /// Whether a frame was over a limit, so that others are asked for before they are put.
+    is_limited: bool,
 }
 
 impl<'library> FrameIntake<'library> {
@@ -113,6 +117,7 @@ impl<'library> FrameIntake<'library> {
             outcomes: Vec::new(),
             replaced: Vec::new(),
             is_accounted_for: true,
+            is_limited: false,
         })
     }
 
@@ -129,6 +134,12 @@ impl<'library> FrameIntake<'library> {
     ) -> Result<(), FramesError> {
         if self.pending.len() == FRAMES_A_COMMIT {
             self.commit(UploadEnd::GoesOn).await?;
+        }
+        if self.is_limited
+            && let Some(limit) = self.limit_for(&bytes, 0).await?
+        {
+            self.outcomes.push((number, Some(FrameOutcome::Limit(limit))));
+            return Ok(());
         }
         if let (Some(number), true) = (number, self.options.replace)
             && let Some(outcome) = self.replace(number, &bytes).await?
@@ -189,6 +200,12 @@ impl<'library> FrameIntake<'library> {
         Ok(outcomes.map(|(number, outcome)| (number, outcome.unwrap_or(FrameOutcome::Interrupted))).collect())
     }
 
+    /// The limit that a frame would exceed in the place of `replaced_bytes`, as far as that is known before its commit.
+    async fn limit_for(&self, bytes: &Blob, replaced_bytes: u64) -> Result<Option<LimitReached>, FramesError> {
+        let (owner, now) = (self.owner_id.as_ref(), self.library.runtime.now());
+        Ok(self.library.catalog.limit_for(owner, bytes.size_bytes() as u64, replaced_bytes, now).await?)
+    }
+
     /// Whose a key is that holds other bytes.
     async fn why_taken(&mut self, number: FrameNumber) -> Result<FrameOutcome, FramesError> {
         self.commit(UploadEnd::GoesOn).await?;
@@ -205,6 +222,10 @@ impl<'library> FrameIntake<'library> {
         let digest = self.library.runtime.sha256(bytes).await;
         if other.content.as_ref().is_some_and(|content| content.sha256 == digest) {
             return Ok(Some(FrameOutcome::Unchanged(Box::new(other))));
+        }
+        let replaced_bytes = other.content.as_ref().map_or(0, |content| content.size_bytes);
+        if let Some(limit) = self.limit_for(bytes, replaced_bytes).await? {
+            return Ok(Some(FrameOutcome::Limit(limit)));
         }
         let id = other.description.id;
         self.library.remove(id, &OwnerFilter::Any, MovedImages::Stay).await.map_err(FramesError::Remove)?;
@@ -292,7 +313,7 @@ impl<'library> FrameIntake<'library> {
         if pending.is_empty() && end == UploadEnd::GoesOn {
             return Ok(true);
         }
-        let left = self.commit_all(pending, end).await?;
+        let (left, refused) = self.commit_all(pending, end).await?;
         if left.is_empty() {
             return Ok(true);
         }
@@ -314,7 +335,8 @@ impl<'library> FrameIntake<'library> {
                 }
                 None => {
                     self.is_accounted_for = false;
-                    FrameOutcome::Interrupted
+                    let limit = refused.iter().find(|(id, _)| *id == record.description.id);
+                    limit.map_or(FrameOutcome::Interrupted, |(_, limit)| FrameOutcome::Limit(*limit))
                 }
             };
             self.note(place, outcome);
@@ -322,12 +344,12 @@ impl<'library> FrameIntake<'library> {
         Ok(false)
     }
 
-    /// Commits frames, notes those that became readable, and answers with the others.
+    /// Commits frames, notes those that became readable, and answers with the others, and with those of them that are over a limit.
     async fn commit_all(
         &mut self,
         pending: Vec<(usize, ImageRecord)>,
         end: UploadEnd,
-    ) -> Result<Vec<(usize, ImageRecord)>, FramesError> {
+    ) -> Result<(Vec<(usize, ImageRecord)>, Vec<(ImageId, LimitReached)>), FramesError> {
         let catalog = &self.library.catalog;
         let records: Vec<_> = pending.iter().map(|(_, record)| record.clone()).collect();
         let now = self.library.runtime.now();
@@ -338,14 +360,15 @@ impl<'library> FrameIntake<'library> {
         };
         let mut left = Vec::new();
         for (place, record) in pending {
-            if committed.contains(&record.description.id) {
+            if committed.readable.contains(&record.description.id) {
                 let outcome = self.stored(place, record);
                 self.note(place, outcome);
             } else {
                 left.push((place, record));
             }
         }
-        Ok(left)
+        self.is_limited |= !committed.refused.is_empty();
+        Ok((left, committed.refused))
     }
 
     fn stored(&self, place: usize, record: ImageRecord) -> FrameOutcome {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::image::{ImageId, Visibility};
 use crate::runtime::Runtime;
-use crate::store::{EmbeddedStore, Fallback, ImageStore, Observed, StorageKind};
+use crate::store::{EmbeddedStore, Fallback, ImageStore, MultipartStore, Observed, ObservedParts, StorageKind};
 use crate::telemetry::{Event, Recorder};
 
 /// Name of the bucket's binding, for logs.
@@ -16,6 +16,7 @@ const DATABASE: &str = "DB";
 #[derive(Clone)]
 pub struct Stores {
     r2: Option<Rc<dyn ImageStore>>,
+    parts: Option<Rc<dyn MultipartStore>>,
     embedded: Rc<EmbeddedStore>,
     runtime: Rc<dyn Runtime>,
     recorder: Recorder,
@@ -40,16 +41,17 @@ pub enum Target {
 }
 
 impl Stores {
-    /// The homes at hand; `r2` is `None` when the bucket is not bound.
+    /// The homes at hand; `r2` and `parts`, which are the same bucket, are `None` when it is not bound.
     #[must_use]
     pub fn new(
         r2: Option<Rc<dyn ImageStore>>,
+        parts: Option<Rc<dyn MultipartStore>>,
         embedded: Rc<EmbeddedStore>,
         runtime: Rc<dyn Runtime>,
         recorder: &Recorder,
         placement: Placement,
     ) -> Self {
-        Self { r2, embedded, runtime, recorder: recorder.clone(), placement }
+        Self { r2, parts, embedded, runtime, recorder: recorder.clone(), placement }
     }
 
     /// The home of an image's stored bytes; `None` when it is R2 and the bucket is not bound.
@@ -68,6 +70,13 @@ impl Stores {
             StorageKind::R2 => self.r2.as_ref().map(|r2| self.observed(Rc::clone(r2), BUCKET, None)),
             StorageKind::D1 => Some(self.observed(Rc::clone(&self.embedded) as Rc<dyn ImageStore>, DATABASE, None)),
         }
+    }
+
+    /// The bucket as it takes one object in parts; `None` when it is not bound.
+    #[must_use]
+    pub fn parts(&self, image: ImageId) -> Option<Rc<dyn MultipartStore>> {
+        let parts = Rc::clone(self.parts.as_ref()?);
+        Some(Rc::new(ObservedParts::new(parts, BUCKET, image, Rc::clone(&self.runtime), self.recorder.clone())))
     }
 
     fn embedded(&self, image: ImageId) -> Rc<dyn ImageStore> {

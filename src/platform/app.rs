@@ -24,7 +24,7 @@ use crate::migrate::OWN_BINDING;
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
-use crate::store::ImageStore;
+use crate::store::{ImageStore, MultipartStore};
 use crate::telemetry::Sink;
 
 #[wasm_bindgen(module = "/src/platform/js/cache.js")]
@@ -89,6 +89,7 @@ fn assemble(environment: &Environment) -> App {
         database,
         databases: databases.into(),
         r2: environment.images.clone().map(|images| images as Rc<dyn ImageStore>),
+        parts: environment.images.clone().map(|images| images as Rc<dyn MultipartStore>),
         runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),
         generators,
         http: Rc::new(WorkerHttp),

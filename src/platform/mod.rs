@@ -11,6 +11,7 @@ mod messages;
 mod outside;
 mod queue;
 mod r2;
+mod r2_multipart;
 mod runtime;
 mod signatures;
 

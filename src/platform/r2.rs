@@ -12,7 +12,7 @@ use crate::bytes::{Body, BodyError, BodyParts};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;
 use crate::store::{
-    ByteRange, ImageStore, ListPage, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StorageKind, StoreError,
+    ByteRange, ImageStore, ListPage, Media, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StorageKind, StoreError,
     StoreErrorKind, StoredObject,
 };
 
@@ -51,7 +51,7 @@ const MAX_UNPROMISED_BYTES: u64 = 8 << 20;
 
 /// An R2 bucket. The name `sha256` in an object's metadata is the store's own: a given one is replaced, and none comes back.
 pub struct R2Store {
-    bucket: JsValue,
+    pub(super) bucket: JsValue,
 }
 
 impl R2Store {
@@ -89,11 +89,7 @@ impl ImageStore for R2Store {
             key: key.as_str(),
             size_bytes,
             sha256,
-            http_metadata: HttpMetadata {
-                content_type: media.content_type(),
-                cache_control: media.cache_control(),
-                content_disposition: media.content_disposition(),
-            },
+            http_metadata: media.into(),
             custom_metadata: &metadata,
         };
         let outcome = put(&self.bucket, &to_json(&request)?, &body).await.map_err(|error| unavailable(&error))?;
@@ -187,11 +183,21 @@ struct PutRequest<'object> {
 /// R2's names; a browser that is sent straight to the bucket gets these as headers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct HttpMetadata {
+pub(super) struct HttpMetadata {
     content_type: &'static str,
     cache_control: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_disposition: Option<&'static str>,
+}
+
+impl From<Media> for HttpMetadata {
+    fn from(media: Media) -> Self {
+        Self {
+            content_type: media.content_type(),
+            cache_control: media.cache_control(),
+            content_disposition: media.content_disposition(),
+        }
+    }
 }
 
 /// What `r2_put.js` calls `Outcome`.
@@ -249,20 +255,20 @@ fn size_from_js(number: &JsValue) -> Result<u64, StoreError> {
     Ok(number as u64)
 }
 
-fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error.to_string()))
 }
 
-fn from_json<T: for<'json> Deserialize<'json>>(json: &JsValue) -> Result<T, StoreError> {
+pub(super) fn from_json<T: for<'json> Deserialize<'json>>(json: &JsValue) -> Result<T, StoreError> {
     let json = json.as_string().unwrap_or_default();
     serde_json::from_str(&json).map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error.to_string()))
 }
 
-fn body_error(error: BodyError) -> StoreError {
+pub(super) fn body_error(error: BodyError) -> StoreError {
     let detail = error.to_string();
     StoreError::new(StoreErrorKind::Body(error), detail)
 }
 
-fn unavailable(error: &JsValue) -> StoreError {
+pub(super) fn unavailable(error: &JsValue) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, message_of(error))
 }

@@ -29,6 +29,10 @@ pub enum StoreErrorKind {
     TooLarge { limit_bytes: u64 },
     /// Other bytes are stored under this key. Nothing was stored.
     KeyTaken,
+    /// There is no such upload in parts, or not any more. Nothing was stored.
+    NoSuchUpload,
+    /// The parts of an upload cannot make an object. Nothing was stored.
+    PartsRefused,
     /// The backend holds something that it should not: a missing part, a wrong length, unreadable metadata.
     Corrupt,
 }
@@ -59,7 +63,9 @@ impl StoreError {
             StoreErrorKind::Body(_)
             | StoreErrorKind::ChecksumMismatch
             | StoreErrorKind::TooLarge { .. }
-            | StoreErrorKind::KeyTaken => true,
+            | StoreErrorKind::KeyTaken
+            | StoreErrorKind::NoSuchUpload
+            | StoreErrorKind::PartsRefused => true,
             StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => false,
         }
     }
@@ -73,6 +79,8 @@ impl StoreError {
             StoreErrorKind::ChecksumMismatch => "checksum-mismatch",
             StoreErrorKind::TooLarge { .. } => "too-large",
             StoreErrorKind::KeyTaken => "key-taken",
+            StoreErrorKind::NoSuchUpload => "no-such-upload",
+            StoreErrorKind::PartsRefused => "parts-refused",
             StoreErrorKind::Corrupt => "corrupt",
         }
     }

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 
 use super::{
-    ByteRange, ImageStore, ListPage, ObjectInfo, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind,
-    StoredObject,
+    ByteRange, ImageStore, ListPage, MultipartId, MultipartObject, MultipartStore, ObjectInfo, PartNumber, PutObject,
+    PutReceipt, StorageKind, StoreError, StoreErrorKind, StoredObject, UploadedPart,
 };
+use crate::bytes::Body;
 use crate::image::ObjectKey;
 use crate::sql::FaultPlan;
 
@@ -17,6 +18,10 @@ pub enum StoreCall {
     Head,
     Delete,
     List,
+    CreateMultipart,
+    PutPart,
+    CompleteMultipart,
+    AbortMultipart,
 }
 
 /// Any store, failing as planned. A call's subject is its key or prefix.
@@ -65,6 +70,35 @@ impl<S: ImageStore> ImageStore for Faulty<S> {
     async fn list(&self, prefix: &str, start_after: Option<&ObjectKey>, limit: u16) -> Result<ListPage, StoreError> {
         let work = self.inner.list(prefix, start_after, limit);
         self.plan.run(StoreCall::List, prefix.to_owned(), unavailable, work).await
+    }
+}
+
+#[async_trait(?Send)]
+impl<S: MultipartStore> MultipartStore for Faulty<S> {
+    async fn create(&self, object: MultipartObject) -> Result<MultipartId, StoreError> {
+        let subject = object.key.to_string();
+        self.plan.run(StoreCall::CreateMultipart, subject, unavailable, self.inner.create(object)).await
+    }
+
+    async fn put_part(
+        &self,
+        key: &ObjectKey,
+        upload: &MultipartId,
+        number: PartNumber,
+        body: Body,
+    ) -> Result<UploadedPart, StoreError> {
+        let work = self.inner.put_part(key, upload, number, body);
+        self.plan.run(StoreCall::PutPart, key.to_string(), unavailable, work).await
+    }
+
+    async fn complete(&self, key: &ObjectKey, upload: &MultipartId, parts: &[UploadedPart]) -> Result<(), StoreError> {
+        let work = self.inner.complete(key, upload, parts);
+        self.plan.run(StoreCall::CompleteMultipart, key.to_string(), unavailable, work).await
+    }
+
+    async fn abort(&self, key: &ObjectKey, upload: &MultipartId) -> Result<(), StoreError> {
+        let work = self.inner.abort(key, upload);
+        self.plan.run(StoreCall::AbortMultipart, key.to_string(), unavailable, work).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! A store in memory, for tests.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::rc::Rc;
@@ -8,10 +8,10 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::{
-    ByteRange, ImageStore, LIST_LIMIT, ListPage, ObjectInfo, PutObject, PutReceipt, StorageKind, StoreError,
-    StoreErrorKind, StoredObject,
+    ByteRange, ImageStore, LEAST_PART_BYTES, LIST_LIMIT, ListPage, MultipartId, MultipartObject, MultipartStore,
+    ObjectInfo, PartNumber, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, StoredObject, UploadedPart,
 };
-use crate::bytes::{Blob, BodyError};
+use crate::bytes::{Blob, Body, BodyError, Sha256Digest};
 use crate::image::ObjectKey;
 use crate::runtime::Runtime;
 
@@ -21,13 +21,34 @@ pub struct MemoryStore {
     limit_bytes: u64,
     runtime: Rc<dyn Runtime>,
     objects: RefCell<BTreeMap<ObjectKey, (ObjectInfo, Blob)>>,
+    uploads: RefCell<BTreeMap<String, Upload>>,
+    begun_uploads: Cell<u64>,
+}
+
+/// An upload in parts.
+struct Upload {
+    object: MultipartObject,
+    parts: BTreeMap<PartNumber, (String, Blob)>,
 }
 
 impl MemoryStore {
     /// An empty store that says it is `kind` and takes objects of up to `limit_bytes`.
     #[must_use]
     pub fn new(kind: StorageKind, limit_bytes: u64, runtime: Rc<dyn Runtime>) -> Self {
-        Self { kind, limit_bytes, runtime, objects: RefCell::default() }
+        Self {
+            kind,
+            limit_bytes,
+            runtime,
+            objects: RefCell::default(),
+            uploads: RefCell::default(),
+            begun_uploads: Cell::default(),
+        }
+    }
+
+    /// The keys of uploads in parts that are neither completed nor aborted, with how many parts each has.
+    #[must_use]
+    pub fn unfinished_uploads(&self) -> Vec<(String, usize)> {
+        self.uploads.borrow().values().map(|upload| (upload.object.key.to_string(), upload.parts.len())).collect()
     }
 
     /// Everything in the store, to compare before and after.
@@ -107,6 +128,77 @@ impl ImageStore for MemoryStore {
         let page = matching.by_ref().take(usize::from(limit.clamp(1, LIST_LIMIT))).collect();
         Ok(ListPage { objects: page, truncated: matching.next().is_some() })
     }
+}
+
+#[async_trait(?Send)]
+impl MultipartStore for MemoryStore {
+    async fn create(&self, object: MultipartObject) -> Result<MultipartId, StoreError> {
+        self.begun_uploads.set(self.begun_uploads.get() + 1);
+        let id = format!("upload-{}", self.begun_uploads.get());
+        self.uploads.borrow_mut().insert(id.clone(), Upload { object, parts: BTreeMap::new() });
+        Ok(id.into())
+    }
+
+    async fn put_part(
+        &self,
+        key: &ObjectKey,
+        upload: &MultipartId,
+        number: PartNumber,
+        body: Body,
+    ) -> Result<UploadedPart, StoreError> {
+        let blob = body.collect(self.limit_bytes).await?;
+        let etag = Sha256Digest::of(&blob.to_vec()).to_string();
+        let mut uploads = self.uploads.borrow_mut();
+        let upload = uploads.get_mut(upload.as_str()).filter(|upload| upload.object.key == *key);
+        upload.ok_or_else(no_such_upload)?.parts.insert(number, (etag.clone(), blob));
+        Ok(UploadedPart { number, etag })
+    }
+
+    async fn complete(&self, key: &ObjectKey, upload: &MultipartId, parts: &[UploadedPart]) -> Result<(), StoreError> {
+        let mut uploads = self.uploads.borrow_mut();
+        let found = uploads.get(upload.as_str()).filter(|upload| upload.object.key == *key);
+        let Upload { object, parts: held } = found.ok_or_else(no_such_upload)?;
+        let refused = |detail: &str| StoreError::new(StoreErrorKind::PartsRefused, detail);
+        let mut chosen = BTreeMap::new();
+        for part in parts {
+            let same = held.get(&part.number).filter(|(etag, _)| *etag == part.etag);
+            let (_, blob) = same.ok_or_else(|| refused("a part is not there"))?;
+            if chosen.insert(part.number, blob).is_some() {
+                return Err(refused("a part is named twice"));
+            }
+        }
+        let sizes: Vec<_> = chosen.values().map(|blob| blob.size_bytes() as u64).collect();
+        let (last, others) = sizes.split_last().ok_or_else(|| refused("there are no parts"))?;
+        let first = others.first().copied().unwrap_or(*last);
+        if others.iter().any(|size| *size != first) || *last > first || (!others.is_empty() && first < LEAST_PART_BYTES)
+        {
+            return Err(refused("parts of different sizes, or too small ones"));
+        }
+        let bytes: Vec<u8> = chosen.values().flat_map(|blob| blob.to_vec()).collect();
+        let info = ObjectInfo {
+            key: key.clone(),
+            size_bytes: bytes.len() as u64,
+            sha256: None,
+            content_type: object.media.content_type().to_owned(),
+            metadata: object.metadata.clone(),
+            stored_at: self.runtime.now(),
+        };
+        self.objects.borrow_mut().insert(key.clone(), (info, bytes.into()));
+        uploads.remove(upload.as_str());
+        Ok(())
+    }
+
+    async fn abort(&self, key: &ObjectKey, upload: &MultipartId) -> Result<(), StoreError> {
+        let mut uploads = self.uploads.borrow_mut();
+        if uploads.get(upload.as_str()).is_some_and(|upload| upload.object.key == *key) {
+            uploads.remove(upload.as_str());
+        }
+        Ok(())
+    }
+}
+
+fn no_such_upload() -> StoreError {
+    StoreError::new(StoreErrorKind::NoSuchUpload, "there is no such upload")
 }
 
 fn saturated(offset_bytes: u64) -> usize {

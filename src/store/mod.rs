@@ -11,6 +11,7 @@ mod late_puts;
 mod media;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 mod memory;
+mod multipart;
 mod observed;
 
 pub(crate) use embedded::sweep_statement;
@@ -23,7 +24,10 @@ pub use late_puts::LatePuts;
 pub use media::Media;
 #[cfg(any(not(target_arch = "wasm32"), feature = "conformance"))]
 pub use memory::MemoryStore;
-pub use observed::Observed;
+pub use multipart::{
+    InvalidPartNumber, LEAST_PART_BYTES, MultipartId, MultipartObject, MultipartStore, PartNumber, UploadedPart,
+};
+pub use observed::{Observed, ObservedParts};
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
 //! From bytes that have arrived to an image of the catalogue.
 
-use super::inspect::{InspectError, inspect};
+use super::inspect::{Claimed, InspectError, inspect};
 use crate::catalog::{
     Associations, CatalogError, CloseReason, Commit, Committed, Content, Description, Frame, ImageRecord, LimitReached,
     OwnerFilter, Status, Upload, UploadState, confirm_upload, require_open,
 };
-use crate::image::{Format, ImageId, Labels, ObjectKey, ShootId, Visibility};
+use crate::image::{Format, ImageId, Labels, ObjectKey, Sha256Digest, ShootId, Visibility};
 use crate::library::{Library, Target};
 use crate::sql::DatabaseErrorKind;
 use crate::store::{StorageKind, StoreError, StoreErrorKind, StoredObject, adopt_statement};
@@ -19,6 +19,7 @@ pub struct Claims {
     pub filename: Option<String>,
     pub format: Option<Format>,
     pub size_bytes: Option<u64>,
+    pub sha256: Option<Sha256Digest>,
 }
 
 /// Why an upload is no image.
@@ -92,7 +93,8 @@ pub async fn confirm(library: &Library, claims: &Claims, owner: &OwnerFilter) ->
         UploadState::Closed(reason) => return Err(ConfirmError::Closed(reason)),
     }
     let (storage, object) = open(library, &upload).await?.ok_or(ConfirmError::NotReceived)?;
-    match inspect(library, &upload, claims.size_bytes, object).await {
+    let claimed = Claimed { size_bytes: claims.size_bytes, sha256: claims.sha256 };
+    match inspect(library, &upload, claimed, object).await {
         Ok(content) => commit(library, &upload, storage, &content).await,
         Err(InspectError::Wrong(reason)) => {
             library.catalog.close_upload(upload.asset_id, reason, upload.expires_at).await?;

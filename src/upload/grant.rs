@@ -1,10 +1,10 @@
 //! The promise of a key.
 
-use crate::catalog::{CatalogError, Upload, UploadState};
+use crate::catalog::{CatalogError, Granted, LimitReached, Upload, UploadState};
 use crate::image::{Format, ImageId, ImageKey, Sha256Digest, ShootId, UserId, Visibility};
 use crate::library::{Library, SWEEP_AFTER_MS};
 use crate::s3::ObjectRequest;
-use crate::store::{EMBEDDED_MAX_BYTES, Media};
+use crate::store::{EMBEDDED_MAX_BYTES, Media, StoreError};
 
 /// How long bytes may be sent for a grant, in milliseconds: one hour.
 pub const GRANT_LIFETIME_MS: i64 = 60 * 60 * 1000;
@@ -27,6 +27,12 @@ pub enum GrantError {
     Catalog(CatalogError),
     /// There is no such shoot of the caller's that takes assets.
     NoShoot,
+    /// The caller may not have it.
+    Limit(LimitReached),
+    /// Uploads in parts need R2, and images do not go there.
+    NoParts,
+    /// R2 did not begin an upload in parts.
+    Store(StoreError),
 }
 
 /// Grants an upload, in one database call.
@@ -34,10 +40,17 @@ pub enum GrantError {
 /// # Errors
 /// [`GrantError`].
 pub async fn grant(library: &Library, new: NewUpload) -> Result<Upload, GrantError> {
+    let upload = promise(library, new, GRANT_LIFETIME_MS);
+    record(library, &upload).await?;
+    Ok(upload)
+}
+
+/// The upload that a grant for so long makes, under a key of its own.
+pub(super) fn promise(library: &Library, new: NewUpload, lifetime_ms: i64) -> Upload {
     let created_at = library.runtime.now();
     let asset_id = ImageId::from_random_bytes(library.runtime.random_bytes());
     let key = ImageKey::Asset { owner: new.owner_id.clone(), shoot: new.shoot_id, id: asset_id, format: new.format };
-    let upload = Upload {
+    Upload {
         asset_id,
         shoot_id: new.shoot_id,
         owner_id: new.owner_id,
@@ -48,14 +61,22 @@ pub async fn grant(library: &Library, new: NewUpload) -> Result<Upload, GrantErr
         sha256: new.sha256,
         limit_bytes: new.limit_bytes,
         created_at,
-        expires_at: created_at.plus_millis(GRANT_LIFETIME_MS),
+        expires_at: created_at.plus_millis(lifetime_ms),
         state: UploadState::Granted,
+        multipart_id: None,
         received: None,
-    };
+    }
+}
+
+/// Records a grant, in one database call.
+pub(super) async fn record(library: &Library, upload: &Upload) -> Result<(), GrantError> {
     // A put that began at the last moment may take its time.
     let due_at = upload.expires_at.plus_millis(SWEEP_AFTER_MS);
-    let granted = library.catalog.grant_upload(&upload, due_at).await.map_err(GrantError::Catalog)?;
-    if granted { Ok(upload) } else { Err(GrantError::NoShoot) }
+    match library.catalog.grant_upload(upload, due_at).await.map_err(GrantError::Catalog)? {
+        Granted::Done => Ok(()),
+        Granted::NoShoot => Err(GrantError::NoShoot),
+        Granted::LimitReached(limit) => Err(GrantError::Limit(limit)),
+    }
 }
 
 /// The most bytes that an upload may have now: the embedded store takes less than R2 does.

@@ -12,6 +12,13 @@ use crate::store::{EMBEDDED_MAX_BYTES, StoredObject};
 /// Length of the runs in which an object is read that is not held in memory.
 const RUN_BYTES: usize = 256 * 1024;
 
+/// What a client says of the bytes that it has sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimed {
+    pub size_bytes: Option<u64>,
+    pub sha256: Option<Sha256Digest>,
+}
+
 /// Why bytes are not known to be an image.
 pub(super) enum InspectError {
     /// They are not what was promised.
@@ -49,11 +56,11 @@ impl From<Rejection> for InspectError {
 pub(super) async fn inspect(
     library: &Library,
     upload: &Upload,
-    claimed_bytes: Option<u64>,
+    claimed: Claimed,
     object: StoredObject,
 ) -> Result<Content, InspectError> {
     let size_bytes = object.size_bytes;
-    let promised = [upload.size_bytes, claimed_bytes];
+    let promised = [upload.size_bytes, claimed.size_bytes];
     if size_bytes > upload.limit_bytes || promised.into_iter().flatten().any(|promised| promised != size_bytes) {
         return Err(CloseReason::SizeDiffers.into());
     }
@@ -68,7 +75,7 @@ pub(super) async fn inspect(
     } else {
         read_passing(library, upload, size_bytes, object.body).await?
     };
-    if upload.sha256.is_some_and(|promised| promised != sha256) {
+    if [upload.sha256, claimed.sha256].into_iter().flatten().any(|promised| promised != sha256) {
         return Err(CloseReason::ChecksumDiffers.into());
     }
     Ok(Content {

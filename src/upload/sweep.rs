@@ -50,6 +50,10 @@ async fn sweep_one(library: &Library, upload: &Upload, image: Option<Status>) ->
         // The image's row names the bytes.
         (UploadState::Confirmed, Some(Status::Pending | Status::Stored | Status::Deleting)) => {}
         (UploadState::Confirmed, Some(Status::Deleted) | None) | (UploadState::Closed(_), _) => {
+            // First, so that no parts become an object behind the deletion.
+            if let Some((id, store)) = upload.multipart_id.as_ref().zip(library.stores.parts(upload.asset_id)) {
+                store.abort(&upload.key, id).await.map_err(|error| error.to_string())?;
+            }
             for storage in [StorageKind::R2, StorageKind::D1] {
                 if let Some(store) = library.stores.at(storage, upload.asset_id) {
                     store.delete(&upload.key).await.map_err(|error| error.to_string())?;

@@ -110,6 +110,11 @@ proptest! {
                 PathIds::ImageId | PathIds::ShootId => (route.path.replace("{id}", &id.to_string()), id.to_string()),
                 PathIds::RunId => (route.path.replace("{id}", &run), run.clone()),
                 PathIds::SessionId => (route.path.replace("{id}", &session), session.clone()),
+                PathIds::PartId => {
+                    let number = number % 1_000 + 1;
+                    let path = route.path.replace("{id}", &id.to_string()).replace("{number}", &number.to_string());
+                    (path, format!("{id}/{number}"))
+                }
                 PathIds::FrameId => {
                     let path = route.path.replace("{id}", &session).replace("{number}", &number.to_string());
                     (path, format!("{session}/{number}"))

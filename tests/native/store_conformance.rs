@@ -3,8 +3,10 @@
 use std::rc::Rc;
 
 use stillstore::sql::Fault;
-use stillstore::store::conformance::{self, CASES};
-use stillstore::store::{EmbeddedStore, Fallback, Faulty, ImageStore, LatePuts, MemoryStore, StorageKind, StoreCall};
+use stillstore::store::conformance::{self, CASES, MULTIPART_CASES};
+use stillstore::store::{
+    EmbeddedStore, Fallback, Faulty, ImageStore, LatePuts, MemoryStore, MultipartStore, StorageKind, StoreCall,
+};
 
 use crate::runtime::{TestRuntime, block_on};
 use crate::sqlite::Sqlite;
@@ -43,10 +45,34 @@ fn assert_conforms(store: &dyn ImageStore, with_streams: bool) {
 
 #[test]
 fn case_names_are_unique() {
-    let mut names: Vec<_> = CASES.iter().map(|case| case.name).collect();
+    let mut names: Vec<_> =
+        CASES.iter().map(|case| case.name).chain(MULTIPART_CASES.iter().map(|case| case.name)).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), CASES.len());
+    assert_eq!(names.len(), CASES.len() + MULTIPART_CASES.len());
+}
+
+fn assert_takes_parts<S: ImageStore + MultipartStore>(store: &S) {
+    let failures: Vec<_> = MULTIPART_CASES
+        .iter()
+        .filter_map(|case| {
+            let outcome = block_on(conformance::run_multipart(case, store, store, "native"));
+            outcome.err().map(|reason| format!("{}: {reason}", case.name))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn memory_store_takes_parts_and_is_left_empty() {
+    let store = memory();
+    assert_takes_parts(&store);
+    assert!(store.contents().is_empty() && store.unfinished_uploads().is_empty());
+}
+
+#[test]
+fn a_store_that_could_fail_takes_parts() {
+    assert_takes_parts(&Faulty::new(memory()));
 }
 
 #[test]

@@ -34,7 +34,16 @@ export const ROUTES = {
   "describe-shoot": ["GET", "/shoots/{id}"],
   "list-assets": ["GET", "/shoots/{id}/assets"],
   "confirm-upload": ["POST", "/uploads/confirm"],
+  "create-multipart": ["POST", "/uploads/multipart"],
+  "abort-multipart": ["DELETE", "/uploads/multipart/{id}"],
+  "list-parts": ["GET", "/uploads/multipart/{id}"],
+  "complete-multipart": ["POST", "/uploads/multipart/{id}"],
+  "put-part": ["PUT", "/uploads/multipart/{id}/{number}"],
   "presign-upload": ["POST", "/uploads/presign"],
+  "s3-abort": ["DELETE", "/uploads/s3/{id}"],
+  "s3-list-parts": ["GET", "/uploads/s3/{id}"],
+  "s3-post": ["POST", "/uploads/s3/{id}"],
+  "s3-put-part": ["PUT", "/uploads/s3/{id}"],
   "receive-form": ["POST", "/uploads/{id}"],
   "receive-upload": ["PUT", "/uploads/{id}"],
 } as const;
@@ -71,7 +80,16 @@ export type Operations = {
   "describe-shoot": { path: { "id": T.ShootId }; query: {  }; body: undefined; answer: T.Shoot };
   "list-assets": { path: { "id": T.ShootId }; query: { "limit"?: number; "cursor"?: string }; body: undefined; answer: T.AssetPage };
   "confirm-upload": { path: {  }; query: {  }; body: T.ConfirmRequest; answer: T.Asset };
+  "create-multipart": { path: {  }; query: {  }; body: T.MultipartRequest | T.SignRequest2; answer: T.SignedRequest | T.MultipartUpload };
+  "abort-multipart": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: undefined };
+  "list-parts": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: T.Parts };
+  "complete-multipart": { path: { "id": T.ImageId }; query: {  }; body: T.CompleteRequest; answer: T.Asset };
+  "put-part": { path: { "id": T.ImageId; "number": number }; query: {  }; body: BodyInit; answer: T.Part };
   "presign-upload": { path: {  }; query: {  }; body: T.PresignRequest; answer: T.PresignedUpload };
+  "s3-abort": { path: { "id": T.ImageId }; query: { "uploadId"?: string; "partNumber"?: string; "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
+  "s3-list-parts": { path: { "id": T.ImageId }; query: { "uploadId"?: string; "partNumber"?: string; "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
+  "s3-post": { path: { "id": T.ImageId }; query: { "uploadId"?: string; "partNumber"?: string; "expires"?: string; "signature"?: string }; body: BodyInit; answer: undefined };
+  "s3-put-part": { path: { "id": T.ImageId }; query: { "uploadId"?: string; "partNumber"?: string; "expires"?: string; "signature"?: string }; body: BodyInit; answer: undefined };
   "receive-form": { path: { "id": T.ImageId }; query: {  }; body: BodyInit; answer: undefined };
   "receive-upload": { path: { "id": T.ImageId }; query: { "key"?: string; "Content-Type"?: string; "max-bytes"?: string; "expires"?: string; "signature"?: string }; body: BodyInit; answer: undefined };
 };

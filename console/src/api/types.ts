@@ -16,11 +16,13 @@ export type CleanupResult = { "cleaned": number; "dryRun": boolean; "errors": (F
 
 export type Clearing = { "deleted": number; "remaining": number };
 
-export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "session-busy" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
+export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "session-busy" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "parts-refused" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "multipart-unavailable" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
+
+export type CompleteRequest = { "sha256"?: Sha256Digest | null };
 
 export type ConfigProblem = { "given"?: string; "rule": string; "variable": string };
 
-export type ConfirmRequest = { "asset_id": ImageId; "content_type"?: "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/svg+xml" | "image/avif" | "image/heic" | null; "file_size"?: number | null; "filename"?: string | null; "object_key": ObjectKey; "shoot_id": ShootId };
+export type ConfirmRequest = { "asset_id": ImageId; "content_type"?: "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/svg+xml" | "image/avif" | "image/heic" | null; "file_size"?: number | null; "filename"?: string | null; "object_key": ObjectKey; "sha256"?: Sha256Digest | null; "shoot_id": ShootId };
 
 export type Context = string;
 
@@ -34,7 +36,7 @@ export type FailedProvider = { "provider": string; "reason": string };
 
 export type Finding = { "detail"?: string; "id": string; "reason"?: string };
 
-export type Frame = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "frameNumber": number; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
+export type Frame = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "frameNumber": number; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
 export type FrameAnswer = { "code"?: Code; "detail"?: string; "frameNumber"?: number; "image"?: Image; "outcome": "stored" | "unchanged" | "replaced" | "refused" };
 
@@ -54,7 +56,7 @@ export type GenerationRecord = { "background"?: string; "failed_providers"?: (Fa
 
 export type Health = { "configuration": (ConfigProblem)[]; "services": Services; "status": "healthy" | "degraded" | "unhealthy"; "version": string };
 
-export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
+export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
 export type ImageId = string;
 
@@ -80,6 +82,10 @@ export type MigrationStats = { "base64Images": number; "estimatedSpaceSaved": nu
 
 export type MigrationStatus = { "apiVersion": string; "availableActions": ("migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup")[]; "batchSize": number; "concurrency": number; "enableR2Storage": boolean; "migrationReady": boolean; "migrationStats": MigrationStats; "publicUrl": string | null; "r2Configured": boolean; "r2ObjectsCount": number; "r2Status": "connected" | "disabled" | "error"; "run": Run | null; "sources": (string)[]; "success": boolean };
 
+export type MultipartRequest = { "content_type": "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/svg+xml" | "image/avif" | "image/heic"; "file_size": number; "filename": string; "sha256"?: Sha256Digest | null; "shoot_id": ShootId };
+
+export type MultipartUpload = { "asset_id": ImageId; "expires_at": string; "max_part_size": number; "max_parts": number; "min_part_size": number; "object_key": ObjectKey; "upload_id": string };
+
 export type ObjectKey = string;
 
 export type OneOfGeneratedImages = { "image": Image; "imageUrl": string; "originalUrl": string; "storage": Storage };
@@ -87,6 +93,10 @@ export type OneOfGeneratedImages = { "image": Image; "imageUrl": string; "origin
 export type Operations = { "d1RowsRead": number; "d1RowsWritten": number; "r2ClassA": number; "r2ClassB": number };
 
 export type OutputFormat = "png" | "jpeg" | "webp";
+
+export type Part = { "etag": string; "part_number": number; "size": number };
+
+export type Parts = { "asset_id": ImageId; "expires_at": string; "object_key": ObjectKey; "parts": (Part)[] };
 
 export type PresignRequest = { "content_type": "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/svg+xml" | "image/avif" | "image/heic"; "file_size"?: number | null; "filename": string; "sha256"?: Sha256Digest | null; "shoot_id": ShootId };
 
@@ -135,6 +145,10 @@ export type ShootPage = { "next_cursor"?: string; "shoots": (Shoot)[] };
 export type ShootRequest = { "name": string };
 
 export type SignRequest = { "expiresInSeconds"?: number | null };
+
+export type SignRequest2 = { "key": ObjectKey; "method": "GET" | "POST" | "PUT" | "DELETE"; "partNumber"?: number | null; "uploadId"?: string | null };
+
+export type SignedRequest = { "headers": Record<string, string>; "url": string };
 
 export type SignedUrl = { "expiresAt": string; "url": string };
 

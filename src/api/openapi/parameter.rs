@@ -6,6 +6,7 @@ use crate::api::PathIds;
 use crate::api::field::MAX_ASSOCIATION_BYTES;
 use crate::catalog::PageSize;
 use crate::image::FrameNumber;
+use crate::store::PartNumber;
 
 pub fn parameter(place: &str, name: &str, schema: &Value, description: &str) -> Value {
     json!({ "in": place, "name": name, "schema": schema, "description": description })
@@ -43,6 +44,10 @@ pub(super) fn of_path(ids: PathIds) -> Vec<Value> {
         PathIds::RunId => vec![in_path("id", component("RunId"))],
         PathIds::ShootId => vec![in_path("id", component("ShootId"))],
         PathIds::SessionId => vec![in_path("id", component("SessionId"))],
+        PathIds::PartId => {
+            let number = json!({ "type": "integer", "minimum": 1, "maximum": PartNumber::MAX.get() });
+            vec![in_path("id", component("ImageId")), in_path("number", number)]
+        }
         PathIds::FrameId => {
             let number = json!({ "type": "integer", "minimum": 0, "maximum": FrameNumber::MAX.get() });
             vec![in_path("id", component("SessionId")), in_path("number", number)]

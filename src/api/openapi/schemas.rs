@@ -2,8 +2,8 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::api::Code;
-use crate::api::field::{Filename, ImageType, MAX_ASSOCIATION_BYTES, MAX_FILENAME_BYTES, Name, Parsed};
+use crate::api::field::{Filename, ImageType, MAX_ASSOCIATION_BYTES, MAX_FILENAME_BYTES, Name, Parsed, PartMethod};
+use crate::api::{Code, Method};
 use crate::generate::{Background, OutputFormat, Quality, Size, Style};
 use crate::image::{Context, Format, ImageId, Labels, ObjectKey, SessionId, Sha256Digest, ShootId};
 use crate::migrate::RunId;
@@ -49,6 +49,7 @@ schemas! {
         "type": "string", "minLength": 1, "maxLength": (MAX_FILENAME_BYTES),
         "description": "Without control characters; its length counts bytes of UTF-8."
     };
+    inline PartMethod => { "type": "string", "enum": (PartMethod::ALL.map(Method::as_str)) };
     inline ImageType => { "type": "string", "enum": (Format::ALL.map(Format::content_type)) };
     named Sha256Digest => { "type": "string", "description": "SHA-256, hexadecimal.", "pattern": "^[0-9a-f]{64}$" };
     named ObjectKey => { "type": "string", "description": "The key of an object in the bucket.", "minLength": 1 };

@@ -8,7 +8,7 @@ use crate::api::openapi::{ADDITION, BODY, DATABASE, IMAGE, JSON, Operation, SHOO
 use crate::api::shoot_body::AssetBody;
 use crate::api::{Code, Exchange, Problem, Request, Response};
 use crate::catalog::CloseReason;
-use crate::image::{ImageId, ObjectKey, ShootId};
+use crate::image::{ImageId, ObjectKey, Sha256Digest, ShootId};
 use crate::upload::{Claims, ConfirmError, confirm};
 
 /// The largest `file_size` that has a meaning.
@@ -25,6 +25,7 @@ struct Input {
     #[cfg_attr(test, schemars(with = "Option<u64>", range(min = 1, max = MOST_BYTES)))]
     file_size: Option<Whole<1, MOST_BYTES>>,
     content_type: Option<Parsed<ImageType>>,
+    sha256: Option<Parsed<Sha256Digest>>,
 }
 
 pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Response, Problem> {
@@ -36,12 +37,14 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Res
         filename: input.filename.map(|Parsed(Filename(filename))| filename),
         format: input.content_type.map(|Parsed(ImageType(format))| format),
         size_bytes: input.file_size.map(Whole::get),
+        sha256: input.sha256.map(|Parsed(sha256)| sha256),
     };
     let record = confirm(exchange.library, &claims, &exchange.caller.owner_filter()).await.map_err(confirm_problem)?;
     Ok(Response::json(200, &AssetBody::new(exchange, claims.shoot_id, &record, &[], &request.origin)))
 }
 
-fn confirm_problem(error: ConfirmError) -> Problem {
+/// The problem of an upload that is not confirmed.
+pub fn confirm_problem(error: ConfirmError) -> Problem {
     match error {
         ConfirmError::Catalog(error) => error.into(),
         ConfirmError::Store(error) => {

@@ -1,7 +1,10 @@
 //! The handlers, one route a file: what its request may say, what it does, how it answers, and its operation in the `OpenAPI` document.
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
+pub(super) mod abort_multipart;
+pub(super) mod complete_multipart;
 pub(super) mod confirm_upload;
+pub(super) mod create_multipart;
 pub(super) mod create_session;
 pub(super) mod create_shoot;
 pub(super) mod delete_frames;
@@ -19,16 +22,22 @@ pub(super) mod index;
 pub(super) mod list_assets;
 pub(super) mod list_frames;
 pub(super) mod list_images;
+pub(super) mod list_parts;
 pub(super) mod list_shoots;
 pub(super) mod metrics;
 pub(super) mod migrate_images;
 pub(super) mod migration_status;
 pub(super) mod openapi;
 pub(super) mod presign_upload;
+pub(super) mod put_part;
 pub(super) mod receive_upload;
 pub(super) mod receive_upload_form;
 pub(super) mod run_items;
 pub(super) mod run_receipt;
+pub(super) mod s3_abort;
+pub(super) mod s3_list_parts;
+pub(super) mod s3_post;
+pub(super) mod s3_put_part;
 pub(super) mod serve_frame;
 pub(super) mod serve_image;
 pub(super) mod sign_image_url;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::field::{Filename, ImageType, Parsed, Whole};
 #[cfg(test)]
-use crate::api::openapi::{BODY, DATABASE, JSON, Operation, SHOOT, Schemas, answer, json_body};
+use crate::api::openapi::{ADDITION, BODY, DATABASE, JSON, Operation, SHOOT, Schemas, answer, json_body};
 use crate::api::upload_token::UploadToken;
 use crate::api::{Code, Exchange, Method, Problem, Request, Response};
 use crate::catalog::Upload;
@@ -49,11 +49,11 @@ struct Answer<'upload> {
 /// A request that sends the bytes; it must have each of the headers.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct PutBody<'upload> {
+pub struct PutBody<'upload> {
     method: &'static str,
     #[cfg_attr(test, schemars(extend("format" = "uri")))]
-    url: String,
-    headers: BTreeMap<&'upload str, String>,
+    pub url: String,
+    pub headers: BTreeMap<&'upload str, String>,
 }
 
 pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Response, Problem> {
@@ -75,10 +75,7 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Res
         sha256: input.sha256.map(|Parsed(sha256)| sha256),
         limit_bytes,
     };
-    let upload = grant(exchange.library, new).await.map_err(|error| match error {
-        GrantError::Catalog(error) => error.into(),
-        GrantError::NoShoot => Problem::plain(Code::ShootNotFound),
-    })?;
+    let upload = grant(exchange.library, new).await.map_err(grant_problem)?;
     let url = format!("{}/uploads/{}", request.origin, upload.asset_id);
     let fields = UploadToken::issue(&exchange.gate, Method::Post, &upload).ok_or_else(nothing_signs)?;
     let answer = Answer {
@@ -93,7 +90,11 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Res
 }
 
 /// To the bucket where its S3 endpoint is configured and takes private images, else by way of the Worker.
-fn put_body<'upload>(exchange: &Exchange<'_>, upload: &'upload Upload, url: &str) -> Result<PutBody<'upload>, Problem> {
+pub fn put_body<'upload>(
+    exchange: &Exchange<'_>,
+    upload: &'upload Upload,
+    url: &str,
+) -> Result<PutBody<'upload>, Problem> {
     let takes_puts = exchange.library.stores.prefers_r2(Visibility::Private);
     let services = exchange.services;
     if let Some(bucket) = services.config.uploads.bucket.as_ref().filter(|_| takes_puts) {
@@ -109,7 +110,19 @@ fn put_body<'upload>(exchange: &Exchange<'_>, upload: &'upload Upload, url: &str
     Ok(PutBody { method: "PUT", url: format!("{url}?{}", query.join("&")), headers })
 }
 
-fn nothing_signs() -> Problem {
+/// The problem of an upload that was not granted.
+pub fn grant_problem(error: GrantError) -> Problem {
+    match error {
+        GrantError::Catalog(error) => error.into(),
+        GrantError::NoShoot => Problem::plain(Code::ShootNotFound),
+        GrantError::Limit(limit) => limit.into(),
+        GrantError::NoParts => Problem::plain(Code::MultipartUnavailable),
+        GrantError::Store(error) => Problem::plain(Code::StorageUnavailable).because(&error),
+    }
+}
+
+/// The problem of a deployment without a secret.
+pub fn nothing_signs() -> Problem {
     Problem::new(Code::TokenNotConfigured, "neither SIGNING_KEY nor API_TOKEN is set, so no URL can be signed")
 }
 
@@ -118,7 +131,7 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
     Operation {
         summary: "Where and how to send an asset of a shoot",
         answers: vec![(200, answer("Two ways to send the bytes.", JSON, &schemas.answer::<Answer>()))],
-        codes: [&BODY[..], &SHOOT, &[Code::TokenNotConfigured], &DATABASE].concat(),
+        codes: [&BODY[..], &SHOOT, &[Code::TokenNotConfigured], &ADDITION, &DATABASE].concat(),
         body: Some(json_body(&schemas.request::<Input>())),
         ..Operation::default()
     }

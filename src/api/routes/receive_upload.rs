@@ -62,6 +62,8 @@ fn store_problem(error: &StoreError) -> Problem {
         StoreErrorKind::TooLarge { limit_bytes } => {
             Problem::new(Code::BodyTooLarge, format!("an upload may have at most {limit_bytes} bytes here"))
         }
+        StoreErrorKind::NoSuchUpload => Problem::plain(Code::UploadNotFound),
+        StoreErrorKind::PartsRefused => Problem::new(Code::PartsRefused, error.detail.as_str()),
         StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => {
             Problem::new(Code::StorageUnavailable, "no store took the upload")
         }

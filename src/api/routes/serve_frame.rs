@@ -18,10 +18,9 @@ pub async fn handle(exchange: &Exchange<'_>, request: Request, id: FrameId) -> R
 #[cfg(test)]
 pub fn operation(schemas: &mut Schemas) -> Operation {
     let served = serve_image::operation(schemas);
-    let codes = served
-        .codes
-        .into_iter()
-        .filter(|code| !matches!(code, Code::ImageNotFound | Code::SignatureInvalid | Code::SignatureExpired));
+    let codes = served.codes.into_iter().filter(|code| {
+        !matches!(code, Code::ImageNotFound | Code::Busy | Code::SignatureInvalid | Code::SignatureExpired)
+    });
     Operation {
         summary: "The bytes of a frame",
         parameters: served.parameters.into_iter().filter(|parameter| parameter["in"] == "header").collect(),

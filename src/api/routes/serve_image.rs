@@ -58,6 +58,7 @@ pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> R
         Serving::Found(image) => image,
         Serving::Gone => return Err(Problem::plain(Code::ImageDeleted)),
         Serving::Unknown => return Err(Problem::plain(Code::ImageNotFound)),
+        Serving::Unasked => return Err(Problem::plain(Code::Busy)),
     };
     match image.visibility {
         Visibility::Private => exchange.caller.require_reader_of(id)?,
@@ -222,6 +223,7 @@ pub fn operation(_: &mut Schemas) -> Operation {
         Code::PreconditionFailed,
         Code::RangeNotSatisfiable,
         Code::BytesMissing,
+        Code::Busy,
         Code::StorageUnavailable,
     ];
     Operation {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::api::field::parameter;
 #[cfg(test)]
-use crate::api::openapi::{DATABASE, JSON, Operation, Schemas, answer, component, query};
+use crate::api::openapi::{ADDITION, DATABASE, JSON, Operation, Schemas, answer, component, query};
 use crate::api::representation::ImageBody;
 use crate::api::{Code, Exchange, Problem, Request, Response};
 use crate::bytes::{Body, BodyError};
@@ -265,6 +265,7 @@ fn refusal_of(outcome: &FrameOutcome) -> Problem {
             Problem::new(Code::FrameTaken, format!("no number up to {} is free", FrameNumber::MAX))
         }
         FrameOutcome::Interrupted => busy(),
+        FrameOutcome::Limit(limit) => (*limit).into(),
         _ => Problem::plain(Code::FrameTaken),
     }
 }
@@ -329,7 +330,7 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
         ],
         body: Some(json!({ "required": true, "content": { "multipart/form-data": { "schema": form } } })),
         answers: vec![(201, all), (207, some)],
-        codes: [&own[..], &DATABASE].concat(),
+        codes: [&own[..], &ADDITION, &DATABASE].concat(),
     }
 }
 

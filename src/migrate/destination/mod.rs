@@ -186,6 +186,9 @@ fn of_store(error: &StoreError) -> Refusal {
         StoreErrorKind::Body(_) => Refusal::failed("original-unreadable", UNREADABLE),
         StoreErrorKind::KeyTaken => Refusal::failed("key-taken", "other bytes are stored under the key"),
         StoreErrorKind::TooLarge { .. } => Refusal::failed("too-large", "the bucket takes no object of this size"),
-        StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => Refusal::of_bucket("the bucket failed"),
+        StoreErrorKind::Unavailable
+        | StoreErrorKind::Corrupt
+        | StoreErrorKind::NoSuchUpload
+        | StoreErrorKind::PartsRefused => Refusal::of_bucket("the bucket failed"),
     }
 }

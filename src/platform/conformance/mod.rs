@@ -37,6 +37,8 @@ const SUITES: [(&str, &[Case]); 4] = [
     ("surroundings", surroundings::CASES),
 ];
 
+/// The suite of parts, which R2 alone takes.
+const PARTS: &str = "r2-parts";
 const STORES: [&str; 3] = ["r2", "d1", "fallback"];
 
 /// How long each home of a fallback pair may take in a test, in milliseconds.
@@ -83,7 +85,8 @@ fn names() -> Vec<String> {
         cases.map(move |case| format!("{store}/{}", case.name))
     });
     let texts = sql_suite::CASES.iter().map(|case| format!("texts/{}", case.name));
-    own.chain(texts).chain(stores).collect()
+    let parts = store_suite::MULTIPART_CASES.iter().map(|case| format!("{PARTS}/{}", case.name));
+    own.chain(texts).chain(stores).chain(parts).collect()
 }
 
 /// `None` when there is no such case.
@@ -95,6 +98,11 @@ async fn run(suite: &str, name: &str, environment: Rc<Environment>) -> Option<Ou
     if suite == "texts" {
         let case = sql_suite::CASES.iter().find(|case| case.name == name)?;
         return Some(sql_suite::run(case, environment.database.clone()?).await);
+    }
+    if suite == PARTS {
+        let case = store_suite::MULTIPART_CASES.iter().find(|case| case.name == name)?;
+        let bucket = environment.images.clone()?;
+        return Some(store_suite::run_multipart(case, &*bucket, &*bucket, suite).await);
     }
     let store = store(suite, &environment)?;
     let case = store_suite::CASES.iter().find(|case| case.name == name)?;

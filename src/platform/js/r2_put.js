@@ -30,7 +30,7 @@ const BAD_DIGEST = "(10037)";
  */
 
 /** An outcome on the way out of a put that came to nothing. */
-class Refusal {
+export class Refusal {
   /** @param {Outcome} outcome */
   constructor(outcome) {
     this.outcome = outcome;
@@ -85,7 +85,9 @@ async function putSource(bucket, request, source) {
   }
   // A promised digest is enforced by R2; without one, only its MD5 says whether it holds what was sent.
   const hashes = new Hashes(request.sha256 === null ? ["SHA-256", "MD5"] : []);
-  const upload = new Upload(bucket, request);
+  const upload = new Upload(request.sizeBytes, (stream) =>
+    bucket.put(request.key, stream, putOptions(request, request.sha256)),
+  );
   try {
     /** @type {Uint8Array | null} */
     let held = null;
@@ -112,7 +114,7 @@ async function putSource(bucket, request, source) {
  * @param {Source} source
  * @param {number} sizeBytes
  */
-async function* promisedRuns(source, sizeBytes) {
+export async function* promisedRuns(source, sizeBytes) {
   let passedBytes = 0;
   try {
     for (;;) {
@@ -130,8 +132,11 @@ async function* promisedRuns(source, sizeBytes) {
   if (passedBytes < sizeBytes) throw new Refusal({ outcome: "too-short", actualBytes: passedBytes });
 }
 
-/** A put whose bytes are written as they come. */
-class Upload {
+/**
+ * A put whose bytes are written as they come.
+ * @template T
+ */
+export class Upload {
   #sink;
   #settled;
   #failed = false;
@@ -139,27 +144,27 @@ class Upload {
   #writing = Promise.resolve();
 
   /**
-   * @param {R2Bucket} bucket
-   * @param {PutRequest} request
+   * @param {number} sizeBytes
+   * @param {(stream: ReadableStream) => Promise<T>} put
    */
-  constructor(bucket, request) {
-    const fixed = new FixedLengthStream(request.sizeBytes);
+  constructor(sizeBytes, put) {
+    const fixed = new FixedLengthStream(sizeBytes);
     this.#sink = fixed.writable.getWriter();
     this.#sink.closed.catch(() => {});
-    this.#settled = settled(bucket.put(request.key, fixed.readable, putOptions(request, request.sha256)));
+    this.#settled = settled(put(fixed.readable));
     this.#settled.then((stored) => {
       this.#failed = "error" in stored;
     });
   }
 
   /**
-   * Waits for the run before, so that the next one can be fetched meanwhile. Once R2 has answered that the key is
+   * Waits for the run before, so that the next one can be fetched meanwhile. Once R2 has answered, as when the key is
    * taken, runs go nowhere.
    * @param {Uint8Array} run
    */
   async write(run) {
     await this.#writing;
-    if (this.#failed) storedObject(await this.#settled);
+    if (this.#failed) valueOf(await this.#settled);
     this.#writing = Promise.race([this.#sink.write(run).catch(() => {}), this.#settled]);
   }
 
@@ -218,23 +223,38 @@ function putOptions(request, sha256) {
 }
 
 /**
- * @typedef {{ object: R2Object | null } | { error: unknown }} Settled
- * @param {Promise<R2Object | null>} put
- * @returns {Promise<Settled>}
+ * @template T
+ * @typedef {{ value: T } | { error: unknown }} Settled
+ */
+
+/**
+ * @template T
+ * @param {Promise<T>} put
+ * @returns {Promise<Settled<T>>}
  */
 function settled(put) {
   return put.then(
-    (object) => ({ object }),
+    (value) => ({ value }),
     (error) => ({ error }),
   );
 }
 
 /**
+ * What R2 answered.
+ * @template T
+ * @param {Settled<T>} put
+ */
+function valueOf(put) {
+  if ("error" in put) throw put.error;
+  return put.value;
+}
+
+/**
  * What R2 stored, `null` when the key was taken.
- * @param {Settled} put
+ * @param {Settled<R2Object | null>} put
  */
 function storedObject(put) {
-  if ("object" in put) return put.object;
+  if ("value" in put) return put.value;
   const refused = unavailable(put.error);
   throw new Refusal(
     refused.detail.includes(BAD_DIGEST) ? { outcome: "checksum-mismatch", detail: refused.detail } : refused,
@@ -280,6 +300,6 @@ async function requireSameStored(bucket, request, sha256) {
  * @param {unknown} error
  * @returns {{ outcome: "unavailable", detail: string }}
  */
-function unavailable(error) {
+export function unavailable(error) {
   return { outcome: "unavailable", detail: messageOf(error) };
 }

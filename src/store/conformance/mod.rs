@@ -5,11 +5,13 @@
 mod arriving;
 mod concurrent;
 mod listing;
+mod multipart;
 mod refusals;
 mod round_trips;
 mod trial;
 
 pub use arriving::{ArrivingBytes, Gate, gate};
+pub use multipart::{MULTIPART_CASES, MultipartCase, run as run_multipart};
 pub use trial::Outcome;
 
 use futures::future::LocalBoxFuture;

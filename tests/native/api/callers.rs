@@ -128,6 +128,8 @@ struct Hers {
     id: String,
     key: String,
     shoot_id: String,
+    /// Of an upload in parts.
+    upload_id: String,
 }
 
 const SESSION: &str = "hers";
@@ -156,6 +158,7 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         path if path.contains("/runs/") => (RUN_ID, None),
         path if path.starts_with("/shoots/") => (image.shoot_id.as_str(), Some("shoot-not-found")),
         path if path.starts_with("/sessions/") => (SESSION, Some("session-not-found")),
+        path if path.starts_with("/uploads/multipart/") => (image.upload_id.as_str(), Some("upload-not-found")),
         path if path.starts_with("/uploads/") => (image.id.as_str(), None),
         path => (image.id.as_str(), path.contains("{id}").then_some("image-not-found")),
     };
@@ -166,7 +169,7 @@ fn sample(route: &Route, image: &Hers) -> Sample {
             missing = Some("image-not-found");
         }
         "serve-frame" => missing = Some("frame-not-found"),
-        "presign-upload" => missing = Some("shoot-not-found"),
+        "presign-upload" | "create-multipart" => missing = Some("shoot-not-found"),
         _ => {}
     }
     let upload = json!({
@@ -176,13 +179,18 @@ fn sample(route: &Route, image: &Hers) -> Sample {
     let (headers, body, status) = match route.name {
         "generate-image" => (vec![JSON], Some(json!({ "prompt": "a fox", "personaId": "p" }).to_string().into()), 200),
         "upload-image" => (Vec::new(), Some(PNG.to_vec()), 201),
-        "delete-image" | "delete-image-by-key" => (Vec::new(), None, 204),
+        "delete-image" | "delete-image-by-key" | "abort-multipart" => (Vec::new(), None, 204),
         "sign-image-url" => (vec![JSON], Some(b"{}".to_vec()), 200),
         "migrate-images" => (vec![JSON], Some(json!({ "action": "stats" }).to_string().into()), 200),
         "create-session" => (vec![JSON], Some(b"{}".to_vec()), 201),
         "upload-frames" => (vec![FORM], Some(form_with_frame("2")), 201),
         "create-shoot" => (vec![JSON], Some(json!({ "name": "Autumn" }).to_string().into()), 201),
         "presign-upload" => (vec![JSON], Some(upload.to_string().into()), 200),
+        "create-multipart" => (vec![JSON], Some(upload.to_string().into()), 201),
+        "put-part" => (vec![("content-type", "application/octet-stream")], Some(PNG.to_vec()), 200),
+        // No part was sent.
+        "complete-multipart" => (vec![JSON], Some(b"{}".to_vec()), 422),
+        "s3-post" | "s3-put-part" | "s3-list-parts" | "s3-abort" => (Vec::new(), None, 403),
         // Nothing was presigned for it.
         "confirm-upload" => (vec![JSON], Some(upload.to_string().into()), 404),
         // What opens these is their own signature, which is a field of the form.
@@ -191,12 +199,15 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         "describe-run" | "run-items" | "run-receipt" => (Vec::new(), None, 404),
         "delete-shoot" | "delete-frames" | "list-frames" | "serve-frame" | "list-shoots" | "describe-shoot"
         | "list-assets" | "list-images" | "describe-caller" | "describe-image" | "serve-image" | "migration-status"
-        | "health" | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
+        | "health" | "list-parts" | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
         name => panic!("{name} needs a sample here, so that it is asked as every caller"),
     };
     let passes = match (route.name, status) {
         ("confirm-upload", _) => refused(status, "upload-not-found"),
-        ("receive-upload", _) => refused(status, "upload-signature-invalid"),
+        ("complete-multipart", _) => refused(status, "parts-refused"),
+        ("receive-upload" | "s3-post" | "s3-put-part" | "s3-list-parts" | "s3-abort", _) => {
+            refused(status, "upload-signature-invalid")
+        }
         ("receive-form", _) => refused(status, "unsupported-media-type"),
         (_, 404) => refused(status, "run-not-found"),
         _ => (status, None),
@@ -234,7 +245,13 @@ fn hers(users: &Users) -> (World, Hers) {
     let headers = [headers[0], ("content-type", "multipart/form-data; boundary=x")];
     let frame = world.send("POST", &format!("/sessions/{SESSION}/frames"), &headers, Some(form_with_frame("1").into()));
     assert_eq!(frame.status, 201, "{frame:?}");
-    let image = Hers { id: text("id"), key: text("key"), shoot_id };
+    let wanted = json!({
+        "shoot_id": shoot_id, "filename": "a.png", "file_size": PNG.len(), "content_type": "image/png"
+    });
+    let headers = [headers[0], ("content-type", "application/json")];
+    let upload = world.send("POST", "/uploads/multipart", &headers, Some(wanted.to_string().into_bytes().into()));
+    let upload_id = upload.json()["asset_id"].as_str().expect("an upload").to_owned();
+    let image = Hers { id: text("id"), key: text("key"), shoot_id, upload_id };
     (world, image)
 }
 

@@ -11,17 +11,17 @@ use super::callers::Users;
 use super::world::{Answer, PNG, World};
 use crate::runtime::poll_until_stalled;
 
-const HOUR_MS: i64 = 60 * 60 * 1000;
+pub const HOUR_MS: i64 = 60 * 60 * 1000;
 #[expect(clippy::cast_possible_wrap, reason = "a pixel")]
-const PNG_BYTES: i64 = PNG.len() as i64;
+pub const PNG_BYTES: i64 = PNG.len() as i64;
 
-struct Deployment {
-    users: Users,
-    world: World,
+pub struct Deployment {
+    pub users: Users,
+    pub world: World,
 }
 
 impl Deployment {
-    fn new(r2: bool, limits: &[(&str, &str)]) -> Self {
+    pub fn new(r2: bool, limits: &[(&str, &str)]) -> Self {
         let users = Users::by_secret();
         let r2 = ("ENABLE_R2_STORAGE", if r2 { "true" } else { "false" });
         let token = ("API_TOKEN", super::world::TOKEN);
@@ -30,11 +30,11 @@ impl Deployment {
     }
 
     /// Both homes.
-    fn each(limits: &[(&str, &str)]) -> [Self; 2] {
+    pub fn each(limits: &[(&str, &str)]) -> [Self; 2] {
         [true, false].map(|r2| Self::new(r2, limits))
     }
 
-    fn send(&self, user: &str, method: &str, path: &str, body: Option<Vec<u8>>) -> Option<Answer> {
+    pub fn send(&self, user: &str, method: &str, path: &str, body: Option<Vec<u8>>) -> Option<Answer> {
         let authorization = format!("Bearer {}", self.users.token_of(user));
         let content_type = if path.starts_with("/api/images") { "image/png" } else { "application/json" };
         let headers = [("authorization", authorization.as_str()), ("content-type", content_type)];
@@ -50,13 +50,13 @@ impl Deployment {
         self.send(user, "POST", "/api/generate-image", Some(body)).expect("an answer")
     }
 
-    fn delete(&self, user: &str, uploaded: &Answer) -> Option<Answer> {
+    pub fn delete(&self, user: &str, uploaded: &Answer) -> Option<Answer> {
         let id = uploaded.json()["id"].as_str().unwrap().to_owned();
         self.send(user, "DELETE", &format!("/api/images/{id}"), None)
     }
 
     /// The user's counters: bytes, images, generations.
-    fn usage(&self) -> (i64, i64, i64) {
+    pub fn usage(&self) -> (i64, i64, i64) {
         let rows = self.world.rows("SELECT bytes, images, generations FROM stillstore_usage WHERE owner_id = 'alice'");
         rows.first().map_or((0, 0, 0), |row| {
             let number = |column: &str| row[column].as_i64().unwrap();
@@ -65,7 +65,7 @@ impl Deployment {
     }
 
     /// What the counters must be by the rows.
-    fn assert_exact(&self, what: &str) {
+    pub fn assert_exact(&self, what: &str) {
         let sum = "SELECT ifnull(sum(size_bytes), 0) AS bytes FROM stillstore_images WHERE owner_id = 'alice' AND status = 'stored'";
         let stored = self.world.rows(sum)[0]["bytes"].as_i64().unwrap();
         let claimed = "SELECT ifnull(sum(bytes), 0) AS bytes FROM stillstore_usage_claims WHERE owner_id = 'alice'";
@@ -73,12 +73,12 @@ impl Deployment {
         assert_eq!(self.usage().0, stored + claimed, "{what}");
     }
 
-    fn claims(&self) -> Vec<Value> {
+    pub fn claims(&self) -> Vec<Value> {
         self.world.rows("SELECT * FROM stillstore_usage_claims")
     }
 }
 
-fn problem(answer: &Answer) -> (u16, String) {
+pub fn problem(answer: &Answer) -> (u16, String) {
     (answer.status, answer.code())
 }
 
@@ -190,42 +190,6 @@ fn images_from_before_a_limit_count_when_it_comes() {
         assert_eq!(deployment.delete("alice", &old).unwrap().status, 204);
         assert_eq!((deployment.upload("alice").status, deployment.upload("alice").status), (201, 507));
         deployment.assert_exact("images of before and after");
-    }
-}
-
-#[test]
-fn presigned_uploads_count_when_they_are_confirmed() {
-    let limit = PNG_BYTES.to_string();
-    for deployment in Deployment::each(&[("USER_MAX_BYTES", &limit), ("USER_MAX_IMAGES_PER_DAY", "2")]) {
-        let post = |path: &str, body: &Value| {
-            deployment.send("alice", "POST", path, Some(body.to_string().into_bytes())).expect("an answer")
-        };
-        let shoot = post("/shoots", &json!({ "name": "Garden" })).json()["id"].clone();
-        let upload = || {
-            let granted = post(
-                "/uploads/presign",
-                &json!({ "shoot_id": shoot, "filename": "cat.png", "content_type": "image/png" }),
-            );
-            let granted = granted.json();
-            let url = granted["upload"]["url"].as_str().unwrap().replace("https://images.example", "");
-            let sent = deployment.world.send("PUT", &url, &[("content-type", "image/png")], Some(PNG.to_vec().into()));
-            assert_eq!(sent.status, 200, "{sent:?}");
-            json!({ "asset_id": granted["asset_id"], "shoot_id": shoot, "object_key": granted["object_key"] })
-        };
-        let (first, second, third) = (upload(), upload(), upload());
-        let confirm = |asset: &Value| post("/uploads/confirm", asset);
-        assert_eq!((confirm(&first).status, confirm(&first).status), (200, 200));
-        assert_eq!(problem(&confirm(&second)), (507, "byte-limit-reached".to_owned()));
-        assert_eq!(deployment.usage(), (PNG_BYTES, 1, 0));
-        let delete = |asset: &Value| {
-            let path = format!("/api/images/{}", asset["asset_id"].as_str().unwrap());
-            assert_eq!(deployment.send("alice", "DELETE", &path, None).unwrap().status, 204);
-        };
-        delete(&first);
-        assert_eq!(confirm(&second).status, 200, "what was refused may be confirmed later");
-        delete(&second);
-        assert_eq!(problem(&confirm(&third)), (429, "image-limit-reached".to_owned()));
-        assert_eq!((deployment.usage(), deployment.claims().len()), ((0, 2, 0), 0));
     }
 }
 

@@ -233,3 +233,20 @@ fn a_made_up_id_costs_one_query_however_many_databases_there_are() {
     assert_eq!(world.send("GET", "/images/0f8fad5b-d9cb-869f-a165-70867728950e", &[], None).status, 404);
     assert_eq!(further.plan.calls().len(), 1);
 }
+
+#[test]
+fn made_up_ids_ask_further_databases_a_bounded_number_of_times() {
+    let further = Rc::new(FaultyDatabase::new(Rc::new(Sqlite::migrated()) as Rc<dyn Database>));
+    let databases = vec![("APP_DB".to_owned(), Rc::clone(&further) as Rc<dyn Database>)];
+    let world = World::with_databases(&[("API_TOKEN", TOKEN)], databases);
+    let ask = |number: usize| world.send("GET", &format!("/images/0f8fad5b-d9cb-869f-a165-{number:012}"), &[], None);
+    let before = world.database.plan.calls().len();
+    let answers: Vec<_> = (0..100).map(ask).collect();
+    let with = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((with(404), with(503), further.plan.calls().len()), (30, 70, 30));
+    assert_eq!((answers[99].code().as_str(), answers[99].header("retry-after")), ("busy", Some("5")));
+    // One query each, and for those that were looked for elsewhere another look afterwards.
+    assert_eq!(world.database.plan.calls().len() - before, 130);
+    world.runtime.advance(10_000);
+    assert_eq!((ask(100).status, further.plan.calls().len()), (404, 31));
+}

@@ -48,6 +48,7 @@ fn claims_of(upload: &Upload) -> Claims {
         filename: None,
         format: None,
         size_bytes: None,
+        sha256: None,
     }
 }
 

@@ -22,7 +22,9 @@ use stillstore::jwt::{PublicKey, SignatureCheck};
 use stillstore::library::{EdgeCache, GenerationShare, PURGE_AT_ONCE, Swept};
 use stillstore::runtime::Runtime;
 use stillstore::sql::{Database, FaultyDatabase, Statement};
-use stillstore::store::{EMBEDDED_MAX_BYTES, Faulty, ImageStore, MemoryStore, ObjectMetadata, PutObject, StorageKind};
+use stillstore::store::{
+    EMBEDDED_MAX_BYTES, Faulty, ImageStore, MemoryStore, MultipartStore, ObjectMetadata, PutObject, StorageKind,
+};
 use stillstore::telemetry::Sink;
 use stillstore::upload;
 
@@ -331,6 +333,7 @@ impl World {
             database: as_database,
             databases: databases.into(),
             r2: Some(Rc::clone(&bucket) as Rc<dyn ImageStore>),
+            parts: Some(Rc::clone(&bucket) as Rc<dyn MultipartStore>),
             runs: None,
             generators,
             http: Rc::new(Shared(Rc::clone(&outside))),
@@ -487,6 +490,13 @@ impl World {
             uploads.iter().any(|row| row["storage_key"] == **key)
                 || prefixes.iter().any(|prefix| key.starts_with(prefix))
         };
+        let in_parts = self.rows(
+            "SELECT storage_key FROM stillstore_uploads WHERE asset_id IN (SELECT asset_id FROM stillstore_multipart_uploads)",
+        );
+        for (key, parts) in self.bucket.inner.unfinished_uploads() {
+            let is_named = in_parts.iter().any(|row| row["storage_key"] == *key);
+            assert!(is_named || parts == 0, "a row names the upload of {key} with {parts} parts");
+        }
         for key in self.bucket.inner.contents().keys().filter(|key| !is_granted(key)) {
             let status = named.get(key);
             assert!(status.is_some_and(|status| *status != "deleted"), "a row names {key}: {status:?}");
@@ -513,6 +523,9 @@ impl World {
         assert_eq!(unfinished, "'pending', 'deleting'");
         assert!(self.rows("SELECT id FROM stillstore_images WHERE status IN ('pending', 'deleting')").is_empty());
         assert!(self.rows("SELECT asset_id FROM stillstore_uploads").is_empty());
+        assert!(self.rows("SELECT asset_id FROM stillstore_multipart_uploads").is_empty());
+        assert!(self.rows("SELECT asset_id FROM stillstore_upload_parts").is_empty());
+        assert!(self.bucket.inner.unfinished_uploads().iter().all(|(_, parts)| *parts == 0), "no parts are left");
         assert!(self.rows("SELECT token FROM stillstore_frame_uploads").is_empty());
         assert!(self.rows("SELECT id FROM stillstore_collections WHERE state <> 'open'").is_empty());
     }

@@ -8,6 +8,7 @@ use stillstore::image::{
 };
 use stillstore::migrate::RunId;
 use stillstore::runtime::Timestamp;
+use stillstore::store::PartNumber;
 
 use crate::image_read_model::{Fields, answer};
 
@@ -119,10 +120,13 @@ fn check_route(method: &str, path: &str) {
     let is_id = |text: &&str| text.parse::<ImageId>().is_ok_and(|id| id.to_string() == *text);
     let is_run = |text: &&str| text.parse::<RunId>().is_ok_and(|id| id.as_str() == *text);
     let is_session = |text: &&str| text.parse::<SessionId>().is_ok();
+    let is_part = |text: &&str| text.parse::<PartNumber>().is_ok();
     let is_number = |text: &&str| text.parse::<FrameNumber>().is_ok();
     let segments: Vec<_> = path.split('/').collect();
     let allowed = match segments.as_slice() {
-        ["", "sessions"] | ["", "api", "generate-image"] | ["", "uploads", "presign" | "confirm"] => Some("POST"),
+        ["", "sessions"] | ["", "api", "generate-image"] | ["", "uploads", "presign" | "confirm" | "multipart"] => {
+            Some("POST")
+        }
         ["", "shoots"] | ["", "api", "migrate-images"] => Some("GET HEAD POST"),
         ["", "api", "images"] => Some("GET HEAD POST DELETE"),
         ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
@@ -135,6 +139,9 @@ fn check_route(method: &str, path: &str) {
         ["", "shoots", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "shoots", id, "assets"] if is_id(id) => Some("GET HEAD"),
         ["", "uploads", id] if is_id(id) => Some("POST PUT"),
+        ["", "uploads", "multipart", id] if is_id(id) => Some("GET HEAD POST DELETE"),
+        ["", "uploads", "multipart", id, number] if is_id(id) && is_part(number) => Some("PUT"),
+        ["", "uploads", "s3", id] if is_id(id) => Some("GET HEAD POST PUT DELETE"),
         ["", "" | "docs" | "health" | "metrics" | "openapi.json"] | ["", "api", "caller"] => Some("GET HEAD"),
         _ => None,
     };

@@ -77,7 +77,8 @@ impl Stage {
         let databases: Rc<[_]> = of_shop.collect();
         for services in [&mut world.app.services, &mut r2.app.services] {
             let runtime = Rc::clone(&world.runtime) as Rc<dyn Runtime>;
-            services.catalog = Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases));
+            services.catalog =
+                Catalog::new(Rc::clone(&database)).with_others(Rc::clone(&databases), Rc::clone(&runtime));
             services.databases = Rc::clone(&databases);
             services.embedded = Rc::new(EmbeddedStore::new(Rc::clone(&database), Rc::clone(&runtime)));
             services.r2 = Some(Rc::clone(&bucket));

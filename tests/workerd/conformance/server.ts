@@ -34,6 +34,8 @@ const misbehaving = (bucket) => ({
   head: (...args) => bucket.head(...args),
   list: (...args) => bucket.list(...args),
   delete: (...args) => bucket.delete(...args),
+  createMultipartUpload: (...args) => bucket.createMultipartUpload(...args),
+  resumeMultipartUpload: (...args) => bucket.resumeMultipartUpload(...args),
   async put(key, body, options) {
     if (key.includes("fails-early")) throw new Error("put: Try again (10001)");
     if (key.includes("refuses-early") && (await bucket.head(key)) !== null) return null;

@@ -53,7 +53,11 @@ pub fn add_problem(error: AddError, limit_bytes: u64) -> Problem {
             Problem { field: Some("sha256".into()), ..Problem::plain(Code::ChecksumMismatch) }
         }
         StoreErrorKind::TooLarge { limit_bytes: limit } => too_large((*limit).min(limit_bytes)),
-        StoreErrorKind::Unavailable | StoreErrorKind::KeyTaken | StoreErrorKind::Corrupt => {
+        StoreErrorKind::Unavailable
+        | StoreErrorKind::KeyTaken
+        | StoreErrorKind::Corrupt
+        | StoreErrorKind::NoSuchUpload
+        | StoreErrorKind::PartsRefused => {
             Problem::new(Code::StorageUnavailable, "no store took the image; nothing was stored")
         }
     };

@@ -181,7 +181,10 @@ impl EmbeddedReturnedRows {
         let Err(error) = put.await else { return Ok(()) };
         Err(match error.kind {
             StoreErrorKind::Body(_) => Interruption::Destination { detail: error.code().to_owned() }.into(),
-            StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => unavailable(error.code()).into(),
+            StoreErrorKind::Unavailable
+            | StoreErrorKind::Corrupt
+            | StoreErrorKind::NoSuchUpload
+            | StoreErrorKind::PartsRefused => unavailable(error.code()).into(),
             StoreErrorKind::KeyTaken => key_taken().into(),
             StoreErrorKind::ChecksumMismatch => other_bytes().into(),
             StoreErrorKind::TooLarge { limit_bytes } => too_large(limit_bytes).into(),
