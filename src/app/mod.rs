@@ -11,6 +11,7 @@ pub use self::queue::Delivery;
 use crate::api::{Checks, CorsPolicy, Services};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
+use crate::edit::Editor;
 use crate::generate::{Chain, Generator};
 use crate::http::HttpClient;
 use crate::jwt::{SignatureCheck, Tokens};
@@ -40,6 +41,8 @@ pub struct Bindings {
     pub runs: Option<Rc<dyn RunQueue>>,
     /// In the order in which they are tried.
     pub generators: Vec<Box<dyn Generator>>,
+    /// The configured editor.
+    pub editor: Option<Rc<dyn Editor>>,
     pub http: Rc<dyn HttpClient>,
     pub signatures: Rc<dyn SignatureCheck>,
     pub runtime: Rc<dyn Runtime>,
@@ -59,6 +62,7 @@ impl App {
             r2,
             runs,
             generators,
+            editor,
             http,
             signatures,
             runtime,
@@ -77,6 +81,7 @@ impl App {
             embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
             runs,
             generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&runtime)),
+            editor,
             http,
             tokens,
             runtime,

@@ -23,6 +23,7 @@ mod delete;
 mod error;
 mod frames;
 mod idempotency;
+pub mod jobs;
 mod key;
 mod leaving;
 mod limits;

@@ -71,7 +71,7 @@ describe("the document", () => {
     );
     // Those of `/uploads/{id}` are opened by a signature, which is asked for first.
     const withBody = operations.filter(({ template, requestBody }) => requestBody !== undefined && template !== "/uploads/{id}");
-    assert.equal(withBody.length, 9);
+    assert.equal(withBody.length, 10);
     for (const { template, method, requestBody } of withBody) {
       for (const type of ["text/plain", "application/xml", "multipart/form-data; boundary=x", "application/json-seq"]) {
         if ((type.split(";")[0] ?? "") in (requestBody?.content ?? {})) continue;

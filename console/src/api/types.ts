@@ -10,13 +10,15 @@ export type Background = "transparent" | "opaque" | "auto";
 
 export type BackupResult = { "bytes": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "keyPrefix"?: string; "recordCount"?: number; "restored"?: number; "saved"?: number; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
 
+export type BatchId = string;
+
 export type Caller = { "caller": "operator" | "user"; "userId"?: string };
 
 export type CleanupResult = { "cleaned": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "freedBytes": number; "kept": number; "skipped": number; "success": boolean; "total": number };
 
 export type Clearing = { "deleted": number; "remaining": number };
 
-export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "session-busy" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
+export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "job-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "session-busy" | "job-ended" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "editor-not-configured" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
 
 export type ConfigProblem = { "given"?: string; "rule": string; "variable": string };
 
@@ -65,6 +67,20 @@ export type Index = { "description": string; "links": Links; "name": string; "ve
 export type ItemId = number | string;
 
 export type ItemPage = { "items": (Line)[]; "nextCursor"?: string };
+
+export type Job = { "asset_id": ImageId | null; "attempts": number; "batch_id"?: BatchId; "created_at": string; "error": string | null; "error_code"?: string; "events": (JobEvent)[]; "id": JobId; "kind": JobKind; "mask_id"?: ImageId; "output_id": ImageId | null; "output_path": string | null; "output_url": string | null; "prompt"?: string; "session_id"?: SessionId; "size"?: string; "status": JobState; "tier"?: Tier; "updated_at": string };
+
+export type JobEvent = { "duration_ms"?: number; "error"?: string; "provider"?: string; "state": JobState; "storage_type"?: StorageKind; "time": string };
+
+export type JobId = string;
+
+export type JobKind = "edit" | "describe" | "analyze";
+
+export type JobPage = { "jobs": (Job)[]; "next_cursor"?: string };
+
+export type JobRequest = { "asset_id": ImageId; "mask_id"?: ImageId | null; "prompt": string; "size"?: Size | null; "tier"?: Tier | null };
+
+export type JobState = "completed" | "failed" | "cancelled" | "queued" | "processing";
 
 export type Labels = Record<string, string>;
 
@@ -157,6 +173,8 @@ export type StorageDetails = { "contentType": string; "key": string; "sha256": S
 export type StorageKind = "r2" | "d1";
 
 export type Style = "vivid" | "natural";
+
+export type Tier = "standard" | "premium";
 
 export type ValidateResult = { "corrupted": (Finding)[]; "errors": (Finding)[]; "invalid": number; "isValid": boolean; "missing": (Finding)[]; "orphaned": (Finding)[]; "totalChecked": number; "valid": number; "warnings": (string)[] };
 

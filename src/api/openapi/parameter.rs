@@ -42,6 +42,7 @@ pub(super) fn of_path(ids: PathIds) -> Vec<Value> {
         PathIds::ImageId => vec![in_path("id", component("ImageId"))],
         PathIds::RunId => vec![in_path("id", component("RunId"))],
         PathIds::ShootId => vec![in_path("id", component("ShootId"))],
+        PathIds::JobId => vec![in_path("id", component("JobId"))],
         PathIds::SessionId => vec![in_path("id", component("SessionId"))],
         PathIds::FrameId => {
             let number = json!({ "type": "integer", "minimum": 0, "maximum": FrameNumber::MAX.get() });

@@ -1,7 +1,9 @@
 //! The handlers, one route a file: what its request may say, what it does, how it answers, and its operation in the `OpenAPI` document.
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
+pub(super) mod cancel_job;
 pub(super) mod confirm_upload;
+pub(super) mod create_job;
 pub(super) mod create_session;
 pub(super) mod create_shoot;
 pub(super) mod delete_frames;
@@ -10,6 +12,7 @@ pub(super) mod delete_image_by_key;
 pub(super) mod delete_shoot;
 pub(super) mod describe_caller;
 pub(super) mod describe_image;
+pub(super) mod describe_job;
 pub(super) mod describe_run;
 pub(super) mod describe_shoot;
 pub(super) mod docs;
@@ -19,6 +22,7 @@ pub(super) mod index;
 pub(super) mod list_assets;
 pub(super) mod list_frames;
 pub(super) mod list_images;
+pub(super) mod list_jobs;
 pub(super) mod list_shoots;
 pub(super) mod metrics;
 pub(super) mod migrate_images;

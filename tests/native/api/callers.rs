@@ -47,7 +47,7 @@ impl Users {
     }
 
     fn world(&self) -> World {
-        self.world_with(&[("API_TOKEN", TOKEN), ("ENABLE_R2_STORAGE", "true")])
+        self.world_with(&[("API_TOKEN", TOKEN), ("ENABLE_R2_STORAGE", "true"), ("EDIT_PROVIDER", "workers-ai")])
     }
 
     pub fn world_with(&self, more: &[(&str, &str)]) -> World {
@@ -123,11 +123,12 @@ fn claims(changed: &Value) -> Value {
     claims
 }
 
-/// Alice's private image, her shoot, and her session [`SESSION`] with one frame.
+/// Alice's private image, her shoot, a job on the image, and her session [`SESSION`] with one frame.
 struct Hers {
     id: String,
     key: String,
     shoot_id: String,
+    job_id: String,
 }
 
 const SESSION: &str = "hers";
@@ -156,6 +157,7 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         path if path.contains("/runs/") => (RUN_ID, None),
         path if path.starts_with("/shoots/") => (image.shoot_id.as_str(), Some("shoot-not-found")),
         path if path.starts_with("/sessions/") => (SESSION, Some("session-not-found")),
+        path if path.starts_with("/jobs/") => (image.job_id.as_str(), Some("job-not-found")),
         path if path.starts_with("/uploads/") => (image.id.as_str(), None),
         path => (image.id.as_str(), path.contains("{id}").then_some("image-not-found")),
     };
@@ -167,6 +169,7 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         }
         "serve-frame" => missing = Some("frame-not-found"),
         "presign-upload" => missing = Some("shoot-not-found"),
+        "create-job" => missing = Some("image-not-found"),
         _ => {}
     }
     let upload = json!({
@@ -189,9 +192,11 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         "receive-upload" => (Vec::new(), Some(PNG.to_vec()), 403),
         "receive-form" => (Vec::new(), Some(PNG.to_vec()), 415),
         "describe-run" | "run-items" | "run-receipt" => (Vec::new(), None, 404),
-        "delete-shoot" | "delete-frames" | "list-frames" | "serve-frame" | "list-shoots" | "describe-shoot"
-        | "list-assets" | "list-images" | "describe-caller" | "describe-image" | "serve-image" | "migration-status"
-        | "health" | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
+        "create-job" => (vec![JSON], Some(json!({ "asset_id": image.id, "prompt": "a" }).to_string().into()), 202),
+        "describe-job" | "cancel-job" | "list-jobs" | "delete-shoot" | "delete-frames" | "list-frames"
+        | "serve-frame" | "list-shoots" | "describe-shoot" | "list-assets" | "list-images" | "describe-caller"
+        | "describe-image" | "serve-image" | "migration-status" | "health" | "metrics" | "openapi" | "index"
+        | "docs" => (Vec::new(), None, 200),
         name => panic!("{name} needs a sample here, so that it is asked as every caller"),
     };
     let passes = match (route.name, status) {
@@ -231,10 +236,13 @@ fn hers(users: &Users) -> (World, Hers) {
     let headers = [headers[0], ("content-type", "application/json")];
     let shoot = world.send("POST", "/shoots", &headers, Some(br#"{"name": "Hers"}"#.to_vec().into()));
     let shoot_id = shoot.json()["id"].as_str().expect("a shoot").to_owned();
+    let job = json!({ "asset_id": text("id"), "prompt": "a" }).to_string().into_bytes();
+    let job_id =
+        world.send("POST", "/jobs", &headers, Some(job.into())).json()["id"].as_str().expect("a job").to_owned();
     let headers = [headers[0], ("content-type", "multipart/form-data; boundary=x")];
     let frame = world.send("POST", &format!("/sessions/{SESSION}/frames"), &headers, Some(form_with_frame("1").into()));
     assert_eq!(frame.status, 201, "{frame:?}");
-    let image = Hers { id: text("id"), key: text("key"), shoot_id };
+    let image = Hers { id: text("id"), key: text("key"), shoot_id, job_id };
     (world, image)
 }
 
