@@ -21,6 +21,10 @@ export const ROUTES = {
   "docs": ["GET", "/docs"],
   "health": ["GET", "/health"],
   "serve-image": ["GET", "/images/{id}"],
+  "list-jobs": ["GET", "/jobs"],
+  "create-job": ["POST", "/jobs"],
+  "cancel-job": ["DELETE", "/jobs/{id}"],
+  "describe-job": ["GET", "/jobs/{id}"],
   "metrics": ["GET", "/metrics"],
   "openapi": ["GET", "/openapi.json"],
   "create-session": ["POST", "/sessions"],
@@ -67,6 +71,10 @@ export type Operations = {
   "docs": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "health": { path: {  }; query: {  }; body: undefined; answer: T.Health };
   "serve-image": { path: { "id": T.ImageId }; query: { "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
+  "list-jobs": { path: {  }; query: { "status"?: T.JobState; "asset_id"?: T.ImageId; "batch_id"?: T.BatchId; "limit"?: number; "cursor"?: string }; body: undefined; answer: T.JobPage };
+  "create-job": { path: {  }; query: {  }; body: T.JobRequest | BodyInit; answer: T.Job };
+  "cancel-job": { path: { "id": T.JobId }; query: {  }; body: undefined; answer: T.Job };
+  "describe-job": { path: { "id": T.JobId }; query: {  }; body: undefined; answer: T.Job };
   "metrics": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "openapi": { path: {  }; query: {  }; body: undefined; answer: Record<string, unknown> };
   "create-session": { path: {  }; query: {  }; body: T.SessionRequest | BodyInit; answer: T.Session };
