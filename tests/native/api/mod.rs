@@ -33,4 +33,6 @@ mod upload_crash;
 mod upload_form;
 mod upload_owners;
 mod uploads;
+mod variants;
+mod variants_kept;
 pub mod world;
