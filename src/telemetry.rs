@@ -51,6 +51,16 @@ pub enum Event {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         failed_providers: Vec<FailedProvider>,
     },
+    /// A variant of an image was made, or could not be.
+    Variant {
+        image_id: ImageId,
+        outcome: Outcome,
+        bytes: u64,
+        /// Whether it was kept for the next request.
+        kept: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
     /// The first-choice store failed and the second took the bytes.
     Fallback { image_id: ImageId, reason: String },
     /// An upload came to nothing and was answered with the default image.
@@ -139,6 +149,8 @@ impl Event {
             | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
             Self::Job { outcome, .. } => *outcome == "failed",
+            // That an image cannot be decoded is no failure of ours.
+            Self::Variant { outcome, kept, .. } => *outcome == "ok" && !kept,
             Self::Fallback { .. }
             | Self::DefaultImage { .. }
             | Self::Configuration { .. }
@@ -217,6 +229,7 @@ impl Counters {
             }
             Event::DefaultImage { .. } => self.add("default_images_total", "", 1),
             Event::Job { outcome, .. } => self.add("job_attempts_total", outcome, 1),
+            Event::Variant { outcome, .. } => self.add("variants_total", outcome, 1),
             Event::Storage { .. }
             | Event::Configuration { .. }
             | Event::Message { .. }
@@ -235,6 +248,7 @@ impl Counters {
 fn label_of(counter: &str) -> Option<&'static str> {
     match counter {
         "requests_total" | "job_attempts_total" => Some("outcome"),
+        "requests_total" | "variants_total" => Some("outcome"),
         "r2_upload_errors_total" => Some("error_type"),
         "generations_total" | "generation_errors_total" => Some("provider"),
         _ => None,

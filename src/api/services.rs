@@ -19,6 +19,7 @@ use crate::runtime::Runtime;
 use crate::sql::Database;
 use crate::store::{EmbeddedStore, ImageStore, LatePuts, MultipartStore};
 use crate::telemetry::{Counters, Recorder, Sink};
+use crate::variants::Codecs;
 
 /// What a job may take beyond its provider and its stores, in milliseconds: to wait for memory and to read the original.
 const JOB_MARGIN_MS: u64 = 60_000;
@@ -52,6 +53,8 @@ pub struct Services {
     pub budget: Rc<MemoryBudget>,
     pub cache: Rc<dyn EdgeCache>,
     pub checks: Checks,
+    /// Makes variants of images.
+    pub codecs: Rc<dyn Codecs>,
 }
 
 impl Services {

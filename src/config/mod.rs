@@ -9,6 +9,7 @@ mod reader;
 mod secret;
 mod uploads;
 mod users;
+mod variants;
 
 use std::rc::Rc;
 
@@ -26,6 +27,7 @@ pub use loopback::is_loopback;
 pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
 pub use uploads::{MOST_MULTIPART_BYTES, UploadSettings};
 pub use users::{TokenKeys, TokenSettings, UserSettings};
+pub use variants::VariantSettings;
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
 /// models answer in 5 to 60 s.
@@ -93,6 +95,7 @@ pub struct Config {
     /// Presigned uploads and downloads.
     pub uploads: UploadSettings,
     pub jobs: JobVariables,
+    pub variants: VariantSettings,
 }
 
 impl Config {
@@ -133,6 +136,7 @@ impl Config {
             default_image_url: default_image::read(&mut reader),
             uploads: UploadSettings::read(&mut reader),
             jobs: JobVariables::read(&mut reader),
+            variants: VariantSettings::read(&mut reader),
         };
         // Another server may do without a key.
         let named_by = match config.jobs.editor {

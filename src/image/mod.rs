@@ -16,6 +16,7 @@ mod owner_segment;
 mod range;
 mod shoot_id;
 mod user_id;
+mod variant;
 
 pub use crate::bytes::Sha256Digest;
 pub use calendar::CalendarMonth;
@@ -32,3 +33,4 @@ pub use key::{AssetPlace, ImageKey, KeySecret, ObjectKey, PUBLIC_CACHE_CONTROL, 
 pub use labels::{Context, Labels, Visibility};
 pub use shoot_id::{InvalidShootId, ShootId};
 pub use user_id::{InvalidUserId, UserId};
+pub use variant::{Fit, VariantForm, VariantFormat};

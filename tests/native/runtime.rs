@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct TestRuntime {
     ending_sleeps_ms: Cell<u64>,
     /// The clock moves on by each sleep that is over.
     moves_with_sleeps: Cell<bool>,
+    /// Others go on while one sleeps.
+    pub yields_in_sleeps: Cell<bool>,
 }
 
 impl TestRuntime {
@@ -43,6 +45,7 @@ impl TestRuntime {
             planned_draws: RefCell::default(),
             ending_sleeps_ms: Cell::new(ending_sleeps_ms),
             moves_with_sleeps: Cell::new(false),
+            yields_in_sleeps: Cell::new(false),
         }
     }
 
@@ -91,6 +94,17 @@ impl Runtime for TestRuntime {
         }
         if self.moves_with_sleeps.get() {
             self.advance(i64::try_from(duration_ms).expect("a length of time"));
+        }
+        if self.yields_in_sleeps.get() {
+            let mut has_yielded = false;
+            poll_fn(|context| {
+                if std::mem::replace(&mut has_yielded, true) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
         }
     }
 
