@@ -33,4 +33,5 @@ mod upload_crash;
 mod upload_form;
 mod upload_owners;
 mod uploads;
+mod usage;
 pub mod world;

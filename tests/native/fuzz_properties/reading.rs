@@ -135,7 +135,7 @@ fn check_route(method: &str, path: &str) {
         ["", "shoots", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "shoots", id, "assets"] if is_id(id) => Some("GET HEAD"),
         ["", "uploads", id] if is_id(id) => Some("POST PUT"),
-        ["", "" | "docs" | "health" | "metrics" | "openapi.json"] | ["", "api", "caller"] => Some("GET HEAD"),
+        ["", "" | "docs" | "health" | "metrics" | "openapi.json"] | ["", "api", "caller" | "usage"] => Some("GET HEAD"),
         _ => None,
     };
     let methods = Route::allowed_methods(path);
