@@ -4,7 +4,6 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::{Method, Problem};
-use super::Problem;
 use crate::catalog::jobs::{JobState, Tier};
 use crate::edit::MAX_PROMPT_CHARACTERS;
 use crate::generate::{Background, InvalidParameter, OutputFormat, Prompt, Quality, Size, Style};

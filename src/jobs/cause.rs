@@ -81,6 +81,8 @@ impl From<StoreError> for Cause {
             | StoreErrorKind::Body(_)
             | StoreErrorKind::ChecksumMismatch
             | StoreErrorKind::KeyTaken
+            | StoreErrorKind::NoSuchUpload
+            | StoreErrorKind::PartsRefused
             | StoreErrorKind::Corrupt => Self::passing("storage-unavailable", "image storage did not answer"),
         }
     }

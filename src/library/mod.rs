@@ -22,8 +22,6 @@ mod sweep;
 mod variants;
 
 pub use add::{AddError, Measured, NewImage, Output, Source};
-pub use budget::{GenerationShare, MemoryBudget, Share};
-pub use add::{AddError, Measured, NewImage, Source};
 pub use budget::{GenerationShare, MemoryBudget, Share, VariantShare};
 pub use clear::{ClearError, Cleared, SLICES_AT_ONCE};
 pub use frames::{FRAMES_A_COMMIT, FrameIntake, FrameOptions, FrameOutcome, FramesError};

@@ -10,13 +10,15 @@ export type Background = "transparent" | "opaque" | "auto";
 
 export type BackupResult = { "bytes": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "keyPrefix"?: string; "recordCount"?: number; "restored"?: number; "saved"?: number; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
 
+export type BatchId = string;
+
 export type Caller = { "caller": "operator" | "user"; "userId"?: string };
 
 export type CleanupResult = { "cleaned": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "freedBytes": number; "kept": number; "skipped": number; "success": boolean; "total": number };
 
 export type Clearing = { "deleted": number; "remaining": number };
 
-export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "session-busy" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "parts-refused" | "malformed" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "multipart-unavailable" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
+export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "job-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "variant-limit" | "session-busy" | "job-ended" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "parts-refused" | "malformed" | "variant-unsupported" | "variant-impossible" | "variant-too-large" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "multipart-unavailable" | "editor-not-configured" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
 
 export type CompleteRequest = { "sha256"?: Sha256Digest | null };
 
@@ -28,13 +30,19 @@ export type Context = string;
 
 export type ControlAnswer = { "action": "status" | "pause" | "resume" | "cancel"; "dryRun": boolean; "result": Run; "runId": RunId; "state": State; "success": boolean };
 
+export type Day = { "classA": number | null; "classB": number; "d1Bytes": number | null; "d1Images": number | null; "databaseBytes": number | null; "day": string; "r2Bytes": number | null; "r2Images": number | null };
+
 export type DefaultImage = { "content_type": string | null; "filename": string | null; "isDefault": boolean; "key": string | null; "reason": DefaultImageReason; "size": number | null; "url": string };
 
 export type DefaultImageReason = { "code": Code; "detail": string };
 
+export type Dollars = { "projected": number; "soFar": number };
+
 export type FailedProvider = { "provider": string; "reason": string };
 
 export type Finding = { "detail"?: string; "id": string; "reason"?: string };
+
+export type Forecast = { "expired": number; "requests": number; "seconds": number; "willExpire": number };
 
 export type Frame = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "frameNumber": number; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
@@ -56,6 +64,12 @@ export type GenerationRecord = { "background"?: string; "failed_providers"?: (Fa
 
 export type Health = { "configuration": (ConfigProblem)[]; "services": Services; "status": "healthy" | "degraded" | "unhealthy"; "version": string };
 
+export type Holding = { "bytes": number; "images": number; "name": string };
+
+export type HomeBody = { "bytes": number; "images": number };
+
+export type Homes = { "d1": HomeBody; "r2": HomeBody };
+
 export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
 export type ImageId = string;
@@ -68,6 +82,20 @@ export type ItemId = number | string;
 
 export type ItemPage = { "items": (Line)[]; "nextCursor"?: string };
 
+export type Job = { "asset_id": ImageId | null; "attempts": number; "batch_id"?: BatchId; "created_at": string; "error": string | null; "error_code"?: string; "events": (JobEvent)[]; "id": JobId; "kind": JobKind; "mask_id"?: ImageId; "output_id": ImageId | null; "output_path": string | null; "output_url": string | null; "prompt"?: string; "session_id"?: SessionId; "size"?: string; "status": JobState; "tier"?: Tier; "updated_at": string };
+
+export type JobEvent = { "duration_ms"?: number; "error"?: string; "provider"?: string; "state": JobState; "storage_type"?: StorageKind; "time": string };
+
+export type JobId = string;
+
+export type JobKind = "edit" | "describe" | "analyze";
+
+export type JobPage = { "jobs": (Job)[]; "next_cursor"?: string };
+
+export type JobRequest = { "asset_id": ImageId; "mask_id"?: ImageId | null; "prompt": string; "size"?: Size | null; "tier"?: Tier | null };
+
+export type JobState = "completed" | "failed" | "cancelled" | "queued" | "processing";
+
 export type Labels = Record<string, string>;
 
 export type Line = { "detail"?: string; "from"?: string; "id": ItemId; "reason"?: string; "sha256"?: Sha256Digest; "size"?: number; "to"?: string; "type"?: string; "verdict": Verdict };
@@ -76,7 +104,7 @@ export type Links = { "console": string; "docs": string; "health": string; "open
 
 export type MigrateRequest = { "action": "migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup"; "background"?: boolean | null; "batchSize"?: number | null; "checkIntegrity"?: boolean | null; "concurrency"?: number | null; "confirmRunId"?: RunId | null; "deleteFromR2"?: boolean | null; "dryRun"?: boolean | null; "fallbackOnly"?: boolean | null; "force"?: boolean | null; "imageIds"?: (string)[] | null; "runId"?: RunId | null; "sampleSize"?: number | null; "source"?: string | null };
 
-export type MigrateResult = { "bytes": number; "dryRun": boolean; "duration": number; "errors": (Finding)[]; "estimatedCostUsd": number; "failed": number; "migrated": number; "operations": Operations; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
+export type MigrateResult = { "bytes": number; "dryRun": boolean; "duration": number; "errors": (Finding)[]; "estimatedCostUsd": number; "failed": number; "links"?: Forecast; "migrated": number; "operations": Operations; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
 
 export type MigrationStats = { "base64Images": number; "estimatedSpaceSaved": number; "failedImages": number; "fallbackImages": number; "migratedImages": number; "migrationProgress": number | null; "missingSources": (string)[]; "partiallyMigratedImages": number; "sources": (SourceStats)[]; "totalImages": number };
 
@@ -91,6 +119,8 @@ export type ObjectKey = string;
 export type OneOfGeneratedImages = { "image": Image; "imageUrl": string; "originalUrl": string; "storage": Storage };
 
 export type Operations = { "d1RowsRead": number; "d1RowsWritten": number; "r2ClassA": number; "r2ClassB": number };
+
+export type Operations2 = { "classA": number; "classB": number };
 
 export type OutputFormat = "png" | "jpeg" | "webp";
 
@@ -134,6 +164,8 @@ export type SessionRequest = { "sessionId"?: SessionId | null };
 
 export type Sha256Digest = string;
 
+export type Share = { "included": number; "percent": number; "resource": "r2-storage" | "r2-class-a" | "r2-class-b"; "used": number };
+
 export type Shoot = { "created_at": string; "id": ShootId; "name": string };
 
 export type ShootFile = { "content_type": string; "created_at": string; "download_url": string; "file_path": string; "file_size": number | null; "height": number | null; "id": ImageId; "width": number | null };
@@ -144,7 +176,7 @@ export type ShootPage = { "next_cursor"?: string; "shoots": (Shoot)[] };
 
 export type ShootRequest = { "name": string };
 
-export type SignRequest = { "expiresInSeconds"?: number | null };
+export type SignRequest = { "expiresInSeconds"?: number | null; "variant"?: string | null };
 
 export type SignRequest2 = { "key": ObjectKey; "method": "GET" | "POST" | "PUT" | "DELETE"; "partNumber"?: number | null; "uploadId"?: string | null };
 
@@ -171,6 +203,10 @@ export type StorageDetails = { "contentType": string; "key": string; "sha256": S
 export type StorageKind = "r2" | "d1";
 
 export type Style = "vivid" | "natural";
+
+export type Tier = "standard" | "premium";
+
+export type Usage = { "alerts": (Share)[]; "contexts": (Holding)[]; "databaseBytes": number | null; "days": (Day)[]; "dollars": Dollars; "freeTier": (Share)[]; "kinds": (Holding)[]; "month": string; "operations": Operations2; "owners": (Holding)[]; "storage": Homes };
 
 export type ValidateResult = { "corrupted": (Finding)[]; "errors": (Finding)[]; "invalid": number; "isValid": boolean; "missing": (Finding)[]; "orphaned": (Finding)[]; "totalChecked": number; "valid": number; "warnings": (string)[] };
 

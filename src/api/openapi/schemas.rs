@@ -2,10 +2,10 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::api::field::{Filename, ImageType, MAX_ASSOCIATION_BYTES, MAX_FILENAME_BYTES, Name, Parsed, PartMethod};
+use crate::api::field::{
+    EditPrompt, Filename, ImageType, MAX_ASSOCIATION_BYTES, MAX_FILENAME_BYTES, Name, Parsed, PartMethod,
+};
 use crate::api::{Code, Method};
-use crate::api::Code;
-use crate::api::field::{EditPrompt, Filename, ImageType, MAX_ASSOCIATION_BYTES, MAX_FILENAME_BYTES, Name, Parsed};
 use crate::edit::MAX_PROMPT_CHARACTERS;
 use crate::generate::{Background, OutputFormat, Quality, Size, Style};
 use crate::image::{BatchId, Context, Format, ImageId, JobId, Labels, ObjectKey, SessionId, Sha256Digest, ShootId};

@@ -2,12 +2,11 @@
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
 pub(super) mod abort_multipart;
+pub(super) mod cancel_job;
 pub(super) mod complete_multipart;
 pub(super) mod confirm_upload;
-pub(super) mod create_multipart;
-pub(super) mod cancel_job;
-pub(super) mod confirm_upload;
 pub(super) mod create_job;
+pub(super) mod create_multipart;
 pub(super) mod create_session;
 pub(super) mod create_shoot;
 pub(super) mod delete_frames;
@@ -26,8 +25,8 @@ pub(super) mod index;
 pub(super) mod list_assets;
 pub(super) mod list_frames;
 pub(super) mod list_images;
-pub(super) mod list_parts;
 pub(super) mod list_jobs;
+pub(super) mod list_parts;
 pub(super) mod list_shoots;
 pub(super) mod metrics;
 pub(super) mod migrate_images;
@@ -48,3 +47,4 @@ pub(super) mod serve_image;
 pub(super) mod sign_image_url;
 pub(super) mod upload_frames;
 pub(super) mod upload_image;
+pub(super) mod usage;

@@ -117,7 +117,7 @@ async fn commit(
     for Outcome { statements: own, settled, .. } in outcomes {
         statements.extend(own.iter().chain(settled).cloned());
     }
-    statements.extend(totals(outcomes));
+    statements.extend(totals(outcomes, now));
     statements.extend(stages(&leased.run.source, outcomes));
     let own = statements.len();
     statements.extend(selects.iter().cloned());

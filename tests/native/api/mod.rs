@@ -39,6 +39,7 @@ mod upload_in_parts_crash;
 mod upload_limits;
 mod upload_owners;
 mod uploads;
+mod usage;
 mod variants;
 mod variants_kept;
 pub mod world;

@@ -374,7 +374,6 @@ impl World {
             databases: databases.into(),
             r2: Some(Rc::clone(&bucket) as Rc<dyn ImageStore>),
             parts: Some(Rc::clone(&bucket) as Rc<dyn MultipartStore>),
-            runs: None,
             runs,
             generators,
             editor,
@@ -385,8 +384,7 @@ impl World {
             cache: Rc::new(Shared(Rc::clone(&cache))),
             codecs: Rc::new(Shared(Rc::clone(&codecs))),
         });
-        Self { app, sqlite, database, bucket, runtime, studio, retoucher, mailbox, cache, outside, lines }
-        Self { app, sqlite, database, bucket, runtime, studio, cache, outside, codecs, lines }
+        Self { app, sqlite, database, bucket, runtime, studio, retoucher, mailbox, cache, outside, codecs, lines }
     }
 
     /// Takes all the room for uploads in memory, until what it answers with is dropped.

@@ -45,6 +45,7 @@ pub async fn handle(
         Serving::Found(image) => image,
         Serving::Gone => return Err(Problem::plain(Code::ImageDeleted)),
         Serving::Unknown => return Err(Problem::plain(Code::ImageNotFound)),
+        Serving::Unasked => return Err(Problem::plain(Code::Busy)),
     };
     match image.visibility {
         Visibility::Private => exchange.caller.require_reader_of(id)?,
