@@ -180,7 +180,7 @@ impl Catalog {
         Ok(Page { records, next })
     }
 
-    /// What was made from these images, oldest first, at most [`MOST_OUTPUTS`].
+    /// What was made from these images, oldest first, at most `MOST_OUTPUTS`.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed.

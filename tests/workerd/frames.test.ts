@@ -87,3 +87,20 @@ function frame(number: number, sizeBytes: number): Uint8Array<ArrayBuffer> {
   }
   return new Uint8Array(Buffer.concat([JPEG.subarray(0, 2), filler, JPEG.subarray(2)]));
 }
+
+test("a frame costs one class A operation, and its share of one D1 call for each fifty", async (context) => {
+  const worker = await startWorker({ vars: { ENABLE_R2_STORAGE: "true" }, faults: true });
+  context.after(() => worker.stop());
+  const client = new Client(worker);
+  for (const [session, frames, batches] of [["few", 15, 2], ["fifty", 50, 2], ["hundred", 100, 3]] as const) {
+    await worker.faults.forgetCalls();
+    const form = new FormData();
+    for (let number = 1; number <= frames; number += 1) form.set(`${number}`, new Blob([frame(number, 20_000)]));
+    const sent = await client.call("POST", `/sessions/${session}/frames`, { body: form });
+    assert.equal(sent.status, 201, await sent.text());
+    const calls = (await worker.faults.calls()).map(({ binding, method }) => `${binding}.${method}`);
+    const count = (name: string) => calls.filter((call) => call === name).length;
+    // One call begins the upload; the last commit ends it.
+    assert.deepEqual([calls.length, count("R2_IMAGES.put"), count("DB.batch")], [frames + batches, frames, batches], session);
+  }
+});
