@@ -43,6 +43,24 @@ impl Timestamp {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
 
+    /// The moment when a day in UTC begins, given as year, month (1 to 12) and day of the month; `None` when there is no such day.
+    #[must_use]
+    pub const fn of_utc_date(year: i64, month: i64, day: i64) -> Option<Self> {
+        if year < 0 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 {
+            return None;
+        }
+        // Hinnant, as below, days_from_civil.
+        let year_from_march = if month <= 2 { year - 1 } else { year };
+        let era = year_from_march.div_euclid(400);
+        let year_of_era = year_from_march.rem_euclid(400);
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let moment = Self((era * 146_097 + day_of_era - 719_468) * MILLIS_PER_DAY);
+        // The 30th of February is a day of March by this count.
+        let (_, same_month, same_day) = moment.utc_date();
+        if same_month == month && same_day == day { Some(moment) } else { None }
+    }
+
     /// The day in UTC as year, month (1 to 12) and day of the month (1 to 31).
     #[must_use]
     pub const fn utc_date(self) -> (i64, i64, i64) {
@@ -144,6 +162,21 @@ pub async fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_begins_where_its_date_says() {
+        for days in -719_000..800_000 {
+            let moment = Timestamp::from_millis(days * MILLIS_PER_DAY);
+            let (year, month, day) = moment.utc_date();
+            if (0..=9999).contains(&year) {
+                assert_eq!(Timestamp::of_utc_date(year, month, day), Some(moment));
+            }
+        }
+        for (year, month, day) in [(2023, 2, 29), (2024, 2, 30), (2024, 4, 31), (2024, 0, 1), (2024, 13, 1), (-1, 1, 1)]
+        {
+            assert_eq!(Timestamp::of_utc_date(year, month, day), None, "{year}-{month}-{day}");
+        }
+    }
 
     #[test]
     fn moments_have_their_iso_8601_text() {

@@ -94,8 +94,15 @@ const ENDINGS = {
  * @param {Run} run
  * @param {Record<string, any>} result
  */
-function costs({ dryRun }, { operations, estimatedCostUsd }) {
+function costs({ dryRun }, { operations, estimatedCostUsd, links }) {
   const lines = [];
+  if (links) {
+    const { expired = 0, willExpire = 0, requests = 0, seconds = 0 } = links;
+    lines.push(
+      `Links: ${count(expired)} had expired at the start, ${count(willExpire)} expire before their turn;` +
+        ` ${counted(requests, "request")}, about ${duration(seconds)}.`,
+    );
+  }
   if (operations) {
     const { r2ClassA = 0, r2ClassB = 0, d1RowsRead = 0, d1RowsWritten = 0 } = operations;
     lines.push(

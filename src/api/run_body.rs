@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::migrate::line::{Line, Verdict};
 use crate::migrate::{
-    Action, ActionParameters, BackupRef, EMBEDDED, Operations, Progress, ReceiptInfo, Requested, Run, RunId, State,
+    Action, ActionParameters, BackupRef, EMBEDDED, Forecast, Operations, Progress, ReceiptInfo, Requested, Run, RunId,
+    State,
 };
 use crate::prices;
 
@@ -74,6 +75,9 @@ pub(super) struct MigrateBody<'run> {
     bytes: u64,
     operations: OperationsBody,
     estimated_cost_usd: f64,
+    /// For sources of links: how many cannot be fetched in time, and what fetching the others takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<Forecast>,
 }
 
 #[derive(Serialize)]
@@ -222,6 +226,7 @@ impl<'run> ResultBody<'run> {
                     bytes: progress.bytes,
                     estimated_cost_usd: operations.cost_usd(),
                     operations,
+                    links: progress.forecast,
                 })
             }
             Action::Validate => Self::Validate(ValidateBody {

@@ -10,6 +10,7 @@ use crate::http::HttpClient;
 use crate::jwt::Tokens;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
 use crate::migrate::seam::Kind;
+use crate::migrate::url::{Discord, LinkRefresher, Outside};
 use crate::migrate::{Engine, Settings, Sources};
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
@@ -82,8 +83,18 @@ impl Services {
     /// Where images can come from.
     #[must_use]
     pub fn sources(&self) -> Sources {
-        let tables = self.config.migration_sources.clone();
-        let built_in = Sources::new(self.catalog.database(), self.databases.clone(), tables);
+        let settings = &self.config.fetch;
+        let token = self.config.discord_bot_token.as_ref();
+        let discord =
+            token.map(|token| Rc::new(Discord::new(Rc::clone(&self.http), token.expose())) as Rc<dyn LinkRefresher>);
+        let outside = Outside {
+            client: Rc::clone(&self.http),
+            allowed_hosts: settings.allowed_hosts.clone(),
+            timeout_ms: settings.timeout_ms,
+            refreshers: discord.into_iter().collect(),
+        };
+        let configured = &self.config.migration_sources;
+        let built_in = Sources::new(self.catalog.database(), self.databases.clone(), configured, outside);
         self.more_kinds.iter().cloned().fold(built_in, Sources::with_kind)
     }
 

@@ -62,10 +62,10 @@ macro_rules! release_all {
 macro_rules! record_all {
     ($entries:expr) => {
         concat!(
-            "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, size_bytes, sha256, \
+            "INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, context, size_bytes, sha256, \
              width, height, orientation, version, created_at_ms, updated_at_ms, source, source_item, two_homes) \
              SELECT image_id, 'stored', 'r2', storage_key, content_type, ifnull(image ->> 'visibility', 'public'), \
-             ifnull(image -> 'labels', '{}'), size_bytes, sha256, image ->> 'width', image ->> 'height', image ->> 'orientation', \
+             ifnull(image -> 'labels', '{}'), image ->> 'context', size_bytes, sha256, image ->> 'width', image ->> 'height', image ->> 'orientation', \
              1, moved_at_ms, moved_at_ms, source, item_id, 0 FROM ",
             $entries,
             " AS moved WHERE true ON CONFLICT (id) DO UPDATE SET source = excluded.source, source_item = excluded.source_item \
@@ -84,6 +84,7 @@ pub fn kept_by_journal(image: &ImageRecord) -> Result<String, DatabaseError> {
     sql::to_json(&json!({
         "visibility": description.visibility,
         "labels": description.labels,
+        "context": description.context,
         "width": dimensions.map(|dimensions| dimensions.width),
         "height": dimensions.map(|dimensions| dimensions.height),
         "orientation": content.as_ref().and_then(|content| content.orientation),

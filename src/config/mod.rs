@@ -14,7 +14,7 @@ use std::rc::Rc;
 use reader::Reader;
 
 use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
-use crate::migrate::{InvalidSource, TableSource};
+use crate::migrate::{ConfiguredSource, InvalidSource};
 
 pub use crate::telemetry::ConfigProblem;
 pub use access::AccessSettings;
@@ -58,8 +58,10 @@ pub struct Config {
     pub migration_operations: u64,
     /// Whether the cron event moves images that fell back to the database once R2 works again.
     pub migrate_fallback_images: bool,
-    /// `MIGRATION_SOURCES`: an application's tables that hold images.
-    pub migration_sources: Rc<[TableSource]>,
+    /// `MIGRATION_SOURCES`: where images can be moved from.
+    pub migration_sources: Rc<[ConfiguredSource]>,
+    /// `DISCORD_BOT_TOKEN`: renews links to Discord's attachments.
+    pub discord_bot_token: Option<Secret>,
     /// `IMAGE_PROVIDER`: providers in the order in which they are tried; never empty.
     pub providers: Vec<ProviderName>,
     /// `PROVIDER_TIMEOUT_MS`.
@@ -107,6 +109,7 @@ impl Config {
             migration_operations: reader.number("MIGRATION_OPERATIONS", DEFAULT_MIGRATION_OPERATIONS, 20..=9_000),
             migration_concurrency: reader.small_number("MIGRATION_CONCURRENCY", DEFAULT_MIGRATION_CONCURRENCY, 16),
             migration_sources: migration_sources(&mut reader).into(),
+            discord_bot_token: discord_bot_token(&mut reader),
             providers: reader
                 .parsed("IMAGE_PROVIDER", ProviderName::parse_list)
                 .unwrap_or_else(|| vec![ProviderName::Placeholder]),
@@ -135,13 +138,24 @@ impl Config {
     }
 }
 
-fn migration_sources<Lookup: Fn(&str) -> Option<String>>(reader: &mut Reader<Lookup>) -> Vec<TableSource> {
+fn migration_sources<Lookup: Fn(&str) -> Option<String>>(reader: &mut Reader<Lookup>) -> Vec<ConfiguredSource> {
     const VARIABLE: &str = "MIGRATION_SOURCES";
     let Some(text) = reader.text(VARIABLE) else { return Vec::new() };
-    TableSource::parse_list(&text).unwrap_or_else(|InvalidSource { rule, given }| {
+    ConfiguredSource::parse_list(&text).unwrap_or_else(|InvalidSource { rule, given }| {
         reader.problems.push(ConfigProblem { variable: VARIABLE, rule, given });
         Vec::new()
     })
+}
+
+/// A token that goes into a header.
+fn discord_bot_token<Lookup: Fn(&str) -> Option<String>>(reader: &mut Reader<Lookup>) -> Option<Secret> {
+    const VARIABLE: &str = "DISCORD_BOT_TOKEN";
+    let token = reader.text(VARIABLE)?;
+    if token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(Secret::new(token));
+    }
+    reader.problem(VARIABLE, "must be printable ASCII characters without spaces, and without the word Bot in front");
+    None
 }
 
 /// An `https` URL of a host and perhaps a path, without a trailing slash.

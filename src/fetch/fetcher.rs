@@ -6,7 +6,8 @@ use std::rc::Rc;
 use super::{OutsideUrl, Refusal, Rules};
 use crate::bytes::{Body, BodyError};
 use crate::http::{AnswerLimits, HttpAnswer, HttpClient, HttpError, HttpRequest, Method};
-use crate::runtime::Runtime;
+use crate::image::parse_http_date;
+use crate::runtime::{Runtime, Timestamp};
 
 /// Redirects that are followed: a short link, a move to another host, a signed URL.
 const MAX_REDIRECTS: usize = 3;
@@ -54,9 +55,10 @@ pub enum FetchError {
     Forbidden {
         status: u16,
     },
-    /// Any other status.
+    /// Any other status. With 429 and 503 a host may say when to come back.
     Status {
         status: u16,
+        retry_after_ms: Option<u64>,
     },
     Timeout,
     Connect,
@@ -93,7 +95,10 @@ impl Fetcher {
                 }
                 status @ (404 | 410) => return Err(FetchError::Gone { status }),
                 status @ (401 | 403) => return Err(FetchError::Forbidden { status }),
-                status => return Err(FetchError::Status { status }),
+                status => {
+                    let retry_after_ms = retry_after_ms(header(&answer, "retry-after"), self.runtime.now());
+                    return Err(FetchError::Status { status, retry_after_ms });
+                }
             }
         }
         Err(FetchError::Redirects)
@@ -124,6 +129,15 @@ fn header<'answer>(answer: &'answer HttpAnswer, name: &str) -> Option<&'answer s
     found.map(|(_, value)| value.as_str())
 }
 
+/// What a `Retry-After` says: seconds, or the date of a moment that is not over.
+fn retry_after_ms(value: Option<&str>, now: Timestamp) -> Option<u64> {
+    let value = value?.trim();
+    match value.parse::<u64>() {
+        Ok(seconds) => Some(seconds.saturating_mul(1000)),
+        Err(_) => parse_http_date(value).map(|moment| moment.millis_since(now)),
+    }
+}
+
 impl From<HttpError> for FetchError {
     fn from(error: HttpError) -> Self {
         match error {
@@ -150,7 +164,7 @@ impl fmt::Display for FetchError {
                 write!(formatter, "the URL redirects to one that {refusal}")
             }
             Self::Redirects => write!(formatter, "the URL redirects more than {MAX_REDIRECTS} times, or to nowhere"),
-            Self::Gone { status } | Self::Forbidden { status } | Self::Status { status } => {
+            Self::Gone { status } | Self::Forbidden { status } | Self::Status { status, .. } => {
                 write!(formatter, "the URL's host answered with the status {status}")
             }
             Self::Timeout => formatter.write_str("the URL's host did not answer in time"),

@@ -2,12 +2,14 @@
 
 mod address;
 mod allowed_hosts;
+mod deadline;
 mod fetcher;
 mod outside_url;
 mod refusal;
 mod rules;
 
 pub use allowed_hosts::AllowedHosts;
+pub use deadline::{deadline, is_of_discord};
 pub use fetcher::{FetchError, FetchLimits, Fetched, Fetcher};
 pub use outside_url::OutsideUrl;
 pub use refusal::{MAX_URL_BYTES, Refusal};

@@ -1,7 +1,10 @@
 //! URLs in the one spelling that every parser reads alike.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+
+use percent_encoding::percent_decode_str;
 
 use super::address::ipv4_of_host;
 use super::refusal::{MAX_URL_BYTES, Refusal};
@@ -123,12 +126,27 @@ impl OutsideUrl {
         self.target.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default()
     }
 
+    /// The host, with the port where it is not the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let own_port = if self.is_https { 443 } else { 80 };
+        let host = &self.host;
+        if self.port == own_port { host.to_string() } else { format!("{host}:{}", self.port) }
+    }
+
+    /// The value of the query's parameter `name`, decoded. Services spell their own names in one way.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let (_, query) = self.target.split_once('?')?;
+        let found = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(given, _)| *given == name);
+        found.and_then(|(_, value)| percent_decode_str(value).decode_utf8().ok()).map(Cow::into_owned)
+    }
+
     /// Scheme, host and port; no port where it is the scheme's own.
     #[must_use]
     pub fn origin(&self) -> String {
-        let (scheme, own_port) = if self.is_https { ("https", 443) } else { ("http", 80) };
-        let host = &self.host;
-        if self.port == own_port { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{}", self.port) }
+        let scheme = if self.is_https { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
     }
 }
 

@@ -38,9 +38,11 @@ pub use archive::{backup, record};
 pub use engine::{BeginError, Engine, Patience, Settings};
 pub use registry::Sources;
 pub use runs::{
-    Action, ActionParameters, BackupRef, InvalidItemId, InvalidRunId, ItemId, Ledger, Line, Operations, Parameters,
-    Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, SliceLines, State, Totals, Verdict, item, line,
+    Action, ActionParameters, BackupRef, Forecast, InvalidItemId, InvalidRunId, ItemId, Ledger, Line, Operations,
+    Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, SliceLines, State, Totals, Verdict, item,
+    line,
 };
 pub use source::table::{self, InvalidSource, TableSource, value};
-pub use source::{Count, EMBEDDED, Images, OWN_BINDING, SourceError, SourceFailure, SourceStatus};
+pub use source::url::{self, UrlSource};
+pub use source::{ConfiguredSource, Count, EMBEDDED, Images, OWN_BINDING, SourceError, SourceFailure, SourceStatus};
 pub use task::{Interruption, SLICE_BYTES, SLICE_MS};

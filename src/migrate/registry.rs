@@ -4,9 +4,11 @@ use std::rc::Rc;
 
 use super::runs::{Ledger, Run, RunId, Totals, journal};
 use super::source::embedded::EmbeddedKind;
-use super::source::table::{TableKind, TableSource};
+use super::source::table::{BUILT_IN, TableKind};
+use super::source::url::{Outside, UrlKind};
 use super::source::{
-    Databases, EMBEDDED, Kind, OWN_BINDING, Source, SourceError, SourceStatus, Surroundings, ledger_answer,
+    ConfiguredSource, Databases, EMBEDDED, Kind, OWN_BINDING, Source, SourceError, SourceStatus, Surroundings,
+    ledger_answer,
 };
 use crate::catalog::SourceItem;
 use crate::image::ImageId;
@@ -20,16 +22,29 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The sources over the catalogue's database, `others` by their bindings, and `tables`, which is what `MIGRATION_SOURCES` says.
+    /// The sources over the catalogue's database, `others` by their bindings, and `configured`, which is what `MIGRATION_SOURCES` says.
     #[must_use]
     pub fn new(
         database: Rc<dyn Database>,
         others: Rc<[(String, Rc<dyn Database>)]>,
-        tables: Rc<[TableSource]>,
+        configured: &[ConfiguredSource],
+        outside: Outside,
     ) -> Self {
         let databases = Databases::new(Rc::clone(&database), others);
-        let kinds: Vec<Rc<dyn Kind>> =
-            vec![Rc::new(EmbeddedKind { database }), Rc::new(TableKind { databases: databases.clone(), tables })];
+        let (mut tables, mut links) = (Vec::new(), Vec::new());
+        for source in configured {
+            match source {
+                ConfiguredSource::Table(source) => tables.push(source.clone()),
+                ConfiguredSource::Url(source) => links.push(source.clone()),
+            }
+        }
+        let has_built_in = !configured.iter().any(|source| source.name() == BUILT_IN);
+        let tables = TableKind { databases: databases.clone(), tables: tables.into(), has_built_in };
+        let kinds: Vec<Rc<dyn Kind>> = vec![
+            Rc::new(EmbeddedKind { database }),
+            Rc::new(tables),
+            Rc::new(UrlKind::new(databases.clone(), links, outside)),
+        ];
         Self { databases, kinds }
     }
 

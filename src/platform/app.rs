@@ -68,16 +68,16 @@ fn assemble(environment: &Environment) -> App {
     };
     let mut databases: Vec<(String, Rc<dyn Database>)> = Vec::new();
     for (index, source) in config.migration_sources.iter().enumerate() {
-        let binding = &source.binding;
-        if binding == OWN_BINDING || databases.iter().any(|(name, _)| name == binding) {
+        let binding = source.binding();
+        if binding == OWN_BINDING || databases.iter().any(|(name, _)| *name == binding) {
             continue;
         }
         match environment.database_at(binding) {
-            Some(database) => databases.push((binding.clone(), Rc::new(database))),
+            Some(database) => databases.push((binding.to_owned(), Rc::new(database))),
             None => problems.push(ConfigProblem {
                 variable: "MIGRATION_SOURCES",
                 rule: ["entry ", &(index + 1).to_string(), ": binding must be that of a D1 database"].concat(),
-                given: Some(binding.clone()),
+                given: Some(binding.to_owned()),
             }),
         }
     }

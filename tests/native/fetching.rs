@@ -217,9 +217,9 @@ fn what_the_host_answers_is_told_apart() {
         (410, FetchError::Gone { status: 410 }),
         (401, FetchError::Forbidden { status: 401 }),
         (403, FetchError::Forbidden { status: 403 }),
-        (206, FetchError::Status { status: 206 }),
-        (429, FetchError::Status { status: 429 }),
-        (500, FetchError::Status { status: 500 }),
+        (206, FetchError::Status { status: 206, retry_after_ms: None }),
+        (429, FetchError::Status { status: 429, retry_after_ms: None }),
+        (500, FetchError::Status { status: 500, retry_after_ms: None }),
     ] {
         assert_eq!(fetch(&answering(&[(status, "")]), "https://a.example.org/").err(), Some(error));
     }

@@ -57,6 +57,8 @@ mod migrate_table_races;
 mod migrate_table_restore;
 mod migrate_table_sources;
 mod migrate_table_status;
+mod migrate_url;
+mod migrate_url_crash;
 mod migrate_value;
 mod multipart;
 mod properties;

@@ -138,7 +138,7 @@ impl Items for MemoryItems {
             })
             .collect::<Result<_, DatabaseError>>()?;
         let is_last = items.len() < usize::from(bounds.limit);
-        Ok(Prepared { page: Page { items, is_last, largest_bytes: 0 }, warnings: Vec::new() })
+        Ok(Prepared::of(Page { items, is_last, largest_bytes: 0 }))
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {

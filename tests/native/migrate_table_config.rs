@@ -39,7 +39,7 @@ fn a_problem_names_the_entry_and_the_rule() {
         ("url", json!(null), "url is missing"),
         ("key", json!("URL"), "must name a column of its own"),
         ("binding", json!("my-db"), "binding must be"),
-        ("column", json!("x"), "may have no other fields than name, "),
+        ("column", json!("x"), "may have no other fields than kind, name, "),
         ("metadata", json!("x"), "metadata must be a list"),
         ("metadata", json!(["a b"]), "metadata must be a list"),
         ("metadata", json!(["a", "A"]), "metadata must be a list"),

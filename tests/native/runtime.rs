@@ -22,6 +22,8 @@ pub struct TestRuntime {
     planned_draws: RefCell<VecDeque<[u8; 16]>>,
     /// Sleeps of up to so long are over at once, others never.
     ending_sleeps_ms: Cell<u64>,
+    /// The clock moves on by each sleep that is over.
+    moves_with_sleeps: Cell<bool>,
 }
 
 impl TestRuntime {
@@ -40,6 +42,7 @@ impl TestRuntime {
             drawn: Cell::default(),
             planned_draws: RefCell::default(),
             ending_sleeps_ms: Cell::new(ending_sleeps_ms),
+            moves_with_sleeps: Cell::new(false),
         }
     }
 
@@ -51,6 +54,16 @@ impl TestRuntime {
     /// Sleeps of up to `milliseconds` are over at once from here on, others never.
     pub fn end_sleeps_up_to(&self, milliseconds: u64) {
         self.ending_sleeps_ms.set(milliseconds);
+    }
+
+    /// Sleeps of up to `milliseconds` take their time from here on, others never end.
+    pub fn sleep_through(&self, milliseconds: u64) {
+        self.end_sleeps_up_to(milliseconds);
+        self.moves_with_sleeps.set(true);
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms.get()
     }
 
     pub fn advance(&self, milliseconds: i64) {
@@ -75,6 +88,9 @@ impl Runtime for TestRuntime {
     async fn sleep(&self, duration_ms: u64) {
         if duration_ms > self.ending_sleeps_ms.get() {
             pending::<()>().await;
+        }
+        if self.moves_with_sleeps.get() {
+            self.advance(i64::try_from(duration_ms).expect("a length of time"));
         }
     }
 

@@ -36,6 +36,8 @@ export type FailedProvider = { "provider": string; "reason": string };
 
 export type Finding = { "detail"?: string; "id": string; "reason"?: string };
 
+export type Forecast = { "expired": number; "requests": number; "seconds": number; "willExpire": number };
+
 export type Frame = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "frameNumber": number; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
 export type FrameAnswer = { "code"?: Code; "detail"?: string; "frameNumber"?: number; "image"?: Image; "outcome": "stored" | "unchanged" | "replaced" | "refused" };
@@ -76,7 +78,7 @@ export type Links = { "console": string; "docs": string; "health": string; "open
 
 export type MigrateRequest = { "action": "migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup"; "background"?: boolean | null; "batchSize"?: number | null; "checkIntegrity"?: boolean | null; "concurrency"?: number | null; "confirmRunId"?: RunId | null; "deleteFromR2"?: boolean | null; "dryRun"?: boolean | null; "fallbackOnly"?: boolean | null; "force"?: boolean | null; "imageIds"?: (string)[] | null; "runId"?: RunId | null; "sampleSize"?: number | null; "source"?: string | null };
 
-export type MigrateResult = { "bytes": number; "dryRun": boolean; "duration": number; "errors": (Finding)[]; "estimatedCostUsd": number; "failed": number; "migrated": number; "operations": Operations; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
+export type MigrateResult = { "bytes": number; "dryRun": boolean; "duration": number; "errors": (Finding)[]; "estimatedCostUsd": number; "failed": number; "links"?: Forecast; "migrated": number; "operations": Operations; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
 
 export type MigrationStats = { "base64Images": number; "estimatedSpaceSaved": number; "failedImages": number; "fallbackImages": number; "migratedImages": number; "migrationProgress": number | null; "missingSources": (string)[]; "partiallyMigratedImages": number; "sources": (SourceStats)[]; "totalImages": number };
 

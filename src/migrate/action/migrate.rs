@@ -103,7 +103,8 @@ impl Task for Migrate {
         bounds: Bounds,
         context: &SliceContext<'_>,
     ) -> Result<Slice, Interruption> {
-        let Prepared { mut page, warnings } = self.source.items.prepare(run, found, bounds, context).await?;
+        let Prepared { mut page, warnings, cursor, forecast } =
+            self.source.items.prepare(run, found, bounds, context).await?;
         Self::announce(&mut page, context).await?;
         let handled = page.handle(context, async |id, found| match found {
             Some(Ok(movable)) => self.handle(run, id, movable, context).await,
@@ -111,6 +112,11 @@ impl Task for Migrate {
             None => Ok(Outcome::refused(id, Refusal::failed("not-found", "the source has no such item"))),
         });
         let mut slice = handled.await?;
+        for outcome in &mut slice.outcomes {
+            outcome.settled = self.source.items.settled(run, outcome.line.id());
+        }
+        slice.cursor = slice.cursor.or(cursor);
+        slice.forecast = forecast;
         slice.warnings.extend(warnings);
         Ok(slice)
     }

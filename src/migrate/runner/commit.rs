@@ -19,9 +19,10 @@ pub async fn write_down(
     bounds: Bounds,
     is_last: bool,
 ) -> Result<Vec<QueryResult>, Interruption> {
-    let Slice { outcomes, cursor, exhausted, warnings, left, stalled, .. } = slice;
+    let Slice { outcomes, cursor, exhausted, warnings, left, stalled, forecast, .. } = slice;
     leased.run.in_flight = together(&leased.run.in_flight, &left);
     leased.run.progress.stalls += u32::from(stalled);
+    leased.run.progress.forecast = forecast.or(leased.run.progress.forecast.take());
     for warning in warnings {
         warn(&mut leased.run.progress, warning);
     }
@@ -59,8 +60,8 @@ async fn write_down_each(leased: &mut LeasedRun<'_>, outcomes: Vec<Outcome>) -> 
                 leased.remove(&put).await?;
             }
         }
-        let [outcome] = outcome;
-        let id = outcome.line.id().clone();
+        let [Outcome { line, settled, .. }] = outcome;
+        let id = line.id().clone();
         let line = if is_ours(&error) {
             Line::skipped(id, "changed-meanwhile", "somebody else changed it after it was read")
         } else {
@@ -70,7 +71,7 @@ async fn write_down_each(leased: &mut LeasedRun<'_>, outcomes: Vec<Outcome>) -> 
                 "a rule of the table itself, such as UNIQUE or FOREIGN KEY, refuses the row",
             )
         };
-        commit_lines(leased, &[Outcome::only(line)], cursor, &still, Vec::new()).await?;
+        commit_lines(leased, &[Outcome { settled, ..Outcome::only(line) }], cursor, &still, Vec::new()).await?;
     }
     Ok(())
 }
@@ -113,7 +114,9 @@ async fn commit(
         now,
     };
     let mut statements = ledger::advance(&advance)?;
-    statements.extend(outcomes.iter().flat_map(|outcome| outcome.statements.iter().cloned()));
+    for Outcome { statements: own, settled, .. } in outcomes {
+        statements.extend(own.iter().chain(settled).cloned());
+    }
     statements.extend(totals(outcomes));
     statements.extend(stages(&leased.run.source, outcomes));
     let own = statements.len();

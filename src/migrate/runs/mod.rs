@@ -24,7 +24,7 @@ pub use json_text::{json_line, prefix_within};
 pub use ledger::{Ledger, SliceLines};
 pub use line::{LINE_MAX_BYTES, Line, Verdict};
 pub use parameters::{ActionParameters, BackupRef, Parameters, PublicBase};
-pub use progress::{Operations, Progress};
+pub use progress::{Forecast, Operations, Progress};
 pub use receipt_info::ReceiptInfo;
 pub use row::first_run;
 pub use run::Run;

@@ -36,6 +36,24 @@ pub struct Progress {
     #[serde(default)]
     pub findings_bytes: usize,
     pub warnings: Vec<String>,
+    /// What fetching everything takes, for sources of links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
+}
+
+/// What it takes to fetch the links of a source, found out before the first is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Forecast {
+    /// Links whose time is over.
+    pub expired: u64,
+    /// Links whose time will be over before their turn.
+    pub will_expire: u64,
+    /// Links that are to be fetched: a request each, and one more for an image that is too large to be held.
+    pub requests: u64,
+    /// Seconds until the last one's turn, by what the hosts' limits allow.
+    pub seconds: u64,
 }
 
 /// What a run cost at the stores, or a dry run would.

@@ -1,12 +1,15 @@
 //! Where images are moved from: one seam, and a folder for each kind of source.
 
+mod configured;
 mod databases;
 pub mod embedded;
 mod error;
 mod seam;
 mod status;
 pub mod table;
+pub mod url;
 
+pub use configured::ConfiguredSource;
 pub use databases::{Databases, OWN_BINDING, ledger_answer};
 pub use error::{SourceError, Unusable};
 pub use seam::{

@@ -11,7 +11,7 @@ use crate::image::{ImageId, ObjectKey, Sha256Digest};
 use crate::migrate::archive::Saving;
 use crate::migrate::archive::backup::BackupItem;
 use crate::migrate::destination::{Destination, NewCopy};
-use crate::migrate::runs::{Entry, IdType, InFlight, Run, Stage};
+use crate::migrate::runs::{Entry, Forecast, IdType, InFlight, ItemId, Run, Stage};
 use crate::migrate::task::{Bounds, Counted, Interruption, ItemError, Outcome, Page, Refusal, SliceContext};
 use crate::runtime::{Runtime, Timestamp};
 use crate::sql::{Database, DatabaseError, QueryResult, Statement};
@@ -116,6 +116,11 @@ pub trait Items {
         context: &SliceContext<'_>,
     ) -> Result<Prepared, Interruption>;
 
+    /// Statements that take effect with whatever comes of an item of the last page, such as one that takes it off a list.
+    fn settled(&self, _run: &Run, _item: &ItemId) -> Vec<Statement> {
+        Vec::new()
+    }
+
     /// A statement that answers with a row when the item is still there: its column `waits` is 0 when the item names the object, 1 when it
     /// may yet come to name it.
     fn names(&self, in_flight: &InFlight) -> Statement;
@@ -125,6 +130,18 @@ pub trait Items {
 pub struct Prepared {
     pub page: Page<Result<Box<dyn Movable>, Refusal>>,
     pub warnings: Vec<String>,
+    /// Where the next slice begins, for a page without items that is not the last.
+    pub cursor: Option<serde_json::Value>,
+    /// What fetching all of them will take, when that has become known.
+    pub forecast: Option<Forecast>,
+}
+
+impl Prepared {
+    /// A page, with nothing to say beside.
+    #[must_use]
+    pub const fn of(page: Page<Result<Box<dyn Movable>, Refusal>>) -> Self {
+        Self { page, warnings: Vec::new(), cursor: None, forecast: None }
+    }
 }
 
 /// An item that is ready to be moved.

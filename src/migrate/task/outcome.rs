@@ -2,7 +2,7 @@
 
 use super::failure::{Blame, Interruption, ItemError, Refusal};
 use crate::image::ObjectKey;
-use crate::migrate::runs::{InFlight, ItemId, Line, Stage, Verdict};
+use crate::migrate::runs::{Forecast, InFlight, ItemId, Line, Stage, Verdict};
 use crate::sql::Statement;
 use crate::store::StorageKind;
 
@@ -14,6 +14,8 @@ pub struct Outcome {
     pub blame: Blame,
     /// Take effect together with the line. They fail the batch when the item was changed meanwhile.
     pub statements: Vec<Statement>,
+    /// Take effect with the line, also when the item was changed meanwhile.
+    pub settled: Vec<Statement>,
     /// An object that nothing names when the statements fail.
     pub put: Option<ObjectKey>,
     /// Whether `put` may still take effect after an error.
@@ -38,6 +40,7 @@ impl Outcome {
             line,
             blame: Blame::Item,
             statements: Vec::new(),
+            settled: Vec::new(),
             put: None,
             uncertain: false,
             remove: Vec::new(),
@@ -98,6 +101,8 @@ pub struct Slice {
     pub warnings: Vec<String>,
     /// What was put for items that are left to the next slice.
     pub left: Vec<InFlight>,
+    /// What the rest of the run will take, when that has become known.
+    pub forecast: Option<Forecast>,
     /// Whether an outage kept the slice from its first item, which is tried again, but not from others.
     pub stalled: bool,
 }

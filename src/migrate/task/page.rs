@@ -103,7 +103,7 @@ impl<T> Page<T> {
         let cursor = outcomes.last().and_then(|outcome| outcome.cursor.clone());
         let exhausted = self.is_last && outcomes.len() == found;
         let largest_bytes = self.largest_bytes;
-        Ok(Slice { outcomes, cursor, exhausted, largest_bytes, left, stalled, warnings: Vec::new() })
+        Ok(Slice { outcomes, cursor, exhausted, largest_bytes, left, stalled, ..Slice::default() })
     }
 }
 

@@ -134,7 +134,7 @@ fn what_a_variable_holds_is_told_to_the_operator_only() {
     assert!(!String::from_utf8_lossy(&anyone.body).contains("customer"), "{anyone:?}");
     let problem = &anyone.json()["configuration"][0];
     assert_eq!(problem["variable"], "MIGRATION_SOURCES");
-    assert!(problem["rule"].as_str().unwrap().starts_with("entry 1: may have no other fields than name, "));
+    assert!(problem["rule"].as_str().unwrap().starts_with("entry 1: may have no other fields than kind, name, "));
     let operator = world.call("GET", "/health", None).json();
     assert_eq!(operator["configuration"][0]["given"], "customer-x");
     assert_eq!(operator["configuration"][0]["rule"], problem["rule"]);

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::task::Poll;
@@ -133,12 +133,24 @@ impl EdgeCache for Cache {
 #[derive(Default)]
 pub struct Outside {
     pub pages: RefCell<BTreeMap<String, HttpResponse>>,
+    /// Answers that come before those, once each.
+    pub first: RefCell<BTreeMap<String, VecDeque<Result<HttpResponse, HttpError>>>>,
     /// Bodies that end with this, in place of their end.
     pub breaks: Cell<Option<fn() -> BodyError>>,
     pub requests: RefCell<Vec<HttpRequest>>,
 }
 
 impl Outside {
+    /// Answers for `url` once with this, before anything else.
+    pub fn has_first(&self, url: &str, answer: Result<HttpResponse, HttpError>) {
+        self.first.borrow_mut().entry(url.to_owned()).or_default().push_back(answer);
+    }
+
+    /// What was asked for, in order.
+    pub fn asked(&self) -> Vec<String> {
+        self.requests.borrow().iter().map(|request| request.url.clone()).collect()
+    }
+
     /// Answers for `url` with this body.
     pub fn has(&self, url: &str, status: u16, body: &[u8]) {
         let page = HttpResponse { status, headers: Vec::new(), body: body.to_vec() };
@@ -170,8 +182,10 @@ impl ByteSource for Breaking {
 #[async_trait(?Send)]
 impl HttpClient for Shared<Outside> {
     async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
-        let page = self.0.pages.borrow().get(&request.url).cloned().ok_or(HttpError::Connect)?;
+        let first = self.0.first.borrow_mut().get_mut(&request.url).and_then(VecDeque::pop_front);
+        let page = self.0.pages.borrow().get(&request.url).cloned().ok_or(HttpError::Connect);
         self.0.requests.borrow_mut().push(request);
+        let page = first.unwrap_or(page)?;
         let arriving = Arriving::of(page.body);
         let body: Box<dyn ByteSource> = match self.0.breaks.get() {
             Some(error) => Box::new(Breaking(arriving, error)),

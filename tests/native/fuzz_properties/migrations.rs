@@ -8,12 +8,12 @@ use rusqlite::Connection;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
 use stillstore::image::{ObjectKey, Sha256Digest};
-use stillstore::migrate::TableSource;
 use stillstore::migrate::backup::{BackupItem, Data, Join, JoinError, Joined, Split, Survey};
 use stillstore::migrate::item::ItemId;
 use stillstore::migrate::line::{LINE_MAX_BYTES, Line};
 use stillstore::migrate::record::{self, Extent, Integrity, Pages, Read};
 use stillstore::migrate::table::Identifier;
+use stillstore::migrate::{ConfiguredSource, TableSource};
 use stillstore::sql::{DatabaseError, Value};
 use stillstore::store::{ImageStore as _, Media, MemoryStore, ObjectMetadata, PutObject, StorageKind};
 
@@ -27,8 +27,15 @@ thread_local! {
 /// exactly the name that was configured.
 pub fn migration_sources(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let Ok(sources) = TableSource::parse_list(&text) else { return };
-    assert!(sources.len() <= 16);
+    let Ok(configured) = ConfiguredSource::parse_list(&text) else { return };
+    assert!(configured.len() <= 16);
+    let sources: Vec<_> = configured
+        .iter()
+        .map(|configured| match configured {
+            ConfiguredSource::Table(source) => source,
+            ConfiguredSource::Url(source) => &source.table,
+        })
+        .collect();
     for (index, source) in sources.iter().enumerate() {
         assert!(sources[..index].iter().all(|other| other.name != source.name), "{} twice", source.name);
         assert!(
@@ -39,7 +46,8 @@ pub fn migration_sources(input: &[u8]) {
         assert!(!["stillstore_", "sqlite_", "_cf_"].iter().any(|prefix| table.starts_with(prefix)), "{table}");
         assert!(source.metadata.len() <= 8 && source.filter.len() <= 8);
         let optional = [&source.media_type, &source.key, &source.status, &source.migrated_at].into_iter().flatten();
-        let columns: Vec<_> = [&source.id, &source.data, &source.url].into_iter().chain(optional).collect();
+        let data = (!matches!(configured[index], ConfiguredSource::Url(_))).then_some(&source.data);
+        let columns: Vec<_> = [&source.id, &source.url].into_iter().chain(data).chain(optional).collect();
         for (index, column) in columns.iter().enumerate() {
             assert!(columns[..index].iter().all(|other| !other.is(column)), "{column:?} twice");
         }
@@ -48,9 +56,15 @@ pub fn migration_sources(input: &[u8]) {
             check_quoting(name);
         }
     }
-    let written = Json::from(sources.iter().map(to_json).collect::<Vec<_>>()).to_string();
-    let again = TableSource::parse_list(&written).expect("what was accepted is accepted again");
-    assert_eq!(format!("{again:?}"), format!("{sources:?}"));
+    let tables: Vec<_> =
+        configured.iter().filter(|configured| matches!(configured, ConfiguredSource::Table(_))).collect();
+    let written = tables.iter().filter_map(|configured| match configured {
+        ConfiguredSource::Table(source) => Some(to_json(source)),
+        ConfiguredSource::Url(_) => None,
+    });
+    let written = Json::from(written.collect::<Vec<_>>()).to_string();
+    let again = ConfiguredSource::parse_list(&written).expect("what was accepted is accepted again");
+    assert_eq!(format!("{again:?}"), format!("{tables:?}"));
 }
 
 fn check_quoting(name: &Identifier) {

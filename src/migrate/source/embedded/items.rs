@@ -153,7 +153,7 @@ impl Items for EmbeddedItems {
             let found = Some(found.and_then(|found| self.ready(found, bounds.inline_max_bytes)));
             PageItem { id, found, cursor }
         });
-        Ok(Prepared { page: Page { items: items.collect(), is_last, largest_bytes }, warnings: Vec::new() })
+        Ok(Prepared::of(Page { items: items.collect(), is_last, largest_bytes }))
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {

@@ -230,6 +230,9 @@ impl Table {
                 Value::Null | Value::Base64(_) => " is null".to_owned(),
             };
         }
+        if let Some(pattern) = &self.source.matching {
+            subject = [&subject, " like ", pattern].concat();
+        }
         subject
     }
 }

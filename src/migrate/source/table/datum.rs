@@ -9,11 +9,11 @@ use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult};
 use crate::store::EMBEDDED_MAX_BYTES;
 
 /// The longest value that is read: 4 characters a byte at most, see [`ValueProblem::TooLarge`].
-pub(super) const MAX_DATA_BYTES: u64 = EMBEDDED_MAX_BYTES * 4;
+pub(in crate::migrate::source) const MAX_DATA_BYTES: u64 = EMBEDDED_MAX_BYTES * 4;
 
 /// A value.
 #[derive(Debug, Clone)]
-pub(super) enum Datum {
+pub(in crate::migrate::source) enum Datum {
     Text(Text),
     /// A BLOB, or the UTF-8 of a text.
     Bytes {

@@ -25,26 +25,31 @@ pub struct TableKind {
     pub databases: Databases,
     /// What `MIGRATION_SOURCES` says.
     pub tables: Rc<[TableSource]>,
+    /// Whether a table of the built-in shape is a source.
+    pub has_built_in: bool,
 }
 
 impl TableKind {
     /// What is configured for a source of this name, or built in.
-    pub(super) fn configured(&self, name: &str) -> Option<TableSource> {
+    pub(in crate::migrate::source) fn configured(&self, name: &str) -> Option<TableSource> {
         let found = self.tables.iter().find(|source| source.name == name).cloned();
-        found.or_else(|| (name == BUILT_IN).then(TableSource::built_in))
+        found.or_else(|| (name == BUILT_IN && self.has_built_in).then(TableSource::built_in))
     }
 
-    pub(super) fn is_configured(&self, name: &str) -> bool {
+    pub(in crate::migrate::source) fn is_configured(&self, name: &str) -> bool {
         self.tables.iter().any(|source| source.name == name)
     }
 
     /// The database that a source is in.
-    pub(super) fn database_of(&self, name: &str) -> Rc<dyn Database> {
+    pub(in crate::migrate::source) fn database_of(&self, name: &str) -> Rc<dyn Database> {
         self.databases.at(self.configured(name).as_ref().map_or(OWN_BINDING, |source| &source.binding))
     }
 
     /// A source held against the live schema.
-    pub(super) async fn table(&self, name: &str) -> Result<Result<Table, SourceError>, DatabaseError> {
+    pub(in crate::migrate::source) async fn table(
+        &self,
+        name: &str,
+    ) -> Result<Result<Table, SourceError>, DatabaseError> {
         let Some(source) = self.configured(name) else {
             return Ok(Err(SourceError::Unknown { name: name.to_owned() }));
         };
@@ -61,7 +66,7 @@ impl TableKind {
 impl Kind for TableKind {
     async fn names(&self) -> Result<Vec<String>, DatabaseError> {
         let mut names: Vec<_> = self.tables.iter().map(|source| source.name.clone()).collect();
-        if !self.is_configured(BUILT_IN) && self.table(BUILT_IN).await?.is_ok() {
+        if self.has_built_in && !self.is_configured(BUILT_IN) && self.table(BUILT_IN).await?.is_ok() {
             names.push(BUILT_IN.to_owned());
         }
         Ok(names)

@@ -12,6 +12,7 @@ mod config;
 mod count;
 mod datum;
 mod definition;
+pub(super) mod fields;
 mod found;
 mod identifier;
 mod items;
@@ -20,6 +21,7 @@ mod kind;
 mod objects;
 mod original;
 mod originals;
+mod ready;
 mod returned_rows;
 mod row_data;
 mod saved_rows;
@@ -29,7 +31,17 @@ mod statements;
 mod status;
 pub mod value;
 
-pub use config::{BUILT_IN, InvalidSource, TableSource};
+pub(super) use catalogue::TableCatalogue;
+pub use config::{BUILT_IN, TableSource};
 pub use count::COUNTED_ROWS;
+pub(super) use datum::Datum;
+pub(super) use definition::Table;
+pub use fields::InvalidSource;
 pub use identifier::Identifier;
 pub use kind::TableKind;
+pub(super) use objects::TableObjects;
+pub(super) use original::Original;
+pub(super) use ready::{
+    ImageBytes, Inspected, Ready, RowAsRead, columns_too_large, of_rejection, private_image_and_public_bucket,
+};
+pub(super) use sql::{Sql, whole};

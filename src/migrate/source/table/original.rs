@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::TableSource;
+use super::identifier::Identifier;
 use super::value::ValueForm;
 use crate::image::{ObjectKey, Sha256Digest};
+use crate::migrate::runs::Entry;
+use crate::migrate::task::{ItemError, Refusal};
 use crate::sql::{DatabaseError, from_json, to_json};
 
 /// A row as it was before its move, and what the move wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Original {
+pub(in crate::migrate::source) struct Original {
     /// The columns that the move wrote, each value a text whose first character is its type, or NULL.
     pub before: BTreeMap<String, Option<String>>,
     /// How the data column's value looked.
@@ -24,7 +28,7 @@ pub(super) struct Original {
 
 /// A value that is kept in the bucket: a text as UTF-8, or a BLOB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Saved {
+pub(in crate::migrate::source) struct Saved {
     pub key: ObjectKey,
     pub sha256: Sha256Digest,
     pub bytes: u64,
@@ -34,6 +38,21 @@ impl Original {
     // By way of text, for which the code is there already.
     pub fn to_json(&self) -> Result<serde_json::Value, DatabaseError> {
         from_json(&to_json(self)?)
+    }
+
+    /// What the journal says of an entry, if the source names the columns still that the move wrote.
+    ///
+    /// # Errors
+    /// When the source has been configured otherwise, or the journal cannot be read.
+    pub fn of_entry(entry: &Entry, source: &TableSource) -> Result<Self, ItemError> {
+        let original = Self::from_json(&entry.original)?;
+        let mut columns: Vec<_> = source.written_columns().map(Identifier::as_str).collect();
+        columns.sort_unstable();
+        if original.before.keys().map(String::as_str).eq(columns) {
+            return Ok(original);
+        }
+        let detail = "the source names other columns than those that the move wrote";
+        Err(Refusal::failed("source-reconfigured", detail).into())
     }
 
     pub fn from_json(json: &serde_json::Value) -> Result<Self, DatabaseError> {

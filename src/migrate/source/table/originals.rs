@@ -61,14 +61,7 @@ impl TableOriginals {
                 Refusal::skipped("url-changed", "the row names another image than the one that was moved").into()
             );
         }
-        let original = Original::from_json(&entry.original)?;
-        let mut columns: Vec<_> =
-            self.table.source.written_columns().map(crate::migrate::source::table::Identifier::as_str).collect();
-        columns.sort_unstable();
-        if !original.before.keys().map(String::as_str).eq(columns) {
-            let detail = "the source names other columns than those that the move wrote";
-            return Err(Refusal::failed("source-reconfigured", detail).into());
-        }
+        let original = Original::of_entry(entry, &self.table.source)?;
         let (is_blob, data_bytes) = (shape.data_type == "blob", shape.data_bytes.unwrap_or(0));
         let datum = self.datum(entry, &shape, answer, context).await?;
         Ok(Row { original, datum, data_bytes, is_blob })

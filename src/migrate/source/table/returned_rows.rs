@@ -76,7 +76,7 @@ enum Present {
 
 impl Table {
     /// What receipts call the place of its images in the database.
-    pub(super) fn place(&self) -> String {
+    pub(in crate::migrate::source) fn place(&self) -> String {
         ["d1:", self.source.table.as_str()].concat()
     }
 

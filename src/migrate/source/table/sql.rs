@@ -3,11 +3,11 @@
 use crate::sql::{Statement, Value};
 
 /// Bytes in one text of hexadecimal digits, two a byte.
-pub(super) const PIECE_BYTES: u64 = 500_000;
+pub(in crate::migrate::source) const PIECE_BYTES: u64 = 500_000;
 
 /// SQL on the way to a statement.
 #[derive(Debug, Default)]
-pub(super) struct Sql {
+pub(in crate::migrate::source) struct Sql {
     text: String,
     params: Vec<Value>,
 }
@@ -40,7 +40,7 @@ impl Sql {
 }
 
 /// The columns that a value comes in: its type, its length, and itself when it is short.
-pub(super) fn push_data(sql: &mut Sql, data: &str, inline_max_bytes: u64) {
+pub(in crate::migrate::source) fn push_data(sql: &mut Sql, data: &str, inline_max_bytes: u64) {
     sql.push("typeof(").push(data).push(") AS data_type, octet_length(").push(data).push(") AS data_bytes, ");
     sql.push("CASE WHEN octet_length(").push(data).push(") > ").bind(whole(inline_max_bytes)).push(" THEN NULL ");
     sql.push("WHEN typeof(").push(data).push(") = 'text' THEN ").push(data);
@@ -49,7 +49,7 @@ pub(super) fn push_data(sql: &mut Sql, data: &str, inline_max_bytes: u64) {
 }
 
 /// A value as a text that begins with its type, by which it can be told from every other.
-pub(super) fn tagged(column: &str) -> String {
+pub(in crate::migrate::source) fn tagged(column: &str) -> String {
     [
         "CASE typeof(",
         column,
@@ -67,7 +67,7 @@ pub(super) fn tagged(column: &str) -> String {
 }
 
 /// The value that [`tagged`] made a text of.
-pub(super) fn push_untagged(sql: &mut Sql, value: Option<&str>) {
+pub(in crate::migrate::source) fn push_untagged(sql: &mut Sql, value: Option<&str>) {
     let Some((tag, value)) = value.and_then(|value| value.split_at_checked(1)) else {
         sql.push("NULL");
         return;
@@ -82,6 +82,6 @@ pub(super) fn push_untagged(sql: &mut Sql, value: Option<&str>) {
 }
 
 /// A count as a parameter.
-pub(super) fn whole(number: u64) -> i64 {
+pub(in crate::migrate::source) fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -19,7 +19,7 @@ const MAX_METADATA_BYTES: &str = "512";
 
 impl Table {
     /// `template` with `{table}`, `{id}`, `{data}` and `{url}` replaced by their names in SQL.
-    pub(super) fn fill(&self, template: &str) -> String {
+    pub(in crate::migrate::source) fn fill(&self, template: &str) -> String {
         let mut sql = String::new();
         let mut rest = template;
         while let Some((before, name)) = rest.split_once('{') {
@@ -37,29 +37,29 @@ impl Table {
     }
 
     /// The table's name in quotes.
-    pub(super) fn table(&self) -> String {
+    pub(in crate::migrate::source) fn table(&self) -> String {
         self.source.table.quoted()
     }
 
-    pub(super) fn column(&self, column: &Identifier) -> String {
+    pub(in crate::migrate::source) fn column(&self, column: &Identifier) -> String {
         [&self.table(), ".", &column.quoted()].concat()
     }
 
-    pub(super) fn id(&self) -> String {
+    pub(in crate::migrate::source) fn id(&self) -> String {
         self.column(&self.source.id)
     }
 
-    pub(super) fn data(&self) -> String {
+    pub(in crate::migrate::source) fn data(&self) -> String {
         self.column(&self.source.data)
     }
 
     /// The value of the id column that an item's text stands for; NULL, which equals nothing, when it can be none.
-    pub(super) fn id_value(&self, item: &str) -> Value {
+    pub(in crate::migrate::source) fn id_value(&self, item: &str) -> Value {
         if self.schema.ids == IdType::Integer { item.parse().map_or(Value::Null, Value::Integer) } else { item.into() }
     }
 
     /// The rows to move behind the item `after`, in the order of their ids.
-    pub(super) fn select_after(
+    pub(in crate::migrate::source) fn select_after(
         &self,
         after: Option<&str>,
         limit: u16,
@@ -73,14 +73,14 @@ impl Table {
     }
 
     /// Adds the condition that a row is behind the item `after`, and the order of ids.
-    pub(super) fn push_after(&self, sql: &mut Sql, after: Option<&str>, limit: u16) {
+    pub(in crate::migrate::source) fn push_after(&self, sql: &mut Sql, after: Option<&str>, limit: u16) {
         let after = after.map_or_else(|| self.first_id(), |after| self.id_value(after));
         sql.push(" AND ").push(&self.id()).push(" > ").bind_value(after);
         sql.push(" ORDER BY ").push(&self.id()).push(" LIMIT ").bind(i64::from(limit));
     }
 
     /// The row of one item, whatever it holds.
-    pub(super) fn select_one(&self, item: &str, inline_max_bytes: u64) -> Statement {
+    pub(in crate::migrate::source) fn select_one(&self, item: &str, inline_max_bytes: u64) -> Statement {
         let mut sql = self.select(inline_max_bytes);
         sql.push(" WHERE ").push(&self.id()).push(" = ").bind_value(self.id_value(item));
         self.push_filter(&mut sql);
@@ -88,7 +88,7 @@ impl Table {
     }
 
     /// How many rows there are to move.
-    pub(super) fn count(&self, own_urls: &str) -> Statement {
+    pub(in crate::migrate::source) fn count(&self, own_urls: &str) -> Statement {
         let mut sql = Sql::default();
         sql.push("SELECT count(*) AS items FROM ").push(&self.table());
         self.push_candidates(&mut sql, own_urls);
@@ -97,8 +97,8 @@ impl Table {
 
     /// About how many rows there are to move: the range of their numbers, as if none had been deleted from it, less those that moved.
     /// Reads three rows where a count would read each; counts where that would say nothing.
-    pub(super) fn estimate(&self, own_urls: &str) -> Statement {
-        if self.schema.numbering == Numbering::Unnumbered || !self.source.filter.is_empty() {
+    pub(in crate::migrate::source) fn estimate(&self, own_urls: &str) -> Statement {
+        if self.schema.numbering == Numbering::Unnumbered || self.source.selects_rows() {
             return self.count(own_urls);
         }
         let table = self.table();
@@ -111,26 +111,32 @@ impl Table {
     }
 
     fn select(&self, inline_max_bytes: u64) -> Sql {
-        let (id, data) = (self.id(), self.data());
+        let data = self.data();
         let mut sql = Sql::default();
-        sql.push("SELECT CAST(").push(&id).push(" AS TEXT) AS item, ").push(&self.before()).push(" AS before, ");
+        sql.push("SELECT CAST(").push(&self.id()).push(" AS TEXT) AS item, ").push(&self.before()).push(" AS before, ");
         if let Some(media_type) = &self.source.media_type {
             let media_type = self.column(media_type);
             sql.push("CASE typeof(").push(&media_type).push(") WHEN 'text' THEN substr(").push(&media_type);
             sql.push(", 1, 100) END AS media_type, ");
         }
-        let metadata: Vec<_> = self.source.metadata.iter().map(|column| self.metadata(column)).collect();
-        sql.push("json_array(").push(&metadata.join(", ")).push(") AS metadata, ");
-        sql.push("(SELECT json_object('stage', stage, 'key', storage_key, 'original', json(original)) FROM stillstore_moves ");
-        sql.push("WHERE source = ").bind(self.source.name.as_str()).push(" AND item_id = CAST(").push(&id);
-        sql.push(" AS TEXT)) AS earlier, ");
+        self.push_metadata_and_earlier(&mut sql);
+        sql.push(", ");
         push_data(&mut sql, &data, inline_max_bytes);
         sql.push(" FROM ").push(&self.table());
         sql
     }
 
+    /// Adds the values of the metadata columns, and what the journal says of the row.
+    pub(in crate::migrate::source) fn push_metadata_and_earlier(&self, sql: &mut Sql) {
+        let metadata: Vec<_> = self.source.metadata.iter().map(|column| self.metadata(column)).collect();
+        sql.push("json_array(").push(&metadata.join(", ")).push(") AS metadata, ");
+        sql.push("(SELECT json_object('stage', stage, 'key', storage_key, 'original', json(original)) FROM stillstore_moves ");
+        sql.push("WHERE source = ").bind(self.source.name.as_str()).push(" AND item_id = CAST(").push(&self.id());
+        sql.push(" AS TEXT)) AS earlier");
+    }
+
     /// The columns that a move writes, as a JSON object of texts whose first character is their type; NULL when they are too long.
-    fn before(&self) -> String {
+    pub(in crate::migrate::source) fn before(&self) -> String {
         let columns: Vec<_> = self.source.written_columns().collect();
         let sizes: Vec<_> =
             columns.iter().map(|column| ["ifnull(octet_length(", &self.column(column), "), 0)"].concat()).collect();
@@ -156,7 +162,7 @@ impl Table {
         .concat()
     }
 
-    fn push_candidates(&self, sql: &mut Sql, own_urls: &str) {
+    pub(in crate::migrate::source) fn push_candidates(&self, sql: &mut Sql, own_urls: &str) {
         sql.push(" WHERE ").push(&self.data()).push(" IS NOT NULL AND ");
         // A row that names a copy of ours is moved already.
         sql.push("substr(").push(&self.column(&self.source.url)).push(", 1, ").bind(whole(own_urls.len() as u64));
@@ -166,7 +172,7 @@ impl Table {
     }
 
     /// Adds the condition that a row's id can be an item's.
-    pub(super) fn push_id_rule(&self, sql: &mut Sql) {
+    pub(in crate::migrate::source) fn push_id_rule(&self, sql: &mut Sql) {
         let id = self.id();
         if self.schema.ids == IdType::Integer {
             sql.push("typeof(").push(&id).push(") = 'integer' AND ").push(&id).push(" BETWEEN ");
@@ -177,15 +183,18 @@ impl Table {
         }
     }
 
-    pub(super) fn push_filter(&self, sql: &mut Sql) {
+    pub(in crate::migrate::source) fn push_filter(&self, sql: &mut Sql) {
         for (column, value) in &self.source.filter {
             sql.push(" AND ").push(&self.column(column)).push(" IS ").bind_value(value.clone());
+        }
+        if let Some(pattern) = &self.source.matching {
+            sql.push(" AND ").push(&self.column(&self.source.url)).push(" LIKE ").bind(pattern.as_str());
         }
     }
 
     /// Reads a value that did not come with its row: a text whole, a BLOB or the UTF-8 of a text (`raw`) in pieces. A row whose
     /// value has another length by now is not found.
-    pub(super) fn load_pieces(&self, item: &str, data_bytes: u64, raw: bool) -> Vec<Statement> {
+    pub(in crate::migrate::source) fn load_pieces(&self, item: &str, data_bytes: u64, raw: bool) -> Vec<Statement> {
         if raw {
             let offsets = (0..data_bytes.div_ceil(PIECE_BYTES).max(1)).map(|index| index * PIECE_BYTES);
             offsets.map(|offset| self.load_piece(item, data_bytes, offset, PIECE_BYTES)).collect()
@@ -195,7 +204,13 @@ impl Table {
     }
 
     /// Reads `length` bytes of a BLOB, or of a text's UTF-8, from `offset` on. A row whose value has another length is not found.
-    pub(super) fn load_piece(&self, item: &str, data_bytes: u64, offset: u64, length: u64) -> Statement {
+    pub(in crate::migrate::source) fn load_piece(
+        &self,
+        item: &str,
+        data_bytes: u64,
+        offset: u64,
+        length: u64,
+    ) -> Statement {
         let select = self.of_unchanged("SELECT hex(substr(CAST({data} AS BLOB), ?3, ?4))", item, data_bytes);
         select.bind(whole(offset + 1)).bind(whole(length))
     }
@@ -208,7 +223,7 @@ impl Table {
     }
 
     /// Makes the row name the copy, if its data and the columns about to be written are as they were read.
-    pub(super) fn switch(
+    pub(in crate::migrate::source) fn switch(
         &self,
         item: &str,
         datum: &Datum,
@@ -236,7 +251,7 @@ impl Table {
     }
 
     /// A moved row, for rollback and cleanup: its data, whether its url is still ours, and whether it names the image at all.
-    pub(super) fn load_moved(&self, entry: &Entry, url: &str, inline_max_bytes: u64) -> Statement {
+    pub(in crate::migrate::source) fn load_moved(&self, entry: &Entry, url: &str, inline_max_bytes: u64) -> Statement {
         let mut sql = Sql::default();
         sql.push("SELECT ")
             .push(&self.column(&self.source.url))
@@ -257,7 +272,7 @@ impl Table {
 
     /// Adds the condition that a row names an image: in its url, which may have been rewritten, or, when it has no picture of its own, by the
     /// object's key.
-    fn push_names_image(&self, sql: &mut Sql, image: ImageId) {
+    pub(in crate::migrate::source) fn push_names_image(&self, sql: &mut Sql, image: ImageId) {
         sql.push("(instr(lower(").push(&self.column(&self.source.url)).push("), ").bind(image.to_string());
         sql.push(") > 0");
         if let Some(key) = &self.source.key {
@@ -268,7 +283,7 @@ impl Table {
     }
 
     /// Drops an entry whose copy no row names.
-    pub(super) fn forget(&self, entry: &Entry) -> Statement {
+    pub(in crate::migrate::source) fn forget(&self, entry: &Entry) -> Statement {
         let mut sql = Sql::default();
         sql.push("DELETE FROM stillstore_moves WHERE source = ").bind(self.source.name.as_str());
         sql.push(" AND item_id = ").bind(entry.item.as_str()).push(" AND storage_key = ").bind(entry.key.as_str());
@@ -281,7 +296,7 @@ impl Table {
     }
 
     /// Gives the row its columns' values back, if its url is ours and its data is `datum`. `original` has the same columns.
-    pub(super) fn restore(&self, entry: &Entry, original: &Original, datum: &Datum) -> Statement {
+    pub(in crate::migrate::source) fn restore(&self, entry: &Entry, original: &Original, datum: &Datum) -> Statement {
         let mut sql = Sql::default();
         sql.push("UPDATE ").push(&self.table()).push(" SET ");
         let mut separator = "";
@@ -297,7 +312,12 @@ impl Table {
     }
 
     /// Puts the data back into a row that has none.
-    pub(super) fn bring_back(&self, entry: &Entry, original: &Original, datum: &Datum) -> Statement {
+    pub(in crate::migrate::source) fn bring_back(
+        &self,
+        entry: &Entry,
+        original: &Original,
+        datum: &Datum,
+    ) -> Statement {
         let mut sql = Sql::default();
         sql.push("UPDATE ").push(&self.table()).push(" SET ").push(&self.source.data.quoted()).push(" = ");
         datum.express(&mut sql);
@@ -307,7 +327,7 @@ impl Table {
     }
 
     /// Drops the data, if it is `datum`.
-    pub(super) fn drop_data(&self, entry: &Entry, original: &Original, datum: &Datum) -> Statement {
+    pub(in crate::migrate::source) fn drop_data(&self, entry: &Entry, original: &Original, datum: &Datum) -> Statement {
         let mut sql = Sql::default();
         sql.push("UPDATE ").push(&self.table()).push(" SET ").push(&self.source.data.quoted()).push(" = NULL");
         self.push_moved_row(&mut sql, entry, original);
@@ -322,7 +342,7 @@ impl Table {
     }
 
     /// Answers with a row when the item's row names the copy that was made of `image`.
-    pub(super) fn shows(&self, item: &str, image: ImageId) -> Statement {
+    pub(in crate::migrate::source) fn shows(&self, item: &str, image: ImageId) -> Statement {
         let sql = self.fill(
             "SELECT 1 AS shown FROM {table} JOIN stillstore_moves ON {url} = original ->> 'url' COLLATE BINARY \
              WHERE {id} = ?1 AND source = ?2 AND item_id = ?3 AND image_id = ?4 AND stage <> 'restored'",
@@ -331,7 +351,7 @@ impl Table {
     }
 
     /// Answers with `waits` 0 when the journal names the object, as a copy or as a value that was saved.
-    pub(super) fn names_any(&self, in_flight: &InFlight) -> Statement {
+    pub(in crate::migrate::source) fn names_any(&self, in_flight: &InFlight) -> Statement {
         let mut sql = Sql::default();
         sql.push("SELECT 0 AS waits FROM stillstore_moves WHERE source = ").bind(self.source.name.as_str());
         sql.push(" AND item_id = ")
@@ -345,7 +365,7 @@ impl Table {
     }
 
     /// Answers with `waits` 0 when the journal names the object, 1 when the row is there and may yet be moved.
-    pub(super) fn names(&self, in_flight: &InFlight) -> Statement {
+    pub(in crate::migrate::source) fn names(&self, in_flight: &InFlight) -> Statement {
         let item = in_flight.item.as_text();
         let mut sql = Sql::default();
         sql.push("SELECT 0 AS waits FROM stillstore_moves WHERE source = ").bind(self.source.name.as_str());

@@ -40,7 +40,8 @@ impl TableKind {
             let table = self.table(&source.name).await;
             statuses.push(self.status(&source.name, table, runtime).await);
         }
-        if !self.is_configured(BUILT_IN)
+        if self.has_built_in
+            && !self.is_configured(BUILT_IN)
             && let Ok(table) = self.table(BUILT_IN).await?
         {
             statuses.push(self.status(BUILT_IN, Ok(Ok(table)), runtime).await);
