@@ -15,6 +15,8 @@ pub enum Message {
     },
     /// Go on removing the members of a collection.
     Collection { collection_id: String },
+    /// Work on a job.
+    Job { job_id: String },
 }
 
 /// A message as it waits in a queue. Earlier versions write no kind, and ignore it when they read.
@@ -26,6 +28,7 @@ struct Written {
     run_id: Option<String>,
     source: Option<String>,
     collection_id: Option<String>,
+    job_id: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -34,17 +37,24 @@ enum Kind {
     #[default]
     Run,
     Collection,
+    Job,
 }
 
 impl TryFrom<Written> for Message {
     type Error = &'static str;
 
     fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let Written { kind, run_id, source, collection_id } = written;
-        match (kind, run_id, source, collection_id) {
-            (Kind::Run, Some(run_id), Some(source), _) => Ok(Self::Run { run_id, source }),
-            (Kind::Collection, _, _, Some(collection_id)) => Ok(Self::Collection { collection_id }),
-            _ => Err("a field of its kind is missing"),
+        const MISSING: &str = "a field of its kind is missing";
+        match written.kind {
+            Kind::Run => match (written.run_id, written.source) {
+                (Some(run_id), Some(source)) => Ok(Self::Run { run_id, source }),
+                _ => Err(MISSING),
+            },
+            Kind::Collection => {
+                let collection_id = written.collection_id.ok_or(MISSING)?;
+                Ok(Self::Collection { collection_id })
+            }
+            Kind::Job => Ok(Self::Job { job_id: written.job_id.ok_or(MISSING)? }),
         }
     }
 }
@@ -56,8 +66,21 @@ pub trait RunQueue {
     ///
     /// # Errors
     /// The platform's words when the queue did not take it, or its answer was lost; then it may be delivered all the same.
-    async fn send(&self, message: &Message) -> Result<(), String>;
+    async fn send(&self, message: &Message) -> Result<(), String> {
+        self.send_all(std::slice::from_ref(message), 0).await
+    }
+
+    /// Hands messages over, at most [`MESSAGES_AT_ONCE`] of them, to be delivered at least once, not before `delay_s` seconds have passed.
+    ///
+    /// # Errors
+    /// As [`RunQueue::send`]; some may be delivered all the same.
+    async fn send_all(&self, messages: &[Message], delay_s: u32) -> Result<(), String>;
 }
+
+/// Messages that the platform takes in one call.
+pub const MESSAGES_AT_ONCE: usize = 100;
+/// The longest delay of a message that the platform takes, in seconds: 12 hours.
+pub const MOST_DELAY_S: u32 = 12 * 60 * 60;
 
 #[cfg(test)]
 mod tests {
@@ -106,6 +129,15 @@ mod tests {
     }
 
     #[test]
+    fn a_message_about_a_job_is_none_to_versions_before() {
+        let json = r#"{"kind":"job","jobId":"j1"}"#;
+        let message = Message::Job { job_id: "j1".to_owned() };
+        assert_eq!(serde_json::to_string(&message).unwrap(), json);
+        assert_eq!(read(json).unwrap(), message);
+        assert!(serde_json::from_str::<RunMessage>(json).is_err());
+    }
+
+    #[test]
     fn a_message_of_an_unknown_kind_or_without_a_field_is_none() {
         for json in [
             r#"{"runId":"run-1"}"#,
@@ -114,6 +146,7 @@ mod tests {
             r#"{"kind":"other","runId":"1","source":"x"}"#,
             r#"{"kind":"run","source":"x"}"#,
             r#"{"kind":"collection","runId":"1","source":"x"}"#,
+            r#"{"kind":"job","runId":"1","collectionId":"x"}"#,
             r#"{"kind":null,"runId":"1","source":"x"}"#,
             "null",
             "[]",

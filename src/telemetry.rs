@@ -81,7 +81,19 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
     },
-    /// The queue did not take a run; cron takes it up.
+    /// A worker did its part of a job.
+    Job {
+        job_id: String,
+        kind: &'static str,
+        /// `ok`, `lost` to another worker or a cancellation, `retry` or `failed`.
+        outcome: Outcome,
+        attempt: u32,
+        duration_ms: u64,
+        /// The code of the failure.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
+    /// The queue did not take a run or a job; cron takes it up.
     HandOn { run_id: String, cause: String },
     /// Moved images could not be made rows of the catalogue; cron does it.
     Adoption { cause: String },
@@ -126,6 +138,7 @@ impl Event {
             | Self::Generation { outcome, .. }
             | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
+            Self::Job { outcome, .. } => *outcome == "failed",
             Self::Fallback { .. }
             | Self::DefaultImage { .. }
             | Self::Configuration { .. }
@@ -203,6 +216,7 @@ impl Counters {
                 self.add(if *outcome == "ok" { "generations_total" } else { "generation_errors_total" }, provider, 1);
             }
             Event::DefaultImage { .. } => self.add("default_images_total", "", 1),
+            Event::Job { outcome, .. } => self.add("job_attempts_total", outcome, 1),
             Event::Storage { .. }
             | Event::Configuration { .. }
             | Event::Message { .. }
@@ -220,7 +234,7 @@ impl Counters {
 /// What the values of a counter's label stand for.
 fn label_of(counter: &str) -> Option<&'static str> {
     match counter {
-        "requests_total" => Some("outcome"),
+        "requests_total" | "job_attempts_total" => Some("outcome"),
         "r2_upload_errors_total" => Some("error_type"),
         "generations_total" | "generation_errors_total" => Some("provider"),
         _ => None,

@@ -2,8 +2,9 @@
 
 use super::checks::Found;
 use super::{Caller, Code, Gate, Principal, Problem, Services};
+use crate::catalog::jobs::Job;
 use crate::catalog::{Collection, CollectionKind, ImageRecord, Status};
-use crate::image::{ImageId, ObjectKey, SessionId, ShootId};
+use crate::image::{ImageId, JobId, ObjectKey, SessionId, ShootId};
 use crate::library::Library;
 use crate::migrate::{Engine, Run, RunId};
 use crate::runtime::within;
@@ -47,6 +48,12 @@ impl Exchange<'_> {
         let owner = self.caller.owner_filter();
         let found = self.library.catalog.find_collection(&id.collection(), CollectionKind::Session, &owner).await?;
         found.ok_or_else(|| Problem::plain(Code::SessionNotFound))
+    }
+
+    /// A job of the caller's.
+    pub(super) async fn job(&self, id: JobId) -> Result<Job, Problem> {
+        let found = self.library.catalog.find_job(id, &self.caller.owner_filter()).await?;
+        found.ok_or_else(|| Problem::plain(Code::JobNotFound))
     }
 
     /// The migration engine of this request.

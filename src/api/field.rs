@@ -3,9 +3,14 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+use super::Problem;
 use super::{Method, Problem};
+use crate::catalog::jobs::{JobState, Tier};
+use crate::edit::MAX_PROMPT_CHARACTERS;
 use crate::generate::{Background, InvalidParameter, OutputFormat, Prompt, Quality, Size, Style};
-use crate::image::{Format, ImageId, InvalidSessionId, ObjectKey, SessionId, Sha256Digest, ShootId, Visibility};
+use crate::image::{
+    BatchId, Format, ImageId, InvalidSessionId, ObjectKey, SessionId, Sha256Digest, ShootId, Visibility,
+};
 use crate::migrate::RunId;
 
 /// Longest id of a persona, session, participant or table, in bytes: an id, not a text.
@@ -131,6 +136,40 @@ impl FromText for Sha256Digest {
 impl FromText for ImageId {
     fn from_text(text: String) -> Result<Self, String> {
         text.parse().map_err(|_| "must be a UUID of 36 lower-case characters".to_owned())
+    }
+}
+
+impl FromText for BatchId {
+    fn from_text(text: String) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be a UUID of 36 lower-case characters".to_owned())
+    }
+}
+
+impl FromText for Tier {
+    fn from_text(text: String) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|tier| tier.as_str() == text);
+        found.ok_or_else(|| format!("must be one of {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
+impl FromText for JobState {
+    fn from_text(text: String) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| format!("must be one of {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
+/// The prompt of an edit, which is shorter than that of a picture.
+#[derive(Debug)]
+pub(super) struct EditPrompt(pub Prompt);
+
+impl FromText for EditPrompt {
+    fn from_text(text: String) -> Result<Self, String> {
+        let prompt = Prompt::parse(&text).map_err(|InvalidParameter(rule)| rule)?;
+        if prompt.characters() > MAX_PROMPT_CHARACTERS {
+            return Err(format!("must be at most {MAX_PROMPT_CHARACTERS} characters"));
+        }
+        Ok(Self(prompt))
     }
 }
 

@@ -6,6 +6,7 @@ mod clearing;
 mod cors;
 mod exchange;
 mod field;
+mod job_body;
 mod json_object;
 mod migration_stats;
 mod openapi;

@@ -38,6 +38,7 @@ pub(super) fn page_size(value: &str) -> Result<PageSize, Problem> {
     size.ok_or_else(|| Problem::field("limit", "must be a whole number from 1 to 100"))
 }
 
-fn no_such_cursor(next: &str) -> Problem {
+/// The problem of a text that is no cursor.
+pub(super) fn no_such_cursor(next: &str) -> Problem {
     Problem::field("cursor", format!("must be a {next} of an earlier page"))
 }

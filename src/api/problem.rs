@@ -91,6 +91,8 @@ codes! {
     SessionNotFound = 404 "session-not-found" "There is no session with this id" => "Check the id; its first frames, or POST /sessions, make a session.";
     /// No such frame.
     FrameNotFound = 404 "frame-not-found" "The session has no frame with this number" => "Check the number; GET /sessions/{id}/frames lists the frames.";
+    /// No such job.
+    JobNotFound = 404 "job-not-found" "There is no job with this id" => "Check the id; GET /jobs lists the jobs.";
     /// The receipt is written when the run ends.
     ReceiptNotReady = 404 "receipt-not-ready" "The run has no receipt yet" => "Ask again when the run has ended.";
     /// Another run changes the same source.
@@ -113,6 +115,8 @@ codes! {
     FrameTaken = 409 "frame-taken" "The session has another frame with this number" => "Use another number, or send the frame with replace=true.";
     /// Frames are being deleted.
     SessionBusy = 409 "session-busy" "Frames of the session are being deleted" => "Wait as long as Retry-After says, then send the frames again.";
+    /// A job that has ended cannot be cancelled.
+    JobEnded = 409 "job-ended" "The job has ended" => "Nothing is left to cancel; GET /jobs/{id} says how it ended.";
     /// The same idempotency key is being worked on.
     IdempotencyInProgress = 409 "idempotency-in-progress" "A request with this Idempotency-Key is being worked on" => "Wait as long as Retry-After says, then send the same request again.";
     /// The image was deleted.
@@ -183,6 +187,8 @@ codes! {
     BucketNotBound = 503 "bucket-not-bound" "The bucket R2_IMAGES is not bound" => "Bind a bucket as R2_IMAGES in wrangler.toml and deploy again.";
     /// Uploads in parts need R2.
     MultipartUnavailable = 503 "multipart-unavailable" "Uploads in parts need R2 storage, which new images do not go to here" => "Send the file as one upload, or set ENABLE_R2_STORAGE, bind R2_IMAGES and leave R2_PUBLIC_URL empty.";
+    /// Nothing edits images.
+    EditorNotConfigured = 503 "editor-not-configured" "No image editor is configured" => "Set EDIT_PROVIDER to an editor and deploy again.";
     /// There is no memory for more work of this kind.
     Busy = 503 "busy" "The Worker has as much work as it has memory for" => "Wait as long as Retry-After says, then try again.";
     /// Vars or secrets are wrong.

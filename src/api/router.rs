@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 use super::openapi::{Operation, Schemas};
 use super::request::Method;
 use super::{Access, Code, Exchange, Problem, Request, Response, routes};
-use crate::image::{FrameId, ImageId, SessionId, ShootId};
+use crate::image::{FrameId, ImageId, JobId, SessionId, ShootId};
 use crate::migrate::RunId;
 use crate::upload::PartId;
 
@@ -112,6 +112,7 @@ path_ids! {
     SessionId SessionNotFound "session-7";
     FrameId FrameNotFound "session-7/42";
     PartId UploadNotFound "0f8fad5b-d9cb-469f-a165-70867728950e/42";
+    JobId JobNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
 }
 
 /// The route that a request is for, and the id in its path.
@@ -168,6 +169,10 @@ routes! {
     "delete-frames"    Delete "/sessions/{id}/frames"                 User     delete_frames(SessionId);
     "serve-frame"      Get    "/sessions/{id}/frames/{number}"        User     serve_frame(FrameId);
     "list-assets"      Get    "/shoots/{id}/assets"                   User     list_assets(ShootId);
+    "create-job"       Post   "/jobs"                                 User     create_job();
+    "list-jobs"        Get    "/jobs"                                 User     list_jobs();
+    "describe-job"     Get    "/jobs/{id}"                            User     describe_job(JobId);
+    "cancel-job"       Delete "/jobs/{id}"                            User     cancel_job(JobId);
     "presign-upload"   Post   "/uploads/presign"                      User     presign_upload();
     "confirm-upload"   Post   "/uploads/confirm"                      User     confirm_upload();
     "receive-upload"   Put    "/uploads/{id}"                         Anyone   receive_upload(ImageId);
@@ -361,6 +366,7 @@ mod tests {
             ("/shoots/", Code::ShootNotFound),
             ("/shoots/x/assets", Code::ShootNotFound),
             (&format!("/shoots/{RUN_ID}"), Code::ShootNotFound),
+            ("/jobs/", Code::JobNotFound),
         ] {
             for method in [Method::Get, Method::Post] {
                 assert_eq!(found(method, path), Err(code), "{path}");

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use super::Checks;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
+use crate::edit::Editor;
 use crate::generate::Chain;
 use crate::http::HttpClient;
+use crate::jobs::{JobSettings, Jobs};
 use crate::jwt::Tokens;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
 use crate::migrate::seam::Kind;
@@ -16,6 +18,9 @@ use crate::runtime::Runtime;
 use crate::sql::Database;
 use crate::store::{EmbeddedStore, ImageStore, LatePuts, MultipartStore};
 use crate::telemetry::{Counters, Recorder, Sink};
+
+/// What a job may take beyond its provider and its stores, in milliseconds: to wait for memory and to read the original.
+const JOB_MARGIN_MS: u64 = 60_000;
 
 /// The configuration, and what is behind the seams.
 pub struct Services {
@@ -31,9 +36,11 @@ pub struct Services {
     pub databases: Rc<[(String, Rc<dyn Database>)]>,
     /// Kinds of migration sources beside those that are built in.
     pub more_kinds: Vec<Rc<dyn Kind>>,
-    /// Takes messages that keep runs going, when it is bound.
+    /// Takes messages that keep runs and jobs going, when it is bound.
     pub runs: Option<Rc<dyn RunQueue>>,
     pub generators: Chain,
+    /// The configured editor.
+    pub editor: Option<Rc<dyn Editor>>,
     /// Fetches what callers name by URL.
     pub http: Rc<dyn HttpClient>,
     /// Says whom users' tokens name, where there are users.
@@ -76,6 +83,25 @@ impl Services {
             recorder,
             budget: Rc::clone(&self.budget),
             cache: Rc::clone(&self.cache),
+        }
+    }
+
+    /// The jobs as one piece of work sees them.
+    #[must_use]
+    pub fn jobs(&self, library: &Library) -> Jobs {
+        let config = &self.config;
+        let lease_ms = config.provider_timeout_ms + 2 * config.store_timeout_ms + JOB_MARGIN_MS;
+        Jobs {
+            library: library.clone(),
+            editor: self.editor.clone(),
+            queue: self.runs.clone(),
+            settings: JobSettings {
+                max_attempts: config.jobs.max_attempts,
+                retention_days: config.jobs.retention_days,
+                lease_ms: i64::try_from(lease_ms).unwrap_or(i64::MAX),
+                timeout_ms: config.provider_timeout_ms,
+                prompt_in_metadata: config.store_prompt_metadata,
+            },
         }
     }
 

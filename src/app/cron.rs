@@ -6,13 +6,16 @@ use crate::telemetry::Event;
 use crate::upload;
 
 impl App {
-    /// Clears what interrupted work left, takes up runs whose worker is gone, and goes on with counts of large tables.
+    /// Clears what interrupted work left, takes up jobs and runs whose worker is gone, and goes on with counts of large tables.
     pub async fn tick(&self) {
         let library = self.services.library("cron");
         library.sweep().await;
         upload::sweep(&library).await;
         for cause in library.keep_collections(self.services.config.frame_retention_days).await {
             library.recorder.record(&Event::HandOn { run_id: "none".to_owned(), cause });
+        }
+        if let Err(error) = self.services.jobs(&library).take_up().await {
+            library.recorder.record(&Event::HandOn { run_id: "none".to_owned(), cause: error.to_string() });
         }
         let Some(engine) = self.services.engine(&library) else { return };
         let taken_up = engine.take_up().await.map_err(|error| error.to_string());

@@ -11,6 +11,7 @@ pub use self::queue::Delivery;
 use crate::api::{Checks, CorsPolicy, Services};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
+use crate::edit::Editor;
 use crate::generate::{Chain, Generator};
 use crate::http::HttpClient;
 use crate::jwt::{SignatureCheck, Tokens};
@@ -42,6 +43,8 @@ pub struct Bindings {
     pub runs: Option<Rc<dyn RunQueue>>,
     /// In the order in which they are tried.
     pub generators: Vec<Box<dyn Generator>>,
+    /// The configured editor.
+    pub editor: Option<Rc<dyn Editor>>,
     pub http: Rc<dyn HttpClient>,
     pub signatures: Rc<dyn SignatureCheck>,
     pub runtime: Rc<dyn Runtime>,
@@ -62,6 +65,7 @@ impl App {
             parts,
             runs,
             generators,
+            editor,
             http,
             signatures,
             runtime,
@@ -81,6 +85,7 @@ impl App {
             embedded: Rc::new(EmbeddedStore::new(database, Rc::clone(&runtime))),
             runs,
             generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&runtime)),
+            editor,
             http,
             tokens,
             runtime,

@@ -31,6 +31,12 @@ impl IdempotencyKey {
         })
     }
 
+    /// The key of a request that makes jobs, whose keys are no other routes'.
+    #[must_use]
+    pub fn of_jobs(&self) -> Self {
+        Self(Sha256Digest::of(format!("stillstore key {} of jobs", self.0).as_bytes()))
+    }
+
     /// The key of a further image of a request with this key, whose first image is `first`; no client can send it, since what is
     /// hashed has spaces.
     #[must_use]

@@ -3,12 +3,12 @@
 use serde::Deserialize;
 
 use super::columns::IMAGE_COLUMNS;
-use super::row::{corrupt, first_record, select_image, select_image_by_key};
+use super::row::{corrupt, first_record, records, select_image, select_image_by_key};
 use super::{Catalog, CatalogError, ImageRecord, OwnerFilter, Status};
 use crate::bytes::Blob;
 use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, Visibility};
 use crate::runtime::Timestamp;
-use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
+use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement, to_json};
 use crate::store::{CHUNK_BYTES, StorageKind};
 
 // The columns of `ServingRow`: of an image, and of one that was moved out of a table and has no row yet.
@@ -162,6 +162,20 @@ impl Catalog {
         let select = format!("SELECT {IMAGE_COLUMNS} FROM stillstore_images WHERE id = ?1 AND status = 'stored'");
         let [row] = self.batch("find_stored", [Statement::new(select).bind(id.to_string())]).await?;
         first_record(&row).map_err(CatalogError::during("find_stored"))
+    }
+
+    /// The rows of those of these images that are readable, in any order.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn find_all_stored(&self, ids: &[ImageId]) -> Result<Vec<ImageRecord>, CatalogError> {
+        let during = CatalogError::during("find_all_stored");
+        let select = format!(
+            "SELECT {IMAGE_COLUMNS} FROM stillstore_images WHERE id IN (SELECT value FROM json_each(?1)) AND status = 'stored'"
+        );
+        let select = Statement::new(select).bind(to_json(ids).map_err(&during)?);
+        let [rows] = self.batch("find_all_stored", [select]).await?;
+        records(&rows).map_err(during)
     }
 
     /// What there is to serve under an id: an image of the catalogue, or one moved out of a table. A user who reads finds what is

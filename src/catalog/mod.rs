@@ -24,6 +24,7 @@ mod error;
 mod frame_commit;
 mod frames;
 mod idempotency;
+pub mod jobs;
 mod key;
 mod leaving;
 mod limits;

@@ -3,6 +3,7 @@
 mod access;
 mod default_image;
 mod fetch;
+mod jobs;
 mod loopback;
 mod reader;
 mod secret;
@@ -13,12 +14,14 @@ use std::rc::Rc;
 
 use reader::Reader;
 
+use crate::edit::EditorName;
 use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
 use crate::migrate::{InvalidSource, TableSource};
 
 pub use crate::telemetry::ConfigProblem;
 pub use access::AccessSettings;
 pub use fetch::FetchSettings;
+pub use jobs::JobVariables;
 pub use loopback::is_loopback;
 pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
 pub use uploads::{MOST_MULTIPART_BYTES, UploadSettings};
@@ -87,6 +90,7 @@ pub struct Config {
     pub default_image_url: Option<String>,
     /// Presigned uploads and downloads.
     pub uploads: UploadSettings,
+    pub jobs: JobVariables,
 }
 
 impl Config {
@@ -125,11 +129,18 @@ impl Config {
             fetch: FetchSettings::read(&mut reader),
             default_image_url: default_image::read(&mut reader),
             uploads: UploadSettings::read(&mut reader),
+            jobs: JobVariables::read(&mut reader),
         };
         // Another server may do without a key.
-        let needs_key = config.providers.contains(&ProviderName::OpenAi) && config.openai_base_url.is_none();
-        if needs_key && reader.text("OPENAI_API_KEY").is_none() {
-            reader.problem("OPENAI_API_KEY", "must be set when IMAGE_PROVIDER names openai");
+        let named_by = match config.jobs.editor {
+            _ if config.providers.contains(&ProviderName::OpenAi) => Some("IMAGE_PROVIDER"),
+            Some(EditorName::OpenAi) => Some("EDIT_PROVIDER"),
+            _ => None,
+        };
+        if let Some(variable) = named_by.filter(|_| config.openai_base_url.is_none())
+            && reader.text("OPENAI_API_KEY").is_none()
+        {
+            reader.problem("OPENAI_API_KEY", format!("must be set when {variable} names openai"));
         }
         (config, reader.problems)
     }
@@ -229,6 +240,7 @@ mod tests {
     fn openai_itself_wants_a_key_and_other_servers_may_not() {
         let openai = ("IMAGE_PROVIDER", "openai,placeholder");
         assert_eq!(parse(&[openai]).1, ["OPENAI_API_KEY"]);
+        assert_eq!(parse(&[("EDIT_PROVIDER", "openai")]).1, ["OPENAI_API_KEY"]);
         assert!(parse(&[openai, ("OPENAI_API_KEY", "sk-1")]).1.is_empty());
         assert!(parse(&[openai, ("OPENAI_BASE_URL", "http://127.0.0.1:9090/v1")]).1.is_empty());
     }

@@ -36,6 +36,8 @@ pub enum Field {
     Background,
     OutputFormat,
     OutputCompression,
+    /// Of an edit.
+    Mask,
 }
 
 impl Output {
@@ -160,6 +162,7 @@ impl Field {
             Self::Background => "background",
             Self::OutputFormat => "outputFormat",
             Self::OutputCompression => "outputCompression",
+            Self::Mask => "mask_id",
         }
     }
 }

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::json_answer::{JsonAnswer, MAX_ANSWER_BYTES};
 use super::{
-    GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, ModelName, Problem, ProviderName, Quality,
-    arriving,
+    GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile, ModelName, Problem, Prompt, ProviderName,
+    Quality, arriving,
 };
 use crate::http::{AiBinding, AiError, AiOutput, AnswerLimits};
 use crate::image::Dimensions;
@@ -158,18 +158,39 @@ impl Generator for WorkersAi {
         let input = Family::of(model).input(request)?;
         let input_json = serde_json::to_string(&input)
             .map_err(|_| GenerateError::Misconfigured("the request cannot be written as JSON"))?;
-        let limits = AnswerLimits { timeout_ms: self.settings.timeout_ms, max_response_bytes: MAX_ANSWER_BYTES };
-        let answer = self.binding.run(model.as_str(), input_json, limits).await;
-        let answer = answer.map_err(|error| failure(error, request))?;
-        let read = async |body| {
-            arriving::read(body, MAX_ANSWER_BYTES, memory).await.map_err(|error| failure(error.into(), request))
-        };
-        let file = match answer {
-            AiOutput::Json(body) => decode(read(body).await?)?,
-            AiOutput::Binary(body) => ImageFile::inspect(read(body).await?)?,
-        };
+        let timeout_ms = self.settings.timeout_ms;
+        let file = picture(&*self.binding, model, input_json, &request.prompt, timeout_ms, memory).await?;
         Ok(GeneratedImage { model: Some(model.as_str().to_owned()), ..GeneratedImage::new(file) })
     }
+}
+
+/// Runs `model` on an input that was made of `prompt`, and reads the picture that it answers with.
+///
+/// # Errors
+/// [`GenerateError`].
+pub async fn picture(
+    binding: &dyn AiBinding,
+    model: &ModelName,
+    input_json: String,
+    prompt: &Prompt,
+    timeout_ms: u64,
+    memory: &GenerationShare<'_>,
+) -> Result<ImageFile, GenerateError> {
+    let limits = AnswerLimits { timeout_ms, max_response_bytes: MAX_ANSWER_BYTES };
+    let answer = binding.run(model.as_str(), input_json, limits).await;
+    let answer = answer.map_err(|error| failure(error, prompt))?;
+    let read = async |body| {
+        arriving::read(body, MAX_ANSWER_BYTES, memory).await.map_err(|error| failure(error.into(), prompt))
+    };
+    match answer {
+        AiOutput::Json(body) => decode(read(body).await?),
+        AiOutput::Binary(body) => ImageFile::inspect(read(body).await?),
+    }
+}
+
+/// A model's name in our own code.
+pub(crate) fn built_in_model(name: &'static str) -> ModelName {
+    ModelName::built_in(name)
 }
 
 fn decode(answer: Vec<u8>) -> Result<ImageFile, GenerateError> {
@@ -182,8 +203,8 @@ fn decode(answer: Vec<u8>) -> Result<ImageFile, GenerateError> {
 
 /// What an error means, by the codes in the documentation of Workers AI; 3030 is its filter of prompts. There is no code for a prompt that
 /// is too long: an input that is refused is taken for one where it is longer than any model documents.
-fn failure(error: AiError, request: &GenerateRequest) -> GenerateError {
-    let is_long = || request.prompt.characters() > DOCUMENTED_PROMPT_CHARACTERS;
+fn failure(error: AiError, prompt: &Prompt) -> GenerateError {
+    let is_long = || prompt.characters() > DOCUMENTED_PROMPT_CHARACTERS;
     let refused = |status| GenerateError::RequestRefused { status, problem: Problem::default() };
     match error {
         AiError::Timeout => GenerateError::Timeout,

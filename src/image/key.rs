@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CalendarMonth, Context, Format, FrameId, FrameNumber, ImageId, SessionId, ShootId, ShortId, UserId};
+use super::owner_segment::{owner_of_segment, segment_of_owner};
+use super::{
+    CalendarMonth, Context, Format, FrameId, FrameNumber, ImageId, JobId, SessionId, ShootId, ShortId, UserId,
+};
 use crate::runtime::Timestamp;
 
 /// The `Cache-Control` of a public object, in the store and in answers: the bytes under a key never change.
@@ -12,12 +15,12 @@ pub const PUBLIC_CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
 /// The first segment of generated images' keys; reserved, so that no upload's context is the same.
 const GENERATED_ROOT: &str = "generated";
-/// The first segment of assets' keys where no user owns them. A user of this name has another.
-const OPERATOR_SEGMENT: &str = "operator";
 /// The file name of an asset in its key, without the extension.
 const ORIGINAL: &str = "original";
 /// What the keys of frames begin with; reserved as well.
 const FRAMES_PREFIX: &str = "frames/";
+/// The folder of what jobs made.
+const OUTPUTS: &str = "outputs";
 
 /// A key in a store: 1 to 1,024 bytes (R2's limit), printable ASCII without spaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,6 +38,14 @@ pub struct SafeName(String);
 /// The part of a private image's key that nobody can guess: 128 random bits, 32 hexadecimal digits in the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySecret([u8; 16]);
+
+/// The folder of an asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssetPlace {
+    pub owner: Option<UserId>,
+    pub shoot: ShootId,
+    pub asset: ImageId,
+}
 
 /// The keys that Stillstore writes. The path is a function of the record, so that storing twice makes one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +65,8 @@ pub enum ImageKey {
     Asset { owner: Option<UserId>, shoot: ShootId, id: ImageId, format: Format },
     /// `frames/{session_id}/{frame_number:04}.{ext}`
     Frame { frame: FrameId, format: Format },
+    /// `{userId}/{shootId}/{assetId}/outputs/{jobId}.{ext}`, or `outputs/{jobId}.{ext}` of an image that is no asset of a shoot
+    Output { place: Option<AssetPlace>, job: JobId, format: Format },
 }
 
 /// What the path of an [`ImageKey`] tells: everything in it, and nothing that it leaves out.
@@ -74,6 +87,8 @@ pub enum ParsedKey {
     Asset { owner: Option<UserId>, shoot: ShootId, id: ImageId, format: Format },
     /// The path of [`ImageKey::Frame`].
     Frame { frame: FrameId, format: Format },
+    /// The path of [`ImageKey::Output`].
+    Output { place: Option<AssetPlace>, job: JobId, format: Format },
 }
 
 impl ObjectKey {
@@ -226,6 +241,9 @@ impl From<&ImageKey> for ParsedKey {
                 Self::Asset { owner: owner.clone(), shoot: *shoot, id: *id, format: *format }
             }
             ImageKey::Frame { frame, format } => Self::Frame { frame: frame.clone(), format: *format },
+            ImageKey::Output { place, job, format } => {
+                Self::Output { place: place.clone(), job: *job, format: *format }
+            }
         }
     }
 }
@@ -237,6 +255,9 @@ impl ParsedKey {
         if let Some(path) = key.as_str().strip_prefix(FRAMES_PREFIX) {
             return Self::parse_frame(path);
         }
+        if let Some(output) = Self::parse_output(key.as_str()) {
+            return Some(output);
+        }
         let mut segments = key.as_str().split('/');
         let (root, second, third, file) = (segments.next()?, segments.next()?, segments.next()?, segments.next()?);
         if segments.next().is_some() {
@@ -247,8 +268,7 @@ impl ParsedKey {
         if stem == ORIGINAL
             && let (Ok(shoot), Ok(id)) = (second.parse(), third.parse())
         {
-            let owner = if root == OPERATOR_SEGMENT { None } else { Some(user_of_segment(root)?) };
-            return Some(Self::Asset { owner, shoot, id, format });
+            return Some(Self::Asset { owner: owner_of_segment(root).ok()?, shoot, id, format });
         }
         let month = CalendarMonth::parse(second, third)?;
         if root == GENERATED_ROOT {
@@ -288,10 +308,43 @@ impl ParsedKey {
         is_plain.then_some(Self::Frame { frame, format: Format::from_extension(extension)? })
     }
 
+    /// Takes the path of an output apart.
+    fn parse_output(path: &str) -> Option<Self> {
+        let (folder, file) = path.rsplit_once('/')?;
+        let (job, extension) = file.rsplit_once('.')?;
+        let place = match folder.strip_suffix(OUTPUTS)? {
+            "" => None,
+            parent => {
+                let mut segments = parent.strip_suffix('/')?.split('/');
+                let (user, shoot, asset) = (segments.next()?, segments.next()?, segments.next()?);
+                let owner = owner_of_segment(user).ok()?;
+                let place = AssetPlace { owner, shoot: shoot.parse().ok()?, asset: asset.parse().ok()? };
+                Some(place).filter(|_| segments.next().is_none())
+            }
+        };
+        if place.is_none() && folder != OUTPUTS {
+            return None;
+        }
+        Some(Self::Output { place, job: job.parse().ok()?, format: Format::from_extension(extension)? })
+    }
+
+    /// The folder of the asset that an image is, or was made from.
+    #[must_use]
+    pub fn asset_place(&self) -> Option<AssetPlace> {
+        match self {
+            Self::Asset { owner, shoot, id, format: _ } => {
+                Some(AssetPlace { owner: owner.clone(), shoot: *shoot, asset: *id })
+            }
+            Self::Output { place, .. } => place.clone(),
+            Self::Generated { .. } | Self::Uploaded { .. } | Self::Frame { .. } => None,
+        }
+    }
+
     /// The path in the store.
     ///
     /// At most 184 bytes for an upload: 64 of context, 7 of month, 8 of id, 33 of a secret with its dash, 64 of name, 5 of the extension with
-    /// its dot, 3 separators. At most 688 for an asset: 600 of user, twice 36 of id, 8 of name, 5 of the extension, 3 separators.
+    /// its dot, 3 separators. At most 688 for an asset: 600 of user, twice 36 of id, 8 of name, 5 of the extension, 3 separators; 724 for
+    /// what was made from one: 7 of folder, 36 of id and a separator in place of the name.
     #[must_use]
     pub fn object_key(&self) -> ObjectKey {
         ObjectKey(match self {
@@ -304,48 +357,16 @@ impl ParsedKey {
                 format!("{context}/{month}/{short_id}{secret}_{}.{}", name.as_str(), format.extension())
             }
             Self::Asset { owner, shoot, id, format } => {
-                let user = owner.as_ref().map_or_else(|| OPERATOR_SEGMENT.to_owned(), segment_of_user);
-                format!("{user}/{shoot}/{id}/{ORIGINAL}.{}", format.extension())
+                format!("{}/{shoot}/{id}/{ORIGINAL}.{}", segment_of_owner(owner.as_ref()), format.extension())
+            }
+            Self::Output { place: None, job, format } => format!("{OUTPUTS}/{job}.{}", format.extension()),
+            Self::Output { place: Some(AssetPlace { owner, shoot, asset }), job, format } => {
+                let user = segment_of_owner(owner.as_ref());
+                format!("{user}/{shoot}/{asset}/{OUTPUTS}/{job}.{}", format.extension())
             }
             Self::Frame { frame: FrameId { session, number }, format } => {
                 format!("{FRAMES_PREFIX}{session}/{:04}.{}", number.get(), format.extension())
             }
         })
     }
-}
-
-/// A user's id as the first segment of a key: letters, digits, `-`, `_`, and dots that are not its first, stand for themselves, other bytes
-/// are `=` and two hexadecimal digits. The first byte of a name that keys of another kind begin with is written so too.
-fn segment_of_user(user: &UserId) -> String {
-    let text = user.as_str();
-    let is_reserved = text == OPERATOR_SEGMENT || Context::is_reserved(text);
-    let mut segment = String::with_capacity(text.len());
-    for (place, byte) in text.bytes().enumerate() {
-        let is_plain = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || (byte == b'.' && place > 0);
-        if is_plain && !(is_reserved && place == 0) {
-            segment.push(char::from(byte));
-        } else {
-            segment.push('=');
-            segment.push_str(&hex::encode([byte]));
-        }
-    }
-    segment
-}
-
-/// The user whose segment this is.
-fn user_of_segment(segment: &str) -> Option<UserId> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        if *first == b'=' {
-            let (digits, after) = after.split_at_checked(2)?;
-            bytes.extend(hex::decode(digits).ok()?);
-            rest = after;
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    let user = UserId::try_from(String::from_utf8(bytes).ok()?).ok()?;
-    (segment_of_user(&user) == segment).then_some(user)
 }

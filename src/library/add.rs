@@ -9,13 +9,14 @@ use super::stores::Target;
 use crate::bytes::{Blob, Body, BodyParts};
 use crate::catalog::{
     Associations, CatalogError, Commit, Committed, Content, Description, GenerationRecord, IdempotencyKey, ImageRecord,
-    LimitReached, Reservation, Status,
+    LimitReached, Reservation, Status, require_open,
 };
 use crate::image::{
-    Context, Format, Geometry, HeaderWalk, ImageId, ImageKey, KeySecret, Labels, ObjectKey, ParsedKey, SafeName,
-    Sha256Digest, UserId, Visibility,
+    Context, Format, Geometry, HeaderWalk, ImageId, JobId, KeySecret, Labels, ObjectKey, ParsedKey, Sha256Digest,
+    UserId, Visibility,
 };
 use crate::runtime::Timestamp;
+use crate::sql::Statement;
 use crate::store::{
     ImageStore, Media, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, adopt_statement,
 };
@@ -31,6 +32,18 @@ pub enum Source {
     Generated(Box<GenerationRecord>),
     /// A caller sent it.
     Uploaded { context: Context, filename: Option<String> },
+    /// A job made it of another image.
+    Output(Box<Output>),
+}
+
+/// What a job made of another image.
+#[derive(Debug, Clone)]
+pub struct Output {
+    pub job: JobId,
+    pub parent: Description,
+    pub generation: GenerationRecord,
+    /// Takes effect exactly when the image is stored: the image is not stored if it is refused.
+    pub completion: Statement,
 }
 
 /// The dimensions and orientation of an image that is being added.
@@ -135,8 +148,10 @@ impl Library {
         body: Body,
     ) -> Result<ImageRecord, AddError> {
         let prefers_r2 = self.stores.prefers_r2(image.visibility);
-        // Embedded bytes need no row that names them, but an owner's limits are asked before the bytes are written.
-        if prefers_r2 || self.catalog.limited(description.owner_id.as_ref()).is_some() {
+        // Embedded bytes need no row that names them, but an owner's limits are asked before the bytes are written, and by its row a later
+        // attempt of a job finds what an earlier one stored.
+        let is_output = matches!(image.source, Source::Output(_));
+        if prefers_r2 || is_output || self.catalog.limited(description.owner_id.as_ref()).is_some() {
             let storage = if prefers_r2 { StorageKind::R2 } else { StorageKind::D1 };
             if let Some(record) = self.reserve(description, storage, body.promised_bytes().unwrap_or(1)).await? {
                 return Ok(record);
@@ -149,9 +164,12 @@ impl Library {
         match self.put(image, description, store.as_ref(), body).await {
             Ok(receipt) => self.commit(image, description, receipt, reason).await,
             Err(error) => {
-                // Best effort, and without effect where nothing was reserved: a reservation that stays is swept once it is old.
+                // Best effort, and without effect where nothing was reserved: a reservation that stays is swept once it is old. That of
+                // an output is its job's next attempt's.
                 let _ = if error.stored_nothing() {
                     self.catalog.withdraw(description.id).await
+                } else if is_output {
+                    Ok(())
                 } else {
                     self.catalog.abandon(description.id, self.runtime.now()).await
                 };
@@ -245,10 +263,7 @@ impl Library {
             generation: image.generation(),
             fallback_reason: fallback_reason.as_deref(),
             idempotency: image.idempotency.as_ref(),
-            extra: match receipt.storage {
-                StorageKind::D1 => vec![adopt_statement(&description.key, &description.id)],
-                StorageKind::R2 => Vec::new(),
-            },
+            extra: self.extra(image, description, receipt.storage),
             now: self.runtime.now(),
         };
         // Once more after a failure: the first may have taken effect, and committing twice is committing once.
@@ -276,55 +291,22 @@ impl Library {
         }
     }
 
+    /// What takes effect together with the row.
+    fn extra(&self, image: &NewImage, description: &Description, storage: StorageKind) -> Vec<Statement> {
+        let adoption = (storage == StorageKind::D1).then(|| adopt_statement(&description.key, &description.id));
+        let completion = match &image.source {
+            Source::Output(output) => Some(output.completion.clone()),
+            Source::Generated(_) | Source::Uploaded { .. } => None,
+        };
+        let is_open = description.frame.as_ref().map(|frame| require_open(&frame.collection_id, self.runtime.now()));
+        adoption.into_iter().chain(completion).chain(is_open).collect()
+    }
+
     /// Removes bytes that a deletion could not see because they arrived after it. Best effort: the row, if one is left, is still
     /// `deleting` and the sweep goes over it again.
     async fn discard(&self, description: &Description, storage: StorageKind) {
         if let Some(store) = self.stores.at(storage, description.id) {
             let _ = store.delete(&description.key).await;
-        }
-    }
-}
-
-impl NewImage {
-    fn generation(&self) -> Option<&GenerationRecord> {
-        match &self.source {
-            Source::Generated(generation) => Some(generation),
-            Source::Uploaded { .. } => None,
-        }
-    }
-
-    fn describe(&self, id: ImageId, secret: Option<KeySecret>) -> Description {
-        let (key, context, filename) = match &self.source {
-            Source::Generated(_) => {
-                (ImageKey::Generated { id, secret, created_at: self.created_at, format: self.format }, None, None)
-            }
-            Source::Uploaded { context, filename } => {
-                let name = SafeName::from_filename(filename.as_deref().unwrap_or_default());
-                let key = ImageKey::Uploaded {
-                    context: context.clone(),
-                    id,
-                    secret,
-                    created_at: self.created_at,
-                    name,
-                    format: self.format,
-                };
-                (key, Some(context.clone()), filename.clone())
-            }
-        };
-        Description {
-            id,
-            key: key.object_key(),
-            format: self.format,
-            visibility: self.visibility,
-            filename,
-            context,
-            associations: self.associations.clone(),
-            labels: self.labels.clone(),
-            owner_id: self.owner_id.clone(),
-            frame: None,
-            parent_id: None,
-            moved_from: None,
-            created_at: self.created_at,
         }
     }
 }

@@ -12,7 +12,10 @@ use super::outside::WorkerHttp;
 use super::runtime::WorkerRuntime;
 use super::signatures::WorkerSignatures;
 use crate::app::{App, Bindings};
-use crate::config::{Config, ConfigProblem};
+use crate::config::{Config, ConfigProblem, JobVariables};
+use crate::edit::openai::{OpenAiEditor, OpenAiEditorSettings};
+use crate::edit::workers_ai::{WorkersAiEditor, WorkersAiEditorSettings};
+use crate::edit::{Editor, EditorName};
 use crate::generate::openai::{self, OpenAi, OpenAiSettings};
 use crate::generate::placeholder::Placeholder;
 use crate::generate::workers_ai::{self, WorkersAi, WorkersAiSettings};
@@ -83,6 +86,11 @@ fn assemble(environment: &Environment) -> App {
     }
     let generators = config.providers.iter().map(|provider| generator(*provider, &config, environment, &runtime));
     let generators = generators.collect();
+    let editor = config.jobs.editor.map(|name| editor(name, &config, environment, &runtime));
+    if let (Some(EditorName::WorkersAi), None) = (config.jobs.editor, &environment.ai) {
+        let rule = "must not be workers-ai unless the binding AI is there".to_owned();
+        problems.push(ConfigProblem { variable: "EDIT_PROVIDER", rule, given: None });
+    }
     App::new(Bindings {
         config,
         problems,
@@ -92,6 +100,7 @@ fn assemble(environment: &Environment) -> App {
         parts: environment.images.clone().map(|images| images as Rc<dyn MultipartStore>),
         runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),
         generators,
+        editor: editor.flatten(),
         http: Rc::new(WorkerHttp),
         signatures: Rc::new(WorkerSignatures),
         runtime,
@@ -126,6 +135,33 @@ fn generator(
                 Box::new(WorkersAi::new(settings, Rc::clone(ai) as Rc<dyn AiBinding>))
             }
         },
+    }
+}
+
+/// The editor, unless its binding is missing.
+fn editor(
+    name: EditorName,
+    config: &Config,
+    environment: &Environment,
+    runtime: &Rc<dyn Runtime>,
+) -> Option<Rc<dyn Editor>> {
+    let timeout_ms = config.provider_timeout_ms;
+    let JobVariables { standard, premium, .. } = config.jobs.clone();
+    match name {
+        EditorName::OpenAi => {
+            let settings = OpenAiEditorSettings {
+                base_url: config.openai_base_url.clone().unwrap_or_default(),
+                api_key: config.openai_api_key.clone(),
+                standard,
+                premium,
+                timeout_ms,
+            };
+            Some(Rc::new(OpenAiEditor::new(settings, Rc::new(WorkerHttp), Rc::clone(runtime))))
+        }
+        EditorName::WorkersAi => {
+            let ai = Rc::clone(environment.ai.as_ref()?) as Rc<dyn AiBinding>;
+            Some(Rc::new(WorkersAiEditor::new(WorkersAiEditorSettings { standard, premium, timeout_ms }, ai)))
+        }
     }
 }
 

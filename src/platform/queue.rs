@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use js_sys::JSON;
 use wasm_bindgen::prelude::*;
-use worker::{MessageBatch, MessageExt};
+use worker::{MessageBatch, MessageExt, QueueRetryOptionsBuilder};
 
 use super::bytes::message_of;
 use crate::app::{App, Delivery};
@@ -13,7 +13,7 @@ use crate::queue::{Message, RunQueue};
 #[wasm_bindgen(module = "/src/platform/js/queue.js")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = send)]
-    async fn send_json(queue: &JsValue, message_json: &str) -> Result<JsValue, JsValue>;
+    async fn send_json(queue: &JsValue, messages_json: &str, delay_s: u32) -> Result<JsValue, JsValue>;
 }
 
 /// A queue that this Worker also consumes.
@@ -30,9 +30,9 @@ impl WorkerQueue {
 
 #[async_trait(?Send)]
 impl RunQueue for WorkerQueue {
-    async fn send(&self, message: &Message) -> Result<(), String> {
-        let json = serde_json::to_string(message).map_err(|error| error.to_string())?;
-        send_json(&self.queue, &json).await.map(drop).map_err(|error| message_of(&error))
+    async fn send_all(&self, messages: &[Message], delay_s: u32) -> Result<(), String> {
+        let json = serde_json::to_string(messages).map_err(|error| error.to_string())?;
+        send_json(&self.queue, &json, delay_s).await.map(drop).map_err(|error| message_of(&error))
     }
 }
 
@@ -40,9 +40,12 @@ impl RunQueue for WorkerQueue {
 pub async fn deliver(batch: &MessageBatch<Message>, app: &App) {
     for message in batch.raw_iter() {
         let body = JSON::stringify(&message.body()).ok().and_then(|json| json.as_string());
-        match app.deliver(body).await {
+        match app.deliver_from(&batch.queue(), body).await {
             Delivery::Acknowledge => message.ack(),
             Delivery::Retry => message.retry(),
+            Delivery::RetryAfter { delay_s } => {
+                message.retry_with_options(&QueueRetryOptionsBuilder::new().with_delay_seconds(delay_s).build());
+            }
         }
     }
 }

@@ -69,6 +69,13 @@ pub struct ScriptedHttp {
     pub takes_ms: Cell<i64>,
 }
 
+impl ScriptedHttp {
+    pub fn new(clock: Rc<JumpingClock>, answers: impl IntoIterator<Item = Result<HttpResponse, HttpError>>) -> Self {
+        let answers = RefCell::new(answers.into_iter().collect());
+        Self { clock, answers, requests: RefCell::default(), takes_ms: Cell::new(0) }
+    }
+}
+
 #[async_trait(?Send)]
 impl HttpClient for ScriptedHttp {
     async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
@@ -101,12 +108,7 @@ impl Provider {
         answers: impl IntoIterator<Item = Result<HttpResponse, HttpError>>,
     ) -> Self {
         let clock = JumpingClock::new();
-        let http = Rc::new(ScriptedHttp {
-            clock: clock.clone(),
-            answers: RefCell::new(answers.into_iter().collect()),
-            requests: RefCell::default(),
-            takes_ms: Cell::new(0),
-        });
+        let http = Rc::new(ScriptedHttp::new(clock.clone(), answers));
         let generator = OpenAi::new(settings, http.clone(), clock.clone());
         Self { clock, http, generator }
     }

@@ -28,6 +28,7 @@ const MAKING = [
   "r2 bucket create",
   "r2 bucket cors set",
   "queues create",
+  "queues create",
   "d1 create",
   "d1 migrations apply",
   "secret put",
@@ -92,7 +93,7 @@ function databaseOf(config: string, environment?: string) {
 function assertComplete(account: Account): void {
   const { buckets, queues, databases, workers } = account;
   assert.deepEqual(buckets, { "stillstore-images": { cors: CORS } });
-  assert.deepEqual(queues, ["stillstore-migrations"]);
+  assert.deepEqual(queues, ["stillstore-migrations", "stillstore-dead-letters"]);
   assert.deepEqual(databases.map(({ name, migrations }) => [name, migrations]), [["stillstore", 5]]);
   assert.deepEqual(Object.keys(workers), ["stillstore"]);
   assert.match(workers.stillstore?.API_TOKEN ?? "", /^[0-9a-f]{64}$/);
@@ -106,8 +107,8 @@ describe("npm run deploy on an empty account", () => {
     assert.deepEqual(desk.changes, MAKING);
     assertComplete(desk.account);
     assert.equal(desk.account.deploys, 1);
-    assert.deepEqual([...stdout.matchAll(/^Step (\d) of 8: (\w+)/gm)].map(([, step, verb]) => `${step} ${verb}`), [
-      "1 create", "2 give", "3 create", "4 create", "5 record", "6 apply", "7 generate", "8 deploy",
+    assert.deepEqual([...stdout.matchAll(/^Step (\d) of 9: (\w+)/gm)].map(([, step, verb]) => `${step} ${verb}`), [
+      "1 create", "2 give", "3 create", "4 create", "5 create", "6 record", "7 apply", "8 generate", "9 deploy",
     ]);
     const uuid = desk.account.databases[0]?.uuid ?? "";
     assert.equal(desk.config, CONFIG.replace(PLACEHOLDER, uuid));
@@ -147,6 +148,7 @@ describe("npm run deploy on an empty account", () => {
       "create the R2 bucket stillstore-images",
       "give the bucket stillstore-images the CORS rules of cors-policy.json",
       "create the queue stillstore-migrations",
+      "create the queue stillstore-dead-letters",
       "create the D1 database stillstore",
       "record the id of the database stillstore in wrangler.toml",
       "apply the migrations that the database stillstore lacks",
@@ -209,7 +211,7 @@ describe("npm run deploy goes on", () => {
       assertComplete(desk.account);
       assert.equal(databaseOf(desk.config)?.database_id, desk.account.databases[0]?.uuid);
       const made = desk.changes.filter((command) => !["d1 migrations apply", "deploy"].includes(command));
-      const tries = MAKING.slice(0, 4).concat("secret put").flatMap((command) => (when === "after" ? [command] : [command, command]));
+      const tries = MAKING.slice(0, 5).concat("secret put").flatMap((command, at) => (when === "after" || at === 3 ? [command] : [command, command]));
       assert.deepEqual(made, tries);
     });
   }

@@ -49,6 +49,7 @@ describe("npm run deploy with the real wrangler", () => {
       "bucket stillstore-images",
       "cors stillstore-images",
       "queue stillstore-migrations",
+      "queue stillstore-dead-letters",
       "database stillstore",
       "secret API_TOKEN",
     ]);

@@ -105,3 +105,34 @@ test("refuses what OpenAI's schema forbids, whatever is scripted", async () => {
     assert.equal(response.status, 200, JSON.stringify(request));
   }
 });
+
+test("refuses edits that OpenAI's schema forbids", async () => {
+  const edit = async (fields: Record<string, string | Blob>) => {
+    provider.reset();
+    provider.answer(imageInJson(image));
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.set(name, value);
+    const response = await fetch(`${provider.baseUrl}/images/edits`, { method: "POST", body: form });
+    return response.status === 200 ? undefined : ((await response.json()) as any).error.param;
+  };
+  const png = new Blob([image], { type: "image/png" });
+  const gif = new Blob([image], { type: "image/gif" });
+  const good = { model: "gpt-image-2", prompt: "a", image: png };
+  assert.equal(await edit({ ...good, mask: png, n: "1", size: "1024x1024", quality: "high", output_format: "jpeg" }), undefined);
+  for (const [fields, param] of [
+    [{ model: "gpt-image-2", prompt: "a" }, "image"],
+    [{ model: "gpt-image-2", image: png }, "prompt"],
+    [{ ...good, image: gif }, "image"],
+    [{ ...good, image: "a text" }, "image"],
+    [{ ...good, mask: gif }, "mask"],
+    [{ ...good, response_format: "b64_json" }, "response_format"],
+    [{ ...good, style: "vivid" }, "style"],
+    [{ ...good, size: "7x7" }, "size"],
+    [{ ...good, n: "many" }, "n"],
+    [{ ...good, model: "dall-e-3" }, "model"],
+  ] as [Record<string, string | Blob>, string][]) {
+    assert.equal(await edit(fields), param, JSON.stringify(fields));
+  }
+  const response = await fetch(`${provider.baseUrl}/images/edits`, { method: "POST", body: "{}", headers: { "content-type": "application/json" } });
+  assert.equal(response.status, 400);
+});

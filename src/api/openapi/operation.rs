@@ -35,6 +35,9 @@ pub const SHOOT: [Code; 1] = [Code::ShootNotFound];
 /// What finding a session can end in.
 pub const SESSION: [Code; 1] = [Code::SessionNotFound];
 
+/// What finding a job can end in.
+pub const JOB: [Code; 1] = [Code::JobNotFound];
+
 /// Operations on an image.
 pub const OF_AN_IMAGE: [&str; 4] = ["describe-image", "delete-image", "sign-image-url", "serve-image"];
 /// Operations on a run.
@@ -44,6 +47,9 @@ pub const OF_A_RUN: [&str; 3] = ["describe-run", "run-items", "run-receipt"];
 pub const OF_A_SHOOT: [&str; 2] = ["describe-shoot", "list-assets"];
 /// Operations on a session.
 pub const OF_A_SESSION: [&str; 2] = ["list-frames", "delete-frames"];
+
+/// Operations on a job.
+pub const OF_A_JOB: [&str; 2] = ["describe-job", "cancel-job"];
 
 /// What reading a body of fields can end in.
 pub const FIELDS: [Code; 6] = [

@@ -2,10 +2,13 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::api::Code;
+use crate::api::field::{EditPrompt, Filename, ImageType, MAX_ASSOCIATION_BYTES, MAX_FILENAME_BYTES, Name, Parsed};
 use crate::api::field::{Filename, ImageType, MAX_ASSOCIATION_BYTES, MAX_FILENAME_BYTES, Name, Parsed, PartMethod};
 use crate::api::{Code, Method};
+use crate::edit::MAX_PROMPT_CHARACTERS;
 use crate::generate::{Background, OutputFormat, Quality, Size, Style};
-use crate::image::{Context, Format, ImageId, Labels, ObjectKey, SessionId, Sha256Digest, ShootId};
+use crate::image::{BatchId, Context, Format, ImageId, JobId, Labels, ObjectKey, SessionId, Sha256Digest, ShootId};
 use crate::migrate::RunId;
 use crate::migrate::item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, ItemId};
 
@@ -33,6 +36,20 @@ schemas! {
         "type": "string",
         "format": "uuid",
         "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+    };
+    named JobId => {
+        "type": "string",
+        "format": "uuid",
+        "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+    };
+    named BatchId => {
+        "type": "string",
+        "format": "uuid",
+        "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+    };
+    inline EditPrompt => {
+        "type": "string", "minLength": 1, "maxLength": (MAX_PROMPT_CHARACTERS), "pattern": r"\S",
+        "description": "Not blank, without control characters other than line feed and tab; counted in characters."
     };
     named RunId => { "type": "string", "pattern": "^[0-9a-f]{32}$" };
     named ShootId => {

@@ -2,8 +2,11 @@
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
 pub(super) mod abort_multipart;
+pub(super) mod cancel_job;
 pub(super) mod complete_multipart;
 pub(super) mod confirm_upload;
+pub(super) mod confirm_upload;
+pub(super) mod create_job;
 pub(super) mod create_multipart;
 pub(super) mod create_session;
 pub(super) mod create_shoot;
@@ -13,6 +16,7 @@ pub(super) mod delete_image_by_key;
 pub(super) mod delete_shoot;
 pub(super) mod describe_caller;
 pub(super) mod describe_image;
+pub(super) mod describe_job;
 pub(super) mod describe_run;
 pub(super) mod describe_shoot;
 pub(super) mod docs;
@@ -22,6 +26,7 @@ pub(super) mod index;
 pub(super) mod list_assets;
 pub(super) mod list_frames;
 pub(super) mod list_images;
+pub(super) mod list_jobs;
 pub(super) mod list_parts;
 pub(super) mod list_shoots;
 pub(super) mod metrics;

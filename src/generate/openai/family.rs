@@ -22,7 +22,7 @@ pub enum Family {
 
 /// The request's body. What is `None` is not sent.
 #[derive(Serialize)]
-pub struct Parameters<'request> {
+pub(super) struct Parameters<'request> {
     model: &'request str,
     prompt: &'request str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +45,7 @@ pub struct Parameters<'request> {
 
 impl Family {
     /// The family of `model`, by its name.
+    #[must_use]
     pub fn of(model: &ModelName) -> Self {
         match model.base_name() {
             name if name.starts_with("gpt-image-2") => Self::GptImage2,
@@ -56,6 +57,7 @@ impl Family {
     }
 
     /// The longest prompt in characters, when it is shorter than ours.
+    #[must_use]
     pub const fn max_prompt_characters(self) -> Option<usize> {
         match self {
             Self::DallE2 => Some(1000),
@@ -64,18 +66,20 @@ impl Family {
         }
     }
 
-    const fn is_gpt_image(self) -> bool {
+    #[must_use]
+    pub const fn is_gpt_image(self) -> bool {
         matches!(self, Self::GptImage | Self::GptImage2)
     }
 
     /// The field of `request` that asks for what the family does not have. Whether a gpt-image model has transparent backgrounds is
     /// the server's to say: gpt-image-2 has had them for some weeks of 2026.
+    #[must_use]
     pub const fn unsupported(self, request: &GenerateRequest) -> Option<Field> {
         if self.is_gpt_image() { None } else { request.output.first_asked() }
     }
 
     /// The body that asks `model` for `request`.
-    pub fn parameters<'request>(
+    pub(super) fn parameters<'request>(
         self,
         model: &'request ModelName,
         request: &'request GenerateRequest,
@@ -100,7 +104,8 @@ impl Family {
     }
 
     /// The nearest size that the family has.
-    fn size(self, size: Size) -> Option<Cow<'static, str>> {
+    #[must_use]
+    pub fn size(self, size: Size) -> Option<Cow<'static, str>> {
         let nearest = match (self, size) {
             (Self::Unknown, Size::Auto) => return None,
             (Self::Unknown, size)
@@ -116,7 +121,8 @@ impl Family {
     }
 
     /// The nearest quality that the family has.
-    const fn quality(self, quality: Quality) -> Option<&'static str> {
+    #[must_use]
+    pub const fn quality(self, quality: Quality) -> Option<&'static str> {
         match self {
             Self::GptImage | Self::GptImage2 => Some(match quality {
                 Quality::Low => "low",

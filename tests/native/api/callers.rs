@@ -47,7 +47,7 @@ impl Users {
     }
 
     fn world(&self) -> World {
-        self.world_with(&[("API_TOKEN", TOKEN), ("ENABLE_R2_STORAGE", "true")])
+        self.world_with(&[("API_TOKEN", TOKEN), ("ENABLE_R2_STORAGE", "true"), ("EDIT_PROVIDER", "workers-ai")])
     }
 
     pub fn world_with(&self, more: &[(&str, &str)]) -> World {
@@ -123,13 +123,14 @@ fn claims(changed: &Value) -> Value {
     claims
 }
 
-/// Alice's private image, her shoot, and her session [`SESSION`] with one frame.
+/// Alice's private image, her shoot, a job on the image, and her session [`SESSION`] with one frame.
 struct Hers {
     id: String,
     key: String,
     shoot_id: String,
     /// Of an upload in parts.
     upload_id: String,
+    job_id: String,
 }
 
 const SESSION: &str = "hers";
@@ -159,6 +160,7 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         path if path.starts_with("/shoots/") => (image.shoot_id.as_str(), Some("shoot-not-found")),
         path if path.starts_with("/sessions/") => (SESSION, Some("session-not-found")),
         path if path.starts_with("/uploads/multipart/") => (image.upload_id.as_str(), Some("upload-not-found")),
+        path if path.starts_with("/jobs/") => (image.job_id.as_str(), Some("job-not-found")),
         path if path.starts_with("/uploads/") => (image.id.as_str(), None),
         path => (image.id.as_str(), path.contains("{id}").then_some("image-not-found")),
     };
@@ -170,6 +172,8 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         }
         "serve-frame" => missing = Some("frame-not-found"),
         "presign-upload" | "create-multipart" => missing = Some("shoot-not-found"),
+        "presign-upload" => missing = Some("shoot-not-found"),
+        "create-job" => missing = Some("image-not-found"),
         _ => {}
     }
     let upload = json!({
@@ -200,6 +204,11 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         "delete-shoot" | "delete-frames" | "list-frames" | "serve-frame" | "list-shoots" | "describe-shoot"
         | "list-assets" | "list-images" | "describe-caller" | "describe-image" | "serve-image" | "migration-status"
         | "health" | "list-parts" | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
+        "create-job" => (vec![JSON], Some(json!({ "asset_id": image.id, "prompt": "a" }).to_string().into()), 202),
+        "describe-job" | "cancel-job" | "list-jobs" | "delete-shoot" | "delete-frames" | "list-frames"
+        | "serve-frame" | "list-shoots" | "describe-shoot" | "list-assets" | "list-images" | "describe-caller"
+        | "describe-image" | "serve-image" | "migration-status" | "health" | "metrics" | "openapi" | "index"
+        | "docs" => (Vec::new(), None, 200),
         name => panic!("{name} needs a sample here, so that it is asked as every caller"),
     };
     let passes = match (route.name, status) {
@@ -242,6 +251,9 @@ fn hers(users: &Users) -> (World, Hers) {
     let headers = [headers[0], ("content-type", "application/json")];
     let shoot = world.send("POST", "/shoots", &headers, Some(br#"{"name": "Hers"}"#.to_vec().into()));
     let shoot_id = shoot.json()["id"].as_str().expect("a shoot").to_owned();
+    let job = json!({ "asset_id": text("id"), "prompt": "a" }).to_string().into_bytes();
+    let job_id =
+        world.send("POST", "/jobs", &headers, Some(job.into())).json()["id"].as_str().expect("a job").to_owned();
     let headers = [headers[0], ("content-type", "multipart/form-data; boundary=x")];
     let frame = world.send("POST", &format!("/sessions/{SESSION}/frames"), &headers, Some(form_with_frame("1").into()));
     assert_eq!(frame.status, 201, "{frame:?}");
@@ -252,6 +264,7 @@ fn hers(users: &Users) -> (World, Hers) {
     let upload = world.send("POST", "/uploads/multipart", &headers, Some(wanted.to_string().into_bytes().into()));
     let upload_id = upload.json()["asset_id"].as_str().expect("an upload").to_owned();
     let image = Hers { id: text("id"), key: text("key"), shoot_id, upload_id };
+    let image = Hers { id: text("id"), key: text("key"), shoot_id, job_id };
     (world, image)
 }
 

@@ -54,6 +54,7 @@ fn every_variable_is_in_the_readme() {
 /// The JSON examples of docs/API.md, in their order, and the schemas of what they show.
 const EXAMPLES: [&str; 8] =
     ["GeneratedImage", "Image", "PresignedUpload", "MultipartUpload", "RunAnswer", "MigrationStats", "Run", "Problem"];
+    ["GeneratedImage", "Image", "PresignedUpload", "Job", "RunAnswer", "MigrationStats", "Run", "Problem"];
 
 #[test]
 fn every_json_example_has_the_fields_of_what_it_shows() {

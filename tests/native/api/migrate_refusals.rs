@@ -18,8 +18,8 @@ struct Sender(Rc<Messages>);
 
 #[async_trait(?Send)]
 impl RunQueue for Sender {
-    async fn send(&self, message: &Message) -> Result<(), String> {
-        self.0.0.borrow_mut().push(message.clone());
+    async fn send_all(&self, messages: &[Message], _delay_s: u32) -> Result<(), String> {
+        self.0.0.borrow_mut().extend_from_slice(messages);
         Ok(())
     }
 }

@@ -15,11 +15,13 @@ use stillstore::app::{App, Bindings};
 use stillstore::bytes::{Blob, Body, BodyError, ByteSource};
 use stillstore::catalog::Status;
 use stillstore::config::Config;
+use stillstore::edit::Editor;
 use stillstore::generate::{GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile};
 use stillstore::http::{HttpAnswer, HttpClient, HttpError, HttpRequest, HttpResponse};
 use stillstore::image::{Format, ImageId, ObjectKey, Sha256Digest};
 use stillstore::jwt::{PublicKey, SignatureCheck};
 use stillstore::library::{EdgeCache, GenerationShare, PURGE_AT_ONCE, Swept};
+use stillstore::queue::RunQueue;
 use stillstore::runtime::Runtime;
 use stillstore::sql::{Database, FaultyDatabase, Statement};
 use stillstore::store::{
@@ -29,6 +31,7 @@ use stillstore::telemetry::Sink;
 use stillstore::upload;
 
 use super::contract::assert_documented;
+use super::job_fakes::{Mailbox, Retoucher};
 use crate::runtime::{TestRuntime, block_on, run_until_stalled};
 use crate::sqlite::Sqlite;
 
@@ -208,6 +211,10 @@ pub struct World {
     pub bucket: Rc<Faulty<MemoryStore>>,
     pub runtime: Rc<TestRuntime>,
     pub studio: Rc<Studio>,
+    /// There when `EDIT_PROVIDER` is set.
+    pub retoucher: Rc<Retoucher>,
+    /// There when `EDIT_PROVIDER` is set.
+    pub mailbox: Rc<Mailbox>,
     pub cache: Rc<Cache>,
     pub outside: Rc<Outside>,
     lines: Rc<Lines>,
@@ -327,6 +334,10 @@ impl World {
             .iter()
             .map(|name| Box::new(StudioHandle(Rc::clone(&studio), name.as_str())) as Box<dyn Generator>)
             .collect();
+        let retoucher = Retoucher::new(&config.jobs);
+        let editor = config.jobs.editor.is_some().then(|| Rc::clone(&retoucher) as Rc<dyn Editor>);
+        let mailbox = Rc::new(Mailbox::default());
+        let runs = config.jobs.editor.is_some().then(|| Rc::clone(&mailbox) as Rc<dyn RunQueue>);
         let app = App::new(Bindings {
             config,
             problems,
@@ -335,14 +346,16 @@ impl World {
             r2: Some(Rc::clone(&bucket) as Rc<dyn ImageStore>),
             parts: Some(Rc::clone(&bucket) as Rc<dyn MultipartStore>),
             runs: None,
+            runs,
             generators,
+            editor,
             http: Rc::new(Shared(Rc::clone(&outside))),
             signatures: Rc::new(NoSignatures),
             runtime: as_runtime,
             sink: Rc::clone(&lines) as Rc<dyn Sink>,
             cache: Rc::new(Shared(Rc::clone(&cache))),
         });
-        Self { app, sqlite, database, bucket, runtime, studio, cache, outside, lines }
+        Self { app, sqlite, database, bucket, runtime, studio, retoucher, mailbox, cache, outside, lines }
     }
 
     /// Takes all the room for uploads in memory, until what it answers with is dropped.

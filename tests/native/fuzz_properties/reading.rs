@@ -128,6 +128,8 @@ fn check_route(method: &str, path: &str) {
             Some("POST")
         }
         ["", "shoots"] | ["", "api", "migrate-images"] => Some("GET HEAD POST"),
+        ["", "sessions"] | ["", "api", "generate-image"] | ["", "uploads", "presign" | "confirm"] => Some("POST"),
+        ["", "shoots" | "jobs"] | ["", "api", "migrate-images"] => Some("GET HEAD POST"),
         ["", "api", "images"] => Some("GET HEAD POST DELETE"),
         ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "api", "images", id, "signed-url"] if is_id(id) => Some("POST"),
@@ -136,7 +138,7 @@ fn check_route(method: &str, path: &str) {
         ["", "api", "migrate-images", "runs", id, "items" | "receipt"] if is_run(id) => Some("GET HEAD"),
         ["", "sessions", id, "frames"] if is_session(id) => Some("GET HEAD POST DELETE"),
         ["", "sessions", id, "frames", number] if is_session(id) && is_number(number) => Some("GET HEAD"),
-        ["", "shoots", id] if is_id(id) => Some("GET HEAD DELETE"),
+        ["", "shoots" | "jobs", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "shoots", id, "assets"] if is_id(id) => Some("GET HEAD"),
         ["", "uploads", id] if is_id(id) => Some("POST PUT"),
         ["", "uploads", "multipart", id] if is_id(id) => Some("GET HEAD POST DELETE"),
@@ -155,6 +157,7 @@ fn check_route(method: &str, path: &str) {
         None if path.starts_with("/api/migrate-images/runs/") => Some(Code::RunNotFound),
         None if path.starts_with("/sessions/") => Some(Code::SessionNotFound),
         None if path.starts_with("/shoots/") => Some(Code::ShootNotFound),
+        None if path.starts_with("/jobs/") => Some(Code::JobNotFound),
         None => Some(Code::RouteNotFound),
         Some(methods) if methods.split(' ').any(|allowed| allowed == method) => None,
         Some(_) => Some(Code::MethodNotAllowed),

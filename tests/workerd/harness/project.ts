@@ -30,6 +30,7 @@ export type QueueConsumer = {
   max_batch_size?: number;
   max_batch_timeout?: number;
   max_retries?: number;
+  dead_letter_queue?: string;
   retry_delay?: number;
 };
 

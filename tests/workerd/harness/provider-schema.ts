@@ -1,4 +1,5 @@
-// What `POST /images/generations` of OpenAI takes, by its published reference (CreateImageRequest) and its guide's rules for sizes.
+// What `POST /images/generations` and `POST /images/edits` of OpenAI take, by its published reference (CreateImageRequest and
+// CreateImageEditRequest) and its guide's rules for sizes.
 
 /** An error object in OpenAI's form. */
 export type ApiError = { message: string; type: string; param: string | null; code: string | null };
@@ -104,11 +105,50 @@ function schemaOf(model: string): Schema {
   return OTHERS;
 }
 
+/** Of an edit, the files that each kind of model takes: 50 MB of a picture, 4 MB of a PNG as the mask. */
+const file =
+  (types: string[], mostBytes: number): Rule =>
+  (value) => {
+    if (!(value instanceof Blob)) return "Expected a file.";
+    if (!types.includes(value.type)) return `Unsupported file type ${value.type}.`;
+    return value.size > 0 && value.size < mostBytes ? undefined : "Unsupported file size.";
+  };
+
+const MEGABYTE = 1024 * 1024;
+const MASK = file(["image/png"], 4 * MEGABYTE);
+const PICTURE = file(["image/png", "image/webp", "image/jpeg"], 50 * MEGABYTE);
+
+/** What the parameters of an edit may be; the texts of a form stand for numbers too. */
+function editSchemaOf(model: string): Schema {
+  const { moderation: _, style: __, ...schema } = schemaOf(model);
+  if (schema === undefined || model.startsWith("dall-e-3")) return {};
+  if (model.startsWith("dall-e-2")) return { ...schema, image: file(["image/png"], 4 * MEGABYTE), mask: MASK };
+  return { ...schema, image: PICTURE, "image[]": PICTURE, mask: MASK, input_fidelity: oneOf("high", "low") };
+}
+
+/** The error that OpenAI answers the form `body` with, if the schema of its model forbids the edit. */
+export async function editRefusalOf(contentType: string, body: Uint8Array<ArrayBuffer>): Promise<ApiError | undefined> {
+  const type = "invalid_request_error";
+  if (!contentType.startsWith("multipart/form-data")) {
+    return { message: `Unsupported content type: '${contentType}'.`, type, param: null, code: "unsupported_content_type" };
+  }
+  const form = await new Response(body, { headers: { "content-type": contentType } }).formData();
+  const request: Record<string, unknown> = Object.fromEntries(form);
+  for (const number of ["n", "output_compression"]) if (number in request) request[number] = Number(request[number]);
+  if (request["image"] === undefined && request["image[]"] === undefined) {
+    return { message: "Missing required parameter: 'image'.", type, param: "image", code: "missing_required_parameter" };
+  }
+  return refusal(request, editSchemaOf(String(request["model"] ?? "gpt-image-1.5")));
+}
+
 /** The error that OpenAI answers `body` with, if the schema of its model forbids it. */
 export function refusalOf(body: string): ApiError | undefined {
-  const type = "invalid_request_error";
   const request = JSON.parse(body) as Record<string, unknown>;
-  const schema = schemaOf(String(request["model"] ?? "dall-e-2"));
+  return refusal(request, schemaOf(String(request["model"] ?? "dall-e-2")));
+}
+
+function refusal(request: Record<string, unknown>, schema: Schema): ApiError | undefined {
+  const type = "invalid_request_error";
   for (const [param, value] of Object.entries(request)) {
     const rule = schema[param];
     if (rule === undefined) return { message: `Unknown parameter: '${param}'.`, type, param, code: "unknown_parameter" };

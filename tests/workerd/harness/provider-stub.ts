@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-import { refusalOf } from "./provider-schema.ts";
+import { editRefusalOf, refusalOf } from "./provider-schema.ts";
 
 /** What to answer to one request. */
 export type Answer = {
@@ -80,8 +80,10 @@ export class ProviderStub {
   }
 
   /** What OpenAI's published schema forbids is refused, whatever is scripted. */
-  #refusal(path: string, body: Buffer): Answer | undefined {
-    const error = path.endsWith("/images/generations") ? refusalOf(body.toString()) : undefined;
+  async #refusal(path: string, type: string, body: Buffer): Promise<Answer | undefined> {
+    const isEdit = path.endsWith("/images/edits");
+    const isGeneration = path.endsWith("/images/generations");
+    const error = isEdit ? await editRefusalOf(type, new Uint8Array(body)) : isGeneration ? refusalOf(body.toString()) : undefined;
     return error && { status: 400, body: { error } };
   }
 
@@ -99,7 +101,8 @@ export class ProviderStub {
       body,
       json: () => JSON.parse(body.toString()),
     });
-    const answer = this.#files.get(path) ?? this.#refusal(path, body) ?? this.#queue.shift() ?? NO_ANSWER;
+    const type = request.headers["content-type"] ?? "";
+    const answer = this.#files.get(path) ?? (await this.#refusal(path, type, body)) ?? this.#queue.shift() ?? NO_ANSWER;
     await answer.after;
     send(response, answer);
   }

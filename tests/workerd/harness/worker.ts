@@ -51,6 +51,8 @@ export type WorkerSettings = {
   queue?: boolean;
   /** Serves the console's files in front of the Worker. */
   console?: true;
+  /** How often the queue delivers a message again, where that is not to be what wrangler.toml says. */
+  queueRetries?: number;
   /** The build with the conformance routes. */
   conformance?: boolean;
   /** Intercepts D1, R2, queues and AI so that `faults` works. */
@@ -197,7 +199,7 @@ function workerOptions(config: WranglerConfig, settings: WorkerSettings): Worker
         : { mainModule: MAIN_MODULE, modules: { ...harnessModules(), ...worker } },
       env: environment(config, settings),
       ...(settings.console ? { assets: consoleAssets(config) } : {}),
-      triggers: settings.queue === false ? [] : (config.queues?.consumers ?? []).map(queueTrigger),
+      triggers: settings.queue === false ? [] : (config.queues?.consumers ?? []).map((consumer) => queueTrigger(consumer, settings.queueRetries)),
     },
     dev: {
       unsafeDirectSockets: [
@@ -214,13 +216,14 @@ function consoleAssets({ assets }: WranglerConfig) {
   return { directory: join(projectDir, assets.directory), hasUserWorker: true };
 }
 
-function queueTrigger(consumer: QueueConsumer): Trigger {
+function queueTrigger(consumer: QueueConsumer, retries = consumer.max_retries): Trigger {
   return {
     type: "queue",
     name: consumer.queue,
     maxBatchSize: consumer.max_batch_size,
     maxBatchTimeout: consumer.max_batch_timeout,
-    maxRetries: consumer.max_retries,
+    maxRetries: retries,
+    deadLetterQueue: consumer.dead_letter_queue,
     retryDelay: consumer.retry_delay,
   };
 }

@@ -254,7 +254,8 @@ fn generation_problem(failure: &AllFailed) -> Problem {
     }
 }
 
-fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
+/// The `Idempotency-Key` of a request.
+pub(super) fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
     let Some(value) = request.header("idempotency-key") else { return Ok(None) };
     let key =
         value.parse().map_err(|_| Problem::field("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))?;

@@ -1,0 +1,119 @@
+//! Making jobs.
+
+use super::{Jobs, message};
+use crate::catalog::jobs::{Job, JobKind, JobRequest, JobSubject, NewJob};
+use crate::catalog::{CatalogError, IdempotencyKey, ImageRecord, LimitReached};
+use crate::edit::Editor;
+use crate::image::{ImageId, JobId, Sha256Digest};
+use crate::queue::MESSAGES_AT_ONCE;
+use crate::telemetry::Event;
+
+/// Why no job was made.
+#[derive(Debug)]
+pub enum CreateError {
+    Catalog(CatalogError),
+    /// No editor is configured.
+    NoEditor,
+    /// The editor does not take pictures of this format.
+    Format(&'static str),
+    /// The editor takes so many bytes at most.
+    TooLarge {
+        limit_bytes: u64,
+    },
+    /// The key was used for another request.
+    KeyReused,
+    /// The image's owner may not have what the job would make.
+    Limit(LimitReached),
+}
+
+impl From<CatalogError> for CreateError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl Jobs {
+    /// Makes a job that edits `original`, and tells the queue. With a key that was used before within a day, the job of then is the answer,
+    /// and `false`. What is made counts for the image's owner from here on.
+    ///
+    /// # Errors
+    /// [`CreateError`]; after one of the catalogue the job may be there.
+    pub async fn create_edit(
+        &self,
+        original: &ImageRecord,
+        request: JobRequest,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<(Job, bool), CreateError> {
+        let runtime = &self.library.runtime;
+        require_editable(self.editor.as_deref(), original)?;
+        let description = &original.description;
+        let body_digest = digest(description.id, &request);
+        let key = key.map(|key| (key, body_digest));
+        let catalog = &self.library.catalog;
+        if let Some((key, _)) = key
+            && let Some(job) = catalog.find_job_by_key(key, runtime.now()).await?
+        {
+            return replayed(job, body_digest);
+        }
+        let new = NewJob {
+            id: JobId::from_random_bytes(runtime.random_bytes()),
+            kind: JobKind::Edit,
+            owner_id: description.owner_id.clone(),
+            subject: JobSubject::Image(description.id),
+            batch_id: None,
+            request,
+            output_id: Some(ImageId::from_random_bytes(runtime.random_bytes())),
+        };
+        // Once more after a failure: the first may have taken effect, and making a job twice is making it once.
+        let made = match catalog.create_job(&new, key, runtime.now()).await {
+            Err(_) => catalog.create_job(&new, key, runtime.now()).await?,
+            Ok(made) => made,
+        };
+        let job = made.map_err(CreateError::Limit)?;
+        if job.id != new.id {
+            if let Some(output_id) = new.output_id {
+                // Best effort: the sweep gives back what stays.
+                let _ = catalog.release_usage(output_id).await;
+            }
+            return replayed(job, body_digest);
+        }
+        self.tell(&[job.id], 0).await;
+        Ok((job, true))
+    }
+
+    /// Tells the queue of jobs, not to be worked on for `delay_s` seconds. Best effort: cron takes up those that nobody works on.
+    pub(super) async fn tell(&self, ids: &[JobId], delay_s: u32) {
+        let Some(queue) = &self.queue else { return };
+        for ids in ids.chunks(MESSAGES_AT_ONCE) {
+            let messages: Vec<_> = ids.iter().copied().map(message).collect();
+            if let Err(cause) = queue.send_all(&messages, delay_s).await {
+                self.library.recorder.record(&Event::HandOn { run_id: "none".to_owned(), cause });
+            }
+        }
+    }
+}
+
+/// Whether the editor takes an image.
+pub(super) fn require_editable(editor: Option<&dyn Editor>, original: &ImageRecord) -> Result<(), CreateError> {
+    let editor = editor.ok_or(CreateError::NoEditor)?;
+    let format = original.description.format;
+    if !editor.takes(format) {
+        return Err(CreateError::Format(format.content_type()));
+    }
+    let limit_bytes = editor.max_bytes();
+    if original.content.as_ref().is_some_and(|content| content.size_bytes > limit_bytes) {
+        return Err(CreateError::TooLarge { limit_bytes });
+    }
+    Ok(())
+}
+
+/// The answer to a request whose key has a job already.
+fn replayed(job: Job, body_digest: Sha256Digest) -> Result<(Job, bool), CreateError> {
+    if job.body_digest == Some(body_digest) { Ok((job, false)) } else { Err(CreateError::KeyReused) }
+}
+
+/// A digest of everything that a request asks for, to tell whether a key is used for the same request again.
+fn digest(image: ImageId, request: &JobRequest) -> Sha256Digest {
+    // Serialising strings cannot fail; JSON keeps the parts apart.
+    Sha256Digest::of(&serde_json::to_vec(&(image, request)).unwrap_or_default())
+}
