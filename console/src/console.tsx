@@ -15,6 +15,7 @@ import { MigratePage } from "./migrate/page.tsx";
 import { RunPage } from "./migrate/run.tsx";
 import { ProblemNote } from "./parts/problem.tsx";
 import { SignIn } from "./sign-in.tsx";
+import { UsagePage } from "./usage/page.tsx";
 
 type Page = { title: string; component: ComponentType<{ place: Place }>; isOperators?: true; isOpen?: true; inMenu?: true };
 
@@ -24,6 +25,7 @@ const PAGES: Record<string, Page> = {
   add: { title: "Add", component: AddPage, inMenu: true },
   migrate: { title: "Migrate", component: MigratePage, isOperators: true, inMenu: true },
   run: { title: "Run", component: RunPage, isOperators: true },
+  usage: { title: "Usage", component: UsagePage, isOperators: true, inMenu: true },
   health: { title: "Health", component: HealthPage, isOpen: true, inMenu: true },
 };
 

@@ -136,7 +136,7 @@ function parse(args) {
  * @param {string | undefined} text
  * @param {boolean} allowHttp
  */
-function baseUrl(text, allowHttp) {
+export function baseUrl(text, allowHttp) {
   if (text === undefined) throw new UsageError("--url is missing: say which Worker, such as http://localhost:8787.");
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
@@ -153,7 +153,7 @@ function baseUrl(text, allowHttp) {
  * @param {string | undefined} given
  * @param {NodeJS.ProcessEnv} env
  */
-function tokenOf(given, env) {
+export function tokenOf(given, env) {
   const token = given ?? env.STILLSTORE_TOKEN;
   // What a header cannot carry; the error of fetch would repeat it.
   if (token !== undefined && !/^[\x21-\x7e]*$/.test(token)) {

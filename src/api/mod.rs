@@ -1,6 +1,7 @@
 //! The HTTP API: what a request may ask, who may ask it, and how answers look.
 
 mod auth;
+mod billing;
 mod checks;
 mod clearing;
 mod cors;
@@ -29,7 +30,7 @@ pub use auth::Gate;
 pub use checks::Checks;
 pub use cors::CorsPolicy;
 pub use exchange::Exchange;
-pub use principal::{Access, Caller, Grant, Principal};
+pub use principal::{Access, Caller, Grant, KnownTokens, Principal};
 pub use problem::{Code, Problem};
 pub use request::{MAX_JSON_BYTES, Method, Request};
 pub use response::Response;

@@ -69,6 +69,23 @@ impl Principal {
 /// What is wrong with a token where none can hold.
 const NO_TOKENS: &str = "no token is configured here that this one could be; send none, or set API_TOKEN";
 
+/// What says whom tokens name.
+#[derive(Clone, Copy, Default)]
+pub struct KnownTokens<'app> {
+    /// Users' own, where there are users.
+    pub users: Option<&'app Tokens>,
+    /// What Cloudflare Access adds to a request that it let in, where it is in front.
+    pub access: Option<&'app Tokens>,
+}
+
+/// What Cloudflare Access says of a request. The browser sends the cookie that it stems from also when a page of another site asks, so
+/// that the page must be the Worker's own.
+fn assertion(request: &Request) -> Option<&str> {
+    let is_own = request.header("origin").is_none_or(|origin| origin == request.origin)
+        && request.header("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
+    request.header("cf-access-jwt-assertion").filter(|_| is_own)
+}
+
 /// The principal of a request, and why it is nobody more.
 #[derive(Debug)]
 pub struct Caller {
@@ -83,14 +100,13 @@ impl Caller {
         Self { principal, refusal: None }
     }
 
-    /// Finds out who asks. `tokens` says whom users' tokens name, where there are users; `signed` is the image that a signed URL would open
-    /// here.
+    /// Finds out who asks. `signed` is the image that a signed URL would open here.
     ///
     /// A token that is sent must hold, also where `npm start` opened the host to callers without one.
     pub async fn identify(
         request: &Request,
         gate: &Gate<'_>,
-        tokens: Option<&Tokens>,
+        KnownTokens { users: tokens, access }: KnownTokens<'_>,
         signed: Option<ImageId>,
         now: Timestamp,
     ) -> Self {
@@ -100,8 +116,12 @@ impl Caller {
         // Signatures count on an opened loopback host too, so that they can be tried there.
         let signature = signed
             .map(|image| gate.require_signature(request, image, now).map(|()| Principal::Holder(Grant { image })));
+        let asserted = access.zip(assertion(request)).filter(|_| shown_token(request).is_none());
         let shown = match (signature, shown_token(request), tokens) {
             (Some(Ok(holder)), _, _) => Ok(holder),
+            _ if let Some((access, assertion)) = asserted => {
+                access.user(assertion, now).await.map(|_| Principal::Operator).map_err(Problem::from)
+            }
             (_, Some(token), Some(tokens)) => tokens.user(token, now).await.map(Principal::User).map_err(Problem::from),
             (Some(Err(_)), Some(_), None) => Err(Problem::plain(Code::Unauthorized)),
             (Some(Err(refusal)), None, _) => Err(refusal),
@@ -183,7 +203,9 @@ mod tests {
     }
 
     fn identify(request: &Request, access: &AccessSettings, signed: Option<ImageId>, now: Timestamp) -> Caller {
-        Caller::identify(request, &Gate::new(access, request.host()), None, signed, now).now_or_never().unwrap()
+        Caller::identify(request, &Gate::new(access, request.host()), KnownTokens::default(), signed, now)
+            .now_or_never()
+            .unwrap()
     }
 
     fn request(host: &str, authorization: Option<&str>, query: &str) -> Request {

@@ -183,6 +183,7 @@ routes! {
     "s3-abort"         Delete "/uploads/s3/{id}"                     Anyone   s3_abort(ImageId);
     "health"           Get    "/health"                               Anyone   health();
     "describe-caller"  Get    "/api/caller"                           User     describe_caller();
+    "usage"            Get    "/api/usage"                            Operator usage();
     "metrics"          Get    "/metrics"                              Operator metrics();
     "openapi"          Get    "/openapi.json"                         Anyone   openapi();
     "index"            Get    "/"                                     Anyone   index();
@@ -386,7 +387,7 @@ mod tests {
             ROUTES.iter().filter(|route| caller.require(route.access).is_err()).map(|route| route.name).collect();
         assert_eq!(
             closed,
-            ["migration-status", "migrate-images", "describe-run", "run-items", "run-receipt", "metrics"]
+            ["migration-status", "migrate-images", "describe-run", "run-items", "run-receipt", "usage", "metrics"]
         );
     }
 

@@ -38,6 +38,8 @@ pub struct Services {
     pub http: Rc<dyn HttpClient>,
     /// Says whom users' tokens name, where there are users.
     pub tokens: Option<Tokens>,
+    /// Says whom Cloudflare Access let in, where it is in front.
+    pub assertions: Option<Tokens>,
     pub runtime: Rc<dyn Runtime>,
     pub sink: Rc<dyn Sink>,
     pub counters: Rc<Counters>,

@@ -4,10 +4,12 @@
 mod cron;
 mod queue;
 mod request;
+mod untold;
 
 use std::rc::Rc;
 
 pub use self::queue::Delivery;
+pub use self::untold::BUNDLE;
 use crate::api::{Checks, CorsPolicy, Services};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
@@ -68,8 +70,10 @@ impl App {
             sink,
             cache,
         } = bindings;
-        let tokens = config.users.tokens.as_ref();
-        let tokens = tokens.map(|settings| Tokens::new(settings, Rc::clone(&http), signatures, Rc::clone(&runtime)));
+        let checked_by =
+            |settings| Tokens::new(settings, Rc::clone(&http), Rc::clone(&signatures), Rc::clone(&runtime));
+        let tokens = config.users.tokens.as_ref().map(checked_by);
+        let assertions = config.cloudflare_access.as_ref().map(checked_by);
         let services = Services {
             catalog: Catalog::new(Rc::clone(&database))
                 .with_others(Rc::clone(&databases), Rc::clone(&runtime))
@@ -83,6 +87,7 @@ impl App {
             generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&runtime)),
             http,
             tokens,
+            assertions,
             runtime,
             sink,
             counters: Rc::new(Counters::default()),

@@ -1,7 +1,7 @@
 //! A request: identify, authorise, route, answer, record.
 
 use super::App;
-use crate::api::{Access, Caller, Code, Exchange, Gate, Method, Problem, Request, Response, Target};
+use crate::api::{Access, Caller, Code, Exchange, Gate, KnownTokens, Method, Problem, Request, Response, Target};
 use crate::library::Library;
 use crate::runtime::{Runtime, Timestamp};
 use crate::telemetry::Event;
@@ -56,8 +56,9 @@ impl App {
         let target = target?;
         let gate = Gate::new(&self.services.config.access, request.host());
         // Where anyone may ask, nobody's token is looked at.
-        let tokens = self.services.tokens.as_ref().filter(|_| target.route.access != Access::Anyone);
-        let caller = Caller::identify(&request, &gate, tokens, target.signed_image(), now).await;
+        let known = KnownTokens { users: self.services.tokens.as_ref(), access: self.services.assertions.as_ref() };
+        let known = if target.route.access == Access::Anyone { KnownTokens::default() } else { known };
+        let caller = Caller::identify(&request, &gate, known, target.signed_image(), now).await;
         caller.require(target.route.access)?;
         if target.route.access.is_closed() {
             self.require_sound_configuration()?;

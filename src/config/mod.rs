@@ -1,6 +1,7 @@
 //! Every var and secret, read once per isolate and checked as a whole.
 
 mod access;
+mod cloudflare_access;
 mod default_image;
 mod fetch;
 mod loopback;
@@ -38,6 +39,8 @@ const MAX_RETENTION_DAYS: u16 = 3_650;
 /// D1 takes 1,000 statements an invocation on the paid plan; a slice of 100 items, which is never cut, makes about 210 with its puts.
 /// On the free plan, with 50 of each, set 20 and a batch size of 10.
 const DEFAULT_MIGRATION_OPERATIONS: u64 = 700;
+/// As in the dashboards that warn of the end of what is free.
+const DEFAULT_USAGE_ALERT_PERCENT: u16 = 80;
 
 /// The whole configuration, with safe defaults in place of what could not be read.
 #[derive(Debug, Clone)]
@@ -76,6 +79,8 @@ pub struct Config {
     pub workers_ai_model: Option<ModelName>,
     /// Who may do what.
     pub access: AccessSettings,
+    /// `CF_ACCESS_TEAM` and `CF_ACCESS_AUD`: what shows that Cloudflare Access let a request in.
+    pub cloudflare_access: Option<TokenSettings>,
     /// How users show who they are.
     pub users: UserSettings,
     /// `FRAME_RETENTION_DAYS`: sessions that took no frame for as long are deleted.
@@ -87,6 +92,8 @@ pub struct Config {
     pub default_image_url: Option<String>,
     /// Presigned uploads and downloads.
     pub uploads: UploadSettings,
+    /// `USAGE_ALERT_PERCENT`: the share of what is free from which on usage is an alert.
+    pub usage_alert_percent: u16,
 }
 
 impl Config {
@@ -117,6 +124,7 @@ impl Config {
             openai_image_model: reader.parsed("OPENAI_IMAGE_MODEL", ModelName::parse),
             workers_ai_model: reader.parsed("WORKERS_AI_MODEL", ModelName::parse),
             access: AccessSettings::read(&mut reader),
+            cloudflare_access: cloudflare_access::read(&mut reader),
             users: UserSettings::read(&mut reader),
             frame_retention_days: reader
                 .text("FRAME_RETENTION_DAYS")
@@ -125,6 +133,7 @@ impl Config {
             fetch: FetchSettings::read(&mut reader),
             default_image_url: default_image::read(&mut reader),
             uploads: UploadSettings::read(&mut reader),
+            usage_alert_percent: reader.small_number("USAGE_ALERT_PERCENT", DEFAULT_USAGE_ALERT_PERCENT, 100),
         };
         // Another server may do without a key.
         let needs_key = config.providers.contains(&ProviderName::OpenAi) && config.openai_base_url.is_none();

@@ -57,8 +57,10 @@ impl Database for D1Database {
         let mut handles = handles_out.iter();
         let mut results = Vec::with_capacity(columns_apart.len());
         for (answer, column) in answers.split('\n').zip(&columns_apart) {
-            let (changes, rows, rows_json) = parse_answer(answer)?;
-            let mut result = QueryResult { rows_json: rows_json.to_owned(), changes, ..QueryResult::default() };
+            let Answer { changes, database_bytes, rows, rows_json } = parse_answer(answer)?;
+            let database_bytes = Some(database_bytes).filter(|bytes| *bytes > 0);
+            let mut result =
+                QueryResult { rows_json: rows_json.to_owned(), changes, database_bytes, ..QueryResult::default() };
             let handles = handles.by_ref().map(|handle| Some(handle).filter(|handle| !handle.is_null()));
             match column {
                 None => {}
@@ -120,14 +122,25 @@ fn param<'value>(value: &'value Value, handles: &Array) -> Param<'value> {
 }
 
 /// Takes `changes rows json` apart.
-fn parse_answer(answer: &str) -> Result<(u64, usize, &str), DatabaseError> {
-    let mut parts = answer.splitn(3, ' ');
-    let (changes, rows, json) = (parts.next(), parts.next(), parts.next());
-    let parsed = (changes.and_then(|text| text.parse().ok()), rows.and_then(|text| text.parse().ok()), json);
-    match parsed {
-        (Some(changes), Some(rows), Some(json)) => Ok((changes, rows, json)),
+fn parse_answer(answer: &str) -> Result<Answer<'_>, DatabaseError> {
+    let mut parts = answer.splitn(4, ' ');
+    let mut number = || parts.next().and_then(|text| text.parse::<u64>().ok());
+    let (changes, database_bytes, rows) = (number(), number(), number());
+    match (changes, database_bytes, rows.and_then(|rows| usize::try_from(rows).ok()), parts.next()) {
+        (Some(changes), Some(database_bytes), Some(rows), Some(rows_json)) => {
+            Ok(Answer { changes, database_bytes, rows, rows_json })
+        }
         _ => Err(corrupt(answer)),
     }
+}
+
+/// What `d1.js` answers for a statement.
+struct Answer<'answer> {
+    changes: u64,
+    /// 0 where D1 does not say.
+    database_bytes: u64,
+    rows: usize,
+    rows_json: &'answer str,
 }
 
 fn corrupt(detail: &str) -> DatabaseError {

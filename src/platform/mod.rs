@@ -32,9 +32,14 @@ fn start() {
 // The build has the platform wait for what this returns, so that what a client began is finished or undone although the client
 // goes away, for up to 30 seconds (the platform's limit).
 #[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response, String> {
+async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response, String> {
     let (request, unread) = IncomingRequest::from_js(&request);
-    to_js(answer(request, env.as_ref()).await, unread).await
+    let response = answer(request, env.as_ref()).await;
+    let app = app::app(env.as_ref());
+    if app.has_a_bundle() {
+        context.wait_until(async move { app.tell_operations().await });
+    }
+    to_js(response, unread).await
 }
 
 async fn answer(request: IncomingRequest, env: &JsValue) -> Response {

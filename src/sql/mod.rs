@@ -97,6 +97,8 @@ pub struct QueryResult {
     pub texts: Vec<Option<Text>>,
     /// Rows changed by a write.
     pub changes: u64,
+    /// What the whole database takes, where the database says so.
+    pub database_bytes: Option<u64>,
 }
 
 impl QueryResult {

@@ -53,3 +53,17 @@ fn rows_stay_as_they_are_and_say_whether_they_may_be_in_two_homes() {
     assert!(homes.iter().all(|images| *images > 100), "{homes:?}");
     assert_eq!(rows("SELECT * FROM stillstore_counters"), counters);
 }
+
+#[test]
+fn holdings_begin_with_what_is_stored() {
+    let database = Sqlite::empty();
+    database.migrate(|number| number < 7);
+    done(database.run(Statement::new(FILL).bind(IMAGES))).unwrap();
+    database.migrate(|number| number >= 7);
+    let rows = |sql: &str| done(database.run(Statement::new(sql.to_owned()))).unwrap().rows::<Value>().unwrap();
+    let stored = "SELECT count(*) AS images, sum(size_bytes) AS bytes FROM stillstore_images WHERE status = 'stored'";
+    let holdings = rows("SELECT kind, context, owner_id, images, bytes FROM stillstore_holdings");
+    let expected = rows(stored).remove(0);
+    let all = json!({ "kind": "upload", "context": "portraits", "owner_id": "", "images": expected["images"], "bytes": expected["bytes"] });
+    assert_eq!(holdings, [all]);
+}

@@ -1,6 +1,9 @@
 //! Counters that triggers keep, against a count of the rows.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
+use serde_json::Value;
 use stillstore::catalog::{CachePurge, Commit, Description, MovedImages, OwnerFilter, Statistics, Status};
 use stillstore::sql::DatabaseErrorKind;
 use stillstore::store::StorageKind;
@@ -22,6 +25,40 @@ fn counted(shelf: &Shelf) -> Statistics {
         statistics.fallback_images += u64::from(storage == "d1" && !row["fallback_reason"].is_null());
     }
     statistics
+}
+
+/// Images and bytes by kind, context and owner.
+type Held = BTreeMap<[String; 3], (u64, u64)>;
+
+/// As the triggers count it.
+fn held(shelf: &Shelf) -> Held {
+    let rows = shelf.sql("SELECT * FROM stillstore_holdings WHERE images <> 0 OR bytes <> 0").unwrap();
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let number = |row: &Value, name: &str| row[name].as_u64().unwrap();
+    let entries = rows.iter().map(|row| {
+        (["kind", "context", "owner_id"].map(|name| text(row, name)), (number(row, "images"), number(row, "bytes")))
+    });
+    entries.collect()
+}
+
+/// As the rows add up to it.
+fn held_by_rows(shelf: &Shelf) -> Held {
+    let mut held = Held::new();
+    for row in shelf.sql("SELECT * FROM stillstore_images WHERE status = 'stored'").unwrap() {
+        let signs = [
+            ("source", "moved"),
+            ("generation", "generated"),
+            ("ordinal", "frame"),
+            ("parent_id", "output"),
+            ("collection_id", "asset"),
+        ];
+        let kind = signs.into_iter().find(|(column, _)| !row[*column].is_null()).map_or("upload", |(_, kind)| kind);
+        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let (images, bytes) = held.entry([kind.to_owned(), text("context"), text("owner_id")]).or_default();
+        *images += 1;
+        *bytes += row["size_bytes"].as_u64().unwrap();
+    }
+    held
 }
 
 #[derive(Debug, Clone)]
@@ -103,10 +140,12 @@ proptest! {
         for operation in &operations {
             apply(&shelf, operation);
             prop_assert_eq!(done(shelf.catalog.statistics()).unwrap(), counted(&shelf), "after {:?}", operation);
+            prop_assert_eq!(held(&shelf), held_by_rows(&shelf), "after {:?}", operation);
         }
         shelf.sql("DELETE FROM stillstore_images").unwrap();
         let sums = shelf.sql("SELECT sum(abs(images)) + sum(abs(bytes)) AS n FROM stillstore_counters").unwrap();
         prop_assert_eq!(&sums[0]["n"], 0);
+        prop_assert!(held(&shelf).is_empty());
     }
 }
 

@@ -307,12 +307,35 @@ for (const { storage, vars } of STORAGE_MODES) {
       await person.says("7 images");
     });
 
+    test("usage shows what is stored, what it costs, and each day", async (t) => {
+      for (let day = 1; day <= 30; day += 1) {
+        const insert = "INSERT INTO stillstore_usage_days (day, class_b, r2_images, r2_bytes, d1_images, d1_bytes, puts, database_bytes) VALUES (?1, ?2, ?3, ?4, 0, 0, ?3, ?5)";
+        const values = [Math.floor(Date.now() / 86_400_000) - 31 + day, 40 * day, 10 * day, 10_000 * day * day, 2_000_000 - 50_000 * day];
+        await worker.db.prepare(insert).bind(...values).run();
+      }
+      const person = await open("#/usage");
+      t.after(() => person.close());
+      const home = person.page.getByRole("region", { name: "Stored now" });
+      await home.getByText(/^\d+ images?, /).first().waitFor();
+      await person.says(/Storage in R2: .+ of 10\.0 GB that are free/);
+      await person.says("$0 so far, $0 by the month's end");
+      await person.page.getByRole("img", { name: /Bytes stored at the day's end, 30 days/ }).waitFor();
+      await person.page.getByRole("region", { name: "By kind", exact: true }).getByText("generated").waitFor();
+      await look(person, "usage");
+      await worker.db.prepare("UPDATE stillstore_counters SET bytes = bytes + 9000000000 WHERE status = 'stored' AND storage = 'r2' AND fallback = 0").run();
+      await person.go("#/gallery");
+      await person.go("#/usage");
+      await person.says(/Storage in R2: 90(\.\d)? % of what is free is used/);
+      await person.check("an alert");
+      await worker.db.prepare("UPDATE stillstore_counters SET bytes = bytes - 9000000000 WHERE status = 'stored' AND storage = 'r2' AND fallback = 0").run();
+    });
+
     test("it can be used at 380 px and in the dark", async (t) => {
       const person = await open("#/gallery", { width: 380, height: 760, colorScheme: "dark" });
       t.after(() => person.close());
       await person.says("7 images");
       await look(person, "gallery-narrow-dark");
-      for (const [hash, words] of [["add", "From a prompt"], ["migrate", "All sources"], ["health", "Every variable can be used."]]) {
+      for (const [hash, words] of [["add", "From a prompt"], ["migrate", "All sources"], ["usage", "By kind"], ["health", "Every variable can be used."]]) {
         await person.go(`#/${hash}`);
         await person.says(words ?? "");
         await look(person, `${hash}-narrow-dark`);

@@ -18,6 +18,7 @@ export const ROUTES = {
   "describe-run": ["GET", "/api/migrate-images/runs/{id}"],
   "run-items": ["GET", "/api/migrate-images/runs/{id}/items"],
   "run-receipt": ["GET", "/api/migrate-images/runs/{id}/receipt"],
+  "usage": ["GET", "/api/usage"],
   "docs": ["GET", "/docs"],
   "health": ["GET", "/health"],
   "serve-image": ["GET", "/images/{id}"],
@@ -64,6 +65,7 @@ export type Operations = {
   "describe-run": { path: { "id": T.RunId }; query: {  }; body: undefined; answer: T.Run };
   "run-items": { path: { "id": T.RunId }; query: { "cursor"?: string }; body: undefined; answer: T.ItemPage };
   "run-receipt": { path: { "id": T.RunId }; query: {  }; body: undefined; answer: undefined };
+  "usage": { path: {  }; query: {  }; body: undefined; answer: T.Usage };
   "docs": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "health": { path: {  }; query: {  }; body: undefined; answer: T.Health };
   "serve-image": { path: { "id": T.ImageId }; query: { "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };

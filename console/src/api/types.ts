@@ -28,9 +28,13 @@ export type Context = string;
 
 export type ControlAnswer = { "action": "status" | "pause" | "resume" | "cancel"; "dryRun": boolean; "result": Run; "runId": RunId; "state": State; "success": boolean };
 
+export type Day = { "classA": number | null; "classB": number; "d1Bytes": number | null; "d1Images": number | null; "databaseBytes": number | null; "date": string; "r2Bytes": number | null; "r2Images": number | null };
+
 export type DefaultImage = { "content_type": string | null; "filename": string | null; "isDefault": boolean; "key": string | null; "reason": DefaultImageReason; "size": number | null; "url": string };
 
 export type DefaultImageReason = { "code": Code; "detail": string };
+
+export type Dollars = { "projected": number; "soFar": number };
 
 export type FailedProvider = { "provider": string; "reason": string };
 
@@ -55,6 +59,12 @@ export type GenerationMetadata = { "background": string | null; "failedProviders
 export type GenerationRecord = { "background"?: string; "failed_providers"?: (FailedProvider)[]; "model"?: string; "original_url"?: string; "output_compression"?: number; "output_format"?: string; "prompt": string; "prompt_cut"?: boolean; "provider": string; "quality"?: string; "revised_prompt"?: string; "size": string; "style"?: string; "total_tokens"?: number };
 
 export type Health = { "configuration": (ConfigProblem)[]; "services": Services; "status": "healthy" | "degraded" | "unhealthy"; "version": string };
+
+export type Holding = { "bytes": number; "images": number; "name": string };
+
+export type HomeBody = { "bytes": number; "images": number };
+
+export type Homes = { "d1": HomeBody; "r2": HomeBody };
 
 export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
@@ -91,6 +101,8 @@ export type ObjectKey = string;
 export type OneOfGeneratedImages = { "image": Image; "imageUrl": string; "originalUrl": string; "storage": Storage };
 
 export type Operations = { "d1RowsRead": number; "d1RowsWritten": number; "r2ClassA": number; "r2ClassB": number };
+
+export type Operations2 = { "classA": number; "classB": number };
 
 export type OutputFormat = "png" | "jpeg" | "webp";
 
@@ -134,6 +146,8 @@ export type SessionRequest = { "sessionId"?: SessionId | null };
 
 export type Sha256Digest = string;
 
+export type Share = { "included": number; "percent": number; "resource": "r2-storage" | "r2-class-a" | "r2-class-b"; "used": number };
+
 export type Shoot = { "created_at": string; "id": ShootId; "name": string };
 
 export type ShootFile = { "content_type": string; "created_at": string; "download_url": string; "file_path": string; "file_size": number | null; "height": number | null; "id": ImageId; "width": number | null };
@@ -171,6 +185,8 @@ export type StorageDetails = { "contentType": string; "key": string; "sha256": S
 export type StorageKind = "r2" | "d1";
 
 export type Style = "vivid" | "natural";
+
+export type Usage = { "alerts": (Share)[]; "contexts": (Holding)[]; "databaseBytes": number | null; "days": (Day)[]; "dollars": Dollars; "freeTier": (Share)[]; "kinds": (Holding)[]; "month": string; "operations": Operations2; "owners": (Holding)[]; "storage": Homes };
 
 export type ValidateResult = { "corrupted": (Finding)[]; "errors": (Finding)[]; "invalid": number; "isValid": boolean; "missing": (Finding)[]; "orphaned": (Finding)[]; "totalChecked": number; "valid": number; "warnings": (string)[] };
 

@@ -43,3 +43,4 @@ pub(super) mod serve_image;
 pub(super) mod sign_image_url;
 pub(super) mod upload_frames;
 pub(super) mod upload_image;
+pub(super) mod usage;

@@ -114,7 +114,7 @@ async fn commit(
     };
     let mut statements = ledger::advance(&advance)?;
     statements.extend(outcomes.iter().flat_map(|outcome| outcome.statements.iter().cloned()));
-    statements.extend(totals(outcomes));
+    statements.extend(totals(outcomes, now));
     statements.extend(stages(&leased.run.source, outcomes));
     let own = statements.len();
     statements.extend(selects.iter().cloned());

@@ -2,14 +2,22 @@
 
 use crate::migrate::runs::{InFlight, Stage, journal};
 use crate::migrate::task::Outcome;
+use crate::runtime::Timestamp;
 use crate::sql::Statement;
 use crate::store::StorageKind;
+
+// Reads no row, as an UPDATE would; the row is always there.
+const COUNT: &str = "INSERT INTO stillstore_counters (status, storage, fallback, images, bytes, puts, month, month_puts) \
+    VALUES ('stored', ?3, ?4, ?1, ?2, ?5, ?6, ?5) ON CONFLICT (status, storage, fallback) \
+    DO UPDATE SET images = images + excluded.images, bytes = bytes + excluded.bytes, puts = puts + excluded.puts, \
+    month_puts = iif(excluded.month > month, 0, month_puts) + excluded.month_puts, month = max(month, excluded.month)";
 
 /// A change of the image counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Totals {
     images: i64,
     bytes: i64,
+    puts: i64,
 }
 
 /// Keys of the outcomes that may be in the bucket although nothing will name them.
@@ -35,8 +43,9 @@ pub fn stages(source: &str, outcomes: &[Outcome]) -> Vec<Statement> {
     changes.map(|(stage, items)| journal::count_stage(source, stage, items)).collect()
 }
 
-/// The image counters' change, one statement a home.
-pub fn totals(outcomes: &[Outcome]) -> Vec<Statement> {
+/// The image counters' change, one statement a home. What came to R2 was put there.
+pub fn totals(outcomes: &[Outcome], now: Timestamp) -> Vec<Statement> {
+    let (year, month, _) = now.utc_date();
     let mut statements = Vec::new();
     for fallback in [false, true] {
         let mut sum = Totals::default();
@@ -45,23 +54,22 @@ pub fn totals(outcomes: &[Outcome]) -> Vec<Statement> {
         {
             let sign = if counted.to == StorageKind::R2 { 1 } else { -1 };
             sum.images += sign;
+            sum.puts += i64::from(counted.to == StorageKind::R2);
             sum.bytes += sign * i64::try_from(counted.size_bytes).unwrap_or(i64::MAX);
         }
         if sum == Totals::default() {
             continue;
         }
         for (storage, sign) in [(StorageKind::R2, 1), (StorageKind::D1, -1)] {
+            let puts = if storage == StorageKind::R2 { sum.puts } else { 0 };
             statements.push(
-                // Reads no row, as an UPDATE would; the row is always there.
-                Statement::new(
-                    "INSERT INTO stillstore_counters (status, storage, fallback, images, bytes) \
-                     VALUES ('stored', ?3, ?4, ?1, ?2) ON CONFLICT (status, storage, fallback) \
-                     DO UPDATE SET images = images + excluded.images, bytes = bytes + excluded.bytes",
-                )
-                .bind(sign * sum.images)
-                .bind(sign * sum.bytes)
-                .bind(storage.as_str())
-                .bind(i64::from(fallback)),
+                Statement::new(COUNT)
+                    .bind(sign * sum.images)
+                    .bind(sign * sum.bytes)
+                    .bind(storage.as_str())
+                    .bind(i64::from(fallback))
+                    .bind(puts)
+                    .bind(year * 100 + month),
             );
         }
     }

@@ -62,5 +62,5 @@ function answerOf(result, columnApart, kind, handlesOut) {
       }
     }
   }
-  return `${result.meta.changes ?? 0} ${rows.length} ${JSON.stringify(rows)}`;
+  return `${result.meta.changes ?? 0} ${result.meta.size_after ?? 0} ${rows.length} ${JSON.stringify(rows)}`;
 }

@@ -199,7 +199,7 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         "describe-run" | "run-items" | "run-receipt" => (Vec::new(), None, 404),
         "delete-shoot" | "delete-frames" | "list-frames" | "serve-frame" | "list-shoots" | "describe-shoot"
         | "list-assets" | "list-images" | "describe-caller" | "describe-image" | "serve-image" | "migration-status"
-        | "health" | "list-parts" | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
+        | "health" | "list-parts" | "usage" | "metrics" | "openapi" | "index" | "docs" => (Vec::new(), None, 200),
         name => panic!("{name} needs a sample here, so that it is asked as every caller"),
     };
     let passes = match (route.name, status) {
@@ -455,4 +455,43 @@ fn callers_are_told_who_they_are() {
     };
     assert_eq!(asked(TOKEN), json!({ "caller": "operator" }));
     assert_eq!(asked(&users.token_of("alice")), json!({ "caller": "user", "userId": "alice" }));
+}
+
+#[test]
+fn whom_cloudflare_access_lets_in_is_the_operator_unless_another_site_sent_them() {
+    let users = Users::all().swap_remove(1);
+    let mut world = users.world_with(&[("API_TOKEN", TOKEN), ("ENABLE_R2_STORAGE", "true")]);
+    // The same keys, but for what Access says, and no users.
+    world.app.services.assertions = world.app.services.tokens.take();
+    let good = users.token_of("0123-person");
+    let asked = |headers: &[(&str, &str)]| {
+        let answer = world.send("GET", "/api/caller", headers, None);
+        (
+            answer.status,
+            if answer.status == 200 { answer.json()["caller"].as_str().unwrap().to_owned() } else { answer.code() },
+        )
+    };
+    let operator = (200, "operator".to_owned());
+    let nobody = (401, "unauthorized".to_owned());
+    let assertion = ("cf-access-jwt-assertion", good.as_str());
+    assert_eq!(asked(&[assertion]), operator);
+    assert_eq!(asked(&[assertion, ("origin", "https://images.example")]), operator);
+    assert_eq!(asked(&[assertion, ("sec-fetch-site", "same-origin")]), operator);
+    assert_eq!(asked(&[assertion, ("sec-fetch-site", "none")]), operator);
+    for foreign in [
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("origin", "http://images.example"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        assert_eq!(asked(&[assertion, foreign]), nobody, "{foreign:?}");
+    }
+    assert_eq!(asked(&[]), nobody);
+    assert_eq!(asked(&[assertion, ("authorization", "Bearer wrong")]), nobody, "a token that is sent must hold");
+    for (why, token) in users.bad_tokens() {
+        assert_eq!(asked(&[("cf-access-jwt-assertion", &token)]).0, 401, "{why}");
+    }
+    let open = world.send("GET", "/health", &[("cf-access-jwt-assertion", "nonsense")], None);
+    assert_eq!(open.status, 200, "where anyone may ask, nobody's token is looked at");
 }

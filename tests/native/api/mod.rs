@@ -36,4 +36,5 @@ mod upload_in_parts_crash;
 mod upload_limits;
 mod upload_owners;
 mod uploads;
+mod usage;
 pub mod world;

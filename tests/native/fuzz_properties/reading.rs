@@ -142,7 +142,7 @@ fn check_route(method: &str, path: &str) {
         ["", "uploads", "multipart", id] if is_id(id) => Some("GET HEAD POST DELETE"),
         ["", "uploads", "multipart", id, number] if is_id(id) && is_part(number) => Some("PUT"),
         ["", "uploads", "s3", id] if is_id(id) => Some("GET HEAD POST PUT DELETE"),
-        ["", "" | "docs" | "health" | "metrics" | "openapi.json"] | ["", "api", "caller"] => Some("GET HEAD"),
+        ["", "" | "docs" | "health" | "metrics" | "openapi.json"] | ["", "api", "caller" | "usage"] => Some("GET HEAD"),
         _ => None,
     };
     let methods = Route::allowed_methods(path);

@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use percent_encoding::percent_decode_str;
-use stillstore::api::{Caller, Gate, Request};
+use stillstore::api::{Caller, Gate, KnownTokens, Request};
 use stillstore::config::Config;
 use stillstore::image::ImageId;
 use stillstore::runtime::Timestamp;
@@ -28,8 +28,9 @@ pub fn signed_url(input: &[u8]) {
     let headers = vec![("authorization".to_owned(), authorization.to_owned())];
     let request = Request::new("GET", &format!("https://images.example/x?{query}"), headers, None);
     let opens = |id, now| {
-        let caller =
-            Caller::identify(&request, &gate, None, Some(id), now).now_or_never().expect("no keys to wait for");
+        let caller = Caller::identify(&request, &gate, KnownTokens::default(), Some(id), now)
+            .now_or_never()
+            .expect("no keys to wait for");
         caller.require_reader_of(id).is_ok()
     };
 
