@@ -1,0 +1,235 @@
+//! What becomes of images: sizes, orientation, alpha, profiles, animations, and what is refused.
+
+mod samples;
+
+use samples::{gif_of_two_frames, gradient, jpeg, png, progressive_jpeg, rgba_of, webp};
+use stillstore_codecs::{Fit, Format, Output, Refusal, Request, Target, transform};
+
+const REQUEST: Request = Request {
+    width: 0,
+    height: 0,
+    fit: Fit::ScaleDown,
+    orientation: 1,
+    target: Target::Png,
+    quality: 90,
+    max_pixels: 4_000_000,
+};
+
+fn made(bytes: &[u8], request: &Request) -> Output {
+    transform(bytes, request).unwrap()
+}
+
+#[test]
+fn every_format_becomes_every_format() {
+    let image = gradient(320, 200);
+    for (name, bytes) in [
+        ("jpeg", jpeg(&image, None)),
+        ("progressive jpeg", progressive_jpeg(&image)),
+        ("png", png(&image, None)),
+        ("webp", webp(&image)),
+    ] {
+        for (target, format) in
+            [(Target::Jpeg, Format::Jpeg), (Target::Png, Format::Png), (Target::Webp, Format::Webp)]
+        {
+            let output = made(&bytes, &Request { width: 80, target, ..REQUEST });
+            assert_eq!((output.format, output.width, output.height), (format, 80, 50), "{name}");
+            let (width, height, rgba) = rgba_of(&output.bytes);
+            assert_eq!((width, height), (80, 50), "{name} {format:?}");
+            // Red rises from left to right, green from top to bottom, in what is made as in what it is made of.
+            for (column, row) in [(4, 4), (40, 25), (75, 45)] {
+                let pixel = &rgba[(row * 80 + column) * 4..][..4];
+                let expected = [column * 255 / 80, row * 255 / 50, 128, 255];
+                for (channel, expected) in pixel.iter().zip(expected) {
+                    let difference = i32::from(*channel).abs_diff(i32::try_from(expected).unwrap());
+                    assert!(difference <= 10, "{name} {format:?} at {column}, {row}: {pixel:?} for {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sizes_are_reached_through_every_scale_of_the_decoder() {
+    let image = gradient(1030, 517);
+    for bytes in [jpeg(&image, None), png(&image, None)] {
+        for width in [1, 10, 100, 128, 129, 200, 257, 258, 400, 515, 516, 800, 1030] {
+            let output = made(&bytes, &Request { width, ..REQUEST });
+            assert_eq!(output.width, width);
+            let (_, height, rgba) = rgba_of(&output.bytes);
+            // The last column is the reddest, at whatever scale: nothing is cut off or added at the edge.
+            let pixel = &rgba[((height / 2) * width + width - 1) as usize * 4..][..4];
+            let expected = if width == 1 { 127 } else { 255 - 128 / width };
+            assert!(i64::from(pixel[0]).abs_diff(i64::from(expected)) <= 8, "{width}: {pixel:?} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_orientation_is_applied() {
+    // Red at the top left, green at the top right, blue at the bottom left, white at the bottom right.
+    let corners = |column: u32, row: u32| match (column < 16, row < 8) {
+        (true, true) => [255, 0, 0, 255],
+        (false, true) => [0, 255, 0, 255],
+        (true, false) => [0, 0, 255, 255],
+        (false, false) => [255, 255, 255, 255],
+    };
+    let bytes = png(&samples::painted(32, 16, corners), None);
+    let names = |rgba: &[u8], width: u32, height: u32| {
+        let at = |column: u32, row: u32| match rgba[((row * width + column) * 4) as usize..][..3] {
+            [255, 0, 0] => 'r',
+            [0, 255, 0] => 'g',
+            [0, 0, 255] => 'b',
+            _ => 'w',
+        };
+        [at(1, 1), at(width - 2, 1), at(1, height - 2), at(width - 2, height - 2)].iter().collect::<String>()
+    };
+    // As EXIF defines them: where the stored picture's corners are in the upright one.
+    for (orientation, expected) in
+        [(1, "rgbw"), (2, "grwb"), (3, "wbgr"), (4, "bwrg"), (5, "rbgw"), (6, "brwg"), (7, "wgbr"), (8, "gwrb")]
+    {
+        let output = made(&bytes, &Request { orientation, ..REQUEST });
+        let (width, height, rgba) = rgba_of(&output.bytes);
+        assert_eq!((width, height), if orientation >= 5 { (16, 32) } else { (32, 16) });
+        assert_eq!((output.width, output.height), (width, height));
+        assert_eq!(names(&rgba, width, height), expected, "{orientation}");
+    }
+    let turned = made(&bytes, &Request { orientation: 6, width: 8, ..REQUEST });
+    assert_eq!((turned.width, turned.height), (8, 16), "the width is that of the upright image");
+}
+
+#[test]
+fn alpha_is_kept_where_the_format_has_it_and_becomes_white_in_jpeg() {
+    let half = |column: u32, _: u32| if column < 32 { [255, 0, 0, 255] } else { [0, 255, 0, 0] };
+    let bytes = png(&samples::painted(64, 64, half), None);
+    for (target, format, see_through) in [
+        (Target::Png, Format::Png, true),
+        (Target::Webp, Format::Webp, true),
+        (Target::JpegOrPng, Format::Png, true),
+        (Target::JpegOrWebp, Format::Webp, true),
+        (Target::Jpeg, Format::Jpeg, false),
+    ] {
+        for width in [64, 32, 8] {
+            let output = made(&bytes, &Request { width, target, ..REQUEST });
+            assert_eq!(output.format, format);
+            let (_, _, rgba) = rgba_of(&output.bytes);
+            let [left, right] = [0, width as usize - 1].map(|column| &rgba[column * 4..][..4]);
+            assert!(left[0] > 240 && left[1] < 20 && left[3] == 255, "{target:?} {width}: {left:?}");
+            if see_through {
+                assert!(right[3] < 10, "{target:?} {width}: {right:?}");
+            } else {
+                assert!(right[..3].iter().all(|channel| *channel > 230), "{target:?} {width}: {right:?}");
+            }
+        }
+    }
+    let opaque = png(&gradient(64, 64), None);
+    assert_eq!(made(&opaque, &Request { target: Target::JpegOrPng, ..REQUEST }).format, Format::Jpeg);
+    assert_eq!(made(&opaque, &Request { target: Target::JpegOrWebp, ..REQUEST }).format, Format::Jpeg);
+}
+
+#[test]
+fn edges_of_what_cannot_be_seen_have_no_halo() {
+    // White on black that cannot be seen: a mean that ignores alpha would be grey.
+    let disc = |column: u32, row: u32| {
+        let (dx, dy) = (i64::from(column) - 200, i64::from(row) - 200);
+        if dx * dx + dy * dy < 150 * 150 { [255, 255, 255, 255] } else { [0, 0, 0, 0] }
+    };
+    let bytes = png(&samples::painted(400, 400, disc), None);
+    for width in [300, 150, 40] {
+        let (_, _, rgba) = rgba_of(&made(&bytes, &Request { width, ..REQUEST }).bytes);
+        for pixel in rgba.chunks(4).filter(|pixel| pixel[3] > 8) {
+            assert!(pixel[..3].iter().all(|channel| *channel > 230), "{width}: {pixel:?}");
+        }
+    }
+}
+
+#[test]
+fn profiles_of_rgb_are_kept_and_others_are_not() {
+    let profile = |space: &[u8; 4]| {
+        let mut profile = vec![0; 200];
+        profile[16..20].copy_from_slice(space);
+        profile
+    };
+    let rgb = profile(b"RGB ");
+    for bytes in [jpeg(&gradient(64, 64), Some(&rgb)), png(&gradient(64, 64), Some(&rgb))] {
+        for target in [Target::Jpeg, Target::Png, Target::Webp] {
+            let output = made(&bytes, &Request { width: 16, target, ..REQUEST });
+            assert_eq!(samples::profile_of(&output.bytes), Some(rgb.clone()), "{target:?}");
+        }
+    }
+    let bytes = jpeg(&gradient(64, 64), Some(&profile(b"CMYK")));
+    assert_eq!(samples::profile_of(&made(&bytes, &Request { target: Target::Jpeg, ..REQUEST }).bytes), None);
+}
+
+#[test]
+fn of_an_animation_the_first_frame_is_shown_and_it_is_said() {
+    let bytes = gif_of_two_frames();
+    let output = made(&bytes, &REQUEST);
+    assert!(output.is_of_animation);
+    let (width, height, rgba) = rgba_of(&output.bytes);
+    assert_eq!((width, height), (20, 10));
+    // A frame of 10 by 5 at 5, 2: red, and nothing around it.
+    assert_eq!(rgba[(4 * 20 + 8) * 4..][..4], [255, 0, 0, 255]);
+    assert_eq!(rgba[0..4], [0, 0, 0, 0]);
+    assert!(!made(&png(&gradient(8, 8), None), &REQUEST).is_of_animation);
+}
+
+#[test]
+fn pixels_are_bounded_before_anything_is_decoded() {
+    let request = Request { max_pixels: 1_000, ..REQUEST };
+    let image = gradient(50, 50);
+    for bytes in [jpeg(&image, None), png(&image, None), webp(&image), gif_of_two_frames()] {
+        let limit = if bytes.starts_with(b"GIF8") { Request { max_pixels: 100, ..request } } else { request };
+        assert_eq!(transform(&bytes, &limit).unwrap_err(), Refusal::TooManyPixels);
+    }
+    // A header that promises 30,000 by 30,000 pixels, and nothing behind it.
+    let mut bomb = png(&gradient(8, 8), None);
+    bomb[16..20].copy_from_slice(&30_000_u32.to_be_bytes());
+    bomb[20..24].copy_from_slice(&30_000_u32.to_be_bytes());
+    let crc = samples::crc32(&bomb[12..29]);
+    bomb[29..33].copy_from_slice(&crc.to_be_bytes());
+    assert_eq!(transform(&bomb, &REQUEST).unwrap_err(), Refusal::TooManyPixels);
+    // What is to be made is bounded, too.
+    let thin = png(&gradient(1, 1_000), None);
+    let larger = Request { width: 3_840, fit: Fit::Contain, ..REQUEST };
+    assert_eq!(transform(&thin, &larger).unwrap_err(), Refusal::TooManyPixels);
+}
+
+#[test]
+fn what_is_cut_off_or_no_image_is_refused() {
+    let image = gradient(64, 64);
+    for bytes in [png(&image, None), webp(&image)] {
+        for length in [9, 20, 40, bytes.len() / 2] {
+            assert!(transform(&bytes[..length], &REQUEST).is_err(), "{length} of {:?}", &bytes[..4]);
+        }
+    }
+    let bytes = jpeg(&image, None);
+    for length in [3, 20, 100] {
+        assert!(transform(&bytes[..length], &REQUEST).is_err(), "{length}");
+    }
+    assert_eq!(transform(b"<svg xmlns='http://www.w3.org/2000/svg'/>", &REQUEST).unwrap_err(), Refusal::Unsupported);
+    assert_eq!(transform(b"", &REQUEST).unwrap_err(), Refusal::Unsupported);
+}
+
+#[test]
+fn a_jpeg_with_very_many_scans_is_refused() {
+    let mut bytes = progressive_jpeg(&gradient(64, 64));
+    let end = bytes.len() - 2;
+    let scan: Vec<u8> = [0xFF, 0xDA, 0x00, 0x08, 0x01, 0x01, 0x00, 0x00, 0x3F, 0x00].repeat(200);
+    bytes.splice(end..end, scan);
+    assert_eq!(transform(&bytes, &REQUEST).unwrap_err(), Refusal::Undecodable);
+}
+
+#[test]
+fn inks_become_light() {
+    for (inks, expected) in [
+        // As Adobe stores them, inverted: no ink, cyan alone, black alone.
+        ([255, 255, 255, 255], [255, 255, 255]),
+        ([0, 255, 255, 255], [0, 255, 255]),
+        ([255, 255, 255, 0], [0, 0, 0]),
+    ] {
+        let output = made(&samples::cmyk_jpeg(16, 16, inks), &REQUEST);
+        let (_, _, rgba) = rgba_of(&output.bytes);
+        let pixel = &rgba[..3];
+        assert!(pixel.iter().zip(expected).all(|(one, other): (&u8, u8)| one.abs_diff(other) < 6), "{inks:?}: {pixel:?}");
+    }
+}
