@@ -3,7 +3,7 @@
 //   node scripts/build.mjs --conformance       with the conformance routes, into build-conformance/; never deployed
 //   node scripts/build.mjs --max-gzip-kb 1000  fails when the bundle is larger (1 KB = 1,000 bytes)
 import { createHash } from "node:crypto";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
@@ -15,12 +15,18 @@ import { projectDir, toolEnvironment, workerBuild } from "./toolchain.mjs";
 
 const BUNDLE_FILES = ["index.js", "index_bg.wasm"];
 
+/** The module that decodes and encodes, for variants. */
+const CODECS_FILE = "codecs.wasm";
+/** What it may weigh, gzipped, in KB of 1,000 bytes. It counts apart: only the first variant of an isolate pays for it. */
+const CODECS_MAX_GZIP_KB = 300;
+
 /** The Worker's main module, which imports what worker-build made as `worker-build`. */
 const ENTRY_FILE = "src/platform/js/entry.js";
 
 /** Inputs cargo does not report: manifests, and the lock file that pins wasm-opt and esbuild. */
 const MANIFESTS = [
-  ".cargo/config.toml", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "package-lock.json", "scripts/build.mjs", ENTRY_FILE,
+  ".cargo/config.toml", "Cargo.toml", "codecs/Cargo.toml", "codecs/build.rs", "Cargo.lock", "rust-toolchain.toml",
+  "package-lock.json", "scripts/build.mjs", ENTRY_FILE,
 ];
 
 /** What wasm-opt must understand: the features of Rust's wasm32-unknown-unknown, ours, and wasm-bindgen's catch wrappers. */
@@ -61,6 +67,7 @@ export async function build(variant, { maxGzipKb } = {}) {
     await runWithProgress(`Packing the Worker into ${variant.outDir}/`, workerBuild.program, args, { cwd: projectDir, env });
     await wrap(variant.outDir);
     await stripNames(join(outDir, "index_bg.wasm"));
+    await buildCodecs(join(outDir, CODECS_FILE));
     writeFileSync(stampFile, JSON.stringify(stamp(variant, cargoInputs()), null, 2));
   }
   checkSize(variant, outDir, maxGzipKb);
@@ -77,6 +84,33 @@ export async function compile(variant) {
     ["build", "--locked", "--release", "--lib", "--target", "wasm32-unknown-unknown", ...variant.cargoArgs],
     { cwd: projectDir, env: toolEnvironment(), step: /^\s*(Compiling \S+|Downloading .*)/ },
   );
+}
+
+/**
+ * Compiles the codecs, once for both variants.
+ * @param {string} file where to put them
+ */
+async function buildCodecs(file) {
+  await runWithProgress(
+    "Compiling the codecs",
+    "cargo",
+    ["build", "--locked", "--profile", "codecs", "--package", "stillstore-codecs", "--target", "wasm32-unknown-unknown"],
+    { cwd: projectDir, env: toolEnvironment(), step: /^\s*(Compiling \S+|Downloading .*)/ },
+  );
+  copyFileSync(join(wasmDir("codecs"), "stillstore_codecs.wasm"), file);
+}
+
+/**
+ * Where cargo puts what it compiles for wasm.
+ * @param {string} profile
+ */
+function wasmDir(profile) {
+  const metadata = outputOf("cargo", ["metadata", "--no-deps", "--format-version", "1"], {
+    cwd: projectDir,
+    env: toolEnvironment(),
+  });
+  if (metadata === undefined) throw new Failure("`cargo metadata` failed.");
+  return join(JSON.parse(metadata).target_directory, "wasm32-unknown-unknown", profile);
 }
 
 /**
@@ -110,7 +144,7 @@ export async function stripNames(file) {
 function isCurrent(variant, outDir, stampFile) {
   const previous = readIfPresent(stampFile);
   if (previous === undefined) return false;
-  if (BUNDLE_FILES.some((file) => readIfPresent(join(outDir, file)) === undefined)) return false;
+  if ([...BUNDLE_FILES, CODECS_FILE].some((file) => readIfPresent(join(outDir, file)) === undefined)) return false;
   const { inputs } = JSON.parse(previous.toString());
   return JSON.stringify(stamp(variant, Object.keys(inputs)), null, 2) === previous.toString();
 }
@@ -132,17 +166,19 @@ function stamp(variant, inputFiles) {
 
 /** The files the last build read, as cargo reports them: modules, `include_str!` files, and JavaScript snippets. */
 function cargoInputs() {
-  const metadata = outputOf("cargo", ["metadata", "--no-deps", "--format-version", "1"], {
-    cwd: projectDir,
-    env: toolEnvironment(),
-  });
-  if (metadata === undefined) throw new Failure("`cargo metadata` failed.");
-  const releaseDir = join(JSON.parse(metadata).target_directory, "wasm32-unknown-unknown", "release");
-  const depInfo = readFileSync(join(releaseDir, "libstillstore.d"), "utf8");
-  // One make rule per line, `output: input input`, with spaces inside a path escaped.
+  const worker = inputsOf(join(wasmDir("release"), "libstillstore.d"));
+  const codecs = inputsOf(join(wasmDir("codecs"), "stillstore_codecs.d"));
+  return [...new Set([...MANIFESTS, ...worker, ...codecs])];
+}
+
+/**
+ * What a file of make rules names as inputs.
+ * @param {string} file one rule per line, `output: input input`, with spaces inside a path escaped
+ */
+function inputsOf(file) {
+  const depInfo = readFileSync(file, "utf8");
   const rule = depInfo.slice(depInfo.indexOf(": ") + 2).split("\n", 1)[0] ?? "";
-  const sources = rule.split(/(?<!\\) /).map((path) => relative(projectDir, resolve(path.replaceAll("\\ ", " "))));
-  return [...MANIFESTS, ...sources];
+  return rule.split(/(?<!\\) /).map((path) => relative(projectDir, resolve(path.replaceAll("\\ ", " "))));
 }
 
 /**
@@ -151,12 +187,16 @@ function cargoInputs() {
  * @param {number} [maxGzipKb]
  */
 function checkSize(variant, outDir, maxGzipKb) {
+  const codecsBytes = gzipSync(readFileSync(join(outDir, CODECS_FILE))).byteLength;
+  if (codecsBytes > CODECS_MAX_GZIP_KB * 1_000) {
+    throw new Failure(`The codecs are ${codecsBytes} bytes gzipped, over their limit of ${CODECS_MAX_GZIP_KB} KB.`);
+  }
   // wrangler reports and Cloudflare limits the modules compressed together.
   const bundle = Buffer.concat(BUNDLE_FILES.map((file) => readFileSync(join(outDir, file))));
   const gzipBytes = gzipSync(bundle).byteLength;
   const kb = (/** @type {number} */ bytes) => (bytes / 1_000).toFixed(1);
   const limit = maxGzipKb === undefined ? "" : `, limit ${maxGzipKb} KB gzipped`;
-  console.log(`${variant.outDir}/: ${kb(bundle.byteLength)} KB, ${kb(gzipBytes)} KB gzipped${limit}`);
+  console.log(`${variant.outDir}/: ${kb(bundle.byteLength)} KB, ${kb(gzipBytes)} KB gzipped${limit}; codecs ${kb(codecsBytes)} KB gzipped`);
   if (maxGzipKb !== undefined && gzipBytes > maxGzipKb * 1_000) {
     throw new Failure(
       `The bundle in ${variant.outDir}/ is ${kb(gzipBytes)} KB gzipped, over the limit of ${maxGzipKb} KB.\n` +

@@ -8,17 +8,17 @@ import { cargoDeny, projectDir, toolEnvironment } from "./toolchain.mjs";
 const CRATES = "advisories about crates";
 const PACKAGES = "advisories about npm packages";
 const WASM = ["--target", "wasm32-unknown-unknown"];
-const CLIPPY = ["cargo", "clippy", "--locked"];
-const DOC = ["cargo", "doc", "--locked", "--no-deps"];
+const CLIPPY = ["cargo", "clippy", "--locked", "--workspace"];
+const DOC = ["cargo", "doc", "--locked", "--no-deps", "--workspace"];
 const DENY = [cargoDeny.program, "check", "--hide-inclusion-graph"];
 const DENY_WARNINGS = ["--", "-D", "warnings"];
 
 /** @type {Record<string, string[]>} */
 const STEPS = {
-  format: ["cargo", "fmt", "--check"],
+  format: ["cargo", "fmt", "--all", "--check"],
   "lints, host": [...CLIPPY, "--all-targets", ...DENY_WARNINGS],
   "lints, wasm32": [...CLIPPY, ...WASM, ...DENY_WARNINGS],
-  "lints, wasm32 with conformance routes": [...CLIPPY, ...WASM, "--features", "conformance", ...DENY_WARNINGS],
+  "lints, wasm32 with conformance routes": [...CLIPPY, ...WASM, "--features", "stillstore/conformance", ...DENY_WARNINGS],
   "fuzz targets": ["cargo", "check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"],
   "documentation, host": DOC,
   "documentation, wasm32": [...DOC, ...WASM],

@@ -18,7 +18,7 @@ const PARTS = { "--native": testNative, "--workerd": testInWorkerd };
 
 /** @param {string[]} args */
 function testNative(args) {
-  return run("cargo", ["test", "--locked", ...args], { cwd: projectDir, env: toolEnvironment() });
+  return run("cargo", ["test", "--locked", "--workspace", ...args], { cwd: projectDir, env: toolEnvironment() });
 }
 
 /** @param {string[]} args */

@@ -24,6 +24,7 @@ pub mod sql;
 pub mod store;
 pub mod telemetry;
 pub mod upload;
+pub mod variants;
 
 #[cfg(target_arch = "wasm32")]
 mod platform;

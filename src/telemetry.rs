@@ -51,6 +51,16 @@ pub enum Event {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         failed_providers: Vec<FailedProvider>,
     },
+    /// A variant of an image was made, or could not be.
+    Variant {
+        image_id: ImageId,
+        outcome: Outcome,
+        bytes: u64,
+        /// Whether it was kept for the next request.
+        kept: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
     /// The first-choice store failed and the second took the bytes.
     Fallback { image_id: ImageId, reason: String },
     /// An upload came to nothing and was answered with the default image.
@@ -126,6 +136,8 @@ impl Event {
             | Self::Generation { outcome, .. }
             | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
+            // That an image cannot be decoded is no failure of ours.
+            Self::Variant { outcome, kept, .. } => *outcome == "ok" && !kept,
             Self::Fallback { .. }
             | Self::DefaultImage { .. }
             | Self::Configuration { .. }
@@ -203,6 +215,7 @@ impl Counters {
                 self.add(if *outcome == "ok" { "generations_total" } else { "generation_errors_total" }, provider, 1);
             }
             Event::DefaultImage { .. } => self.add("default_images_total", "", 1),
+            Event::Variant { outcome, .. } => self.add("variants_total", outcome, 1),
             Event::Storage { .. }
             | Event::Configuration { .. }
             | Event::Message { .. }
@@ -220,7 +233,7 @@ impl Counters {
 /// What the values of a counter's label stand for.
 fn label_of(counter: &str) -> Option<&'static str> {
     match counter {
-        "requests_total" => Some("outcome"),
+        "requests_total" | "variants_total" => Some("outcome"),
         "r2_upload_errors_total" => Some("error_type"),
         "generations_total" | "generation_errors_total" => Some("provider"),
         _ => None,

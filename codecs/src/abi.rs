@@ -36,6 +36,7 @@ pub extern "C" fn transform(
     target: u32,
     quality: u32,
     max_pixels: u32,
+    coarseness: u32,
 ) -> u32 {
     let fit = match fit {
         0 => Fit::Contain,
@@ -51,8 +52,8 @@ pub extern "C" fn transform(
         _ => Target::JpegOrWebp,
     };
     let small = |number: u32| u8::try_from(number).unwrap_or(1);
-    let (orientation, quality) = (small(orientation), small(quality));
-    let request = Request { width, height, fit, orientation, target, quality, max_pixels };
+    let (orientation, quality, coarseness) = (small(orientation), small(quality), small(coarseness));
+    let request = Request { width, height, fit, orientation, target, quality, max_pixels, coarseness };
     STATE.with_borrow_mut(|state| {
         let input = std::mem::take(&mut state.input);
         match transform_bytes(&input, &request) {

@@ -45,17 +45,21 @@ impl Plan {
             shown_width: from_width,
             shown_height: from_height,
         };
+        let largest = 1.0 / f64::from(request.coarseness.max(1));
         let ((horizontal, vertical), fit) = match (ratios, request.fit) {
-            ((None, None), _) => return whole(1.0),
+            ((None, None), _) => return whole(largest),
             ((Some(one), None) | (None, Some(one)), Fit::Contain | Fit::Cover) => return whole(one),
-            ((Some(one), None) | (None, Some(one)), Fit::ScaleDown | Fit::Crop) => return whole(one.min(1.0)),
+            ((Some(one), None) | (None, Some(one)), Fit::ScaleDown | Fit::Crop) => return whole(one.min(largest)),
             ((Some(horizontal), Some(vertical)), fit) => ((horizontal, vertical), fit),
         };
         match fit {
             Fit::Contain => whole(horizontal.min(vertical)),
-            Fit::ScaleDown => whole(horizontal.min(vertical).min(1.0)),
+            Fit::ScaleDown => whole(horizontal.min(vertical).min(largest)),
             Fit::Cover => Self::filled(width, height, wanted_width, wanted_height),
-            Fit::Crop => Self::filled(width, height, wanted_width.min(width), wanted_height.min(height)),
+            Fit::Crop => {
+                let least = |wanted: u32, side: u32| wanted.min(side.div_ceil(request.coarseness.max(1).into()));
+                Self::filled(width, height, least(wanted_width, width), least(wanted_height, height))
+            }
         }
     }
 
@@ -94,8 +98,16 @@ mod tests {
 
     fn plan(from: (u32, u32), to: (u32, u32), fit: Fit, orientation: u8) -> ((u32, u32), (f64, f64, f64, f64)) {
         let (width, height) = to;
-        let request =
-            Request { width, height, fit, orientation, target: Target::Jpeg, quality: 75, max_pixels: 1_000_000 };
+        let request = Request {
+            width,
+            height,
+            fit,
+            orientation,
+            target: Target::Jpeg,
+            quality: 75,
+            max_pixels: 1_000_000,
+            coarseness: 1,
+        };
         let plan = Plan::new(from.0, from.1, &request);
         ((plan.width, plan.height), (plan.left, plan.top, plan.shown_width, plan.shown_height))
     }

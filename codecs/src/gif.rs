@@ -42,8 +42,8 @@ pub fn decode(bytes: &[u8], request: &Request) -> Result<Pixels, Refusal> {
     // What follows may be broken: the first frame is whole.
     let is_of_animation = matches!(decoder.next_frame_info(), Ok(Some(_)));
     let reduced_by = reducer.side();
-    let (width, height, rgba) = reducer.finish();
-    Ok(Pixels { width, height, rgba, has_alpha, profile: None, is_of_animation, plan, reduced_by })
+    let (width, height, samples) = reducer.finish();
+    Ok(Pixels { width, height, channels: 4, samples, has_alpha, profile: None, is_of_animation, plan, reduced_by })
 }
 
 const MIN_LIMIT: std::num::NonZeroU64 = std::num::NonZeroU64::MIN;

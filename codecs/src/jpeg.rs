@@ -16,38 +16,33 @@ pub fn decode(bytes: &[u8], request: &Request) -> Result<Pixels, Refusal> {
     decoder.read_info().map_err(|error| refusal(&error))?;
     let info = decoder.info().ok_or(Refusal::Undecodable)?;
     let plan = plan(info.width.into(), info.height.into(), request)?;
-    // The smallest scale at which no pixel has to be made up.
-    let least = |side: u16| clamped(f64::from(side) / plan.reduction());
+    // The smallest scale at which no pixel has to be made up, or the one that there is memory for.
+    let reduction = plan.reduction().max(f64::from(request.coarseness));
+    let least = |side: u16| clamped(f64::from(side) / reduction);
     let (width, height) = decoder.scale(least(info.width), least(info.height)).map_err(|error| refusal(&error))?;
     let is_scale = |scale: &u16| (width, height) == (info.width.div_ceil(*scale), info.height.div_ceil(*scale));
     let reduced_by = [1, 2, 4, 8].into_iter().find(is_scale).map_or(1.0, f64::from);
-    let samples = decoder.decode().map_err(|error| refusal(&error))?;
-    let rgba = match info.pixel_format {
-        PixelFormat::L8 => samples.iter().flat_map(|grey| [*grey, *grey, *grey, u8::MAX]).collect(),
-        PixelFormat::RGB24 => opaque(&samples),
+    let mut samples = decoder.decode().map_err(|error| refusal(&error))?;
+    let channels = match info.pixel_format {
+        PixelFormat::L8 => 1,
+        PixelFormat::RGB24 => 3,
         PixelFormat::CMYK32 => {
-            let mut rgba = samples;
-            rgba.as_chunks_mut().0.iter_mut().for_each(|pixel| *pixel = of_cmyk(*pixel));
-            rgba
+            samples.as_chunks_mut().0.iter_mut().for_each(|pixel| *pixel = of_cmyk(*pixel));
+            4
         }
         PixelFormat::L16 => return Err(Refusal::Undecodable),
     };
     Ok(Pixels {
         width: width.into(),
         height: height.into(),
-        rgba,
+        channels,
+        samples,
         has_alpha: false,
         profile: decoder.icc_profile(),
         is_of_animation: false,
         plan,
         reduced_by,
     })
-}
-
-fn opaque(rgb: &[u8]) -> Vec<u8> {
-    let mut rgba = Vec::with_capacity(rgb.len() / 3 * 4);
-    rgba.extend(rgb.as_chunks().0.iter().flat_map(|[red, green, blue]| [*red, *green, *blue, u8::MAX]));
-    rgba
 }
 
 /// Without a profile: each ink takes its part of the light.

@@ -38,6 +38,9 @@ pub struct Request {
     pub quality: u8,
     /// More pixels than this are neither decoded nor encoded.
     pub max_pixels: u32,
+    /// 1, 2, 4 or 8: a JPEG is decoded at this part of its size at most, where there is no memory for more. What is not to be larger
+    /// than the image is then not larger than that.
+    pub coarseness: u8,
 }
 
 /// Which format to make.

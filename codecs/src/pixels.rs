@@ -5,13 +5,20 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 
 use crate::Refusal;
 use crate::geometry::Plan;
+use crate::reduce::rgba_of;
+
+/// Rows of an image that are turned into RGBA and scaled at once: 8 MB of one that is 4,000 pixels wide.
+const ROWS_AT_ONCE: u32 = 512;
+/// How far Lanczos3 looks, in pixels of whichever is smaller, and a little more.
+const REACH: f64 = 4.0;
 
 /// A decoded image, perhaps already reduced.
 pub struct Pixels {
     pub width: u32,
     pub height: u32,
-    /// Four bytes a pixel: red, green, blue, alpha, not multiplied.
-    pub rgba: Vec<u8>,
+    /// Bytes of a pixel: grey; grey and alpha; red, green, blue; and alpha, by which they are not multiplied.
+    pub channels: usize,
+    pub samples: Vec<u8>,
     /// Whether alpha is something else than 255 anywhere, or may be.
     pub has_alpha: bool,
     pub profile: Option<Vec<u8>>,
@@ -29,28 +36,89 @@ pub struct Canvas {
     pub is_opaque: bool,
 }
 
+/// The part of decoded pixels that a variant shows.
+#[derive(Clone, Copy)]
+struct Shown {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
 impl Pixels {
     /// The part that the plan shows, at the variant's size.
     pub fn scaled(self) -> Result<Canvas, Refusal> {
-        let Self { width, height, rgba, has_alpha, plan, reduced_by, .. } = self;
+        let plan = self.plan;
         let clamped = |from: f64, length: f64, limit: u32| {
             let limit = f64::from(limit);
-            let from = (from / reduced_by).min(limit);
-            (from, (length / reduced_by).min(limit - from))
+            let from = (from / self.reduced_by).min(limit);
+            (from, (length / self.reduced_by).min(limit - from))
         };
-        let (left, shown_width) = clamped(plan.left, plan.shown_width, width);
-        let (top, shown_height) = clamped(plan.top, plan.shown_height, height);
-        let source = ImageRef::new(width, height, &rgba, PixelType::U8x4).map_err(|_| Refusal::Undecodable)?;
-        let mut scaled = Image::new(plan.width, plan.height, PixelType::U8x4);
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-            .crop(left, top, shown_width, shown_height)
-            .use_alpha(has_alpha);
-        Resizer::new().resize(&source, &mut scaled, &options).map_err(|_| Refusal::Undecodable)?;
-        let rgba = scaled.into_vec();
-        let is_opaque = !has_alpha || rgba.chunks_exact(4).all(|pixel| pixel[3] == u8::MAX);
+        let (left, width) = clamped(plan.left, plan.shown_width, self.width);
+        let (top, height) = clamped(plan.top, plan.shown_height, self.height);
+        let shown = Shown { left, top, width, height };
+        let mut rgba = vec![0; plan.width as usize * plan.height as usize * 4];
+        let scaled = if self.channels == 4 {
+            self.scale_rows(&mut rgba, shown, (0, plan.height), (0, self.height), &self.samples)
+        } else {
+            self.scale_in_strips(&mut rgba, shown)
+        };
+        scaled.ok_or(Refusal::Undecodable)?;
+        let is_opaque = !self.has_alpha || rgba.chunks_exact(4).all(|pixel| pixel[3] == u8::MAX);
         Ok(Canvas { width: plan.width, height: plan.height, rgba, is_opaque })
     }
+
+    /// Scales some rows of the variant after the others, so that not the whole image is there as RGBA.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rows of the image")]
+    fn scale_in_strips(&self, rgba: &mut [u8], shown: Shown) -> Option<()> {
+        let rows_of_one = shown.height / f64::from(self.plan.height);
+        let reach = REACH * rows_of_one.max(1.0);
+        let strip = ((f64::from(ROWS_AT_ONCE) - 2.0 * reach).max(reach) / rows_of_one).max(1.0) as u32;
+        let mut number = 0;
+        while number < self.plan.height {
+            let end = number.saturating_add(strip).min(self.plan.height);
+            let first = (shown.top + f64::from(number) * rows_of_one - reach).max(0.0) as u32;
+            let last = ((shown.top + f64::from(end) * rows_of_one + reach).ceil() as u32).min(self.height);
+            let row_bytes = self.width as usize * self.channels;
+            let samples = self.samples.get(first as usize * row_bytes..last as usize * row_bytes)?;
+            let source = match self.channels {
+                3 => opaque(samples),
+                channels => samples.chunks_exact(channels).flat_map(rgba_of).collect(),
+            };
+            self.scale_rows(rgba, shown, (number, end), (first, last), &source)?;
+            number = end;
+        }
+        Some(())
+    }
+
+    /// Scales the rows of the variant from one number to another out of the image's rows in `source`.
+    fn scale_rows(
+        &self,
+        rgba: &mut [u8],
+        shown: Shown,
+        (from, to): (u32, u32),
+        (first, last): (u32, u32),
+        source: &[u8],
+    ) -> Option<()> {
+        let source = ImageRef::new(self.width, last - first, source, PixelType::U8x4).ok()?;
+        let row_bytes = self.plan.width as usize * 4;
+        let rows = rgba.get_mut(from as usize * row_bytes..to as usize * row_bytes)?;
+        let mut target = Image::from_slice_u8(self.plan.width, to - from, rows, PixelType::U8x4).ok()?;
+        let rows_of_one = shown.height / f64::from(self.plan.height);
+        let top = (shown.top + f64::from(from) * rows_of_one - f64::from(first)).max(0.0);
+        let height = (f64::from(to - from) * rows_of_one).min(f64::from(last - first) - top);
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
+            .crop(shown.left, top, shown.width, height)
+            .use_alpha(self.has_alpha);
+        Resizer::new().resize(&source, &mut target, &options).ok()
+    }
+}
+
+fn opaque(rgb: &[u8]) -> Vec<u8> {
+    let mut rgba = Vec::with_capacity(rgb.len() / 3 * 4);
+    rgba.extend(rgb.as_chunks().0.iter().flat_map(|[red, green, blue]| [*red, *green, *blue, u8::MAX]));
+    rgba
 }
 
 impl Canvas {

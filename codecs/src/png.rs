@@ -47,8 +47,8 @@ pub fn decode(bytes: &[u8], request: &Request) -> Result<Pixels, Refusal> {
         }
     }
     let reduced_by = reducer.side();
-    let (width, height, rgba) = reducer.finish();
-    Ok(Pixels { width, height, rgba, has_alpha, profile, is_of_animation, plan, reduced_by })
+    let (width, height, samples) = reducer.finish();
+    Ok(Pixels { width, height, channels: 4, samples, has_alpha, profile, is_of_animation, plan, reduced_by })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -21,16 +21,24 @@ pub fn decode(bytes: &[u8], request: &Request) -> Result<Pixels, Refusal> {
     // One over the limit is not kept; its colours are then a little off.
     let profile = decoder.icc_profile().unwrap_or_default();
     drop(decoder);
-    let (width, height, rgba, reduced_by) = if has_alpha && plan.reduction() < 4.0 {
-        (width, height, samples, 1.0)
-    } else {
-        let mut reducer = Reducer::new(width, height, plan.reduction(), has_alpha);
-        samples.chunks_exact(width as usize * channels).for_each(|row| reducer.push(row, channels));
-        let reduced_by = reducer.side();
-        let (width, height, rgba) = reducer.finish();
-        (width, height, rgba, reduced_by)
-    };
-    Ok(Pixels { width, height, rgba, has_alpha, profile, is_of_animation, plan, reduced_by })
+    if plan.reduction() < 4.0 {
+        return Ok(Pixels {
+            width,
+            height,
+            channels,
+            samples,
+            has_alpha,
+            profile,
+            is_of_animation,
+            plan,
+            reduced_by: 1.0,
+        });
+    }
+    let mut reducer = Reducer::new(width, height, plan.reduction(), has_alpha);
+    samples.chunks_exact(width as usize * channels).for_each(|row| reducer.push(row, channels));
+    let reduced_by = reducer.side();
+    let (width, height, samples) = reducer.finish();
+    Ok(Pixels { width, height, channels: 4, samples, has_alpha, profile, is_of_animation, plan, reduced_by })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

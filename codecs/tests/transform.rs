@@ -1,5 +1,7 @@
 //! What becomes of images: sizes, orientation, alpha, profiles, animations, and what is refused.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod samples;
 
 use samples::{gif_of_two_frames, gradient, jpeg, png, progressive_jpeg, rgba_of, webp};
@@ -13,6 +15,7 @@ const REQUEST: Request = Request {
     target: Target::Png,
     quality: 90,
     max_pixels: 4_000_000,
+    coarseness: 1,
 };
 
 fn made(bytes: &[u8], request: &Request) -> Output {
@@ -28,8 +31,7 @@ fn every_format_becomes_every_format() {
         ("png", png(&image, None)),
         ("webp", webp(&image)),
     ] {
-        for (target, format) in
-            [(Target::Jpeg, Format::Jpeg), (Target::Png, Format::Png), (Target::Webp, Format::Webp)]
+        for (target, format) in [(Target::Jpeg, Format::Jpeg), (Target::Png, Format::Png), (Target::Webp, Format::Webp)]
         {
             let output = made(&bytes, &Request { width: 80, target, ..REQUEST });
             assert_eq!((output.format, output.width, output.height), (format, 80, 50), "{name}");
@@ -61,6 +63,36 @@ fn sizes_are_reached_through_every_scale_of_the_decoder() {
             let expected = if width == 1 { 127 } else { 255 - 128 / width };
             assert!(i64::from(pixel[0]).abs_diff(i64::from(expected)) <= 8, "{width}: {pixel:?} for {expected}");
         }
+    }
+}
+
+#[test]
+fn rows_that_are_scaled_in_strips_fit_together() {
+    // 1,500 rows are three strips of a JPEG, and one of a PNG.
+    let image = gradient(120, 1_500);
+    let (strips, whole) = (jpeg(&image, None), png(&image, None));
+    for (width, height, fit) in [(100, 0, Fit::ScaleDown), (119, 1_111, Fit::Cover), (240, 0, Fit::Contain)] {
+        let request = Request { width, height, fit, ..REQUEST };
+        let (one, other) = (rgba_of(&made(&strips, &request).bytes), rgba_of(&made(&whole, &request).bytes));
+        assert_eq!((one.0, one.1), (other.0, other.1));
+        let furthest = one.2.iter().zip(&other.2).map(|(one, other)| one.abs_diff(*other)).max();
+        assert!(furthest <= Some(6), "{width} {height} {fit:?}: {furthest:?}");
+    }
+}
+
+#[test]
+fn a_jpeg_is_decoded_no_finer_than_there_is_memory_for() {
+    let bytes = jpeg(&gradient(800, 400), None);
+    for (coarseness, fit, width, expected) in [
+        (1, Fit::ScaleDown, 600, (600, 300)),
+        (2, Fit::ScaleDown, 600, (400, 200)),
+        (2, Fit::ScaleDown, 300, (300, 150)),
+        (8, Fit::ScaleDown, 600, (100, 50)),
+        (2, Fit::Contain, 600, (600, 300)),
+        (2, Fit::Crop, 600, (400, 200)),
+    ] {
+        let output = made(&bytes, &Request { width, fit, coarseness, ..REQUEST });
+        assert_eq!((output.width, output.height), expected, "{coarseness} {fit:?} {width}");
     }
 }
 
@@ -230,6 +262,9 @@ fn inks_become_light() {
         let output = made(&samples::cmyk_jpeg(16, 16, inks), &REQUEST);
         let (_, _, rgba) = rgba_of(&output.bytes);
         let pixel = &rgba[..3];
-        assert!(pixel.iter().zip(expected).all(|(one, other): (&u8, u8)| one.abs_diff(other) < 6), "{inks:?}: {pixel:?}");
+        assert!(
+            pixel.iter().zip(expected).all(|(one, other): (&u8, u8)| one.abs_diff(other) < 6),
+            "{inks:?}: {pixel:?}"
+        );
     }
 }

@@ -22,5 +22,7 @@ mod image_read_model;
 mod runtime;
 #[path = "../../tests/native/sqlite.rs"]
 mod sqlite;
+#[path = "../../tests/native/variant_codecs.rs"]
+mod variant_codecs;
 #[path = "../../tests/native/api/world.rs"]
 mod world;

@@ -24,6 +24,13 @@ pub struct Gate<'config> {
     pub keys: SigningKeys<'config>,
 }
 
+/// What a valid signature is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signed {
+    /// Whether it is for the variant that the query asks for, and not for the image in any form.
+    pub names_variant: bool,
+}
+
 impl<'config> Gate<'config> {
     /// The gate of this configuration at `host`, which has no port.
     #[must_use]
@@ -53,37 +60,59 @@ impl<'config> Gate<'config> {
         }
     }
 
-    /// Lets holders of a valid signature for `id` pass.
+    /// Lets holders of a valid signature for `id` pass, and says what they have.
     ///
     /// # Errors
     /// 403 for a missing, wrong or expired signature.
-    pub fn require_signature(&self, request: &Request, id: ImageId, now: Timestamp) -> Result<(), Problem> {
-        let pairs = request.query_pairs()?;
+    pub fn require_signature(&self, request: &Request, id: ImageId, now: Timestamp) -> Result<Signed, Problem> {
+        let mut pairs = request.query_pairs()?;
         let parameter = |name: &str| pairs.iter().find(|(pair, _)| pair == name).map(|(_, value)| value.as_str());
         let (Some(expires), Some(signature)) = (parameter("expires"), parameter("signature")) else {
             return Err(Problem::new(Code::SignatureInvalid, "the URL carries no signature"));
         };
         let refusal = || Problem::new(Code::SignatureInvalid, "the signature does not fit the URL");
         let expires_at_s: i64 = expires.parse().map_err(|_| refusal())?;
-        let message = message(id, expires_at_s);
-        let fits = self.keys.verify(Purpose::ImageUrl, &message, signature)
-            || self.keys.verify_former_image_url(&message, signature);
         // Numbers have other spellings, none of which was handed out.
-        if !(fits && expires_at_s.to_string() == expires) {
+        if expires_at_s.to_string() != expires {
+            return Err(refusal());
+        }
+        let (message, signature) = (message(id, expires_at_s), signature.to_owned());
+        pairs.retain(|(name, _)| !matches!(name.as_str(), "expires" | "signature"));
+        let names_variant =
+            !pairs.is_empty() && self.keys.verify(Purpose::VariantUrl, &variant_message(&message, pairs), &signature);
+        let fits = names_variant
+            || self.keys.verify(Purpose::ImageUrl, &message, &signature)
+            || self.keys.verify_former_image_url(&message, &signature);
+        if !fits {
             return Err(refusal());
         }
         if now.as_millis() >= expires_at_s.saturating_mul(1000) {
             return Err(Problem::plain(Code::SignatureExpired));
         }
-        Ok(())
+        Ok(Signed { names_variant })
     }
 
     /// The query that opens a private image until `lifetime_seconds` from now, and that moment; `None` when there is nothing to sign with.
     #[must_use]
     pub fn sign(&self, id: ImageId, now: Timestamp, lifetime_seconds: u64) -> Option<(String, Timestamp)> {
-        let lifetime_s = i64::try_from(lifetime_seconds.min(MAX_SIGNED_URL_SECONDS)).unwrap_or(0);
-        let expires_at_s = now.as_millis() / 1000 + lifetime_s;
+        let expires_at_s = ends_at_s(now, lifetime_seconds);
         let signature = self.keys.sign(Purpose::ImageUrl, &message(id, expires_at_s))?;
+        let expires_at = Timestamp::from_millis(expires_at_s.saturating_mul(1000));
+        Some((format!("expires={expires_at_s}&signature={signature}"), expires_at))
+    }
+
+    /// What to add to the query of a variant, `pairs`, so that it opens this variant alone until `lifetime_seconds` from now.
+    #[must_use]
+    pub fn sign_variant(
+        &self,
+        id: ImageId,
+        pairs: Vec<(String, String)>,
+        now: Timestamp,
+        lifetime_seconds: u64,
+    ) -> Option<(String, Timestamp)> {
+        let expires_at_s = ends_at_s(now, lifetime_seconds);
+        let message = variant_message(&message(id, expires_at_s), pairs);
+        let signature = self.keys.sign(Purpose::VariantUrl, &message)?;
         let expires_at = Timestamp::from_millis(expires_at_s.saturating_mul(1000));
         Some((format!("expires={expires_at_s}&signature={signature}"), expires_at))
     }
@@ -114,6 +143,16 @@ fn bearer_token(header: &str) -> Option<&str> {
 /// What the signature of an image's URL signs.
 fn message(id: ImageId, expires_at_s: i64) -> String {
     format!("{id}\n{expires_at_s}")
+}
+
+fn ends_at_s(now: Timestamp, lifetime_seconds: u64) -> i64 {
+    now.as_millis() / 1000 + i64::try_from(lifetime_seconds.min(MAX_SIGNED_URL_SECONDS)).unwrap_or(0)
+}
+
+/// What the signature of a variant's URL signs: the rest of the query too, in whatever order.
+fn variant_message(message: &str, mut pairs: Vec<(String, String)>) -> String {
+    pairs.sort();
+    pairs.iter().fold(message.to_owned(), |message, (name, value)| format!("{message}\n{name}={value}"))
 }
 
 #[cfg(test)]
@@ -157,6 +196,23 @@ mod tests {
         assert_eq!(code(&upper_case, id(1), NOW), Some(Code::SignatureInvalid));
         assert_eq!(code("", id(1), NOW), Some(Code::SignatureInvalid));
         assert_eq!(code("expires=x&signature=zz", id(1), NOW), Some(Code::SignatureInvalid));
+    }
+
+    #[test]
+    fn the_signature_of_a_variant_opens_that_one_alone() {
+        let access = access(&[("API_TOKEN", TOKEN)]);
+        let gate = Gate::new(&access, HOST);
+        let pairs = |query: &str| request(query).query_pairs().unwrap();
+        let (signed, _) = gate.sign_variant(id(1), pairs("w=333&q=20"), NOW, 60).unwrap();
+        let names =
+            |query: &str| gate.require_signature(&request(query), id(1), NOW).ok().map(|grant| grant.names_variant);
+        assert_eq!(names(&format!("w=333&q=20&{signed}")), Some(true));
+        assert_eq!(names(&format!("{signed}&q=20&w=333")), Some(true));
+        for query in ["w=334&q=20", "w=333", "w=333&q=20&h=1", ""] {
+            assert_eq!(names(&format!("{query}&{signed}")), None, "{query}");
+        }
+        let (of_image, _) = gate.sign(id(1), NOW, 60).unwrap();
+        assert_eq!(names(&format!("w=333&{of_image}")), Some(false));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who asks, and what they may ask for.
 
-use super::auth::{Gate, shown_token};
+use super::auth::{Gate, Signed, shown_token};
 use super::{Code, Problem, Request};
 use crate::catalog::OwnerFilter;
 use crate::image::{ImageId, UserId};
@@ -24,6 +24,8 @@ pub enum Principal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub image: ImageId,
+    /// Whether the signature is for the variant that the query asks for.
+    pub names_variant: bool,
 }
 
 /// Who may use a route.
@@ -98,8 +100,10 @@ impl Caller {
             return Self::known(Principal::Operator);
         }
         // Signatures count on an opened loopback host too, so that they can be tried there.
-        let signature = signed
-            .map(|image| gate.require_signature(request, image, now).map(|()| Principal::Holder(Grant { image })));
+        let signature = signed.map(|image| {
+            let signed = gate.require_signature(request, image, now);
+            signed.map(|Signed { names_variant }| Principal::Holder(Grant { image, names_variant }))
+        });
         let shown = match (signature, shown_token(request), tokens) {
             (Some(Ok(holder)), _, _) => Ok(holder),
             (_, Some(token), Some(tokens)) => tokens.user(token, now).await.map(Principal::User).map_err(Problem::from),
@@ -287,7 +291,7 @@ mod tests {
         let (query, expires_at) = Gate::new(&access, "a.example").sign(id(1), NOW, 60).unwrap();
         let request = request("a.example", None, &query);
         let caller = identify(&request, &access, Some(id(1)), NOW);
-        assert_eq!(caller.principal, Principal::Holder(Grant { image: id(1) }));
+        assert_eq!(caller.principal, Principal::Holder(Grant { image: id(1), names_variant: false }));
         assert_eq!(code(caller.require_reader_of(id(1))), None);
         assert_eq!(code(caller.require_reader_of(id(2))), Some(Code::SignatureInvalid));
         assert_eq!(code(caller.require(Access::Holder)), None);
@@ -305,7 +309,9 @@ mod tests {
         assert_eq!(code(caller.require(Access::User)), None);
         assert_eq!(code(caller.require(Access::Operator)), Some(Code::Forbidden));
         assert_eq!(code(caller.require_reader_of(id(1))), None, "the query finds only what they may read");
-        for principal in [Principal::Operator, Principal::Holder(Grant { image: id(1) }), Principal::Anyone] {
+        for principal in
+            [Principal::Operator, Principal::Holder(Grant { image: id(1), names_variant: false }), Principal::Anyone]
+        {
             assert_eq!(principal.owner(), None, "{principal:?}");
         }
     }

@@ -111,6 +111,8 @@ codes! {
     UploadUsed = 409 "upload-used" "The upload has been used already" => "Presign another upload.";
     /// Another frame has the number.
     FrameTaken = 409 "frame-taken" "The session has another frame with this number" => "Use another number, or send the frame with replace=true.";
+    /// An image has as many variants as it may.
+    VariantLimit = 409 "variant-limit" "The image has as many variants as an image may have" => "Use one of the sizes that the image was asked for before, or ask the operator of this deployment.";
     /// Frames are being deleted.
     SessionBusy = 409 "session-busy" "Frames of the session are being deleted" => "Wait as long as Retry-After says, then send the frames again.";
     /// The same idempotency key is being worked on.
@@ -143,6 +145,12 @@ codes! {
     PartsRefused = 422 "parts-refused" "The parts do not make the file" => "List the parts, send the missing or wrong ones again, and complete the upload again.";
     /// The bytes start like an image and contradict its format.
     ImageMalformed = 422 "malformed" "The bytes start like an image and contradict its format" => "Nothing was stored; send a file that image viewers open.";
+    /// Images of the format are not decoded.
+    VariantUnsupported = 422 "variant-unsupported" "Images of this format have no variants here" => "Ask for the image itself, or with fallback=original.";
+    /// The image cannot be decoded.
+    VariantImpossible = 422 "variant-impossible" "The image cannot be decoded" => "Ask for the image itself, or with fallback=original.";
+    /// The image has too many pixels for a variant, or takes too much memory.
+    VariantTooLarge = 422 "variant-too-large" "The image is too large for this variant" => "Ask for a smaller variant, for the image itself, or with fallback=original.";
     /// The rules of docs/fetching.md refuse a URL.
     RefusedAddress = 422 "refused-address" "The URL is not one that is fetched" => "Name a public https:// URL; docs/fetching.md has the rules.";
     /// The URL's host answered with 404 or 410.

@@ -186,7 +186,7 @@ async fn text_fields(mut form: Form) -> Result<JsonObject, Problem> {
 }
 
 /// The pairs of a query or form, decoded, in order; `whole` names it.
-fn form_pairs(text: &str, whole: &str) -> Result<Vec<(String, String)>, Problem> {
+pub(super) fn form_pairs(text: &str, whole: &str) -> Result<Vec<(String, String)>, Problem> {
     let decode = |part: &str| {
         percent_decode_str(&part.replace('+', " "))
             .decode_utf8()

@@ -16,6 +16,7 @@ use crate::runtime::Runtime;
 use crate::sql::Database;
 use crate::store::{EmbeddedStore, ImageStore, LatePuts, MultipartStore};
 use crate::telemetry::{Counters, Recorder, Sink};
+use crate::variants::Codecs;
 
 /// The configuration, and what is behind the seams.
 pub struct Services {
@@ -44,6 +45,8 @@ pub struct Services {
     pub budget: Rc<MemoryBudget>,
     pub cache: Rc<dyn EdgeCache>,
     pub checks: Checks,
+    /// Makes variants of images.
+    pub codecs: Rc<dyn Codecs>,
 }
 
 impl Services {

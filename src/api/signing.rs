@@ -18,6 +18,8 @@ const LOOPBACK_SECRET: &str = "stillstore loopback";
 pub enum Purpose {
     /// Reading a private image.
     ImageUrl,
+    /// Reading one variant of an image.
+    VariantUrl,
     /// Sending the bytes of an upload by way of the Worker.
     Upload,
     /// Requests about an upload in parts, in the words of S3.
@@ -29,6 +31,7 @@ impl Purpose {
     const fn label(self) -> &'static str {
         match self {
             Self::ImageUrl => "image-url",
+            Self::VariantUrl => "variant-url",
             Self::Upload => "upload",
             Self::Parts => "upload-parts",
         }

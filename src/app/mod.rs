@@ -20,6 +20,7 @@ use crate::runtime::Runtime;
 use crate::sql::Database;
 use crate::store::{EmbeddedStore, ImageStore, MultipartStore};
 use crate::telemetry::{Counters, Event, Sink};
+use crate::variants::Codecs;
 
 /// Everything that lives as long as an isolate.
 pub struct App {
@@ -47,6 +48,7 @@ pub struct Bindings {
     pub runtime: Rc<dyn Runtime>,
     pub sink: Rc<dyn Sink>,
     pub cache: Rc<dyn EdgeCache>,
+    pub codecs: Rc<dyn Codecs>,
 }
 
 impl App {
@@ -67,6 +69,7 @@ impl App {
             runtime,
             sink,
             cache,
+            codecs,
         } = bindings;
         let tokens = config.users.tokens.as_ref();
         let tokens = tokens.map(|settings| Tokens::new(settings, Rc::clone(&http), signatures, Rc::clone(&runtime)));
@@ -88,6 +91,7 @@ impl App {
             counters: Rc::new(Counters::default()),
             budget: Rc::new(MemoryBudget::default()),
             cache,
+            codecs,
             checks: Checks::default(),
             config,
             problems,

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::columns::erased_columns;
 use super::purges::{DuePurges, select_due};
 use super::row::{first_record, select_image};
-use super::{CachePurge, Catalog, CatalogError, ImageRecord, OwnerFilter, SourceItem, Status};
+use super::variants::select_leaving;
+use super::{CachePurge, Catalog, CatalogError, ImageRecord, LeavingVariant, OwnerFilter, SourceItem, Status};
 use crate::image::ImageId;
 use crate::runtime::Timestamp;
 use crate::sql::{QueryResult, Statement};
@@ -77,6 +78,8 @@ pub enum DeleteStep {
         unchanged_since: Timestamp,
         /// Purges of other images that are due.
         due_purges: DuePurges,
+        /// Its variants, whose bytes are to go with it.
+        variants: Vec<LeavingVariant>,
     },
     AlreadyDeleted,
     NotFound,
@@ -124,8 +127,9 @@ impl Catalog {
             .bind(owner.param())
             .bind(now.as_millis())
             .bind(i64::from(moved == MovedImages::Go));
-        let statements = [select_image(id, owner), begin, select_due(now, PURGES_BESIDE)];
-        let [row, _, due] = self.batch("begin_delete", statements).await?;
+        let variants = select_leaving(&[id]).map_err(CatalogError::during("begin_delete"))?;
+        let statements = [select_image(id, owner), begin, select_due(now, PURGES_BESIDE), variants];
+        let [row, _, due, variants] = self.batch("begin_delete", statements).await?;
         let Some(mut record) = first_record(&row).map_err(CatalogError::during("begin_delete"))? else {
             return Ok(DeleteStep::NotFound);
         };
@@ -144,7 +148,8 @@ impl Catalog {
                 record.updated_at = now;
             }
         }
-        Ok(DeleteStep::Delete { record: Box::new(record), unchanged_since, due_purges })
+        let variants = variants.rows().map_err(CatalogError::during("begin_delete"))?;
+        Ok(DeleteStep::Delete { record: Box::new(record), unchanged_since, due_purges, variants })
     }
 
     /// Turns the row, whose bytes are gone, into a tombstone: what is left is the id, the times, the media type, size and

@@ -38,7 +38,7 @@ macro_rules! waiting {
 }
 
 // One statement, because between two the row may be made. The journal is looked at only when there is no row.
-const SELECT_SERVING: &str = concat!(
+pub(super) const SELECT_SERVING: &str = concat!(
     "SELECT ",
     serving_columns!(image),
     " FROM stillstore_images WHERE id = ?1",
@@ -198,7 +198,7 @@ impl Catalog {
     }
 
     /// What `found` is, or when it is nothing an image that another database's journal has yet to make a row of.
-    async fn or_waiting_elsewhere(
+    pub(super) async fn or_waiting_elsewhere(
         &self,
         id: ImageId,
         reader: &OwnerFilter,
@@ -250,11 +250,11 @@ impl Catalog {
     }
 }
 
-fn serving_statement(sql: &'static str, id: ImageId, reader: &OwnerFilter) -> Statement {
+pub(super) fn serving_statement(sql: &'static str, id: ImageId, reader: &OwnerFilter) -> Statement {
     Statement::new(sql).bind(id.to_string()).bind(reader.param())
 }
 
-fn serving_answer(id: ImageId, result: &QueryResult) -> Result<Serving, CatalogError> {
+pub(super) fn serving_answer(id: ImageId, result: &QueryResult) -> Result<Serving, CatalogError> {
     let during = CatalogError::during("find_for_serving");
     match result.first_parsed::<ServingRow>().map_err(&during)? {
         None => Ok(Serving::Unknown),

@@ -40,6 +40,7 @@ mod statistics;
 mod sweep;
 mod uploads;
 mod usage;
+mod variants;
 
 pub use collections::{Collection, CollectionCursor, CollectionKind, CollectionPage, CollectionState, require_open};
 pub(crate) use columns::IMAGE_COLUMNS;
@@ -64,6 +65,8 @@ pub use reserve::Reservation;
 pub(crate) use row::{insert_image, records};
 pub use statistics::Statistics;
 pub use uploads::{CloseReason, DueUpload, Granted, Received, Upload, UploadState, confirm_upload};
+pub use uploads::{CloseReason, DueUpload, Received, Upload, UploadState, confirm_upload};
+pub use variants::{LeavingVariant, StoredVariant, VariantClaim, VariantName, VariantState};
 
 use std::rc::Rc;
 

@@ -19,7 +19,9 @@ const MAX_ATTEMPTS: usize = 3;
 // The sum is made once a user: for the images that were added before there was a limit.
 const OPEN: &str = "INSERT INTO stillstore_usage (owner_id, bytes, day, images, generations) \
     SELECT ?1, (SELECT ifnull(sum(size_bytes), 0) FROM stillstore_images INDEXED BY stillstore_images_by_owner \
-    WHERE owner_id = ?1 AND status = 'stored'), ?2, 0, 0 \
+    WHERE owner_id = ?1 AND status = 'stored') \
+    + (SELECT ifnull(sum(size_bytes), 0) FROM stillstore_variants INDEXED BY stillstore_variants_by_owner \
+    WHERE owner_id = ?1 AND owner_id IS NOT NULL AND state = 'stored'), ?2, 0, 0 \
     WHERE NOT EXISTS (SELECT 1 FROM stillstore_usage WHERE owner_id = ?1)";
 
 // Of a reserved image only when its row is there, which takes the claim with it when it is given up; of one that is stored at once only when

@@ -8,6 +8,7 @@ mod reader;
 mod secret;
 mod uploads;
 mod users;
+mod variants;
 
 use std::rc::Rc;
 
@@ -23,6 +24,7 @@ pub use loopback::is_loopback;
 pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
 pub use uploads::{MOST_MULTIPART_BYTES, UploadSettings};
 pub use users::{TokenKeys, TokenSettings, UserSettings};
+pub use variants::VariantSettings;
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
 /// models answer in 5 to 60 s.
@@ -87,6 +89,7 @@ pub struct Config {
     pub default_image_url: Option<String>,
     /// Presigned uploads and downloads.
     pub uploads: UploadSettings,
+    pub variants: VariantSettings,
 }
 
 impl Config {
@@ -125,6 +128,7 @@ impl Config {
             fetch: FetchSettings::read(&mut reader),
             default_image_url: default_image::read(&mut reader),
             uploads: UploadSettings::read(&mut reader),
+            variants: VariantSettings::read(&mut reader),
         };
         // Another server may do without a key.
         let needs_key = config.providers.contains(&ProviderName::OpenAi) && config.openai_base_url.is_none();

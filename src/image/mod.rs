@@ -14,6 +14,7 @@ mod labels;
 mod range;
 mod shoot_id;
 mod user_id;
+mod variant;
 
 pub use crate::bytes::Sha256Digest;
 pub use calendar::CalendarMonth;
@@ -29,3 +30,4 @@ pub use key::{ImageKey, KeySecret, ObjectKey, PUBLIC_CACHE_CONTROL, ParsedKey, S
 pub use labels::{Context, Labels, Visibility};
 pub use shoot_id::{InvalidShootId, ShootId};
 pub use user_id::{InvalidUserId, UserId};
+pub use variant::{Fit, VariantForm, VariantFormat};

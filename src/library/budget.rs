@@ -75,6 +75,13 @@ pub struct Share<'budget> {
     number: u64,
 }
 
+/// What one variant takes while it is made.
+#[derive(Debug)]
+pub struct VariantShare<'budget> {
+    _of_answers: Share<'budget>,
+    _of_uploads: Option<Share<'budget>>,
+}
+
 /// What one generation takes: a little while it waits for its provider, and what the answer needs from when that begins to arrive until
 /// the image is stored.
 pub struct GenerationShare<'budget> {
@@ -97,6 +104,9 @@ impl Default for MemoryBudget {
 }
 
 impl MemoryBudget {
+    /// The most that one variant may take, in bytes: what is given out for answers and for uploads.
+    pub const MAX_VARIANT_BYTES: u64 = ANSWERS_BYTES + UPLOADS_BYTES;
+
     /// The longest answer of a provider that there can ever be room for, in bytes.
     pub const MAX_ANSWER_BYTES: u64 = ANSWERS_BYTES / 2;
 
@@ -114,6 +124,16 @@ impl MemoryBudget {
             runtime.sleep(LOOK_AGAIN_MS).await;
         }
         self.take_for_upload(size_bytes, runtime.now())
+    }
+
+    /// A share for a variant that takes `size_bytes` while it is made, of what answers of providers leave, and for a large one of what uploads
+    /// leave as well; `None` when there is no room for it just now, or never. It is taken back after `lifetime_ms` if it is not returned by
+    /// then.
+    pub fn take_for_variant(&self, size_bytes: u64, now: Timestamp, lifetime_ms: u64) -> Option<VariantShare<'_>> {
+        let of_answers = self.answers.take(size_bytes.min(ANSWERS_BYTES), now, lifetime_ms)?;
+        let rest_bytes = size_bytes.saturating_sub(ANSWERS_BYTES);
+        let of_uploads = if rest_bytes == 0 { None } else { Some(self.uploads.take(rest_bytes, now, lifetime_ms)?) };
+        Some(VariantShare { _of_answers: of_answers, _of_uploads: of_uploads })
     }
 
     /// A share for a generation from a prompt of `prompt_bytes`; `None` when too many wait for their providers. It is taken back after
@@ -234,6 +254,23 @@ mod tests {
         let eight: Vec<_> = (0..8).map(|_| budget.take_for_upload(MIB, NOW)).collect();
         assert!(eight.iter().all(Option::is_some));
         assert!(budget.take_for_upload(MIB, NOW).is_none(), "41 MiB / 5");
+    }
+
+    #[test]
+    fn a_large_variant_takes_room_of_uploads_too() {
+        let budget = MemoryBudget::default();
+        let small = budget.take_for_variant(ANSWERS_BYTES, NOW, 1);
+        assert!(small.is_some() && budget.take_for_variant(1, NOW, 1).is_none());
+        assert!(budget.take_for_upload(EMBEDDED_MAX_BYTES, NOW).is_some());
+        drop(small);
+        let large = budget.take_for_variant(MemoryBudget::MAX_VARIANT_BYTES, NOW, 1);
+        assert!(large.is_some() && budget.take_for_upload(1, NOW).is_none());
+        drop(large);
+        assert!(budget.take_for_variant(MemoryBudget::MAX_VARIANT_BYTES + 1, NOW, 1).is_none());
+        assert!(
+            budget.take_for_variant(ANSWERS_BYTES, NOW, 1).is_some(),
+            "nothing stays taken of one that had no room"
+        );
     }
 
     #[test]

@@ -93,11 +93,13 @@ impl Library {
             }
             let keys: Vec<ObjectKey> = here.iter().map(|member| member.description.key.clone()).collect();
             let store =
-                self.stores.of_several(storage).ok_or_else(super::remove::not_bound).map_err(ClearError::Store)?;
+                self.stores.of_several(storage).ok_or_else(super::stores::not_bound).map_err(ClearError::Store)?;
             store.delete_all(&keys).await.map_err(ClearError::Store)?;
             ids.extend(here.iter().map(|member| member.description.id));
         }
         if !ids.is_empty() {
+            let variants = self.catalog.leaving_variants(&ids).await?;
+            self.drop_variants(&variants).await.map_err(|error| ClearError::Remove(error.into()))?;
             self.catalog.finish_leaving(&ids, self.runtime.now()).await?;
         }
         for member in in_two.iter().take(ONE_BY_ONE) {

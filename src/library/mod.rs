@@ -17,9 +17,10 @@ mod purge;
 mod remove;
 mod stores;
 mod sweep;
+mod variants;
 
 pub use add::{AddError, Measured, NewImage, Source};
-pub use budget::{GenerationShare, MemoryBudget, Share};
+pub use budget::{GenerationShare, MemoryBudget, Share, VariantShare};
 pub use clear::{ClearError, Cleared, SLICES_AT_ONCE};
 pub use frames::{FRAMES_A_COMMIT, FrameIntake, FrameOptions, FrameOutcome, FramesError};
 pub use metadata::{belongs_to, object_metadata};
@@ -28,6 +29,7 @@ pub use purge::{PURGE_AT_ONCE, PurgeState};
 pub use remove::{RemoveError, SWEEP_AFTER_MS};
 pub use stores::{Placement, Stores, Target};
 pub use sweep::Swept;
+pub use variants::DropError;
 
 use std::rc::Rc;
 

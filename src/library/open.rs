@@ -2,6 +2,7 @@
 
 use super::Library;
 use super::following::follow;
+use super::stores::not_bound;
 use crate::bytes::{Blob, Body};
 use crate::catalog::{CatalogError, OwnerFilter, ServableImage, Serving};
 use crate::store::{ByteRange, StoreError, StoreErrorKind, StoredObject};
@@ -57,9 +58,7 @@ impl Library {
         image: &ServableImage,
         range: Option<ByteRange>,
     ) -> Result<Option<StoredObject>, OpenError> {
-        let store = self.stores.at(image.storage, image.id).ok_or_else(|| {
-            OpenError::Store(StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound"))
-        })?;
+        let store = self.stores.at(image.storage, image.id).ok_or_else(|| OpenError::Store(not_bound()))?;
         let object = store.get(&image.key, range).await.map_err(OpenError::Store)?;
         if let Some(object) = &object {
             let same_size = object.size_bytes == image.size_bytes;

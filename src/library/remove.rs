@@ -1,11 +1,12 @@
 //! Removing an image: mark, remove the bytes, forget.
 
-use super::Library;
 use super::metadata::belongs_to;
 use super::purge::{PurgeState, queued};
+use super::stores::not_bound;
+use super::{DropError, Library};
 use crate::catalog::{CatalogError, DeleteStep, Description, ImageRecord, MovedImages, OwnerFilter, SourceItem};
 use crate::image::ImageId;
-use crate::store::{StorageKind, StoreError, StoreErrorKind};
+use crate::store::{StorageKind, StoreError};
 
 /// Age in milliseconds from which unfinished work counts as abandoned: one hour, far longer than any request lives.
 pub const SWEEP_AFTER_MS: i64 = 60 * 60 * 1000;
@@ -27,11 +28,20 @@ impl From<CatalogError> for RemoveError {
     }
 }
 
+impl From<DropError> for RemoveError {
+    fn from(error: DropError) -> Self {
+        match error {
+            DropError::Store(error) => Self::Store(error),
+            DropError::Catalog(error) => Self::Catalog(error),
+        }
+    }
+}
+
 impl Library {
     /// Removes an image for good; doing it twice is fine:
     ///
     /// 1. mark the row `deleting`: from here on nobody can read it;
-    /// 2. delete the bytes, wherever they may be;
+    /// 2. delete the bytes, wherever they may be, and those of its variants;
     /// 3. make the cache in front forget it;
     /// 4. turn the row into a tombstone without personal data, and queue what the cache did not take.
     ///
@@ -48,19 +58,24 @@ impl Library {
         moved: MovedImages,
     ) -> Result<PurgeState, RemoveError> {
         let began_at = self.runtime.now();
-        let (record, unchanged_since, due_purges) = match self.catalog.begin_delete(id, owner, moved, began_at).await? {
-            DeleteStep::NotFound => return Err(RemoveError::NotFound),
-            DeleteStep::AlreadyDeleted => {
-                let waits = self.catalog.purge_waits(id).await?;
-                return Ok(if waits { PurgeState::Pending } else { PurgeState::Done });
-            }
-            DeleteStep::Moved(item) => return Err(RemoveError::Moved(item)),
-            DeleteStep::Delete { record, unchanged_since, due_purges } => (record, unchanged_since, due_purges),
-        };
+        let (record, unchanged_since, due_purges, variants) =
+            match self.catalog.begin_delete(id, owner, moved, began_at).await? {
+                DeleteStep::NotFound => return Err(RemoveError::NotFound),
+                DeleteStep::AlreadyDeleted => {
+                    let waits = self.catalog.purge_waits(id).await?;
+                    return Ok(if waits { PurgeState::Pending } else { PurgeState::Done });
+                }
+                DeleteStep::Moved(item) => return Err(RemoveError::Moved(item)),
+                DeleteStep::Delete { record, unchanged_since, due_purges, variants } => {
+                    (record, unchanged_since, due_purges, variants)
+                }
+            };
         let removed = self.delete_all_bytes(&record).await;
+        let dropped = self.drop_variants(&variants).await;
         // Whatever became of the bytes, nobody is to see them in the cache.
         let purge = self.purge(&record, due_purges).await;
         removed?;
+        dropped?;
         let now = self.runtime.now();
         if homes(&record).len() > 1 && unchanged_since.plus_millis(SWEEP_AFTER_MS) > began_at {
             self.catalog.erase(id, record.version, &purge, now).await?;
@@ -106,10 +121,6 @@ impl Library {
         }
         store.delete(key).await
     }
-}
-
-pub(super) fn not_bound() -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound")
 }
 
 /// Every home where bytes of the record may be. A put that failed, timed out or was killed may have happened all the same, so that an

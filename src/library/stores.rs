@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::image::{ImageId, Visibility};
 use crate::runtime::Runtime;
 use crate::store::{EmbeddedStore, Fallback, ImageStore, MultipartStore, Observed, ObservedParts, StorageKind};
+use crate::store::{EmbeddedStore, Fallback, ImageStore, Observed, StorageKind, StoreError, StoreErrorKind};
 use crate::telemetry::{Event, Recorder};
 
 /// Name of the bucket's binding, for logs.
@@ -137,4 +138,9 @@ impl Stores {
     pub fn embedded_sweeper(&self) -> &EmbeddedStore {
         &self.embedded
     }
+}
+
+/// Why nothing is read or removed where the bucket is not bound.
+pub(super) fn not_bound() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "the bucket R2_IMAGES is not bound")
 }

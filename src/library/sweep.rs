@@ -41,6 +41,9 @@ impl Library {
             Ok(blobs) => swept.blobs = blobs,
             Err(error) => causes.push(error.to_string()),
         }
+        if let Err(error) = self.sweep_variants().await {
+            causes.push(format!("{error:?}"));
+        }
         match self.catalog.purge_idempotency(now, BATCH).await {
             Ok(idempotency_keys) => swept.idempotency_keys = idempotency_keys as u64,
             Err(error) => causes.push(error.to_string()),

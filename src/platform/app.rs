@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use wasm_bindgen::prelude::*;
 
 use super::bytes::message_of;
+use super::codecs::WasmCodecs;
 use super::environment::{Environment, PerEnvironment};
 use super::outside::WorkerHttp;
 use super::runtime::WorkerRuntime;
@@ -97,6 +98,7 @@ fn assemble(environment: &Environment) -> App {
         runtime,
         sink: Rc::new(Console),
         cache: Rc::new(WorkersCache),
+        codecs: Rc::new(WasmCodecs),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod app;
 mod bytes;
+mod codecs;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod d1;

@@ -37,8 +37,8 @@ fn abandon(shelf: &Shelf) -> Result<String, CatalogError> {
 fn begin_delete(shelf: &Shelf) -> Result<String, CatalogError> {
     // When the row changed before says that this call took effect before, too.
     written(done(shelf.catalog.begin_delete(id(1), &OwnerFilter::Any, MovedImages::Go, at(2))).map(|step| match step {
-        DeleteStep::Delete { record, due_purges, .. } => {
-            DeleteStep::Delete { record, unchanged_since: at(0), due_purges }
+        DeleteStep::Delete { record, due_purges, variants, .. } => {
+            DeleteStep::Delete { record, unchanged_since: at(0), due_purges, variants }
         }
         step => step,
     }))

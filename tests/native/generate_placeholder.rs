@@ -23,8 +23,8 @@ fn draw(prompt: &str, size: Size, style: Option<Style>) -> Vec<u8> {
 
 /// Decodes with checksums of chunks and data verified.
 fn decode(file: &[u8]) -> Picture {
-    let mut reader = png::Decoder::new(file).read_info().expect("header");
-    let mut bytes = vec![0; reader.output_buffer_size()];
+    let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().expect("header");
+    let mut bytes = vec![0; reader.output_buffer_size().expect("a size")];
     let frame = reader.next_frame(&mut bytes).expect("frame");
     assert_eq!((frame.color_type, frame.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
     reader.finish().expect("trailer");

@@ -72,6 +72,7 @@ mod store_embedded;
 mod store_fakes;
 mod store_fallback;
 mod store_sweep;
+mod variant_codecs;
 
 /// Where `migrations/` and `tests/` are; the fuzz targets, which share modules with these tests, are another package.
 const PROJECT_DIR: &str = env!("CARGO_MANIFEST_DIR");

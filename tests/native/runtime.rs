@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct TestRuntime {
     planned_draws: RefCell<VecDeque<[u8; 16]>>,
     /// Sleeps of up to so long are over at once, others never.
     ending_sleeps_ms: Cell<u64>,
+    /// Others go on while one sleeps.
+    pub yields_in_sleeps: Cell<bool>,
 }
 
 impl TestRuntime {
@@ -40,6 +42,7 @@ impl TestRuntime {
             drawn: Cell::default(),
             planned_draws: RefCell::default(),
             ending_sleeps_ms: Cell::new(ending_sleeps_ms),
+            yields_in_sleeps: Cell::new(false),
         }
     }
 
@@ -75,6 +78,17 @@ impl Runtime for TestRuntime {
     async fn sleep(&self, duration_ms: u64) {
         if duration_ms > self.ending_sleeps_ms.get() {
             pending::<()>().await;
+        }
+        if self.yields_in_sleeps.get() {
+            let mut has_yielded = false;
+            poll_fn(|context| {
+                if std::mem::replace(&mut has_yielded, true) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
         }
     }
 

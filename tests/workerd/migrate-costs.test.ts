@@ -18,7 +18,7 @@ const ENOUGH_ITEMS = 200;
 const WHOLE_RUN_ITEMS = Number(process.env.MIGRATION_ITEMS ?? 0);
 
 /** An image's row, its chunk, its row again; a slice's share of the run's row, its lines and the counters; what an invocation repeats. */
-const OF_AN_IMAGE = { read: 3, written: 4 };
+const OF_AN_IMAGE = { read: 4, written: 4 };
 /** Beside a table's row and the journal's entry, the catalogue's row, four indexes of it, and its counter. */
 const OF_A_TABLES_ROW = { read: 4, written: 10 };
 const MAX_D1_CALLS_A_SLICE = 3;

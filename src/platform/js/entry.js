@@ -1,6 +1,10 @@
 // The Worker's handlers as functions. Of the class that worker-build makes, workerd would make an object for each event, behind a proxy
 // that starts wasm anew after a panic. Here one such object does, and each call names the environment and the context of its event.
+import codecs from "./codecs.wasm";
 import Worker from "worker-build";
+
+// A module alone costs no memory to speak of: codecs.js instantiates it.
+Object.defineProperty(globalThis, "stillstoreCodecs", { value: codecs });
 
 const worker = new Worker({}, {});
 

@@ -5,3 +5,9 @@ declare module "worker-build" {
   const Worker: new (ctx: object, env: object) => Required<Pick<WorkerEntrypoint, "fetch" | "queue" | "scheduled">>;
   export default Worker;
 }
+
+/** The codecs, which `scripts/build.mjs` puts beside the main module. */
+declare module "*/codecs.wasm" {
+  const module: WebAssembly.Module;
+  export default module;
+}

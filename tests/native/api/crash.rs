@@ -25,19 +25,29 @@ enum Flow {
     Upload,
     UploadPrivate,
     Serve,
+    Variant,
+    KeptVariant,
     Delete,
 }
 
 impl Flow {
-    const ALL: [Self; 6] =
-        [Self::Generate, Self::GenerateTwo, Self::Upload, Self::UploadPrivate, Self::Serve, Self::Delete];
+    const ALL: [Self; 8] = [
+        Self::Generate,
+        Self::GenerateTwo,
+        Self::Upload,
+        Self::UploadPrivate,
+        Self::Serve,
+        Self::Variant,
+        Self::KeptVariant,
+        Self::Delete,
+    ];
 
     /// How many images the flow generates.
     const fn generates(self) -> usize {
         match self {
             Self::Generate => 1,
             Self::GenerateTwo => 2,
-            Self::Upload | Self::UploadPrivate | Self::Serve | Self::Delete => 0,
+            Self::Upload | Self::UploadPrivate | Self::Serve | Self::Variant | Self::KeptVariant | Self::Delete => 0,
         }
     }
 
@@ -55,6 +65,8 @@ impl Flow {
             Self::Upload => world.send_until_crash("POST", "/api/images?filename=new.png", &[token], image()),
             Self::UploadPrivate => world.send_until_crash("POST", "/api/images?visibility=private", &[token], image()),
             Self::Serve => world.send_until_crash("GET", &format!("/images/{existing}"), &[token], None),
+            Self::Variant => world.send_until_crash("GET", &format!("/images/{existing}?w=64"), &[token], None),
+            Self::KeptVariant => world.send_until_crash("GET", &format!("/images/{existing}?w=32"), &[token], None),
             Self::Delete => world.send_until_crash("DELETE", &format!("/api/images/{existing}"), &[token], None),
         }
     }
@@ -65,6 +77,7 @@ fn world_with_image(r2_enabled: bool) -> (World, String) {
     let uploaded = world.upload("filename=old.png", PNG);
     assert_eq!(uploaded.status, 201, "{uploaded:?}");
     let id = uploaded.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.call("GET", &format!("/images/{id}?w=32"), None).status, 200);
     (world, id)
 }
 

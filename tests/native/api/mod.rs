@@ -36,4 +36,6 @@ mod upload_in_parts_crash;
 mod upload_limits;
 mod upload_owners;
 mod uploads;
+mod variants;
+mod variants_kept;
 pub mod world;

@@ -27,10 +27,12 @@ use stillstore::store::{
 };
 use stillstore::telemetry::Sink;
 use stillstore::upload;
+use stillstore::variants::{CodecError, Codecs, Job, MadeVariant};
 
 use super::contract::assert_documented;
 use crate::runtime::{TestRuntime, block_on, run_until_stalled};
 use crate::sqlite::Sqlite;
+use crate::variant_codecs::CountedCodecs;
 
 pub const TOKEN: &str = "correct horse battery staple, twice";
 /// The smallest whole PNG: one grey pixel.
@@ -191,6 +193,17 @@ impl EdgeCache for Shared<Cache> {
     }
 }
 
+#[async_trait(?Send)]
+impl Codecs for Shared<CountedCodecs> {
+    fn decodes(&self, format: Format) -> bool {
+        self.0.decodes(format)
+    }
+
+    async fn transform(&self, job: Job) -> Result<MadeVariant, CodecError> {
+        self.0.transform(job).await
+    }
+}
+
 /// No signature is good.
 struct NoSignatures;
 
@@ -210,6 +223,7 @@ pub struct World {
     pub studio: Rc<Studio>,
     pub cache: Rc<Cache>,
     pub outside: Rc<Outside>,
+    pub codecs: Rc<CountedCodecs>,
     lines: Rc<Lines>,
 }
 
@@ -321,6 +335,7 @@ impl World {
         let studio = Rc::new(Studio::default());
         let cache = Rc::new(Cache::default());
         let outside = Rc::new(Outside::default());
+        let codecs = Rc::new(CountedCodecs::default());
         let lines = Rc::new(Lines::default());
         let generators: Vec<Box<dyn Generator>> = config
             .providers
@@ -341,8 +356,9 @@ impl World {
             runtime: as_runtime,
             sink: Rc::clone(&lines) as Rc<dyn Sink>,
             cache: Rc::new(Shared(Rc::clone(&cache))),
+            codecs: Rc::new(Shared(Rc::clone(&codecs))),
         });
-        Self { app, sqlite, database, bucket, runtime, studio, cache, outside, lines }
+        Self { app, sqlite, database, bucket, runtime, studio, cache, outside, codecs, lines }
     }
 
     /// Takes all the room for uploads in memory, until what it answers with is dropped.
@@ -486,8 +502,10 @@ impl World {
         let frames = self.rows("SELECT session_id FROM stillstore_frame_uploads");
         let prefixes: Vec<_> =
             frames.iter().map(|row| format!("frames/{}/", row["session_id"].as_str().unwrap())).collect();
+        let variants = self.rows("SELECT storage_key FROM stillstore_variants");
         let is_granted = |key: &String| {
             uploads.iter().any(|row| row["storage_key"] == **key)
+                || variants.iter().any(|row| row["storage_key"] == **key)
                 || prefixes.iter().any(|prefix| key.starts_with(prefix))
         };
         let in_parts = self.rows(
@@ -508,10 +526,14 @@ impl World {
         let keys = |sql| -> Vec<String> {
             self.rows(sql).iter().map(|row| row["storage_key"].as_str().unwrap().to_owned()).collect()
         };
-        let in_r2 =
-            keys("SELECT storage_key FROM stillstore_images WHERE status = 'stored' AND storage = 'r2' ORDER BY 1");
-        let in_database =
-            keys("SELECT storage_key FROM stillstore_images WHERE status = 'stored' AND storage = 'd1' ORDER BY 1");
+        let in_r2 = keys(
+            "SELECT storage_key FROM stillstore_images WHERE status = 'stored' AND storage = 'r2' \
+             UNION SELECT storage_key FROM stillstore_variants WHERE storage = 'r2' ORDER BY 1",
+        );
+        let in_database = keys(
+            "SELECT storage_key FROM stillstore_images WHERE status = 'stored' AND storage = 'd1' \
+             UNION SELECT storage_key FROM stillstore_variants WHERE storage = 'd1' ORDER BY 1",
+        );
         let objects: Vec<String> = self.bucket.inner.contents().into_keys().collect();
         assert!(
             objects.iter().all(|key| in_r2.contains(key) || in_database.contains(key)),
@@ -522,6 +544,9 @@ impl World {
         let unfinished = format!("'{}', '{}'", Status::Pending.as_str(), Status::Deleting.as_str());
         assert_eq!(unfinished, "'pending', 'deleting'");
         assert!(self.rows("SELECT id FROM stillstore_images WHERE status IN ('pending', 'deleting')").is_empty());
+        assert!(self.rows("SELECT form FROM stillstore_variants WHERE state <> 'stored'").is_empty());
+        let orphans = "SELECT form FROM stillstore_variants WHERE image_id NOT IN (SELECT id FROM stillstore_images WHERE status = 'stored')";
+        assert!(self.rows(orphans).is_empty());
         assert!(self.rows("SELECT asset_id FROM stillstore_uploads").is_empty());
         assert!(self.rows("SELECT asset_id FROM stillstore_multipart_uploads").is_empty());
         assert!(self.rows("SELECT asset_id FROM stillstore_upload_parts").is_empty());

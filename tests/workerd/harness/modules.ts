@@ -37,6 +37,7 @@ export function builtWorker(buildDir: "build" | "build-conformance"): Modules {
   return {
     [WORKER_MODULE]: { type: "esm", contents: readFileSync(join(directory, "index.js"), "utf8") },
     "worker/index_bg.wasm": { type: "wasm", contents: new Uint8Array(readFileSync(join(directory, "index_bg.wasm"))) },
+    "worker/codecs.wasm": { type: "wasm", contents: new Uint8Array(readFileSync(join(directory, "codecs.wasm"))) },
   };
 }
 

@@ -94,6 +94,8 @@ export type RunningWorker = {
   waitForLog(fits: (line: LogLine) => boolean): Promise<LogLine>;
   /** Size of the Worker's wasm memory: its peak, since it never shrinks. */
   wasmMemoryBytes(): Promise<number>;
+  /** How many instances of the codecs there have been, and the largest memory of one. */
+  codecs(): Promise<{ instances: number; peakBytes: number }>;
   /** What crossed between JavaScript and wasm since the start or the last time it was asked for. */
   wasmTraffic(): Promise<WasmTraffic>;
   /** Where the inspector lists the isolates. */
@@ -164,6 +166,7 @@ export async function startWorker(settings: WorkerSettings = {}): Promise<Runnin
       if (typeof bytes !== "number") throw new Error("This Worker has no wasm memory.");
       return bytes;
     },
+    codecs: () => control.send("GET", "/wasm-codecs") as Promise<{ instances: number; peakBytes: number }>,
     wasmTraffic: () => control.send("DELETE", "/wasm-traffic") as Promise<WasmTraffic>,
     async inspectorUrl() {
       const { host } = await miniflare.getInspectorURL();

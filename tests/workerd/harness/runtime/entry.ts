@@ -1,6 +1,6 @@
 // The main module of a Worker under test: it runs the built Worker with its bindings intercepted, and has a second
 // entry point, on a socket of its own, through which the test process looks in and plans faults.
-import { wasmMemoryBytes } from "./wasm-memory.ts";
+import { codecInstances, wasmMemoryBytes } from "./wasm-memory.ts";
 import { takeWasmTraffic } from "./wasm-traffic.ts";
 import { WorkerEntrypoint } from "cloudflare:workers";
 
@@ -71,6 +71,8 @@ export class HarnessControl extends WorkerEntrypoint<HarnessEnv> {
         return Response.json(null);
       case "GET /wasm-memory":
         return Response.json(wasmMemoryBytes() ?? null);
+      case "GET /wasm-codecs":
+        return Response.json(codecInstances());
       case "DELETE /wasm-traffic":
         return Response.json(takeWasmTraffic());
       default:

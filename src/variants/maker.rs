@@ -1,0 +1,254 @@
+//! Makes a variant once, and keeps it.
+
+use super::Refusal;
+use super::codecs::{CodecError, Codecs, Job, MadeVariant};
+use super::memory::{self, HEADER_BYTES, Original};
+use crate::bytes::Blob;
+use crate::catalog::{CatalogError, ServableImage, StoredVariant, VariantClaim, VariantName, VariantState};
+use crate::image::{Format, Geometry, VariantForm};
+use crate::library::{Library, MemoryBudget, OpenError};
+use crate::sql::Lease;
+use crate::store::StoreError;
+use crate::telemetry::Event;
+
+/// How long one request has a variant to itself, in milliseconds: many times what making it takes.
+const LEASE_MS: i64 = 60_000;
+/// How often a request looks whether another has made it, in milliseconds: what one request waits for cannot wake another.
+const LOOK_MS: u64 = 30;
+/// How often it looks: for 15 seconds.
+const LOOKS: u64 = 15_000 / LOOK_MS;
+
+/// Makes variants of images.
+pub struct Maker<'request> {
+    pub library: &'request Library,
+    pub codecs: &'request dyn Codecs,
+    /// `VARIANT_MAX_PIXELS`.
+    pub max_pixels: u32,
+    /// `VARIANT_MAX_PER_IMAGE`.
+    pub most: u16,
+}
+
+/// A variant that can be answered with.
+#[derive(Debug)]
+pub struct Outcome {
+    pub variant: StoredVariant,
+    /// All of it, when it was made just now.
+    pub bytes: Option<Blob>,
+}
+
+/// Why there is no variant.
+#[derive(Debug)]
+pub enum VariantError {
+    /// The image cannot become that.
+    Refused(Refusal),
+    /// The image has as many as it may.
+    LimitReached,
+    /// Another request takes too long to make it, or there is no memory for it just now.
+    Busy,
+    /// The codecs cannot be asked.
+    Unavailable(String),
+    Open(OpenError),
+    Catalog(CatalogError),
+}
+
+impl From<CatalogError> for VariantError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl From<Refusal> for VariantError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Maker<'_> {
+    /// A variant of an image, of which nothing is known yet, or what `state` says:
+    ///
+    /// 1. claim it: one request makes it, the others look again until it is there;
+    /// 2. read the image, decode, scale and encode it;
+    /// 3. put it where the image is;
+    /// 4. make the row say that it can be read.
+    ///
+    /// If 3 or 4 fails, the answer is what was made all the same, and the next request makes it again.
+    ///
+    /// # Errors
+    /// [`VariantError`].
+    pub async fn variant(
+        &self,
+        image: &ServableImage,
+        form: &VariantForm,
+        mut state: VariantState,
+    ) -> Result<Outcome, VariantError> {
+        if !self.codecs.decodes(image.format) {
+            return Err(Refusal::Unsupported.into());
+        }
+        let name = VariantName { image_id: image.id, form };
+        for _ in 0..LOOKS {
+            match state {
+                VariantState::Stored(variant) => return Ok(Outcome { variant, bytes: None }),
+                VariantState::Refused(refusal) => return Err(Refusal::from_text(&refusal).into()),
+                // It goes with what the image was before it moved.
+                VariantState::Leaving(variant) if variant.due_at <= self.library.runtime.now() => {
+                    if self.library.drop_variants(&[variant]).await.is_err() {
+                        return self.make_unkept(image, form).await;
+                    }
+                }
+                VariantState::Leaving(_) => return self.make_unkept(image, form).await,
+                VariantState::Making => self.library.runtime.sleep(LOOK_MS).await,
+                VariantState::Unknown => {}
+            }
+            let lease = Lease::begin(&*self.library.runtime, LEASE_MS);
+            let key = form.object_key(image.id, &image.key);
+            let now = self.library.runtime.now();
+            let claim = || self.library.catalog.claim_variant(name, &key, image.storage, self.most, &lease, now);
+            // Once more: the first may have taken effect, and then the lease is this one.
+            let claimed = match claim().await {
+                Err(_) => claim().await?,
+                Ok(claimed) => claimed,
+            };
+            match claimed {
+                VariantClaim::Claimed => return self.make(image, name, &lease).await,
+                VariantClaim::Taken(taken) => state = taken,
+                VariantClaim::LimitReached => return Err(VariantError::LimitReached),
+                VariantClaim::NoImage => return self.make_unkept(image, form).await,
+            }
+        }
+        Err(VariantError::Busy)
+    }
+
+    /// Makes a variant that cannot be kept just now.
+    async fn make_unkept(&self, image: &ServableImage, form: &VariantForm) -> Result<Outcome, VariantError> {
+        let (variant, bytes) = self.transform(image, form).await?;
+        self.record(image, "ok", bytes.size_bytes(), false, None);
+        Ok(Outcome { variant, bytes: Some(bytes) })
+    }
+
+    /// Makes a variant whose lease this request has.
+    async fn make(&self, image: &ServableImage, name: VariantName<'_>, lease: &Lease) -> Result<Outcome, VariantError> {
+        let catalog = &self.library.catalog;
+        let (variant, bytes) = match self.transform(image, name.form).await {
+            Ok(made) => made,
+            Err(VariantError::Refused(refusal)) => {
+                catalog.refuse_variant(name, refusal.as_str(), lease, self.library.runtime.now()).await?;
+                return Err(refusal.into());
+            }
+            Err(error) => {
+                // Otherwise it ends by itself.
+                let _ = catalog.release_variant(name, lease).await;
+                return Err(error);
+            }
+        };
+        let kept = self.keep(image, name, &variant, &bytes, lease).await;
+        if kept.is_err() {
+            let _ = catalog.release_variant(name, lease).await;
+        }
+        let cause = kept.as_ref().err().cloned();
+        self.record(image, "ok", bytes.size_bytes(), kept.is_ok_and(|is_kept| is_kept), cause);
+        Ok(Outcome { variant, bytes: Some(bytes) })
+    }
+
+    async fn keep(
+        &self,
+        image: &ServableImage,
+        name: VariantName<'_>,
+        variant: &StoredVariant,
+        bytes: &Blob,
+        lease: &Lease,
+    ) -> Result<bool, String> {
+        let put = self.library.put_variant(image.id, variant, image.visibility, bytes).await;
+        put.map_err(|error: StoreError| error.to_string())?;
+        let catalog = &self.library.catalog;
+        match catalog.keep_variant(name, variant, lease).await {
+            // Once more: the first may have taken effect, and then changes nothing.
+            Err(_) => catalog.keep_variant(name, variant, lease).await.map_err(|error| error.to_string()),
+            Ok(is_kept) => Ok(is_kept),
+        }
+    }
+
+    /// Reads the image, and makes the variant of it.
+    async fn transform(
+        &self,
+        image: &ServableImage,
+        form: &VariantForm,
+    ) -> Result<(StoredVariant, Blob), VariantError> {
+        let outcome = self.transformed(image, form).await;
+        let MadeVariant { bytes, format, is_of_animation } = match outcome {
+            Ok(made) => made,
+            Err(VariantError::Refused(refusal)) => {
+                self.record(image, refusal.as_str(), 0, false, None);
+                return Err(refusal.into());
+            }
+            Err(error) => return Err(error),
+        };
+        let runtime = &self.library.runtime;
+        let variant = StoredVariant {
+            storage: image.storage,
+            key: form.object_key(image.id, &image.key),
+            format,
+            size_bytes: bytes.size_bytes() as u64,
+            sha256: runtime.sha256(&bytes).await,
+            is_of_animation,
+            created_at: runtime.now(),
+        };
+        Ok((variant, bytes))
+    }
+
+    async fn transformed(&self, image: &ServableImage, form: &VariantForm) -> Result<MadeVariant, VariantError> {
+        // The image is in memory twice.
+        if image.size_bytes > MemoryBudget::MAX_VARIANT_BYTES / 2 {
+            return Err(Refusal::TooLarge.into());
+        }
+        // Room for the image alone, until its header says how much the rest takes.
+        let arriving = self.room(image.size_bytes).await?;
+        let body = self.library.open(image, None).await.map_err(VariantError::Open)?.body;
+        let bytes =
+            body.collect(image.size_bytes).await.map_err(|error| VariantError::Open(OpenError::Store(error.into())))?;
+        let (format, geometry) = Format::inspect_blob(&bytes).map_err(|_| Refusal::Impossible)?;
+        let geometry = geometry.ok_or(Refusal::Impossible)?;
+        let Geometry { dimensions, orientation } = geometry;
+        if u64::from(dimensions.width) * u64::from(dimensions.height) > u64::from(self.max_pixels) {
+            return Err(Refusal::TooLarge.into());
+        }
+        let header = bytes.prefix(HEADER_BYTES);
+        let original = Original { format, header: &header, size_bytes: image.size_bytes, dimensions };
+        let need = memory::need(&original, form, MemoryBudget::MAX_VARIANT_BYTES).ok_or(Refusal::TooLarge)?;
+        drop(arriving);
+        let _room = self.room(need.peak_bytes).await?;
+        let job = Job {
+            orientation: orientation.map_or(1, crate::image::Orientation::get),
+            max_pixels: self.max_pixels,
+            coarseness: need.coarseness,
+            ..Job::new(bytes, form, format)
+        };
+        self.codecs.transform(job).await.map_err(|error| match error {
+            CodecError::Unsupported => Refusal::Unsupported.into(),
+            CodecError::Undecodable => Refusal::Impossible.into(),
+            CodecError::TooManyPixels => Refusal::TooLarge.into(),
+            CodecError::Trapped(cause) => {
+                self.record(image, "trapped", 0, false, Some(cause));
+                Refusal::Impossible.into()
+            }
+            CodecError::Unavailable(cause) => VariantError::Unavailable(cause),
+        })
+    }
+
+    /// A share of the isolate's memory, as soon as there is one.
+    async fn room(&self, size_bytes: u64) -> Result<crate::library::VariantShare<'_>, VariantError> {
+        let runtime = &self.library.runtime;
+        for _ in 0..LOOKS {
+            let share = self.library.budget.take_for_variant(size_bytes, runtime.now(), LEASE_MS.unsigned_abs());
+            if let Some(share) = share {
+                return Ok(share);
+            }
+            runtime.sleep(LOOK_MS).await;
+        }
+        Err(VariantError::Busy)
+    }
+
+    fn record(&self, image: &ServableImage, outcome: &'static str, bytes: usize, kept: bool, cause: Option<String>) {
+        let bytes = bytes as u64;
+        self.library.recorder.record(&Event::Variant { image_id: image.id, outcome, bytes, kept, cause });
+    }
+}

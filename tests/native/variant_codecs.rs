@@ -1,0 +1,75 @@
+//! The codecs of the Worker's module, without the module.
+
+use std::cell::Cell;
+use std::task::Poll;
+
+use async_trait::async_trait;
+use stillstore::image::{Fit, Format, VariantFormat};
+use stillstore::variants::{CodecError, Codecs, Job, MadeVariant};
+use stillstore_codecs as codecs;
+
+#[derive(Default)]
+pub struct CountedCodecs {
+    pub calls: Cell<usize>,
+    /// Breaks down at the next call.
+    pub traps: Cell<bool>,
+    /// Others go on while a variant is made.
+    pub yields: Cell<bool>,
+}
+
+#[async_trait(?Send)]
+impl Codecs for CountedCodecs {
+    fn decodes(&self, format: Format) -> bool {
+        matches!(format, Format::Jpeg | Format::Png | Format::Gif | Format::Webp)
+    }
+
+    async fn transform(&self, job: Job) -> Result<MadeVariant, CodecError> {
+        self.calls.set(self.calls.get() + 1);
+        if self.traps.take() {
+            return Err(CodecError::Trapped("unreachable".to_owned()));
+        }
+        if self.yields.get() {
+            let mut has_yielded = false;
+            std::future::poll_fn(|context| {
+                if std::mem::replace(&mut has_yielded, true) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        }
+        let request = codecs::Request {
+            width: job.width.unwrap_or(0),
+            height: job.height.unwrap_or(0),
+            fit: match job.fit {
+                Fit::Contain => codecs::Fit::Contain,
+                Fit::ScaleDown => codecs::Fit::ScaleDown,
+                Fit::Cover => codecs::Fit::Cover,
+                Fit::Crop => codecs::Fit::Crop,
+            },
+            orientation: job.orientation,
+            target: match job.format {
+                VariantFormat::Original | VariantFormat::Jpeg => codecs::Target::Jpeg,
+                VariantFormat::Png => codecs::Target::Png,
+                VariantFormat::Webp => codecs::Target::Webp,
+                VariantFormat::JpegOrPng => codecs::Target::JpegOrPng,
+                VariantFormat::JpegOrWebp => codecs::Target::JpegOrWebp,
+            },
+            quality: job.quality,
+            max_pixels: job.max_pixels,
+            coarseness: job.coarseness,
+        };
+        let output = codecs::transform(&job.bytes.to_vec(), &request).map_err(|refusal| match refusal {
+            codecs::Refusal::Unsupported => CodecError::Unsupported,
+            codecs::Refusal::Undecodable => CodecError::Undecodable,
+            codecs::Refusal::TooManyPixels => CodecError::TooManyPixels,
+        })?;
+        let format = match output.format {
+            codecs::Format::Jpeg => Format::Jpeg,
+            codecs::Format::Png => Format::Png,
+            codecs::Format::Webp => Format::Webp,
+        };
+        Ok(MadeVariant { bytes: output.bytes.into(), format, is_of_animation: output.is_of_animation })
+    }
+}
