@@ -66,7 +66,7 @@ export type Operations = {
   "run-receipt": { path: { "id": T.RunId }; query: {  }; body: undefined; answer: undefined };
   "docs": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "health": { path: {  }; query: {  }; body: undefined; answer: T.Health };
-  "serve-image": { path: { "id": T.ImageId }; query: { "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
+  "serve-image": { path: { "id": T.ImageId }; query: { "w"?: number; "h"?: number; "fit"?: "contain" | "scale-down" | "cover" | "crop" | "clip" | "max" | "fill" | "min"; "q"?: number; "fm"?: "jpeg" | "jpg" | "png" | "webp" | "auto"; "dpr"?: number; "auto"?: string; "variant"?: string; "fallback"?: "original"; "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
   "metrics": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "openapi": { path: {  }; query: {  }; body: undefined; answer: Record<string, unknown> };
   "create-session": { path: {  }; query: {  }; body: T.SessionRequest | BodyInit; answer: T.Session };
