@@ -65,7 +65,6 @@ pub use reserve::Reservation;
 pub(crate) use row::{insert_image, records};
 pub use statistics::Statistics;
 pub use uploads::{CloseReason, DueUpload, Granted, Received, Upload, UploadState, confirm_upload};
-pub use uploads::{CloseReason, DueUpload, Received, Upload, UploadState, confirm_upload};
 pub use variants::{LeavingVariant, StoredVariant, VariantClaim, VariantName, VariantState};
 
 use std::rc::Rc;

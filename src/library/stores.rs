@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use crate::image::{ImageId, Visibility};
 use crate::runtime::Runtime;
-use crate::store::{EmbeddedStore, Fallback, ImageStore, MultipartStore, Observed, ObservedParts, StorageKind};
-use crate::store::{EmbeddedStore, Fallback, ImageStore, Observed, StorageKind, StoreError, StoreErrorKind};
+use crate::store::{
+    EmbeddedStore, Fallback, ImageStore, MultipartStore, Observed, ObservedParts, StorageKind, StoreError,
+    StoreErrorKind,
+};
 use crate::telemetry::{Event, Recorder};
 
 /// Name of the bucket's binding, for logs.
