@@ -35,13 +35,13 @@ export function Chart({ title, days, lines, format }: Props) {
         })}
       </svg>
       <p class="fine row">
-        <span>{days[0]?.day ?? "no day yet"}</span>
+        <span>{days[0]?.date ?? "no day yet"}</span>
         {lines.map(({ name }, at) => (
           <span key={name} class={`key line${at}`}>
             {name}
           </span>
         ))}
-        <span>{latest?.day}</span>
+        <span>{latest?.date}</span>
       </p>
     </figure>
   );

@@ -65,7 +65,7 @@ struct Operations {
 #[serde(rename_all = "camelCase")]
 struct Day {
     /// `2026-11-21`, in UTC.
-    day: String,
+    date: String,
     r2_images: Option<u64>,
     r2_bytes: Option<u64>,
     d1_images: Option<u64>,
@@ -108,7 +108,7 @@ fn days(days: &[UsageDay]) -> Vec<Day> {
         let puts = day.puts.zip(earlier).map(|(puts, before): (u64, u64)| puts.saturating_sub(before));
         earlier = day.puts.or(earlier);
         listed.push(Day {
-            day: Timestamp::from_millis(day.day.saturating_mul(DAY_MS)).to_iso8601()[..10].to_owned(),
+            date: Timestamp::from_millis(day.day.saturating_mul(DAY_MS)).to_iso8601()[..10].to_owned(),
             r2_images: day.r2_images,
             r2_bytes: day.r2_bytes,
             d1_images: day.d1_images,

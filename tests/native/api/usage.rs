@@ -114,7 +114,7 @@ fn cron_keeps_what_each_day_ends_with_for_ninety_days() {
     let days = answer["days"].as_array().unwrap();
     assert_eq!(days.len(), 89, "today has not been looked at");
     let last = days.last().unwrap();
-    assert_eq!(last["day"], world.runtime.now().plus_millis(-DAY_MS).to_iso8601()[..10]);
+    assert_eq!(last["date"], world.runtime.now().plus_millis(-DAY_MS).to_iso8601()[..10]);
     assert_eq!((&last["r2Images"], &last["r2Bytes"]), (&json!(95), &json!(95 * PNG.len())));
     assert_eq!(last["databaseBytes"], DATABASE_BYTES);
     assert_eq!(last["classA"], 1, "the put of the day; what cron lists of the bucket is nothing");
