@@ -30,7 +30,7 @@ export type Context = string;
 
 export type ControlAnswer = { "action": "status" | "pause" | "resume" | "cancel"; "dryRun": boolean; "result": Run; "runId": RunId; "state": State; "success": boolean };
 
-export type Day = { "classA": number | null; "classB": number; "d1Bytes": number | null; "d1Images": number | null; "databaseBytes": number | null; "day": string; "r2Bytes": number | null; "r2Images": number | null };
+export type Day = { "classA": number | null; "classB": number; "d1Bytes": number | null; "d1Images": number | null; "databaseBytes": number | null; "date": string; "r2Bytes": number | null; "r2Images": number | null };
 
 export type DefaultImage = { "content_type": string | null; "filename": string | null; "isDefault": boolean; "key": string | null; "reason": DefaultImageReason; "size": number | null; "url": string };
 
