@@ -28,6 +28,7 @@ mod signing;
 mod upload_token;
 
 pub use auth::Gate;
+pub(crate) use billing::shares;
 pub use checks::Checks;
 pub use cors::CorsPolicy;
 pub use exchange::Exchange;

@@ -21,6 +21,7 @@ impl App {
         if let Err(error) = self.services.catalog.keep_day(self.services.runtime.now()).await {
             library.recorder.record(&Event::HandOn { run_id: "none".to_owned(), cause: error.to_string() });
         }
+        self.tell_alerts(&library).await;
         let Some(engine) = self.services.engine(&library) else { return };
         let taken_up = engine.take_up().await.map_err(|error| error.to_string());
         let moved = if self.services.config.migrate_fallback_images && self.services.config.r2_enabled {

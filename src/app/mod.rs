@@ -1,6 +1,7 @@
 //! What lives as long as an isolate, put together from what is bound, and what it does: answer requests, work on messages of the queue,
 //! and tick.
 
+mod alerts;
 mod cron;
 mod queue;
 mod request;

@@ -15,6 +15,7 @@
 //! - Each operation is one round trip, unless its documentation says otherwise, and may be repeated when its answer was
 //!   lost: the repetition changes nothing and gives the same answer, or one that says what has happened since.
 
+mod alerts;
 pub mod collections;
 mod columns;
 mod commit;
@@ -44,6 +45,7 @@ mod uploads;
 mod usage;
 mod variants;
 
+pub use alerts::{Condition, DueAlert, MAX_ATTEMPTS};
 pub use collections::{Collection, CollectionCursor, CollectionKind, CollectionPage, CollectionState, require_open};
 pub(crate) use columns::IMAGE_COLUMNS;
 pub use commit::{Commit, Committed};

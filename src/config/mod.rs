@@ -1,6 +1,7 @@
 //! Every var and secret, read once per isolate and checked as a whole.
 
 mod access;
+mod alerts;
 mod cloudflare_access;
 mod default_image;
 mod fetch;
@@ -22,6 +23,7 @@ use crate::migrate::{ConfiguredSource, InvalidSource};
 
 pub use crate::telemetry::ConfigProblem;
 pub use access::AccessSettings;
+pub use alerts::AlertSettings;
 pub use fetch::FetchSettings;
 pub use jobs::JobVariables;
 pub use loopback::is_loopback;
@@ -101,6 +103,8 @@ pub struct Config {
     pub uploads: UploadSettings,
     pub jobs: JobVariables,
     pub variants: VariantSettings,
+    /// Who is told of alerts, if anybody is.
+    pub alerts: Option<AlertSettings>,
     /// `USAGE_ALERT_PERCENT`: the share of what is free from which on usage is an alert.
     pub usage_alert_percent: u16,
 }
@@ -145,6 +149,7 @@ impl Config {
             uploads: UploadSettings::read(&mut reader),
             jobs: JobVariables::read(&mut reader),
             variants: VariantSettings::read(&mut reader),
+            alerts: alerts::read(&mut reader),
             usage_alert_percent: reader.small_number("USAGE_ALERT_PERCENT", DEFAULT_USAGE_ALERT_PERCENT, 100),
         };
         // Another server may do without a key.

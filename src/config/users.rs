@@ -86,7 +86,7 @@ fn limit(text: &str) -> Result<u64, InvalidParameter> {
 }
 
 /// An `https` URL, or an `http` one of this machine, without user and fragment.
-fn keys_url(text: &str) -> Result<String, InvalidParameter> {
+pub(super) fn keys_url(text: &str) -> Result<String, InvalidParameter> {
     let refusal = || InvalidParameter("must be an https:// URL without user and fragment".to_owned());
     let (scheme, rest) = text.split_once("://").ok_or_else(refusal)?;
     let authority = rest.split(['/', '?']).next().unwrap_or_default();

@@ -232,6 +232,21 @@ impl Sources {
         Ok(latest)
     }
 
+    /// The runs that began last, at most `limit` of each database. Those of another database that does not answer are left out.
+    ///
+    /// # Errors
+    /// When our own database fails.
+    pub async fn latest_runs(&self, limit: u16) -> Result<Vec<Run>, DatabaseError> {
+        let mut latest = Vec::new();
+        for (is_own, ledger) in self.ledgers() {
+            latest.extend(match ledger.latest(limit).await {
+                Err(error) if is_own => return Err(error),
+                found => found.unwrap_or_default(),
+            });
+        }
+        Ok(latest)
+    }
+
     /// The run of `source` that began last.
     ///
     /// # Errors

@@ -105,6 +105,13 @@ pub enum Event {
     Adoption { cause: String },
     /// The images of a source could not be counted.
     Count { source: String, outcome: Outcome, cause: String },
+    /// Somebody outside was told of an alert.
+    Alert {
+        name: String,
+        outcome: Outcome,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
     /// The cache in front was told to forget images.
     Purge {
         images: usize,
@@ -139,6 +146,7 @@ impl Event {
             Self::Request { status, .. } => *status >= 500,
             Self::Storage { outcome, .. }
             | Self::Sweep { outcome, .. }
+            | Self::Alert { outcome, .. }
             | Self::Purge { outcome, .. }
             | Self::UploadSweep { outcome, .. }
             | Self::Generation { outcome, .. }

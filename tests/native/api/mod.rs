@@ -1,6 +1,7 @@
 //! The API as callers see it, through `handle()`, over real SQL and a bucket in memory.
 
 mod access;
+mod alerts;
 mod by_key;
 pub mod callers;
 pub mod contract;
