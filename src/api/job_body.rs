@@ -7,7 +7,7 @@ use super::{Code, Exchange, Problem};
 use crate::catalog::ImageRecord;
 use crate::catalog::jobs::{Job, JobEvent, JobKind, JobState, JobSubject, Tier};
 use crate::image::{BatchId, ImageId, JobId, SessionId};
-use crate::jobs::CreateError;
+use crate::jobs::{CreateError, MAX_BATCH_JOBS};
 use crate::store::StorageKind;
 
 /// A job.
@@ -144,6 +144,10 @@ impl From<CreateError> for Problem {
             }
             CreateError::TooLarge { limit_bytes } => {
                 Self::field("asset_id", format!("must have at most {limit_bytes} bytes for the editor"))
+            }
+            CreateError::NoAssets => Self::plain(Code::ShootEmpty),
+            CreateError::TooManyAssets => {
+                Self::new(Code::ShootTooLarge, format!("a batch has at most {MAX_BATCH_JOBS} jobs"))
             }
             CreateError::KeyReused => Self::plain(Code::IdempotencyKeyReused),
             CreateError::Limit(limit) => limit.into(),

@@ -1,6 +1,7 @@
 //! The HTTP API: what a request may ask, who may ask it, and how answers look.
 
 mod auth;
+mod batch_body;
 mod billing;
 mod checks;
 mod clearing;

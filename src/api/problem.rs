@@ -93,6 +93,8 @@ codes! {
     FrameNotFound = 404 "frame-not-found" "The session has no frame with this number" => "Check the number; GET /sessions/{id}/frames lists the frames.";
     /// No such job.
     JobNotFound = 404 "job-not-found" "There is no job with this id" => "Check the id; GET /jobs lists the jobs.";
+    /// No such batch.
+    BatchNotFound = 404 "batch-not-found" "There is no batch with this id" => "Check the id; POST /shoots/{id}/jobs answers with it.";
     /// The receipt is written when the run ends.
     ReceiptNotReady = 404 "receipt-not-ready" "The run has no receipt yet" => "Ask again when the run has ended.";
     /// Another run changes the same source.
@@ -117,6 +119,10 @@ codes! {
     VariantLimit = 409 "variant-limit" "The image has as many variants as an image may have" => "Use one of the sizes that the image was asked for before, or ask the operator of this deployment.";
     /// Frames are being deleted.
     SessionBusy = 409 "session-busy" "Frames of the session are being deleted" => "Wait as long as Retry-After says, then send the frames again.";
+    /// A batch without jobs.
+    ShootEmpty = 409 "shoot-empty" "The shoot has no asset that the editor takes" => "Add assets to the shoot, of a format that the editor takes.";
+    /// More assets than a batch has jobs.
+    ShootTooLarge = 409 "shoot-too-large" "The shoot has more assets than a batch may have jobs" => "Make jobs for single assets with POST /jobs.";
     /// A job that has ended cannot be cancelled.
     JobEnded = 409 "job-ended" "The job has ended" => "Nothing is left to cancel; GET /jobs/{id} says how it ended.";
     /// The same idempotency key is being worked on.

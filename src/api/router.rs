@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 use super::openapi::{Operation, Schemas};
 use super::request::Method;
 use super::{Access, Code, Exchange, Problem, Request, Response, routes};
-use crate::image::{FrameId, ImageId, JobId, SessionId, ShootId};
+use crate::image::{BatchId, FrameId, ImageId, JobId, SessionId, ShootId};
 use crate::migrate::RunId;
 use crate::upload::PartId;
 
@@ -113,6 +113,7 @@ path_ids! {
     FrameId FrameNotFound "session-7/42";
     PartId UploadNotFound "0f8fad5b-d9cb-469f-a165-70867728950e/42";
     JobId JobNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
+    BatchId BatchNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
 }
 
 /// The route that a request is for, and the id in its path.
@@ -173,6 +174,9 @@ routes! {
     "list-jobs"        Get    "/jobs"                                 User     list_jobs();
     "describe-job"     Get    "/jobs/{id}"                            User     describe_job(JobId);
     "cancel-job"       Delete "/jobs/{id}"                            User     cancel_job(JobId);
+    "edit-shoot"       Post   "/shoots/{id}/jobs"                     User     edit_shoot(ShootId);
+    "describe-batch"   Get    "/batches/{id}"                         User     describe_batch(BatchId);
+    "cancel-batch"     Delete "/batches/{id}"                         User     cancel_batch(BatchId);
     "presign-upload"   Post   "/uploads/presign"                      User     presign_upload();
     "confirm-upload"   Post   "/uploads/confirm"                      User     confirm_upload();
     "receive-upload"   Put    "/uploads/{id}"                         Anyone   receive_upload(ImageId);
@@ -368,6 +372,7 @@ mod tests {
             ("/shoots/x/assets", Code::ShootNotFound),
             (&format!("/shoots/{RUN_ID}"), Code::ShootNotFound),
             ("/jobs/", Code::JobNotFound),
+            ("/batches/", Code::BatchNotFound),
         ] {
             for method in [Method::Get, Method::Post] {
                 assert_eq!(found(method, path), Err(code), "{path}");

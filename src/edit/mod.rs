@@ -2,6 +2,7 @@
 //!
 //! Editors fail as generators do ([`GenerateError`]), and what they answer with is believed as little.
 
+pub mod builtin;
 mod form;
 pub mod openai;
 pub mod workers_ai;

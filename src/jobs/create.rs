@@ -20,6 +20,10 @@ pub enum CreateError {
     TooLarge {
         limit_bytes: u64,
     },
+    /// The shoot has no asset that the editor takes.
+    NoAssets,
+    /// The shoot has more assets than a batch has jobs.
+    TooManyAssets,
     /// The key was used for another request.
     KeyReused,
     /// The image's owner may not have what the job would make.

@@ -3,12 +3,14 @@
 //! A message names a job, and may come twice, late or never; the row says what there is to do. Whoever claims it works on it alone. What it makes
 //! becomes readable in the transaction that completes the job, so that two workers, a second delivery or a crash make one output.
 
+mod batch;
 mod cause;
 mod create;
 mod edit;
 mod take_up;
 mod work;
 
+pub use batch::{BatchMade, MAX_BATCH_JOBS};
 pub use create::CreateError;
 pub use work::Worked;
 

@@ -19,6 +19,8 @@ export const ROUTES = {
   "run-items": ["GET", "/api/migrate-images/runs/{id}/items"],
   "run-receipt": ["GET", "/api/migrate-images/runs/{id}/receipt"],
   "usage": ["GET", "/api/usage"],
+  "cancel-batch": ["DELETE", "/batches/{id}"],
+  "describe-batch": ["GET", "/batches/{id}"],
   "docs": ["GET", "/docs"],
   "health": ["GET", "/health"],
   "serve-image": ["GET", "/images/{id}"],
@@ -38,6 +40,7 @@ export const ROUTES = {
   "delete-shoot": ["DELETE", "/shoots/{id}"],
   "describe-shoot": ["GET", "/shoots/{id}"],
   "list-assets": ["GET", "/shoots/{id}/assets"],
+  "edit-shoot": ["POST", "/shoots/{id}/jobs"],
   "confirm-upload": ["POST", "/uploads/confirm"],
   "create-multipart": ["POST", "/uploads/multipart"],
   "abort-multipart": ["DELETE", "/uploads/multipart/{id}"],
@@ -70,6 +73,8 @@ export type Operations = {
   "run-items": { path: { "id": T.RunId }; query: { "cursor"?: string }; body: undefined; answer: T.ItemPage };
   "run-receipt": { path: { "id": T.RunId }; query: {  }; body: undefined; answer: undefined };
   "usage": { path: {  }; query: {  }; body: undefined; answer: T.Usage };
+  "cancel-batch": { path: { "id": T.BatchId }; query: {  }; body: undefined; answer: T.Batch };
+  "describe-batch": { path: { "id": T.BatchId }; query: {  }; body: undefined; answer: T.Batch };
   "docs": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "health": { path: {  }; query: {  }; body: undefined; answer: T.Health };
   "serve-image": { path: { "id": T.ImageId }; query: { "w"?: number; "h"?: number; "fit"?: "contain" | "scale-down" | "cover" | "crop" | "clip" | "max" | "fill" | "min"; "q"?: number; "fm"?: "jpeg" | "jpg" | "png" | "webp" | "auto"; "dpr"?: number; "auto"?: string; "variant"?: string; "fallback"?: "original"; "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
@@ -89,6 +94,7 @@ export type Operations = {
   "delete-shoot": { path: { "id": T.ShootId }; query: {  }; body: undefined; answer: T.Clearing };
   "describe-shoot": { path: { "id": T.ShootId }; query: {  }; body: undefined; answer: T.Shoot };
   "list-assets": { path: { "id": T.ShootId }; query: { "limit"?: number; "cursor"?: string }; body: undefined; answer: T.AssetPage };
+  "edit-shoot": { path: { "id": T.ShootId }; query: {  }; body: T.BatchRequest | BodyInit; answer: T.BatchMade };
   "confirm-upload": { path: {  }; query: {  }; body: T.ConfirmRequest; answer: T.Asset };
   "create-multipart": { path: {  }; query: {  }; body: T.MultipartRequest | T.SignRequest2; answer: T.SignedRequest | T.MultipartUpload };
   "abort-multipart": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: undefined };

@@ -10,7 +10,13 @@ export type Background = "transparent" | "opaque" | "auto";
 
 export type BackupResult = { "bytes": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "keyPrefix"?: string; "recordCount"?: number; "restored"?: number; "saved"?: number; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
 
+export type Batch = { "cancelled": number; "completed": number; "failed": number; "id": BatchId; "processing": number; "queued": number; "total": number };
+
 export type BatchId = string;
+
+export type BatchMade = { "id": BatchId; "shoot_id": ShootId; "skipped": number; "total": number };
+
+export type BatchRequest = { "prompt": string; "size"?: Size | null; "tier"?: Tier | null };
 
 export type Caller = { "caller": "operator" | "user"; "userId"?: string };
 
@@ -18,7 +24,7 @@ export type CleanupResult = { "cleaned": number; "dryRun": boolean; "errors": (F
 
 export type Clearing = { "deleted": number; "remaining": number };
 
-export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "job-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "variant-limit" | "session-busy" | "job-ended" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "parts-refused" | "malformed" | "variant-unsupported" | "variant-impossible" | "variant-too-large" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "multipart-unavailable" | "editor-not-configured" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
+export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "job-not-found" | "batch-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "variant-limit" | "session-busy" | "shoot-empty" | "shoot-too-large" | "job-ended" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "parts-refused" | "malformed" | "variant-unsupported" | "variant-impossible" | "variant-too-large" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "multipart-unavailable" | "editor-not-configured" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
 
 export type CompleteRequest = { "sha256"?: Sha256Digest | null };
 

@@ -16,8 +16,8 @@ mod tests;
 pub(super) use document::Schemas;
 #[cfg(test)]
 pub(super) use operation::{
-    ADDITION, BODY, DATABASE, FIELDS, IMAGE, JOB, JSON, OF_A_JOB, OF_A_RUN, OF_A_SESSION, OF_A_SHOOT, OF_AN_IMAGE,
-    Operation, RUN, SESSION, SHOOT, answer, fields_body, headers, json_body, links,
+    ADDITION, BATCH, BODY, DATABASE, FIELDS, IMAGE, JOB, JSON, OF_A_BATCH, OF_A_JOB, OF_A_RUN, OF_A_SESSION,
+    OF_A_SHOOT, OF_AN_IMAGE, Operation, RUN, SESSION, SHOOT, answer, fields_body, headers, json_body, links,
 };
 #[cfg(test)]
 pub(super) use parameter::{association, component, header, page_parameters, parameter, query};

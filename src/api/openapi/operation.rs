@@ -38,6 +38,9 @@ pub const SESSION: [Code; 1] = [Code::SessionNotFound];
 /// What finding a job can end in.
 pub const JOB: [Code; 1] = [Code::JobNotFound];
 
+/// What finding a batch can end in.
+pub const BATCH: [Code; 1] = [Code::BatchNotFound];
+
 /// Operations on an image.
 pub const OF_AN_IMAGE: [&str; 4] = ["describe-image", "delete-image", "sign-image-url", "serve-image"];
 /// Operations on a run.
@@ -47,6 +50,9 @@ pub const OF_A_RUN: [&str; 3] = ["describe-run", "run-items", "run-receipt"];
 pub const OF_A_SHOOT: [&str; 2] = ["describe-shoot", "list-assets"];
 /// Operations on a session.
 pub const OF_A_SESSION: [&str; 2] = ["list-frames", "delete-frames"];
+
+/// Operations on a batch.
+pub const OF_A_BATCH: [&str; 2] = ["describe-batch", "cancel-batch"];
 
 /// Operations on a job.
 pub const OF_A_JOB: [&str; 2] = ["describe-job", "cancel-job"];

@@ -43,6 +43,7 @@ pub(super) fn of_path(ids: PathIds) -> Vec<Value> {
         PathIds::ImageId => vec![in_path("id", component("ImageId"))],
         PathIds::RunId => vec![in_path("id", component("RunId"))],
         PathIds::ShootId => vec![in_path("id", component("ShootId"))],
+        PathIds::BatchId => vec![in_path("id", component("BatchId"))],
         PathIds::JobId => vec![in_path("id", component("JobId"))],
         PathIds::SessionId => vec![in_path("id", component("SessionId"))],
         PathIds::PartId => {

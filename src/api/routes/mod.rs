@@ -2,6 +2,7 @@
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
 pub(super) mod abort_multipart;
+pub(super) mod cancel_batch;
 pub(super) mod cancel_job;
 pub(super) mod complete_multipart;
 pub(super) mod confirm_upload;
@@ -13,12 +14,14 @@ pub(super) mod delete_frames;
 pub(super) mod delete_image;
 pub(super) mod delete_image_by_key;
 pub(super) mod delete_shoot;
+pub(super) mod describe_batch;
 pub(super) mod describe_caller;
 pub(super) mod describe_image;
 pub(super) mod describe_job;
 pub(super) mod describe_run;
 pub(super) mod describe_shoot;
 pub(super) mod docs;
+pub(super) mod edit_shoot;
 pub(super) mod generate_image;
 pub(super) mod health;
 pub(super) mod index;

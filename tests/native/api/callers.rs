@@ -160,6 +160,7 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         path if path.starts_with("/shoots/") => (image.shoot_id.as_str(), Some("shoot-not-found")),
         path if path.starts_with("/sessions/") => (SESSION, Some("session-not-found")),
         path if path.starts_with("/uploads/multipart/") => (image.upload_id.as_str(), Some("upload-not-found")),
+        path if path.starts_with("/batches/") => (image.shoot_id.as_str(), Some("batch-not-found")),
         path if path.starts_with("/jobs/") => (image.job_id.as_str(), Some("job-not-found")),
         path if path.starts_with("/uploads/") => (image.id.as_str(), None),
         path => (image.id.as_str(), path.contains("{id}").then_some("image-not-found")),
@@ -205,10 +206,20 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         | "health" | "list-parts" | "metrics" | "openapi" | "index" | "docs" | "describe-job" | "cancel-job"
         | "list-jobs" | "usage" => (Vec::new(), None, 200),
         "create-job" => (vec![JSON], Some(json!({ "asset_id": image.id, "prompt": "a" }).to_string().into()), 202),
+        // Her shoot has no assets, so that there are no batches.
+        "edit-shoot" => (vec![JSON], Some(json!({ "prompt": "a" }).to_string().into()), 409),
+        "describe-run" | "run-items" | "run-receipt" | "describe-batch" | "cancel-batch" => (Vec::new(), None, 404),
+        "create-job" => (vec![JSON], Some(json!({ "asset_id": image.id, "prompt": "a" }).to_string().into()), 202),
+        "describe-job" | "cancel-job" | "list-jobs" | "usage" | "delete-shoot" | "delete-frames" | "list-frames"
+        | "serve-frame" | "list-shoots" | "describe-shoot" | "list-assets" | "list-images" | "describe-caller"
+        | "describe-image" | "serve-image" | "migration-status" | "health" | "list-parts" | "metrics" | "openapi"
+        | "index" | "docs" => (Vec::new(), None, 200),
         name => panic!("{name} needs a sample here, so that it is asked as every caller"),
     };
     let passes = match (route.name, status) {
         ("confirm-upload", _) => refused(status, "upload-not-found"),
+        ("edit-shoot", _) => refused(status, "shoot-empty"),
+        ("describe-batch" | "cancel-batch", _) => refused(status, "batch-not-found"),
         ("complete-multipart", _) => refused(status, "parts-refused"),
         ("receive-upload" | "s3-post" | "s3-put-part" | "s3-list-parts" | "s3-abort", _) => {
             refused(status, "upload-signature-invalid")

@@ -500,3 +500,73 @@ fn a_mask_goes_with_the_original() {
     assert_eq!(edits[0].mask.as_deref(), Some(&edited(200)[..]));
     assert_eq!(edits[0].request.size.text(), "1024x1024");
 }
+
+#[test]
+fn a_batch_makes_a_job_for_each_asset_of_a_shoot() {
+    let world = world(true);
+    let shoot = world.post_json("/shoots", &json!({"name": "Garden"}), &[]).json();
+    let path = format!("/shoots/{}/jobs", shoot["id"].as_str().unwrap());
+    let ask = |prompt: &str| world.post_json(&path, &json!({"prompt": prompt}), &[("idempotency-key", "k")]);
+    assert_eq!(ask("warmer light").code(), "shoot-empty");
+    let assets: Vec<String> = (0..3).map(|_| asset_of(&world, &shoot)).collect();
+    let answer = ask("warmer light");
+    assert_eq!((answer.status, &answer.json()["total"], &answer.json()["skipped"]), (202, &json!(3), &json!(0)));
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(answer.header("location"), Some(format!("/batches/{id}").as_str()));
+    assert_eq!(world.mailbox.messages.borrow().len(), 3, "one call to the queue");
+    // Sent again, with an asset that came meanwhile.
+    asset_of(&world, &shoot);
+    assert_eq!((&ask("warmer light").json()["id"], &ask("warmer light").json()["total"]), (&json!(id), &json!(4)));
+    assert_eq!(ask("colder").code(), "idempotency-key-reused");
+    let progress = || world.call("GET", &format!("/batches/{id}"), None).json();
+    assert_eq!(progress()["queued"], 4);
+    let listed = world.call("GET", &format!("/jobs?batch_id={id}&asset_id={}", assets[0]), None).json();
+    let first = listed["jobs"][0]["id"].as_str().unwrap().to_owned();
+    deliver(&world, &first);
+    assert_eq!((&progress()["completed"], &progress()["queued"]), (&json!(1), &json!(3)));
+    let cancelled = world.call("DELETE", &format!("/batches/{id}"), None).json();
+    assert_eq!((&cancelled["completed"], &cancelled["cancelled"]), (&json!(1), &json!(3)));
+    deliver_all(&world);
+    assert_eq!(world.retoucher.calls(), 1);
+    assert_eq!(progress(), cancelled);
+    for (body, field) in [(json!({}), "prompt"), (json!({"prompt": "a", "tier": "x"}), "tier")] {
+        let answer = world.post_json(&path, &body, &[]);
+        assert_eq!((answer.status, &answer.json()["field"]), (400, &json!(field)));
+    }
+    let unknown = "/batches/0f8fad5b-d9cb-469f-a165-70867728950e";
+    for method in ["GET", "DELETE"] {
+        assert_eq!(world.call(method, unknown, None).code(), "batch-not-found");
+    }
+    world.assert_invariants();
+}
+
+#[test]
+fn a_batch_whose_answers_are_lost_is_made_once() {
+    for fault in stillstore::sql::Fault::ALL {
+        for nth in 1..=5 {
+            let world = world(true);
+            let shoot = world.post_json("/shoots", &json!({"name": "Garden"}), &[]).json();
+            for _ in 0..2 {
+                asset_of(&world, &shoot);
+            }
+            let path = format!("/shoots/{}/jobs", shoot["id"].as_str().unwrap());
+            let bearer = format!("Bearer {TOKEN}");
+            let headers = [("authorization", &*bearer), ("content-type", "application/json"), ("idempotency-key", "k")];
+            let ask = || {
+                let body = json!({"prompt": "a"}).to_string().into_bytes();
+                world.send_until_crash("POST", &path, &headers, Some(body.into()))
+            };
+            world.database.plan.fail_nth(None::<stillstore::sql::DatabaseCall>, nth, fault);
+            drop(ask());
+            world.database.plan.heal();
+            assert_eq!(ask().unwrap().json()["total"], 2, "{fault:?} {nth}");
+            for _ in 0..3 {
+                deliver_all(&world);
+                world.runtime.advance(HOUR_MS);
+                block_on(world.app.tick());
+            }
+            let made = world.rows("SELECT id FROM stillstore_images WHERE parent_id IS NOT NULL AND status = 'stored'");
+            assert_eq!((made.len(), world.retoucher.calls()), (2, 2), "{fault:?} {nth}");
+        }
+    }
+}
