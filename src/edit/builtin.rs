@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn plain_surfaces_noise_and_what_cannot_be_seen_stay() {
-        for plain in [[90, 90, 90, 255].repeat(64), vec![0, 200, 7, 0].repeat(64), Vec::new(), vec![1, 2, 3]] {
+        for plain in [[90, 90, 90, 255].repeat(64), [0, 200, 7, 0].repeat(64), Vec::new(), vec![1, 2, 3]] {
             let mut rgba = plain.clone();
             enhance(&mut rgba, 8);
             assert_eq!(rgba, plain);

@@ -200,12 +200,6 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         // What opens these is their own signature, which is a field of the form.
         "receive-upload" => (Vec::new(), Some(PNG.to_vec()), 403),
         "receive-form" => (Vec::new(), Some(PNG.to_vec()), 415),
-        "describe-run" | "run-items" | "run-receipt" => (Vec::new(), None, 404),
-        "delete-shoot" | "delete-frames" | "list-frames" | "serve-frame" | "list-shoots" | "describe-shoot"
-        | "list-assets" | "list-images" | "describe-caller" | "describe-image" | "serve-image" | "migration-status"
-        | "health" | "list-parts" | "metrics" | "openapi" | "index" | "docs" | "describe-job" | "cancel-job"
-        | "list-jobs" | "usage" => (Vec::new(), None, 200),
-        "create-job" => (vec![JSON], Some(json!({ "asset_id": image.id, "prompt": "a" }).to_string().into()), 202),
         // Her shoot has no assets, so that there are no batches.
         "edit-shoot" => (vec![JSON], Some(json!({ "prompt": "a" }).to_string().into()), 409),
         "describe-run" | "run-items" | "run-receipt" | "describe-batch" | "cancel-batch" => (Vec::new(), None, 404),

@@ -14,7 +14,7 @@ const DAYS_31_MS: i64 = 31 * 24 * 60 * 60 * 1000;
 const LEASE_MS: i64 = 10 * 60 * 1000;
 /// What an invocation asks beside the items of its slices: to begin or find the run, to claim it, to write its receipt, to answer,
 /// and what cron does beside runs.
-const AROUND_A_RUN: usize = 25;
+const AROUND_A_RUN: usize = 40;
 
 /// What the invocations of a run asked.
 #[derive(Debug, Default)]
