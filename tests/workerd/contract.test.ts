@@ -97,8 +97,9 @@ describe("Schemathesis finds nothing", () => {
         return context.skip(program.message);
       }
       const directory = await mkdtemp(join(tmpdir(), "stillstore-contract-"));
-      // Of other hosts, nothing can be fetched, and what cannot be is no fault of the Worker's.
-      const worker = await startWorker({ vars: { ...vars, FETCH_ALLOWED_HOSTS: "images.example" } });
+      // Of other hosts, nothing can be fetched, and what cannot be is no fault of the Worker's. Jobs are taken, and fail behind the answer.
+      const outside = { FETCH_ALLOWED_HOSTS: "images.example", OPENAI_BASE_URL: "https://images.example/v1", OPENAI_API_KEY: "none" };
+      const worker = await startWorker({ vars: { ...vars, ...outside, EDIT_PROVIDER: "openai" } });
       try {
         // The systematic part is the same for both stores.
         const phases = storage === "r2" || IS_REQUIRED ? "coverage,fuzzing,stateful" : "fuzzing,stateful";
