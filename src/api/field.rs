@@ -180,7 +180,7 @@ impl FromText for ShootId {
 
 impl FromText for ObjectKey {
     fn from_text(text: String) -> Result<Self, String> {
-        Self::try_from(text).map_err(|_| "must be 1 to 1,024 printable ASCII characters without spaces".to_owned())
+        Self::try_from(text).map_err(|_| "must be 1 to 1,024 bytes of text without control characters".to_owned())
     }
 }
 

@@ -106,7 +106,9 @@ pub(super) fn url_of(exchange: &Exchange<'_>, record: &ImageRecord, origin: &str
     let description = &record.description;
     let own = format!("{origin}/images/{}", description.id);
     match (description.visibility, &exchange.services.config.r2_public_url, record.storage) {
-        (Visibility::Public, Some(public_url), StorageKind::R2) => (format!("{public_url}/{}", description.key), None),
+        (Visibility::Public, Some(public_url), StorageKind::R2) => {
+            (format!("{public_url}/{}", description.key.as_path()), None)
+        }
         (Visibility::Public, _, _) => (own, None),
         (Visibility::Private, _, _) => {
             let now = exchange.services.runtime.now();

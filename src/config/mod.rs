@@ -20,6 +20,7 @@ use reader::Reader;
 use crate::edit::EditorName;
 use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
 use crate::migrate::{ConfiguredSource, InvalidSource};
+use crate::s3::Credentials;
 
 pub use crate::telemetry::ConfigProblem;
 pub use access::AccessSettings;
@@ -170,10 +171,25 @@ impl Config {
 fn migration_sources<Lookup: Fn(&str) -> Option<String>>(reader: &mut Reader<Lookup>) -> Vec<ConfiguredSource> {
     const VARIABLE: &str = "MIGRATION_SOURCES";
     let Some(text) = reader.text(VARIABLE) else { return Vec::new() };
-    ConfiguredSource::parse_list(&text).unwrap_or_else(|InvalidSource { rule, given }| {
+    let sources = ConfiguredSource::parse_list(&text).unwrap_or_else(|InvalidSource { rule, given }| {
         reader.problems.push(ConfigProblem { variable: VARIABLE, rule, given });
         Vec::new()
-    })
+    });
+    sources.into_iter().map(|source| with_secrets(reader, source)).collect()
+}
+
+/// A bucket gets its access key.
+fn with_secrets<Lookup: Fn(&str) -> Option<String>>(
+    reader: &Reader<Lookup>,
+    source: ConfiguredSource,
+) -> ConfiguredSource {
+    let ConfiguredSource::Bucket(bucket) = source else { return source };
+    let credentials = match bucket.secrets().map(|name| reader.text(&name)) {
+        [Some(id), Some(key)] => Some(Credentials::new(id, key)),
+        // The source is unusable until both are set, and says so.
+        _ => None,
+    };
+    ConfiguredSource::Bucket(bucket.with_credentials(credentials))
 }
 
 /// A token that goes into a header.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::{Deserialize, Serialize};
 
 use super::owner_segment::{owner_of_segment, segment_of_owner};
@@ -22,7 +23,7 @@ const FRAMES_PREFIX: &str = "frames/";
 /// The folder of what jobs made.
 const OUTPUTS: &str = "outputs";
 
-/// A key in a store: 1 to 1,024 bytes (R2's limit), printable ASCII without spaces.
+/// A key in a store: 1 to 1,024 bytes of UTF-8 (R2's limit) without control characters. Keys of our own making are printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectKey(String);
@@ -91,7 +92,17 @@ pub enum ParsedKey {
     Output { place: Option<AssetPlace>, job: JobId, format: Format },
 }
 
+/// What stands for itself in the path of a URL, beside letters and digits.
+const IN_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'=').remove(b'@');
+
 impl ObjectKey {
+    /// The key as the path of a URL, without a slash in front.
+    #[must_use]
+    pub fn as_path(&self) -> String {
+        percent_encode(self.0.as_bytes(), IN_PATH).to_string()
+    }
+
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -124,7 +135,7 @@ impl TryFrom<String> for ObjectKey {
     type Error = InvalidObjectKey;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let valid = (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let valid = (1..=1024).contains(&text.len()) && !text.chars().any(char::is_control);
         if valid { Ok(Self(text)) } else { Err(InvalidObjectKey) }
     }
 }
@@ -143,7 +154,7 @@ impl fmt::Display for ObjectKey {
 
 impl fmt::Display for InvalidObjectKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a key is 1 to 1,024 printable ASCII characters without spaces")
+        formatter.write_str("a key is 1 to 1,024 bytes of text without control characters")
     }
 }
 

@@ -42,6 +42,7 @@ pub use runs::{
     Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, SliceLines, State, Totals, Verdict, item,
     line,
 };
+pub use source::bucket::{self, BucketSource};
 pub use source::table::{self, InvalidSource, TableSource, value};
 pub use source::url::{self, UrlSource};
 pub use source::{ConfiguredSource, Count, EMBEDDED, Images, OWN_BINDING, SourceError, SourceFailure, SourceStatus};

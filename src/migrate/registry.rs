@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::runs::{Ledger, Run, RunId, Totals, journal};
+use super::source::bucket::BucketKind;
 use super::source::embedded::EmbeddedKind;
 use super::source::table::{BUILT_IN, TableKind};
 use super::source::url::{Outside, UrlKind};
@@ -31,18 +32,26 @@ impl Sources {
         outside: Outside,
     ) -> Self {
         let databases = Databases::new(Rc::clone(&database), others);
-        let (mut tables, mut links) = (Vec::new(), Vec::new());
+        let (mut tables, mut links, mut buckets) = (Vec::new(), Vec::new(), Vec::new());
         for source in configured {
             match source {
                 ConfiguredSource::Table(source) => tables.push(source.clone()),
                 ConfiguredSource::Url(source) => links.push(source.clone()),
+                ConfiguredSource::Bucket(source) => buckets.push(Rc::new(source.clone())),
             }
         }
         let has_built_in = !configured.iter().any(|source| source.name() == BUILT_IN);
         let tables = TableKind { databases: databases.clone(), tables: tables.into(), has_built_in };
+        let buckets = BucketKind {
+            databases: databases.clone(),
+            sources: buckets,
+            client: Rc::clone(&outside.client),
+            timeout_ms: outside.timeout_ms,
+        };
         let kinds: Vec<Rc<dyn Kind>> = vec![
             Rc::new(EmbeddedKind { database }),
             Rc::new(tables),
+            Rc::new(buckets),
             Rc::new(UrlKind::new(databases.clone(), links, outside)),
         ];
         Self { databases, kinds }

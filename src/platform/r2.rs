@@ -1,6 +1,8 @@
 //! The R2 bucket as an [`ImageStore`].
 #![allow(unsafe_code, reason = "wasm-bindgen writes the imports")]
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use js_sys::Array;
 use serde::{Deserialize, Serialize};
@@ -12,8 +14,8 @@ use crate::bytes::{Body, BodyError, BodyParts};
 use crate::image::{ObjectKey, Sha256Digest};
 use crate::runtime::Timestamp;
 use crate::store::{
-    ByteRange, ImageStore, ListPage, Media, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StorageKind, StoreError,
-    StoreErrorKind, StoredObject,
+    ByteRange, ImageStore, ListPage, Media, ObjectHeaders, ObjectInfo, ObjectMetadata, PutObject, PutReceipt,
+    StorageKind, StoreError, StoreErrorKind, StoredObject,
 };
 
 #[wasm_bindgen(module = "/src/platform/js/r2.js")]
@@ -68,6 +70,10 @@ impl ImageStore for R2Store {
     }
 
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
+        self.put_described(object, ObjectHeaders::default()).await
+    }
+
+    async fn put_described(&self, object: PutObject, headers: ObjectHeaders) -> Result<PutReceipt, StoreError> {
         let failure = SourceFailure::default();
         let PutObject { key, body, media, sha256, metadata } = object;
         let promised_bytes = body.promised_bytes();
@@ -89,7 +95,8 @@ impl ImageStore for R2Store {
             key: key.as_str(),
             size_bytes,
             sha256,
-            http_metadata: media.into(),
+            md5: headers.md5.as_deref(),
+            http_metadata: HttpMetadata::from(media).described(&headers),
             custom_metadata: &metadata,
         };
         let outcome = put(&self.bucket, &to_json(&request)?, &body).await.map_err(|error| unavailable(&error))?;
@@ -176,6 +183,7 @@ struct PutRequest<'object> {
     key: &'object str,
     size_bytes: u64,
     sha256: Option<Sha256Digest>,
+    md5: Option<&'object str>,
     http_metadata: HttpMetadata,
     custom_metadata: &'object ObjectMetadata,
 }
@@ -184,18 +192,30 @@ struct PutRequest<'object> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct HttpMetadata {
-    content_type: &'static str,
-    cache_control: &'static str,
+    content_type: Cow<'static, str>,
+    cache_control: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content_disposition: Option<&'static str>,
+    content_disposition: Option<Cow<'static, str>>,
+}
+
+impl HttpMetadata {
+    /// With what an object says of itself.
+    fn described(self, headers: &ObjectHeaders) -> Self {
+        let given = |text: &Option<String>| text.clone().map(Cow::Owned);
+        Self {
+            content_type: given(&headers.content_type).unwrap_or(self.content_type),
+            cache_control: given(&headers.cache_control).unwrap_or(self.cache_control),
+            content_disposition: given(&headers.content_disposition).or(self.content_disposition),
+        }
+    }
 }
 
 impl From<Media> for HttpMetadata {
     fn from(media: Media) -> Self {
         Self {
-            content_type: media.content_type(),
-            cache_control: media.cache_control(),
-            content_disposition: media.content_disposition(),
+            content_type: media.content_type().into(),
+            cache_control: media.cache_control().into(),
+            content_disposition: media.content_disposition().map(Cow::from),
         }
     }
 }

@@ -11,8 +11,12 @@
 //! ```
 
 mod bucket;
+mod client;
 mod credentials;
+mod listing;
 mod signature;
 
 pub use bucket::{Bucket, InvalidBucketUrl, MAX_LIFETIME_SECONDS, ObjectRequest, Payload};
+pub use client::{Client, LISTED_AT_ONCE, ReadError, ReadObject};
 pub use credentials::Credentials;
+pub use listing::{ListedObject, Listing, NoListing};

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    ByteRange, ImageStore, ListPage, MultipartId, MultipartObject, MultipartStore, ObjectInfo, PartNumber, PutObject,
-    PutReceipt, StorageKind, StoreError, StoreErrorKind, StoredObject, UploadedPart,
+    ByteRange, ImageStore, ListPage, MultipartId, MultipartObject, MultipartStore, ObjectHeaders, ObjectInfo,
+    PartNumber, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, StoredObject, UploadedPart,
 };
 use crate::bytes::Body;
 use crate::image::ObjectKey;
@@ -48,6 +48,11 @@ impl<S: ImageStore> ImageStore for Faulty<S> {
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
         let subject = object.key.to_string();
         self.plan.run(StoreCall::Put, subject, unavailable, self.inner.put(object)).await
+    }
+
+    async fn put_described(&self, object: PutObject, headers: ObjectHeaders) -> Result<PutReceipt, StoreError> {
+        let subject = object.key.to_string();
+        self.plan.run(StoreCall::Put, subject, unavailable, self.inner.put_described(object, headers)).await
     }
 
     async fn get(&self, key: &ObjectKey, range: Option<ByteRange>) -> Result<Option<StoredObject>, StoreError> {

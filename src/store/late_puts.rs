@@ -10,7 +10,8 @@ use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 
 use super::{
-    ByteRange, ImageStore, ListPage, ObjectInfo, PutObject, PutReceipt, StorageKind, StoreError, StoredObject,
+    ByteRange, ImageStore, ListPage, ObjectHeaders, ObjectInfo, PutObject, PutReceipt, StorageKind, StoreError,
+    StoredObject,
 };
 use crate::image::ObjectKey;
 
@@ -70,6 +71,12 @@ impl ImageStore for LatePuts {
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
         let inner = Rc::clone(&self.inner);
         let put = async move { inner.put(object).await }.boxed_local();
+        Awaited { put: Some(put), late: Rc::clone(&self.late) }.await
+    }
+
+    async fn put_described(&self, object: PutObject, headers: ObjectHeaders) -> Result<PutReceipt, StoreError> {
+        let inner = Rc::clone(&self.inner);
+        let put = async move { inner.put_described(object, headers).await }.boxed_local();
         Awaited { put: Some(put), late: Rc::clone(&self.late) }.await
     }
 

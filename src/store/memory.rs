@@ -9,7 +9,8 @@ use async_trait::async_trait;
 
 use super::{
     ByteRange, ImageStore, LEAST_PART_BYTES, LIST_LIMIT, ListPage, MultipartId, MultipartObject, MultipartStore,
-    ObjectInfo, PartNumber, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind, StoredObject, UploadedPart,
+    ObjectHeaders, ObjectInfo, PartNumber, PutObject, PutReceipt, StorageKind, StoreError, StoreErrorKind,
+    StoredObject, UploadedPart,
 };
 use crate::bytes::{Blob, Body, BodyError, Sha256Digest};
 use crate::image::ObjectKey;
@@ -97,6 +98,15 @@ impl ImageStore for MemoryStore {
             stored_at: self.runtime.now(),
         };
         objects.insert(key, (info, blob));
+        Ok(receipt)
+    }
+
+    async fn put_described(&self, object: PutObject, headers: ObjectHeaders) -> Result<PutReceipt, StoreError> {
+        let key = object.key.clone();
+        let receipt = self.put(object).await?;
+        if let (Some((info, _)), Some(content_type)) = (self.objects.borrow_mut().get_mut(&key), headers.content_type) {
+            info.content_type = content_type;
+        }
         Ok(receipt)
     }
 

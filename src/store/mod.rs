@@ -81,6 +81,17 @@ pub struct PutObject {
     pub metadata: ObjectMetadata,
 }
 
+/// What an object says of itself to those who read the bucket without the Worker, where it is not of our making. What is `None` is as
+/// its [`Media`] has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObjectHeaders {
+    pub content_type: Option<String>,
+    pub cache_control: Option<String>,
+    pub content_disposition: Option<String>,
+    /// In hexadecimal. Refused when the bytes that arrive have another digest, as far as the home computes it.
+    pub md5: Option<String>,
+}
+
 /// What is known of a stored object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectInfo {
@@ -145,6 +156,11 @@ pub trait ImageStore: 'static {
 
     /// Stores an object under a new key.
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError>;
+
+    /// As [`ImageStore::put`], with headers of the object's own, for the homes that keep any.
+    async fn put_described(&self, object: PutObject, _headers: ObjectHeaders) -> Result<PutReceipt, StoreError> {
+        self.put(object).await
+    }
 
     /// Reads an object, or the part of it in `range`.
     async fn get(&self, key: &ObjectKey, range: Option<ByteRange>) -> Result<Option<StoredObject>, StoreError>;

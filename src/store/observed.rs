@@ -5,8 +5,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::{
-    ByteRange, ImageStore, ListPage, MultipartId, MultipartObject, MultipartStore, ObjectInfo, PartNumber, PutObject,
-    PutReceipt, StorageKind, StoreError, StoredObject, UploadedPart,
+    ByteRange, ImageStore, ListPage, MultipartId, MultipartObject, MultipartStore, ObjectHeaders, ObjectInfo,
+    PartNumber, PutObject, PutReceipt, StorageKind, StoreError, StoredObject, UploadedPart,
 };
 use crate::bytes::Body;
 use crate::image::{ImageId, ObjectKey};
@@ -65,6 +65,13 @@ impl ImageStore for Observed {
     async fn put(&self, object: PutObject) -> Result<PutReceipt, StoreError> {
         let started_at = self.runtime.now();
         let outcome = self.inner.put(object).await;
+        self.record("put", started_at, &outcome, |receipt| receipt.size_bytes);
+        outcome
+    }
+
+    async fn put_described(&self, object: PutObject, headers: ObjectHeaders) -> Result<PutReceipt, StoreError> {
+        let started_at = self.runtime.now();
+        let outcome = self.inner.put_described(object, headers).await;
         self.record("put", started_at, &outcome, |receipt| receipt.size_bytes);
         outcome
     }

@@ -45,6 +45,7 @@ mod image_read_model;
 mod jwt_fakes;
 mod jwt_published;
 mod migrate_backup;
+mod migrate_bucket;
 mod migrate_catalogue;
 mod migrate_forgotten;
 mod migrate_line;

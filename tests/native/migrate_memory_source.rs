@@ -162,7 +162,7 @@ impl Picture {
 impl Movable for Picture {
     fn copy(&self) -> NewCopy {
         let key = ObjectKey::try_from(format!("{PREFIX}{}.png", self.id())).unwrap();
-        NewCopy { key, media: Format::Png.into(), sha256: None, metadata: BTreeMap::new() }
+        NewCopy { key, media: Format::Png.into(), sha256: None, metadata: BTreeMap::new(), headers: None }
     }
 
     async fn open(&self) -> Result<Body, Refusal> {

@@ -71,7 +71,7 @@ impl Migrate {
             });
         }
         context.count(|operations| operations.r2_class_a += 1);
-        let receipt = match self.destination.put(&copy, async || movable.open().await).await {
+        let receipt = match self.destination.put(|| movable.copy(), async || movable.open().await).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 let put = Some(copy.key);
@@ -82,6 +82,9 @@ impl Migrate {
         let Switch { statements, staged, counted, remove, remark } =
             movable.switch(run, &receipt, context.runtime.now())?;
         let mut line = line(Verdict::Moved, contents);
+        if let Some(content_type) = movable.copy().headers.and_then(|headers| headers.content_type) {
+            line = line.with_bytes(contents.sha256, contents.size_bytes, content_type);
+        }
         if let Some((reason, detail)) = remark {
             line = line.because(reason, &detail);
         }
@@ -105,6 +108,7 @@ impl Task for Migrate {
     ) -> Result<Slice, Interruption> {
         let Prepared { mut page, warnings, cursor, forecast } =
             self.source.items.prepare(run, found, bounds, context).await?;
+        let has_items = !page.items.is_empty();
         Self::announce(&mut page, context).await?;
         let handled = page.handle(context, async |id, found| match found {
             Some(Ok(movable)) => self.handle(run, id, movable, context).await,
@@ -115,7 +119,7 @@ impl Task for Migrate {
         for outcome in &mut slice.outcomes {
             outcome.settled = self.source.items.settled(run, outcome.line.id());
         }
-        slice.cursor = slice.cursor.or(cursor);
+        slice.cursor = slice.cursor.or(cursor.filter(|_| !has_items));
         slice.forecast = forecast;
         slice.warnings.extend(warnings);
         Ok(slice)

@@ -8,7 +8,8 @@ use crate::migrate::runs::{Entry, Verdict};
 use crate::migrate::task::{Refusal, SliceContext};
 use crate::runtime::{Runtime, within};
 use crate::store::{
-    ImageStore, Media, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StoreError, StoreErrorKind, StoredObject,
+    ImageStore, Media, ObjectHeaders, ObjectInfo, ObjectMetadata, PutObject, PutReceipt, StoreError, StoreErrorKind,
+    StoredObject,
 };
 
 /// How often a put is tried that may succeed the next time.
@@ -40,6 +41,8 @@ pub struct NewCopy {
     /// Of the bytes, when it is known before they pass; the bucket enforces it then.
     pub sha256: Option<Sha256Digest>,
     pub metadata: ObjectMetadata,
+    /// What it is to say of itself, where that is not what `media` says.
+    pub headers: Option<ObjectHeaders>,
 }
 
 /// Why an image was not put.
@@ -51,26 +54,26 @@ pub struct PutError {
 }
 
 impl Destination {
-    /// Puts the image, whose bytes `open` gives afresh for each attempt. Repeating it is fine: one object comes of it.
+    /// Puts the image, whose bytes `open` gives afresh for each attempt; `copy` says what it is once they come. Repeating it is fine: one
+    /// object comes of it.
     ///
     /// # Errors
     /// With what says whether the object may be there all the same.
     pub async fn put(
         &self,
-        copy: &NewCopy,
+        copy: impl Fn() -> NewCopy,
         open: impl AsyncFn() -> Result<Body, Refusal>,
     ) -> Result<PutReceipt, PutError> {
         let mut is_uncertain = false;
         for attempt in 1.. {
             let body = open().await.map_err(|refusal| PutError { refusal, is_uncertain })?;
-            let object = PutObject {
-                key: copy.key.clone(),
-                body,
-                media: copy.media,
-                sha256: copy.sha256,
-                metadata: copy.metadata.clone(),
+            let NewCopy { key, media, sha256, metadata, headers } = copy();
+            let object = PutObject { key, body, media, sha256, metadata };
+            let put = match headers {
+                Some(headers) => self.bucket.put_described(object, headers),
+                None => self.bucket.put(object),
             };
-            let error = match within(&self.runtime, self.timeout_ms, self.bucket.put(object)).await {
+            let error = match within(&self.runtime, self.timeout_ms, put).await {
                 Ok(Ok(receipt)) => return Ok(receipt),
                 Ok(Err(error)) => error,
                 Err(late) => {

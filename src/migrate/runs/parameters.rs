@@ -113,7 +113,7 @@ impl PublicBase {
     #[must_use]
     pub fn url(&self, key: &ObjectKey, id: ImageId) -> String {
         match self {
-            Self::Bucket(base) => [base, "/", key.as_str()].concat(),
+            Self::Bucket(base) => [base, "/", &key.as_path()].concat(),
             Self::Worker(base) => [base, "/images/", &id.to_string()].concat(),
         }
     }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::OWN_BINDING;
+use super::bucket::BucketSource;
 use super::table::{InvalidSource, TableSource, fields};
 use super::url::UrlSource;
 
@@ -15,6 +17,8 @@ pub enum ConfiguredSource {
     Table(TableSource),
     /// A table whose rows hold a link to an image each.
     Url(UrlSource),
+    /// Objects of another bucket.
+    Bucket(BucketSource),
 }
 
 impl ConfiguredSource {
@@ -51,7 +55,8 @@ impl ConfiguredSource {
         match fields::text(fields, "kind")? {
             None | Some("table") => TableSource::parse(fields).map(Self::Table),
             Some("url") => UrlSource::parse(fields).map(Self::Url),
-            Some(_) => Err("kind must be table or url".to_owned().into()),
+            Some("bucket") => BucketSource::parse(fields).map(Self::Bucket),
+            Some(_) => Err("kind must be table, url or bucket".to_owned().into()),
         }
     }
 
@@ -60,6 +65,7 @@ impl ConfiguredSource {
     pub fn name(&self) -> &str {
         match self {
             Self::Table(source) | Self::Url(UrlSource { table: source, .. }) => &source.name,
+            Self::Bucket(source) => &source.name,
         }
     }
 
@@ -68,6 +74,7 @@ impl ConfiguredSource {
     pub fn binding(&self) -> &str {
         match self {
             Self::Table(source) | Self::Url(UrlSource { table: source, .. }) => &source.binding,
+            Self::Bucket(_) => OWN_BINDING,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where images are moved from: one seam, and a folder for each kind of source.
 
+pub mod bucket;
 mod configured;
 mod databases;
 pub mod embedded;

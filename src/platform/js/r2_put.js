@@ -15,6 +15,7 @@ const BAD_DIGEST = "(10037)";
  * @property {string} key
  * @property {number} sizeBytes as promised by the sender
  * @property {string | null} sha256 as promised by the sender, in hexadecimal
+ * @property {string | null} md5 of the bytes as they were where they come from, in hexadecimal
  * @property {R2HTTPMetadata} httpMetadata
  * @property {Record<string, string>} customMetadata
  */
@@ -66,7 +67,9 @@ export async function put(bucket, requestJson, body) {
 async function putBytes(bucket, request, bytes) {
   const sha256 = request.sha256 ?? hex(await crypto.subtle.digest("SHA-256", bytes));
   const stored = await settled(bucket.put(request.key, bytes, putOptions(request, sha256)));
-  if (storedObject(stored) === null) await requireSameStored(bucket, request, sha256);
+  const object = storedObject(stored);
+  if (object === null) await requireSameStored(bucket, request, sha256);
+  else if (request.md5 !== null) await requireIntact(bucket, object, request, request.md5);
   return sha256;
 }
 
@@ -98,6 +101,9 @@ async function putSource(bucket, request, source) {
     }
     const [computed = "", md5] = await hashes.finish();
     const sha256 = request.sha256 ?? computed;
+    if (request.md5 !== null && md5 !== undefined && md5 !== request.md5) {
+      throw new Refusal({ outcome: "checksum-mismatch", detail: `MD5 ${md5} instead of ${request.md5}` });
+    }
     if (held !== null) await upload.write(held);
     const object = storedObject(await upload.finish());
     if (object === null) await requireSameStored(bucket, request, sha256);

@@ -134,10 +134,15 @@ impl EdgeCache for Cache {
     }
 }
 
+/// A server that knows its own URLs.
+pub type Server = dyn Fn(&HttpRequest) -> Option<Result<HttpResponse, HttpError>>;
+
 /// What is out there: answers by URL, any other URL has no host.
 #[derive(Default)]
 pub struct Outside {
     pub pages: RefCell<BTreeMap<String, HttpResponse>>,
+    /// Answers before anything else, where it has an answer.
+    pub server: RefCell<Option<Rc<Server>>>,
     /// Answers that come before those, once each.
     pub first: RefCell<BTreeMap<String, VecDeque<Result<HttpResponse, HttpError>>>>,
     /// Bodies that end with this, in place of their end.
@@ -187,10 +192,12 @@ impl ByteSource for Breaking {
 #[async_trait(?Send)]
 impl HttpClient for Shared<Outside> {
     async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
+        let server = self.0.server.borrow().clone();
+        let served = server.and_then(|server| server(&request));
         let first = self.0.first.borrow_mut().get_mut(&request.url).and_then(VecDeque::pop_front);
         let page = self.0.pages.borrow().get(&request.url).cloned().ok_or(HttpError::Connect);
         self.0.requests.borrow_mut().push(request);
-        let page = first.unwrap_or(page)?;
+        let page = served.or(first).unwrap_or(page)?;
         let arriving = Arriving::of(page.body);
         let body: Box<dyn ByteSource> = match self.0.breaks.get() {
             Some(error) => Box::new(Breaking(arriving, error)),

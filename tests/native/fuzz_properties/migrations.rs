@@ -31,13 +31,14 @@ pub fn migration_sources(input: &[u8]) {
     assert!(configured.len() <= 16);
     let sources: Vec<_> = configured
         .iter()
-        .map(|configured| match configured {
-            ConfiguredSource::Table(source) => source,
-            ConfiguredSource::Url(source) => &source.table,
+        .filter_map(|configured| match configured {
+            ConfiguredSource::Table(source) => Some((source, true)),
+            ConfiguredSource::Url(source) => Some((&source.table, false)),
+            ConfiguredSource::Bucket(_) => None,
         })
         .collect();
-    for (index, source) in sources.iter().enumerate() {
-        assert!(sources[..index].iter().all(|other| other.name != source.name), "{} twice", source.name);
+    for (index, (source, has_data)) in sources.iter().enumerate() {
+        assert!(sources[..index].iter().all(|(other, _)| other.name != source.name), "{} twice", source.name);
         assert!(
             (1..=32).contains(&source.name.len())
                 && source.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
@@ -46,7 +47,7 @@ pub fn migration_sources(input: &[u8]) {
         assert!(!["stillstore_", "sqlite_", "_cf_"].iter().any(|prefix| table.starts_with(prefix)), "{table}");
         assert!(source.metadata.len() <= 8 && source.filter.len() <= 8);
         let optional = [&source.media_type, &source.key, &source.status, &source.migrated_at].into_iter().flatten();
-        let data = (!matches!(configured[index], ConfiguredSource::Url(_))).then_some(&source.data);
+        let data = has_data.then_some(&source.data);
         let columns: Vec<_> = [&source.id, &source.url].into_iter().chain(data).chain(optional).collect();
         for (index, column) in columns.iter().enumerate() {
             assert!(columns[..index].iter().all(|other| !other.is(column)), "{column:?} twice");
@@ -60,7 +61,7 @@ pub fn migration_sources(input: &[u8]) {
         configured.iter().filter(|configured| matches!(configured, ConfiguredSource::Table(_))).collect();
     let written = tables.iter().filter_map(|configured| match configured {
         ConfiguredSource::Table(source) => Some(to_json(source)),
-        ConfiguredSource::Url(_) => None,
+        ConfiguredSource::Url(_) | ConfiguredSource::Bucket(_) => None,
     });
     let written = Json::from(written.collect::<Vec<_>>()).to_string();
     let again = ConfiguredSource::parse_list(&written).expect("what was accepted is accepted again");

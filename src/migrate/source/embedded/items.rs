@@ -170,6 +170,7 @@ impl Movable for Ready {
             media: Media::image(description.format, description.visibility),
             sha256: Some(self.contents.sha256),
             metadata: object_metadata(description, self.found.record.generation.as_ref(), self.prompt_in_metadata),
+            headers: None,
         }
     }
 

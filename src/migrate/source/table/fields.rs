@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::identifier::{Identifier, RULE};
-use crate::image::Visibility;
+use crate::image::{Context, Visibility};
 use crate::migrate::source::{EMBEDDED, OWN_BINDING};
 use crate::sql::Value;
 
@@ -118,4 +118,9 @@ pub fn filter(fields: &Map<String, Json>) -> Result<Vec<(Identifier, Value)>, St
         Ok((column, value.ok_or_else(|| rule.to_owned())?))
     };
     conditions.iter().map(condition).collect()
+}
+
+pub fn context(fields: &Map<String, Json>) -> Result<Option<Context>, String> {
+    let Some(text) = text(fields, "context")? else { return Ok(None) };
+    Context::try_from(text.to_owned()).map(Some).map_err(|rule| format!("context {rule}"))
 }

@@ -181,6 +181,7 @@ impl Movable for Ready {
             media: Media::image(self.inspected.format, self.table.source.visibility),
             sha256: Some(self.inspected.content.sha256),
             metadata: self.metadata(),
+            headers: None,
         }
     }
 

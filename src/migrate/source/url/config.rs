@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use crate::image::Context;
 use crate::migrate::source::table::{InvalidSource, TableSource, fields};
 
 const FIELDS: [&str; 15] = [
@@ -87,15 +86,13 @@ impl UrlSource {
     /// [`InvalidSource`]: the rule that it breaks.
     pub fn parse(entry: &Map<String, Json>) -> Result<Self, InvalidSource> {
         fields::require_known(entry, &FIELDS)?;
-        let table =
-            TableSource { context: context(entry)?, matching: pattern(entry)?, ..TableSource::of_fields(entry)? };
+        let table = TableSource {
+            context: fields::context(entry)?,
+            matching: pattern(entry)?,
+            ..TableSource::of_fields(entry)?
+        };
         Ok(Self { table: table.checked()?, hosts: hosts(entry)? })
     }
-}
-
-fn context(entry: &Map<String, Json>) -> Result<Option<Context>, String> {
-    let Some(text) = fields::text(entry, "context")? else { return Ok(None) };
-    Context::try_from(text.to_owned()).map(Some).map_err(|rule| format!("context {rule}"))
 }
 
 fn pattern(entry: &Map<String, Json>) -> Result<Option<String>, String> {

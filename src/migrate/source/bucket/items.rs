@@ -1,0 +1,211 @@
+//! The objects of the other bucket that are new, or that have changed since they were copied.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::config::BucketSource;
+use super::movable::{BucketMovable, MAX_OBJECT_BYTES};
+use super::state::{self, Copied, ObjectState};
+use crate::image::{ImageId, Visibility};
+use crate::migrate::runs::{IdType, InFlight, Run, Stage, Verdict};
+use crate::migrate::source::{Items, Movable, Prepared};
+use crate::migrate::task::{
+    Bounds, Interruption, Page, PageItem, Refusal, SliceContext, item_id, listed_ids, listed_page,
+};
+use crate::s3::{Client, ListedObject, Listing, ReadError};
+use crate::sql::{DatabaseError, QueryResult, Statement};
+
+/// The objects of a bucket.
+pub struct BucketItems {
+    pub source: Rc<BucketSource>,
+    pub client: Rc<Client>,
+    /// Whoever knows a key can read the object.
+    pub bucket_is_public: bool,
+    /// What is left of the page that was listed last, and the key behind which it begins.
+    pub page: RefCell<Option<(Option<String>, Listing)>>,
+    /// Whether an object was found not to be what was listed.
+    pub has_changed: Rc<Cell<bool>>,
+}
+
+type Item = PageItem<Result<Box<dyn Movable>, Refusal>>;
+
+impl BucketItems {
+    /// The objects behind `after`, from the page that was listed last where it has them.
+    async fn behind(&self, after: Option<&str>, context: &SliceContext<'_>) -> Result<Listing, Interruption> {
+        if self.has_changed.take() {
+            self.page.replace(None);
+        }
+        if let Some((from, mut listing)) = self.page.take()
+            && from.as_deref() <= after
+        {
+            listing.objects.retain(|object| Some(object.key.as_str()) > after);
+            if !listing.objects.is_empty() || !listing.is_truncated {
+                return Ok(listing);
+            }
+        }
+        // Listing may take as long as an object; the lease is renewed first.
+        context.announce(&[], Vec::new()).await?;
+        self.client.list(&self.source.prefix, after).await.map_err(interruption)
+    }
+
+    fn keep(&self, after: Option<&str>, listing: Listing) {
+        self.page.replace(Some((after.map(str::to_owned), listing)));
+    }
+
+    /// What is to be done with an object; `None` when this state of it was copied.
+    fn consider(
+        &self,
+        run: &Run,
+        object: &ListedObject,
+        copied: Option<&Copied>,
+        deleted: &[ImageId],
+    ) -> Option<Result<Box<dyn Movable>, Refusal>> {
+        let state = ObjectState::of(object);
+        let standing = copied.filter(|copied| copied.stage != Stage::Restored);
+        if standing.is_some_and(|copied| state.is_copied(copied)) {
+            return None;
+        }
+        let image_id = state.image_id(&self.source.name, &object.key);
+        if deleted.contains(&image_id) {
+            return Some(Err(Refusal::skipped("deleted", "the copy was deleted here, and stays deleted")));
+        }
+        if self.bucket_is_public && self.source.visibility == Visibility::Private {
+            let detail = "whoever knew its key could read it";
+            return Some(Err(Refusal::skipped("private-image-and-public-bucket", detail)));
+        }
+        if state.size_bytes > MAX_OBJECT_BYTES {
+            let detail = format!("the object has {} bytes, over {MAX_OBJECT_BYTES}", state.size_bytes);
+            return Some(Err(Refusal::failed("too-large", detail)));
+        }
+        // Another state under the same key would have to be written over the copy that there is.
+        let is_other = copied.is_some_and(|copied| !state.is_copied(copied));
+        let key = self.source.key_of(&object.key, is_other.then(|| state.digits()).as_deref());
+        let Some(key) = key else {
+            let detail = "the copy's key would be reserved, over 1,024 bytes, or have control characters";
+            return Some(Err(Refusal::failed("key-not-possible", detail)));
+        };
+        if run.is_dry_run() {
+            let detail = format!("{} bytes; a dry run reads no object", state.size_bytes);
+            return Some(Err(Refusal::new(Verdict::WouldMove, "not-read", detail)));
+        }
+        Some(Ok(Box::new(BucketMovable {
+            client: Rc::clone(&self.client),
+            source: Rc::clone(&self.source),
+            object: object.key.clone(),
+            state,
+            key,
+            image_id,
+            earlier: copied.map(|copied| (copied.stage, copied.storage_key.clone())),
+            has_changed: Rc::clone(&self.has_changed),
+            opened: RefCell::new(None),
+        })))
+    }
+
+    /// Objects that the caller named.
+    async fn named(
+        &self,
+        run: &Run,
+        found: &[QueryResult],
+        context: &SliceContext<'_>,
+    ) -> Result<Option<Prepared>, Interruption> {
+        let Some(page) = listed_page(run, IdType::Text, found, |_| Ok(None::<()>))? else { return Ok(None) };
+        let mut items: Vec<Item> = Vec::new();
+        for PageItem { id, cursor, .. } in page.items {
+            let listing = self.client.list(&id.as_text(), None).await.map_err(interruption)?;
+            let object = listing.objects.into_iter().find(|object| object.key == *id.as_text());
+            let object = object.filter(|object| object.key.starts_with(&self.source.prefix));
+            let found = match object {
+                None => Err(Refusal::failed("not-found", "the bucket has no such object under the prefix")),
+                Some(object) => {
+                    let asked = state::known(&self.source.name, std::slice::from_ref(&object))?;
+                    let (copied, deleted) = state::known_of(&context.read(Vec::from(asked)).await?)?;
+                    self.consider(run, &object, copied.first(), &deleted)
+                        .unwrap_or_else(|| Err(Refusal::skipped("already-moved", "the object was copied as it is")))
+                }
+            };
+            items.push(PageItem { id, found: Some(found), cursor });
+        }
+        Ok(Some(Prepared::of(Page { items, is_last: page.is_last, largest_bytes: 0 })))
+    }
+}
+
+/// Why a bucket cannot be listed. What only its operator can change ends the run.
+fn interruption(error: ReadError) -> Interruption {
+    let detail = error.to_string();
+    match error {
+        ReadError::Unavailable { .. } | ReadError::Timeout => Interruption::Source { detail },
+        ReadError::Forbidden { .. } => Interruption::Fatal { reason: "source-forbidden", detail },
+        ReadError::Gone | ReadError::Changed | ReadError::TooLarge | ReadError::Unreadable { .. } => {
+            Interruption::Fatal { reason: "source-unreadable", detail }
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Items for BucketItems {
+    fn select(&self, run: &Run, bounds: Bounds) -> Result<Vec<Statement>, DatabaseError> {
+        let named = listed_ids(run, bounds.limit).unwrap_or_default();
+        Ok(named.into_iter().map(|_| Statement::new("SELECT 1 AS one")).collect())
+    }
+
+    fn count(&self, _run: &Run) -> Statement {
+        // Only a listing could say.
+        Statement::new("SELECT NULL AS items")
+    }
+
+    async fn prepare(
+        &self,
+        run: &Run,
+        found: Vec<QueryResult>,
+        bounds: Bounds,
+        context: &SliceContext<'_>,
+    ) -> Result<Prepared, Interruption> {
+        if let Some(named) = self.named(run, &found, context).await? {
+            return Ok(named);
+        }
+        let after = run.cursor.as_ref().and_then(|cursor| cursor.get("after")?.as_str());
+        let listing = self.behind(after, context).await?;
+        let asked = state::known(&self.source.name, &listing.objects)?;
+        let (copied, deleted) = state::known_of(&context.read(Vec::from(asked)).await?)?;
+        let mut items: Vec<Item> = Vec::new();
+        let mut reached = 0_usize;
+        for object in &listing.objects {
+            let copied = copied.iter().find(|copied| copied.item == object.key);
+            if let Some(found) = self.consider(run, object, copied, &deleted) {
+                if items.len() == usize::from(bounds.limit) {
+                    break;
+                }
+                let id = item_id(IdType::Text, &object.key)?;
+                items.push(PageItem { id, found: Some(found), cursor: json!({ "after": object.key }) });
+            }
+            reached += 1;
+        }
+        let until = reached.checked_sub(1).and_then(|last| listing.objects.get(last)).map(|object| object.key.clone());
+        let is_last = !listing.is_truncated && reached == listing.objects.len();
+        let cursor = until.map(|until| json!({ "after": until }));
+        if let (Some(item), Some(cursor)) = (items.last_mut(), &cursor) {
+            // Behind the last item of the slice are only objects that were copied.
+            item.cursor = cursor.clone();
+        }
+        self.keep(after, listing);
+        Ok(Prepared { cursor, ..Prepared::of(Page { items, is_last, largest_bytes: 0 }) })
+    }
+
+    fn names(&self, in_flight: &InFlight) -> Statement {
+        names(&self.source.name, in_flight)
+    }
+}
+
+/// Answers with `waits` 0 when the journal names the object, 1 when the object may yet be copied.
+pub fn names(source: &str, in_flight: &InFlight) -> Statement {
+    Statement::new(
+        "SELECT 0 AS waits FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3 \
+         AND stage <> 'restored' UNION ALL SELECT 1 AS waits ORDER BY waits LIMIT 1",
+    )
+    .bind(source)
+    .bind(&*in_flight.item.as_text())
+    .bind(in_flight.key.as_str())
+}

@@ -1,0 +1,136 @@
+//! Buckets as a kind of source.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use super::config::BucketSource;
+use super::items::BucketItems;
+use super::originals::BucketOriginals;
+use crate::http::HttpClient;
+use crate::image::{ImageId, ObjectKey};
+use crate::migrate::runs::{IdType, Ledger, Run, Totals};
+use crate::migrate::source::{
+    Count, Databases, Images, Kind, OWN_BINDING, Objects, Source, SourceError, SourceStatus, Surroundings, Unusable,
+};
+use crate::runtime::Runtime;
+use crate::s3::Client;
+use crate::sql::{DatabaseError, Statement};
+
+/// The buckets that are configured. Their runs and journals are in the catalogue's database.
+pub struct BucketKind {
+    pub databases: Databases,
+    pub sources: Vec<Rc<BucketSource>>,
+    pub client: Rc<dyn HttpClient>,
+    /// How long a call to a server may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl BucketKind {
+    fn source(&self, name: &str) -> Option<&Rc<BucketSource>> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
+    fn client(&self, name: &str, runtime: &Rc<dyn Runtime>) -> Result<(Rc<BucketSource>, Rc<Client>), SourceError> {
+        let source = self.source(name).ok_or_else(|| SourceError::Unknown { name: name.to_owned() })?;
+        let bucket = source.bucket().ok_or_else(|| SourceError::Unusable {
+            name: name.to_owned(),
+            problem: Unusable { field: "name", rule: format!("needs the secrets {}", source.secrets().join(" and ")) },
+        })?;
+        let client =
+            Client { bucket, http: Rc::clone(&self.client), runtime: Rc::clone(runtime), timeout_ms: self.timeout_ms };
+        Ok((Rc::clone(source), Rc::new(client)))
+    }
+}
+
+#[async_trait(?Send)]
+impl Kind for BucketKind {
+    async fn names(&self) -> Result<Vec<String>, DatabaseError> {
+        Ok(self.sources.iter().map(|source| source.name.clone()).collect())
+    }
+
+    fn binding(&self, name: &str) -> Option<String> {
+        self.source(name).map(|_| OWN_BINDING.to_owned())
+    }
+
+    async fn check(&self, name: &str) -> Result<Result<(), SourceError>, DatabaseError> {
+        let Some(source) = self.source(name) else {
+            return Ok(Err(SourceError::Unknown { name: name.to_owned() }));
+        };
+        Ok(source.bucket().map(drop).ok_or_else(|| SourceError::Unusable {
+            name: name.to_owned(),
+            problem: Unusable { field: "name", rule: format!("needs the secrets {}", source.secrets().join(" and ")) },
+        }))
+    }
+
+    async fn open(&self, run: &Run, surroundings: &Surroundings) -> Result<Result<Source, SourceError>, DatabaseError> {
+        let runtime = Rc::clone(&surroundings.destination.runtime);
+        let (source, client) = match self.client(&run.source, &runtime) {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(Ok(Source {
+            ids: IdType::Text,
+            place: source.place(),
+            items: Box::new(BucketItems {
+                source: Rc::clone(&source),
+                client: Rc::clone(&client),
+                bucket_is_public: surroundings.bucket_is_public,
+                page: RefCell::new(None),
+                has_changed: Rc::new(Cell::new(false)),
+            }),
+            originals: Box::new(BucketOriginals { source: Rc::clone(&source), client, runtime }),
+            objects: Box::new(BucketObjects { source }),
+            archive: None,
+        }))
+    }
+
+    async fn shows(&self, source: &str, _: &str, _: ImageId) -> Result<Result<bool, SourceError>, DatabaseError> {
+        // Nobody here shows what another bucket holds.
+        Ok(self.source(source).map(|_| false).ok_or_else(|| SourceError::Unknown { name: source.to_owned() }))
+    }
+
+    async fn statuses(&self, _runtime: &Rc<dyn Runtime>) -> Result<Vec<SourceStatus>, DatabaseError> {
+        let mut statuses = Vec::new();
+        for source in &self.sources {
+            let ledger = Ledger::new(Rc::clone(self.databases.own()));
+            let journal = Totals::of(&source.name, &ledger).await?;
+            // How many objects wait only a listing could say.
+            let images = Images { moved: journal.moved, may_be_more: true, ..Images::default() };
+            statuses.push(SourceStatus {
+                name: source.name.clone(),
+                journal: Some(journal),
+                count: Ok(Count::Now(images)),
+            });
+        }
+        Ok(statuses)
+    }
+
+    async fn count_on(&self, _runtime: &Rc<dyn Runtime>) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+}
+
+/// The copies of one bucket. Their keys may be anybody's, so that none is called an orphan.
+struct BucketObjects {
+    source: Rc<BucketSource>,
+}
+
+impl Objects for BucketObjects {
+    fn prefix(&self) -> String {
+        self.source.key_prefix()
+    }
+
+    fn owns(&self, _key: &ObjectKey) -> bool {
+        false
+    }
+
+    fn image_of(&self, _key: &ObjectKey) -> Option<ImageId> {
+        None
+    }
+
+    fn rows_in_bucket(&self, _after: Option<&ObjectKey>) -> Option<Statement> {
+        None
+    }
+}

@@ -1,0 +1,266 @@
+//! An object on its way from the other bucket.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use super::config::BucketSource;
+use super::state::ObjectState;
+use crate::bytes::{Body, BodyError};
+use crate::catalog::{Associations, Content, Description, ImageRecord, SourceItem, Status, moved};
+use crate::image::{Format, Geometry, HeaderWalk, ImageId, Labels, ObjectKey, SNIFF_BYTES, Visibility};
+use crate::migrate::destination::NewCopy;
+use crate::migrate::runs::journal::{self, Catalogued};
+use crate::migrate::runs::{Entry, Run, Stage};
+use crate::migrate::source::{Contents, Movable, Switch};
+use crate::migrate::task::Refusal;
+use crate::runtime::Timestamp;
+use crate::s3::{Client, ReadError, ReadObject};
+use crate::sql::{DatabaseError, Statement, from_json, to_json};
+use crate::store::{Media, ObjectHeaders, ObjectMetadata, PutReceipt, StorageKind};
+
+use super::config::Others;
+
+/// The largest object, which one put takes within its time.
+pub const MAX_OBJECT_BYTES: u64 = 100 * 1000 * 1000;
+/// Objects of up to this size are held while they are put, so that the bucket knows their SHA-256.
+const HELD_BYTES: u64 = 8 * 1024 * 1024;
+/// Of R2's 8,192 bytes of metadata, what is left for the object's own.
+const MAX_METADATA_BYTES: usize = 6_144;
+/// The longest key that goes onto the copy a second time.
+const MAX_ITEM_METADATA_BYTES: usize = 256;
+
+/// An object that is ready to be copied.
+pub struct BucketMovable {
+    pub client: Rc<Client>,
+    pub source: Rc<BucketSource>,
+    /// Its key in the other bucket.
+    pub object: String,
+    pub state: ObjectState,
+    pub key: ObjectKey,
+    pub image_id: ImageId,
+    /// Where the journal says that it is, and the key of the copy of another state.
+    pub earlier: Option<(Stage, String)>,
+    /// Told when the object is not what was listed.
+    pub has_changed: Rc<std::cell::Cell<bool>>,
+    pub opened: RefCell<Option<Opened>>,
+}
+
+/// What became known of an object when its bytes began to come.
+#[derive(Clone)]
+pub struct Opened {
+    format: Option<Format>,
+    geometry: Measured,
+    headers: ObjectHeaders,
+    metadata: ObjectMetadata,
+}
+
+#[derive(Clone)]
+enum Measured {
+    Known(Option<Geometry>),
+    Passing(Rc<RefCell<HeaderWalk>>),
+}
+
+impl Measured {
+    fn geometry(&self) -> Option<Geometry> {
+        match self {
+            Self::Known(geometry) => *geometry,
+            Self::Passing(walk) => {
+                let mut walk = walk.borrow_mut();
+                walk.settle();
+                walk.geometry()
+            }
+        }
+    }
+}
+
+impl BucketMovable {
+    fn refusal(&self, error: ReadError) -> Refusal {
+        let detail = error.to_string();
+        match error {
+            ReadError::Gone => Refusal::skipped("gone", "the object was deleted after it was listed"),
+            ReadError::Changed => {
+                self.has_changed.set(true);
+                Refusal::of_source("changed-meanwhile", detail)
+            }
+            ReadError::Forbidden { .. } => Refusal::failed("forbidden", detail),
+            ReadError::TooLarge => Refusal::failed("too-large", detail),
+            ReadError::Timeout => Refusal::of_source("timeout", detail),
+            ReadError::Unavailable { .. } => Refusal::of_source("unreachable", detail),
+            ReadError::Unreadable { .. } => Refusal::failed("unreadable", detail),
+        }
+    }
+
+    /// What the copy says of itself, which is what the object says.
+    fn headers(&self, object: &ReadObject, format: Option<Format>) -> ObjectHeaders {
+        let header = |name| object.header(name).map(str::to_owned);
+        let is_private = self.source.visibility == Visibility::Private;
+        ObjectHeaders {
+            content_type: format.map(|format| format.content_type().to_owned()).or_else(|| header("content-type")),
+            cache_control: header("cache-control").filter(|_| !is_private),
+            content_disposition: header("content-disposition"),
+            md5: self.state.md5(),
+        }
+    }
+
+    /// The object's own metadata, as far as there is room, and ours.
+    fn metadata(&self, object: &ReadObject) -> ObjectMetadata {
+        let mut metadata = ObjectMetadata::new();
+        let mut room_bytes = MAX_METADATA_BYTES;
+        for (name, value) in &object.headers {
+            let Some(name) = name.to_ascii_lowercase().strip_prefix("x-amz-meta-").map(str::to_owned) else { continue };
+            let bytes = name.len() + value.len();
+            if bytes <= room_bytes {
+                room_bytes -= bytes;
+                metadata.insert(name, value.clone());
+            }
+        }
+        metadata.insert("source".to_owned(), self.source.name.clone());
+        metadata.insert("image-id".to_owned(), self.image_id.to_string());
+        if self.object.len() <= MAX_ITEM_METADATA_BYTES && self.object.bytes().all(|byte| byte.is_ascii_graphic()) {
+            metadata.insert("item-id".to_owned(), self.object.clone());
+        }
+        metadata
+    }
+
+    /// The body, held where it is short enough, and what the bytes are.
+    async fn look(&self, mut body: Body) -> Result<(Body, Option<Format>, Measured), BodyError> {
+        let size_bytes = body.promised_bytes().unwrap_or(0);
+        let prefix = body.peek(SNIFF_BYTES).await?;
+        let format = Format::sniff(&prefix);
+        if size_bytes <= HELD_BYTES {
+            let bytes = body.collect(HELD_BYTES).await?;
+            // What is no whole image is copied as it is.
+            let inspected = Format::inspect_blob(&bytes).ok();
+            let (format, geometry) = inspected.map_or((None, None), |(format, geometry)| (Some(format), geometry));
+            return Ok((bytes.into(), format, Measured::Known(geometry)));
+        }
+        let Some(format) = format else { return Ok((body, None, Measured::Known(None))) };
+        let walk = Rc::new(RefCell::new(HeaderWalk::new(format, size_bytes)));
+        let watch = Rc::clone(&walk);
+        Ok((body.watched(move |run| watch.borrow_mut().pass(run)), Some(format), Measured::Passing(walk)))
+    }
+
+    fn record(&self, opened: &Opened, format: Format, receipt: &PutReceipt, now: Timestamp) -> ImageRecord {
+        let geometry = opened.geometry.geometry();
+        let filename = self.object.rsplit('/').next().unwrap_or_default();
+        let labels =
+            opened.metadata.iter().filter(|(name, _)| !["source", "image-id", "item-id"].contains(&name.as_str()));
+        ImageRecord {
+            description: Description {
+                id: self.image_id,
+                key: self.key.clone(),
+                format,
+                visibility: self.source.visibility,
+                filename: (1..=255).contains(&filename.len()).then(|| filename.to_owned()),
+                context: self.source.context.clone(),
+                associations: Associations::default(),
+                labels: Labels::keeping_valid(labels.map(|(name, value)| (name.clone(), value.clone()))),
+                owner_id: None,
+                frame: None,
+                parent_id: None,
+                moved_from: Some(SourceItem { source: self.source.name.clone(), item: self.object.clone() }),
+                created_at: now,
+            },
+            version: 1,
+            status: Status::Stored,
+            storage: StorageKind::R2,
+            content: Some(Content {
+                size_bytes: receipt.size_bytes,
+                sha256: receipt.sha256,
+                dimensions: geometry.map(|geometry| geometry.dimensions),
+                orientation: geometry.and_then(|geometry| geometry.orientation),
+            }),
+            generation: None,
+            fallback_reason: None,
+            embedded_write_id: None,
+            two_homes: Some(false),
+            updated_at: now,
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Movable for BucketMovable {
+    fn copy(&self) -> NewCopy {
+        let opened = self.opened.borrow();
+        let format = opened.as_ref().and_then(|opened| opened.format);
+        NewCopy {
+            key: self.key.clone(),
+            media: format.map_or(Media::Original, |format| Media::image(format, self.source.visibility)),
+            sha256: None,
+            metadata: opened.as_ref().map(|opened| opened.metadata.clone()).unwrap_or_default(),
+            headers: opened.as_ref().map(|opened| opened.headers.clone()),
+        }
+    }
+
+    async fn open(&self) -> Result<Body, Refusal> {
+        let object = self.client.get(&self.object, Some(&self.state.etag), MAX_OBJECT_BYTES).await;
+        let mut object = object.map_err(|error| self.refusal(error))?;
+        if object.body.promised_bytes() != Some(self.state.size_bytes) {
+            return Err(self.refusal(ReadError::Changed));
+        }
+        let body = std::mem::replace(&mut object.body, Body::empty());
+        let (body, format, geometry) = self.look(body).await.map_err(|error| match error {
+            BodyError::TimedOut => self.refusal(ReadError::Timeout),
+            _ => self.refusal(ReadError::Unavailable { status: None }),
+        })?;
+        if format.is_none() && self.source.others == Others::Skip {
+            return Err(Refusal::skipped("not-an-image", "the source copies images only"));
+        }
+        let headers = self.headers(&object, format);
+        let metadata = self.metadata(&object);
+        self.opened.replace(Some(Opened { format, geometry, headers, metadata }));
+        Ok(body)
+    }
+
+    async fn check(&self) -> Result<Contents, Refusal> {
+        // A dry run reads listings only, and prepares no object.
+        Err(Refusal::failed("not-read", "a dry run reads no object"))
+    }
+
+    fn switch(&self, run: &Run, receipt: &PutReceipt, now: Timestamp) -> Result<Switch, DatabaseError> {
+        let opened = self.opened.borrow();
+        let format = opened.as_ref().and_then(|opened| opened.format);
+        let content_type = opened.as_ref().and_then(|opened| opened.headers.content_type.clone());
+        let entry = Entry {
+            item: self.object.clone(),
+            stage: Stage::Moved,
+            image_id: self.image_id,
+            key: self.key.clone(),
+            content_type: content_type.unwrap_or_else(|| Media::Original.content_type().to_owned()),
+            size_bytes: receipt.size_bytes,
+            sha256: receipt.sha256,
+            original: from_json(&to_json(&self.state)?)?,
+            run_id: run.id.clone(),
+            moved_at: now,
+        };
+        let source = self.source.name.as_str();
+        let former = self.earlier.as_ref().filter(|(_, key)| key != self.key.as_str());
+        let mut statements = Vec::new();
+        statements.extend(former.map(|_| moved::release_moved(source, &self.object, self.image_id, now)));
+        let image = match (opened.as_ref(), format) {
+            (Some(opened), Some(format)) => {
+                let image = self.record(opened, format, receipt, now);
+                statements.push(moved::record_moved(&image)?);
+                moved::kept_by_journal(&image)?
+            }
+            _ => {
+                // The entry is refused unless the statement before it changed one row.
+                statements.push(touch(run));
+                "{}".to_owned()
+            }
+        };
+        // An object that is no image has no row of the catalogue, and gets none later.
+        statements.push(journal::record_anew(source, &entry, Catalogued::Present, &image));
+        let remark = former.map(|(_, key)| ("replaces-copy", format!("r2:{key} holds the object as it was before")));
+        let staged = (self.earlier.as_ref().map(|(stage, _)| *stage), Some(Stage::Moved));
+        Ok(Switch { statements, staged, remark, ..Switch::default() })
+    }
+}
+
+/// Changes one row and nothing in it.
+pub fn touch(run: &Run) -> Statement {
+    Statement::new("UPDATE stillstore_runs SET source = source WHERE id = ?1").bind(run.id.as_str())
+}

@@ -1,0 +1,161 @@
+//! Reads of a bucket at an S3-compatible server.
+
+use std::fmt;
+use std::rc::Rc;
+
+use super::listing::Listing;
+use super::{Bucket, ObjectRequest, Payload};
+use crate::bytes::{Body, Sha256Digest};
+use crate::http::{AnswerLimits, HttpAnswer, HttpClient, HttpError, HttpRequest, Method};
+use crate::runtime::Runtime;
+
+/// The most objects in a page of a listing.
+pub const LISTED_AT_ONCE: u16 = 1_000;
+/// A page of 1,000 objects with keys of 1,024 bytes, each of which XML may make six of, and 400 bytes beside.
+const MAX_LISTING_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Reads a bucket.
+pub struct Client {
+    pub bucket: Bucket,
+    pub http: Rc<dyn HttpClient>,
+    pub runtime: Rc<dyn Runtime>,
+    /// How long a call may take until its last byte, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// An object that is being read.
+#[derive(Debug)]
+pub struct ReadObject {
+    /// Still arriving, its length promised.
+    pub body: Body,
+    /// Names in any case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Why a server gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadError {
+    /// There is no such object, or no such bucket.
+    Gone,
+    /// The object is not the one that was asked for.
+    Changed,
+    /// The credentials are not accepted, or may not read.
+    Forbidden {
+        status: u16,
+    },
+    /// It is longer than what was asked for.
+    TooLarge,
+    /// The server is down, or says that it is asked too often.
+    Unavailable {
+        status: Option<u16>,
+    },
+    Timeout,
+    /// The server answered with something else than it should.
+    Unreadable {
+        status: u16,
+    },
+}
+
+impl ReadObject {
+    /// The first header called `name`.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+impl Client {
+    /// Objects whose keys start with `prefix`, after the key `after`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Listing, ReadError> {
+        let mut request = ObjectRequest::new("GET", "").with_query("list-type", "2");
+        request = request.with_query("max-keys", LISTED_AT_ONCE.to_string()).with_query("prefix", prefix);
+        if let Some(after) = after {
+            request = request.with_query("start-after", after);
+        }
+        let answer = self.send(&request, MAX_LISTING_BYTES).await?;
+        let status = answer.status;
+        let unreadable = ReadError::Unreadable { status };
+        let body = answer.body.collect(MAX_LISTING_BYTES).await.map_err(|error| of_http(error.into()))?;
+        let text = String::from_utf8(body.to_vec()).map_err(|_| unreadable)?;
+        Listing::parse(&text).map_err(|_| unreadable)
+    }
+
+    /// Reads an object, if its `ETag` is `etag` still.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn get(&self, key: &str, etag: Option<&str>, max_bytes: u64) -> Result<ReadObject, ReadError> {
+        let mut request = ObjectRequest::new("GET", key).with_header("x-amz-checksum-mode", "ENABLED");
+        if let Some(etag) = etag.filter(|etag| !etag.is_empty()) {
+            request = request.with_header("if-match", format!("\"{etag}\""));
+        }
+        let answer = self.send(&request, max_bytes).await?;
+        let unreadable = ReadError::Unreadable { status: answer.status };
+        let length_bytes = answer.declared_bytes().ok_or(unreadable)?;
+        let HttpAnswer { headers, body, .. } = answer;
+        Ok(ReadObject { body: body.promising(length_bytes), headers })
+    }
+
+    async fn send(&self, request: &ObjectRequest<'_>, max_response_bytes: u64) -> Result<HttpAnswer, ReadError> {
+        let nothing = Payload::Exactly(Sha256Digest::of(b""));
+        let (url, headers) = self.bucket.sign(request, nothing, self.runtime.now());
+        let headers = headers.into_iter().filter_map(|(name, value)| Some((sent(&name)?, value)));
+        let request = HttpRequest {
+            method: Method::Get,
+            url,
+            // A body that is compressed on its way would have another length than the object.
+            headers: headers.chain([("accept-encoding", "identity".to_owned())]).collect(),
+            body: Vec::new(),
+            limits: AnswerLimits { timeout_ms: self.timeout_ms, max_response_bytes },
+            max_redirects: 0,
+        };
+        let answer = self.http.send(request).await.map_err(of_http)?;
+        match answer.status {
+            200 => Ok(answer),
+            404 => Err(ReadError::Gone),
+            412 => Err(ReadError::Changed),
+            status @ (400 | 401 | 403) => Err(ReadError::Forbidden { status }),
+            status @ (429 | 500..) => Err(ReadError::Unavailable { status: Some(status) }),
+            status => Err(ReadError::Unreadable { status }),
+        }
+    }
+}
+
+/// The name of a header that is signed.
+fn sent(name: &str) -> Option<&'static str> {
+    const NAMES: [&str; 5] = ["authorization", "if-match", "x-amz-checksum-mode", "x-amz-content-sha256", "x-amz-date"];
+    NAMES.into_iter().find(|known| *known == name)
+}
+
+fn of_http(error: HttpError) -> ReadError {
+    match error {
+        HttpError::Timeout => ReadError::Timeout,
+        HttpError::ResponseTooLarge { .. } => ReadError::TooLarge,
+        HttpError::Connect | HttpError::Interrupted => ReadError::Unavailable { status: None },
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => formatter.write_str("the server has no such object or bucket"),
+            Self::Changed => formatter.write_str("the object was changed after it was listed"),
+            Self::Forbidden { status } => write!(formatter, "the server refused the request with the status {status}"),
+            Self::TooLarge => formatter.write_str("the object is too large"),
+            Self::Unavailable { status: Some(status) } => {
+                write!(formatter, "the server answered with the status {status}")
+            }
+            Self::Unavailable { status: None } => formatter.write_str("the server cannot be reached, or broke off"),
+            Self::Timeout => formatter.write_str("the server did not answer in time"),
+            Self::Unreadable { status } => {
+                write!(formatter, "the server's answer with the status {status} is not what S3 answers")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}

@@ -1,0 +1,348 @@
+//! Objects of another bucket, copied and let go of again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::rc::Rc;
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Value as Json, json};
+use stillstore::http::{HttpError, HttpRequest, HttpResponse};
+use stillstore::image::Sha256Digest;
+use stillstore::sql::{DatabaseCall, Fault};
+use stillstore::store::StoreCall;
+
+use crate::api::migrate_crash::{Seam, ask_until_crash, assert_honest, take_up, walk};
+use crate::api::world::{TOKEN, World};
+use crate::image_fixtures::bytes;
+use crate::migrate_table::{act, clean, large_jpeg, lines, objects, query};
+
+/// A bucket at a server that speaks S3, as far as it is asked.
+#[derive(Default)]
+pub struct OtherBucket {
+    objects: RefCell<BTreeMap<String, Object>>,
+    /// Changes objects between their listing and their reading.
+    before_read: RefCell<Option<(String, Object)>>,
+    status: Cell<Option<u16>>,
+    pub lists: Cell<usize>,
+    pub reads: Cell<usize>,
+    page: Cell<usize>,
+}
+
+#[derive(Clone, Default)]
+struct Object {
+    bytes: Vec<u8>,
+    headers: Vec<(&'static str, &'static str)>,
+}
+
+impl Object {
+    /// Not an MD5, which the store of the tests could not compare.
+    fn etag(&self) -> String {
+        format!("{}-1", &Sha256Digest::of(&self.bytes).to_string()[..32])
+    }
+}
+
+impl OtherBucket {
+    pub fn has(&self, key: &str, bytes: &[u8]) {
+        self.objects.borrow_mut().insert(key.to_owned(), Object { bytes: bytes.to_vec(), headers: Vec::new() });
+    }
+
+    fn answer(&self, request: &HttpRequest) -> Option<Result<HttpResponse, HttpError>> {
+        let path = request.url.strip_prefix("https://s3.example.org/photos/")?;
+        let authorization = request.headers.iter().find(|(name, _)| *name == "authorization").expect("signed");
+        assert!(authorization.1.contains("Credential=key-id/") && authorization.1.contains("/eu-west-1/s3/"));
+        let page =
+            |status, headers: Vec<(String, String)>, body: Vec<u8>| Some(Ok(HttpResponse { status, headers, body }));
+        if let Some(status) = self.status.get() {
+            return page(status, Vec::new(), Vec::new());
+        }
+        let (key, query) = path.split_once('?').unwrap_or((path, ""));
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8().expect("UTF-8").into_owned();
+        let parameter = |name: &str| {
+            let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(given, _)| *given == name);
+            value.map(|(_, value)| decoded(value))
+        };
+        if key.is_empty() {
+            self.lists.update(|lists| lists + 1);
+            let prefix = parameter("prefix").expect("a prefix");
+            let after = parameter("start-after").map_or(Bound::Unbounded, Bound::Excluded);
+            let objects = self.objects.borrow();
+            let mut found = objects.range((after, Bound::Unbounded)).filter(|(key, _)| key.starts_with(&prefix));
+            let most = if self.page.get() == 0 { 1_000 } else { self.page.get() };
+            let contents: String = found
+                .by_ref()
+                .take(most)
+                .map(|(key, object)| {
+                    let key = key.replace('&', "&amp;").replace('<', "&lt;");
+                    format!(
+                        "<Contents><Key>{key}</Key><ETag>&quot;{}&quot;</ETag><Size>{}</Size>\
+                         <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>",
+                        object.etag(),
+                        object.bytes.len()
+                    )
+                })
+                .collect();
+            let is_truncated = found.next().is_some();
+            let body = format!(
+                "<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>{is_truncated}</IsTruncated>{contents}</ListBucketResult>"
+            );
+            return page(200, Vec::new(), body.into_bytes());
+        }
+        self.reads.update(|reads| reads + 1);
+        if let Some((key, object)) = self.before_read.take() {
+            self.objects.borrow_mut().insert(key, object);
+        }
+        let objects = self.objects.borrow();
+        let Some(object) = objects.get(&decoded(key)) else { return page(404, Vec::new(), Vec::new()) };
+        let wanted = request.headers.iter().find(|(name, _)| *name == "if-match");
+        if wanted.is_some_and(|(_, etag)| *etag != format!("\"{}\"", object.etag())) {
+            return page(412, Vec::new(), Vec::new());
+        }
+        let mut headers = vec![("Content-Length".to_owned(), object.bytes.len().to_string())];
+        headers.extend(object.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        page(200, headers, object.bytes.clone())
+    }
+}
+
+fn world_with(changes: &[(&str, Json)], objects: &[(&str, &[u8])]) -> (World, Rc<OtherBucket>) {
+    let mut source = json!({"kind": "bucket", "name": "old", "endpoint": "https://s3.example.org", "region": "eu-west-1",
+        "bucket": "photos", "prefix": "pics/"});
+    for (field, value) in changes {
+        source[*field] = value.clone();
+    }
+    let sources = json!([source]).to_string();
+    let world = World::with_vars(&[
+        ("ENABLE_R2_STORAGE", "true"),
+        ("API_TOKEN", TOKEN),
+        ("MIGRATION_SOURCES", &sources),
+        ("S3_SOURCE_OLD_ACCESS_KEY_ID", "key-id"),
+        ("S3_SOURCE_OLD_SECRET_ACCESS_KEY", "the-secret"),
+    ]);
+    let bucket = Rc::new(OtherBucket::default());
+    for (key, bytes) in objects {
+        bucket.has(key, bytes);
+    }
+    let server = Rc::clone(&bucket);
+    world.outside.server.replace(Some(Rc::new(move |request: &HttpRequest| server.answer(request))));
+    (world, bucket)
+}
+
+fn migrate(world: &World) -> Json {
+    act(world, &json!({"action": "migrate", "source": "old"}))
+}
+
+fn reasons(world: &World, run: &Json) -> Vec<(Json, Json)> {
+    lines(world, run).into_iter().map(|line| (line["id"].clone(), line["reason"].clone())).collect()
+}
+
+#[test]
+fn objects_are_copied_under_their_keys_with_what_they_say_of_themselves() {
+    let png = bytes("rgb.png");
+    let odd = "pics/2024/ü & <b>.png";
+    let (world, bucket) = world_with(&[], &[("pics/a.png", &png), (odd, &bytes("still.gif")), ("other/x.png", &png)]);
+    let page = Object {
+        bytes: b"<html></html>".to_vec(),
+        headers: vec![("Content-Type", "text/html"), ("Cache-Control", "max-age=60"), ("X-Amz-Meta-Author", "jane")],
+    };
+    bucket.objects.borrow_mut().insert("pics/index.html".to_owned(), page);
+    let run = migrate(&world);
+    assert_eq!((&run["result"]["migrated"], &run["state"]), (&json!(3), &json!("completed")), "{run}");
+    let copies: Vec<_> = objects(&world).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(copies, [odd, "pics/a.png", "pics/index.html"]);
+    assert_eq!(world.bucket.inner.contents()["pics/a.png"], png);
+    let metadata = world.metadata("pics/index.html");
+    assert_eq!((metadata["author"].as_str(), metadata["source"].as_str()), ("jane", "old"));
+    let line = &lines(&world, &run)[2];
+    assert_eq!((&line["type"], &line["from"]), (&json!("text/html"), &json!("s3:https://s3.example.org/photos")));
+
+    let listed = world.call("GET", "/api/images", None).json()["images"].clone();
+    assert_eq!(listed.as_array().unwrap().len(), 2, "images only: {listed}");
+    let gif = listed.as_array().unwrap().iter().find(|image| image["content_type"] == "image/gif").unwrap();
+    assert_eq!((&gif["sourceItem"], &gif["filename"]), (&json!(odd), &json!("ü & <b>.png")));
+    let path = gif["url"].as_str().unwrap().strip_prefix("https://images.example").unwrap();
+    assert_eq!(world.send("GET", path, &[], None).body, bytes("still.gif"));
+    let valid = act(&world, &json!({"action": "validate", "source": "old"}));
+    assert_eq!((&valid["result"]["isValid"], &valid["result"]["valid"]), (&json!(true), &json!(3)), "{valid}");
+    assert!(!world.log_text().contains("the-secret"));
+}
+
+#[test]
+fn a_later_run_copies_what_is_new_or_has_changed_and_reads_nothing_else() {
+    let keys: Vec<_> = (0..25).map(|n| format!("pics/{n:02}.png")).collect();
+    let (world, bucket) = world_with(&[], &[]);
+    for key in &keys {
+        bucket.has(key, &[bytes("rgb.png"), key.as_bytes().to_vec()].concat());
+    }
+    bucket.page.set(7);
+    let run = act(&world, &json!({"action": "migrate", "source": "old", "batchSize": 4}));
+    assert_eq!(run["result"]["migrated"], 25, "{run}");
+    assert_eq!((bucket.reads.get(), bucket.lists.get()), (25, 4), "a page is listed once");
+    let run = migrate(&world);
+    assert_eq!((&run["result"]["total"], bucket.reads.get()), (&json!(0), 25), "{run}");
+
+    bucket.has("pics/03.png", &bytes("still.gif"));
+    bucket.has("pics/99.png", &bytes("baseline.jpg"));
+    let run = migrate(&world);
+    let moved = [("pics/03.png", json!("replaces-copy")), ("pics/99.png", Json::Null)];
+    assert_eq!(reasons(&world, &run), moved.map(|(id, why)| (json!(id), why)), "{run}");
+    let of_03: Vec<_> = objects(&world).into_iter().filter(|(key, _)| key.starts_with("pics/03")).collect();
+    assert_eq!(of_03.len(), 2, "no bytes are written over others");
+    assert!(of_03[1].0.starts_with("pics/03~") && of_03[1].0.ends_with(".png") && of_03[1].1 == bytes("still.gif"));
+    let run = migrate(&world);
+    assert_eq!(run["result"]["total"], 0, "{run}");
+}
+
+#[test]
+fn an_object_that_changes_after_it_was_listed_is_read_again() {
+    let (world, bucket) = world_with(&[], &[("pics/a.png", &bytes("rgb.png")), ("pics/b.png", &bytes("still.gif"))]);
+    let newer = Object { bytes: bytes("baseline.jpg"), headers: Vec::new() };
+    bucket.before_read.replace(Some(("pics/a.png".to_owned(), newer)));
+    let answer = world.post_json("/api/migrate-images", &json!({"action": "migrate", "source": "old"}), &[]);
+    let run = if answer.status == 503 { take_up(&world, "changed") } else { answer.json() };
+    assert_eq!(run["state"], "completed", "{run}");
+    assert_eq!(world.bucket.inner.contents()["pics/a.png"], bytes("baseline.jpg"));
+    assert_eq!(objects(&world).len(), 2);
+}
+
+#[test]
+fn each_cause_has_its_word() {
+    let (world, bucket) = world_with(
+        &[("others", json!("skip")), ("key", json!("old/{key}"))],
+        &[("pics/a.png", &bytes("rgb.png")), ("pics/b.txt", b"a text"), ("pics/c\u{7f}.png", &bytes("rgb.png"))],
+    );
+    bucket.has(&format!("pics/{}.png", "x".repeat(1_015)), &bytes("rgb.png"));
+    let dry = act(&world, &json!({"action": "migrate", "source": "old", "dryRun": true}));
+    assert_eq!(
+        (&dry["result"]["migrated"], &dry["result"]["failed"], bucket.reads.get()),
+        (&json!(2), &json!(2), 0),
+        "{dry}"
+    );
+    let run = migrate(&world);
+    let causes: Vec<_> = reasons(&world, &run).into_iter().map(|(_, why)| why).collect();
+    assert_eq!(causes, [Json::Null, json!("not-an-image"), json!("key-not-possible"), json!("key-not-possible")]);
+    assert_eq!(objects(&world)[0].0, "old/pics/a.png");
+
+    for (status, code) in [(403, "source-forbidden"), (404, "source-unreadable")] {
+        bucket.status.set(Some(status));
+        let run = migrate(&world);
+        assert_eq!(run["state"], "failed", "{run}");
+        assert!(run["result"]["warnings"][0].as_str().unwrap().starts_with(code), "{run}");
+    }
+    bucket.status.set(Some(503));
+    let answer = world.post_json("/api/migrate-images", &json!({"action": "migrate", "source": "old"}), &[]);
+    assert_eq!((answer.status, answer.code().as_str()), (503, "source-unavailable"));
+    bucket.status.set(None);
+    assert_eq!(take_up(&world, "an outage")["state"], "completed_with_errors");
+}
+
+#[test]
+fn named_objects_are_copied_by_their_keys() {
+    let (world, _) = world_with(&[], &[("pics/a.png", &bytes("rgb.png")), ("pics/a.png.bak", b"x"), ("x", b"x")]);
+    let named = json!({"action": "migrate", "source": "old", "imageIds": ["pics/a.png", "x", "pics/none"]});
+    let expected = |first: Json| [("pics/a.png", first), ("x", json!("not-found")), ("pics/none", json!("not-found"))];
+    let run = act(&world, &named);
+    assert_eq!(reasons(&world, &run), expected(Json::Null).map(|(id, why)| (json!(id), why)));
+    let run = act(&world, &named);
+    assert_eq!(reasons(&world, &run), expected(json!("already-moved")).map(|(id, why)| (json!(id), why)));
+}
+
+#[test]
+fn a_rollback_leaves_the_objects_and_removes_a_copy_only_when_its_object_is_there() {
+    let (world, bucket) = world_with(
+        &[],
+        &[("pics/a.png", &bytes("rgb.png")), ("pics/b.txt", b"a text"), ("pics/c.gif", &bytes("still.gif"))],
+    );
+    migrate(&world);
+    let cleaned = clean(&world, "old");
+    assert!(reasons(&world, &cleaned).iter().all(|(_, why)| why == "nothing-to-clean"), "{cleaned}");
+    let back = act(&world, &json!({"action": "rollback", "source": "old"}));
+    assert_eq!(back["result"]["rolledBack"], 3, "{back}");
+    assert!(world.call("GET", "/api/images", None).json()["images"].as_array().unwrap().is_empty());
+    assert_eq!(migrate(&world)["result"]["migrated"], 3);
+    bucket.objects.borrow_mut().remove("pics/a.png");
+    bucket.has("pics/c.gif", b"other");
+    let back = act(&world, &json!({"action": "rollback", "source": "old", "deleteFromR2": true}));
+    let expected =
+        [("pics/a.png", json!("original-gone")), ("pics/b.txt", Json::Null), ("pics/c.gif", json!("source-changed"))];
+    assert_eq!(reasons(&world, &back), expected.map(|(id, why)| (json!(id), why)), "{back}");
+    assert_eq!(objects(&world).len(), 2);
+}
+
+#[test]
+fn what_was_deleted_here_stays_deleted() {
+    let (world, _) = world_with(&[], &[("pics/a.png", &bytes("rgb.png"))]);
+    migrate(&world);
+    let id = world.call("GET", "/api/images", None).json()["images"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.call("DELETE", &format!("/api/images/{id}"), None).status, 204);
+    let run = migrate(&world);
+    assert_eq!(reasons(&world, &run), [(json!("pics/a.png"), json!("deleted"))]);
+    assert!(objects(&world).is_empty());
+}
+
+#[test]
+fn a_large_object_streams_and_is_valid() {
+    let jpeg = large_jpeg(9 * 1024 * 1024);
+    let (world, _) = world_with(&[], &[("pics/large.jpg", &jpeg)]);
+    assert_eq!(migrate(&world)["result"]["migrated"], 1);
+    let image = world.call("GET", "/api/images", None).json()["images"][0].clone();
+    assert_eq!((&image["size"], &image["width"]), (&json!(jpeg.len()), &json!(40)), "{image}");
+    assert_eq!(act(&world, &json!({"action": "validate", "source": "old"}))["result"]["isValid"], true);
+}
+
+#[test]
+fn without_its_secrets_a_bucket_is_no_source() {
+    let source = json!([{"kind": "bucket", "name": "old", "endpoint": "https://s3.example.org", "bucket": "photos"}])
+        .to_string();
+    let world =
+        World::with_vars(&[("ENABLE_R2_STORAGE", "true"), ("API_TOKEN", TOKEN), ("MIGRATION_SOURCES", &source)]);
+    let answer = world.post_json("/api/migrate-images", &json!({"action": "migrate", "source": "old"}), &[]);
+    assert_eq!((answer.status, answer.code().as_str()), (409, "source-unusable"));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("S3_SOURCE_OLD_ACCESS_KEY_ID"), "{answer:?}");
+}
+
+fn check(body: &Json, seam: Seam, nth: usize, fault: Fault) -> bool {
+    let case = format!("{body}, {seam:?} call {nth}, {fault:?}");
+    let contents: [(&str, &[u8]); 3] =
+        [("pics/a.png", &bytes("rgb.png")), ("pics/b.txt", b"a text"), ("pics/c.gif", &bytes("still.gif"))];
+    let (world, bucket) = world_with(&[], &contents);
+    if body["action"] != "migrate" {
+        migrate(&world);
+        world.runtime.advance(1);
+    }
+    match seam {
+        Seam::Database => world.database.plan.fail_nth(None::<DatabaseCall>, nth, fault),
+        Seam::Bucket | Seam::Other => world.bucket.plan.fail_nth(None::<StoreCall>, nth, fault),
+    }
+    let answer = ask_until_crash(&world, body);
+    let has_failed = world.database.plan.has_failed() || world.bucket.plan.has_failed();
+    world.database.plan.heal();
+    world.bucket.plan.heal();
+    assert_honest(answer.as_ref(), &case);
+    let latest = world.call("GET", "/api/migrate-images", None).json()["run"].clone();
+    if latest["action"] != body["action"] {
+        act(&world, body);
+    }
+    let run = take_up(&world, &case);
+    assert_eq!((&run["progress"]["done"], &run["progress"]["failed"]), (&json!(3), &json!(0)), "{case}: {run}");
+    let keys = query(&world.sqlite, "SELECT storage_key FROM stillstore_moves");
+    assert_eq!(keys.len(), objects(&world).len(), "{case}: an object an entry");
+    for (key, bytes) in objects(&world) {
+        assert_eq!(bucket.objects.borrow()[&key].bytes, bytes, "{case}");
+    }
+    let counted = "SELECT stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1";
+    let actual = "SELECT stage, count(*) AS items FROM stillstore_moves GROUP BY 1 ORDER BY 1";
+    assert_eq!(query(&world.sqlite, counted), query(&world.sqlite, actual), "{case}");
+    assert!(query(&world.sqlite, "SELECT * FROM stillstore_runs WHERE in_flight <> '[]'").is_empty(), "{case}");
+    has_failed
+}
+
+#[test]
+fn every_action_over_a_bucket_survives_every_failure() {
+    for body in [
+        json!({"action": "migrate", "source": "old", "batchSize": 2}),
+        json!({"action": "rollback", "source": "old", "batchSize": 2}),
+        json!({"action": "rollback", "source": "old", "batchSize": 2, "deleteFromR2": true}),
+    ] {
+        walk(&body.to_string(), &[Seam::Database, Seam::Bucket], |seam, nth, fault| check(&body, seam, nth, fault));
+    }
+}
