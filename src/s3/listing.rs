@@ -1,4 +1,4 @@
-//! What a server answers when it is asked for the objects of a bucket (ListObjectsV2).
+//! What a server answers when it is asked for the objects of a bucket (`ListObjectsV2`).
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -69,19 +70,16 @@ impl OtherBucket {
             let objects = self.objects.borrow();
             let mut found = objects.range((after, Bound::Unbounded)).filter(|(key, _)| key.starts_with(&prefix));
             let most = if self.page.get() == 0 { 1_000 } else { self.page.get() };
-            let contents: String = found
-                .by_ref()
-                .take(most)
-                .map(|(key, object)| {
-                    let key = key.replace('&', "&amp;").replace('<', "&lt;");
-                    format!(
-                        "<Contents><Key>{key}</Key><ETag>&quot;{}&quot;</ETag><Size>{}</Size>\
-                         <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>",
-                        object.etag(),
-                        object.bytes.len()
-                    )
-                })
-                .collect();
+            let mut contents = String::new();
+            for (key, object) in found.by_ref().take(most) {
+                let key = key.replace('&', "&amp;").replace('<', "&lt;");
+                let (etag, size) = (object.etag(), object.bytes.len());
+                let _ = write!(
+                    contents,
+                    "<Contents><Key>{key}</Key><ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size>\
+                     <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+                );
+            }
             let is_truncated = found.next().is_some();
             let body = format!(
                 "<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>{is_truncated}</IsTruncated>{contents}</ListBucketResult>"
@@ -187,7 +185,11 @@ fn a_later_run_copies_what_is_new_or_has_changed_and_reads_nothing_else() {
     assert_eq!(reasons(&world, &run), moved.map(|(id, why)| (json!(id), why)), "{run}");
     let of_03: Vec<_> = objects(&world).into_iter().filter(|(key, _)| key.starts_with("pics/03")).collect();
     assert_eq!(of_03.len(), 2, "no bytes are written over others");
-    assert!(of_03[1].0.starts_with("pics/03~") && of_03[1].0.ends_with(".png") && of_03[1].1 == bytes("still.gif"));
+    assert!(
+        of_03[1].0.starts_with("pics/03~")
+            && of_03[1].0.strip_suffix(".png").is_some()
+            && of_03[1].1 == bytes("still.gif")
+    );
     let run = migrate(&world);
     assert_eq!(run["result"]["total"], 0, "{run}");
 }

@@ -193,11 +193,11 @@ impl ByteSource for Breaking {
 impl HttpClient for Shared<Outside> {
     async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
         let server = self.0.server.borrow().clone();
-        let served = server.and_then(|server| server(&request));
+        let answered = server.and_then(|server| server(&request));
         let first = self.0.first.borrow_mut().get_mut(&request.url).and_then(VecDeque::pop_front);
         let page = self.0.pages.borrow().get(&request.url).cloned().ok_or(HttpError::Connect);
         self.0.requests.borrow_mut().push(request);
-        let page = served.or(first).unwrap_or(page)?;
+        let page = answered.or(first).unwrap_or(page)?;
         let arriving = Arriving::of(page.body);
         let body: Box<dyn ByteSource> = match self.0.breaks.get() {
             Some(error) => Box::new(Breaking(arriving, error)),

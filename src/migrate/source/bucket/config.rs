@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(changes: Json) -> Result<BucketSource, String> {
+    fn parse(changes: &Json) -> Result<BucketSource, String> {
         let mut entry =
             json!({"kind": "bucket", "name": "old-photos", "endpoint": "https://s3.example.org/", "bucket": "photos"});
         for (field, value) in changes.as_object().unwrap() {
@@ -172,23 +172,23 @@ mod tests {
 
     #[test]
     fn a_bucket_is_in_the_path_or_in_the_host() {
-        assert_eq!(parse(json!({})).unwrap().place(), "s3:https://s3.example.org/photos");
-        assert_eq!(parse(json!({"style": "host"})).unwrap().place(), "s3:https://photos.s3.example.org");
-        let here = parse(json!({"endpoint": "http://127.0.0.1:9000"})).unwrap();
+        assert_eq!(parse(&json!({})).unwrap().place(), "s3:https://s3.example.org/photos");
+        assert_eq!(parse(&json!({"style": "host"})).unwrap().place(), "s3:https://photos.s3.example.org");
+        let here = parse(&json!({"endpoint": "http://127.0.0.1:9000"})).unwrap();
         assert_eq!(here.place(), "s3:http://127.0.0.1:9000/photos");
         assert_eq!(here.secrets(), ["S3_SOURCE_OLD_PHOTOS_ACCESS_KEY_ID", "S3_SOURCE_OLD_PHOTOS_SECRET_ACCESS_KEY"]);
     }
 
     #[test]
     fn a_copy_has_the_key_of_its_object_or_what_the_template_makes_of_it() {
-        let same = parse(json!({"prefix": "2024/"})).unwrap();
+        let same = parse(&json!({"prefix": "2024/"})).unwrap();
         let key = |source: &BucketSource, key: &str, state| source.key_of(key, state).map(String::from);
         assert_eq!(key(&same, "2024/ü b.png", None).as_deref(), Some("2024/ü b.png"));
         assert_eq!(key(&same, "2024/a.b/c", Some("0123")).as_deref(), Some("2024/a.b/c~0123"));
         assert_eq!(key(&same, "2024/a.png", Some("0123")).as_deref(), Some("2024/a~0123.png"));
         assert_eq!(key(&same, "stillstore/receipts/1", None), None);
         assert_eq!(key(&same, "a\nb", None), None);
-        let template = parse(json!({"key": "old/{key}", "prefix": "2024/"})).unwrap();
+        let template = parse(&json!({"key": "old/{key}", "prefix": "2024/"})).unwrap();
         assert_eq!(key(&template, "2024/a.png", None).as_deref(), Some("old/2024/a.png"));
         assert_eq!((template.key_prefix().as_str(), same.key_prefix().as_str()), ("old/2024/", "2024/"));
     }
@@ -209,7 +209,7 @@ mod tests {
             (json!({"table": "x"}), "may have no other fields"),
             (json!({"context": "NO"}), "context must"),
         ] {
-            let refused = parse(changes.clone()).unwrap_err();
+            let refused = parse(&changes).unwrap_err();
             assert!(refused.starts_with(rule), "{changes}: {refused}");
         }
     }

@@ -240,17 +240,14 @@ impl Movable for BucketMovable {
         let former = self.earlier.as_ref().filter(|(_, key)| key != self.key.as_str());
         let mut statements = Vec::new();
         statements.extend(former.map(|_| moved::release_moved(source, &self.object, self.image_id, now)));
-        let image = match (opened.as_ref(), format) {
-            (Some(opened), Some(format)) => {
-                let image = self.record(opened, format, receipt, now);
-                statements.push(moved::record_moved(&image)?);
-                moved::kept_by_journal(&image)?
-            }
-            _ => {
-                // The entry is refused unless the statement before it changed one row.
-                statements.push(touch(run));
-                "{}".to_owned()
-            }
+        let image = if let (Some(opened), Some(format)) = (opened.as_ref(), format) {
+            let image = self.record(opened, format, receipt, now);
+            statements.push(moved::record_moved(&image)?);
+            moved::kept_by_journal(&image)?
+        } else {
+            // The entry is refused unless the statement before it changed one row.
+            statements.push(touch(run));
+            "{}".to_owned()
         };
         // An object that is no image has no row of the catalogue, and gets none later.
         statements.push(journal::record_anew(source, &entry, Catalogued::Present, &image));
