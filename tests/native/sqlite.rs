@@ -61,7 +61,8 @@ impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self.0 {
             Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-            Value::Integer(number) => ToSqlOutput::Owned((*number).into()),
+            // A number of JavaScript, which D1 binds as a REAL: `?1 / 2` of 1 is 0.5 there.
+            Value::Integer(number) => ToSqlOutput::Owned((*number as f64).into()),
             Value::Text(text) => {
                 ToSqlOutput::Borrowed(ValueRef::Text(text.as_local().expect("native text").as_bytes()))
             }
@@ -132,6 +133,8 @@ fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Resul
                 match value {
                     ValueRef::Null => serde_json::Value::Null,
                     ValueRef::Integer(number) => number.into(),
+                    // Written as JavaScript writes it.
+                    ValueRef::Real(number) if number.fract() == 0.0 => (number as i64).into(),
                     ValueRef::Real(number) => number.into(),
                     ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned().into(),
                     ValueRef::Blob(blob) => blob.to_vec().into(),

@@ -185,7 +185,7 @@ pub fn forecast(run: &RunId, limits: &HostLimits, now: Timestamp) -> Result<Stat
     Ok(Statement::new(
         "SELECT (SELECT count(*) FROM stillstore_links WHERE run_id = ?1 AND deadline_ms <= ?2) AS expired, \
          count(*) FILTER (WHERE deadline_ms < ?2 + wait_ms) AS willExpire, count(*) AS requests, \
-         (ifnull(max(wait_ms), 0) + 999) / 1000 AS seconds FROM (SELECT deadline_ms, \
+         CAST((ifnull(max(wait_ms), 0) + 999) / 1000 AS INTEGER) AS seconds FROM (SELECT deadline_ms, \
          (row_number() OVER (PARTITION BY host ORDER BY deadline_ms, item_id) - 1) \
          * ifnull((SELECT value FROM json_each(?3) WHERE key = host), ?4) AS wait_ms \
          FROM stillstore_links WHERE run_id = ?1 AND host <> '' AND deadline_ms > ?2)",
