@@ -18,6 +18,8 @@ mod generate_fakes;
 mod image_fixtures;
 #[path = "../../tests/native/image_read_model.rs"]
 mod image_read_model;
+#[path = "../../tests/native/api/job_fakes.rs"]
+mod job_fakes;
 #[path = "../../tests/native/runtime.rs"]
 mod runtime;
 #[path = "../../tests/native/sqlite.rs"]

@@ -62,6 +62,7 @@ impl ToSql for Bound<'_> {
         Ok(match self.0 {
             Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
             // A number of JavaScript, which D1 binds as a REAL: `?1 / 2` of 1 is 0.5 there.
+            #[allow(clippy::cast_precision_loss)]
             Value::Integer(number) => ToSqlOutput::Owned((*number as f64).into()),
             Value::Text(text) => {
                 ToSqlOutput::Borrowed(ValueRef::Text(text.as_local().expect("native text").as_bytes()))
@@ -134,6 +135,7 @@ fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Resul
                     ValueRef::Null => serde_json::Value::Null,
                     ValueRef::Integer(number) => number.into(),
                     // Written as JavaScript writes it.
+                    #[allow(clippy::cast_possible_truncation)]
                     ValueRef::Real(number) if number.fract() == 0.0 => (number as i64).into(),
                     ValueRef::Real(number) => number.into(),
                     ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned().into(),
