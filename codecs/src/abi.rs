@@ -37,6 +37,7 @@ pub extern "C" fn transform(
     quality: u32,
     max_pixels: u32,
     coarseness: u32,
+    enhances: u32,
 ) -> u32 {
     let fit = match fit {
         0 => Fit::Contain,
@@ -53,7 +54,8 @@ pub extern "C" fn transform(
     };
     let small = |number: u32| u8::try_from(number).unwrap_or(1);
     let (orientation, quality, coarseness) = (small(orientation), small(quality), small(coarseness));
-    let request = Request { width, height, fit, orientation, target, quality, max_pixels, coarseness };
+    let request =
+        Request { width, height, fit, orientation, target, quality, max_pixels, coarseness, enhances: enhances != 0 };
     STATE.with_borrow_mut(|state| {
         let input = std::mem::take(&mut state.input);
         match transform_bytes(&input, &request) {

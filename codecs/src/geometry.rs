@@ -107,6 +107,7 @@ mod tests {
             quality: 75,
             max_pixels: 1_000_000,
             coarseness: 1,
+            enhances: false,
         };
         let plan = Plan::new(from.0, from.1, &request);
         ((plan.width, plan.height), (plan.left, plan.top, plan.shown_width, plan.shown_height))

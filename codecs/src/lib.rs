@@ -8,6 +8,7 @@
 
 mod abi;
 mod encode;
+mod enhance;
 mod geometry;
 mod gif;
 mod jpeg;
@@ -41,6 +42,8 @@ pub struct Request {
     /// 1, 2, 4 or 8: a JPEG is decoded at this part of its size at most, where there is no memory for more. What is not to be larger
     /// than the image is then not larger than that.
     pub coarseness: u8,
+    /// Whether its levels are made to use the whole range, and its edges are sharpened.
+    pub enhances: bool,
 }
 
 /// Which format to make.
@@ -99,9 +102,13 @@ pub fn transform(bytes: &[u8], request: &Request) -> Result<Output, Refusal> {
     };
     let is_of_animation = pixels.is_of_animation;
     let profile = pixels.profile.take().filter(|profile| is_of_rgb(profile));
-    let pixels = pixels.scaled()?.oriented(request.orientation);
-    let (format, bytes) = encode::encode(&pixels, request, profile.as_deref())?;
-    Ok(Output { bytes, format, width: pixels.width, height: pixels.height, is_of_animation })
+    let mut canvas = pixels.scaled()?;
+    if request.enhances {
+        enhance::enhance(&mut canvas);
+    }
+    let (width, height) = canvas.upright_size(request.orientation);
+    let (format, bytes) = encode::encode(canvas, request, profile.as_deref())?;
+    Ok(Output { bytes, format, width, height, is_of_animation })
 }
 
 /// The plan for an image of this size, unless it or its variant has too many pixels.

@@ -32,7 +32,9 @@ pub struct Pixels {
 pub struct Canvas {
     pub width: u32,
     pub height: u32,
-    pub rgba: Vec<u8>,
+    /// Bytes of a pixel: 1, 3 or 4, as in [`Pixels`].
+    pub channels: usize,
+    pub samples: Vec<u8>,
     pub is_opaque: bool,
 }
 
@@ -49,6 +51,16 @@ impl Pixels {
     /// The part that the plan shows, at the variant's size.
     pub fn scaled(self) -> Result<Canvas, Refusal> {
         let plan = self.plan;
+        if self.is_the_variant() {
+            let is_opaque = self.channels != 4 || !self.has_alpha || is_opaque(&self.samples);
+            return Ok(Canvas {
+                width: self.width,
+                height: self.height,
+                channels: self.channels,
+                samples: self.samples,
+                is_opaque,
+            });
+        }
         let clamped = |from: f64, length: f64, limit: u32| {
             let limit = f64::from(limit);
             let from = (from / self.reduced_by).min(limit);
@@ -64,8 +76,16 @@ impl Pixels {
             self.scale_in_strips(&mut rgba, shown)
         };
         scaled.ok_or(Refusal::Undecodable)?;
-        let is_opaque = !self.has_alpha || rgba.chunks_exact(4).all(|pixel| pixel[3] == u8::MAX);
-        Ok(Canvas { width: plan.width, height: plan.height, rgba, is_opaque })
+        let is_opaque = !self.has_alpha || is_opaque(&rgba);
+        Ok(Canvas { width: plan.width, height: plan.height, channels: 4, samples: rgba, is_opaque })
+    }
+
+    /// Whether the variant is these pixels as they are: they are then not in memory twice.
+    fn is_the_variant(&self) -> bool {
+        let plan = self.plan;
+        // What is cut off is cut off at both sides.
+        let shows_all = plan.left <= 0.0 && plan.top <= 0.0;
+        self.channels != 2 && shows_all && (self.width, self.height) == (plan.width, plan.height)
     }
 
     /// Scales some rows of the variant after the others, so that not the whole image is there as RGBA.
@@ -115,6 +135,10 @@ impl Pixels {
     }
 }
 
+fn is_opaque(rgba: &[u8]) -> bool {
+    rgba.chunks_exact(4).all(|pixel| pixel[3] == u8::MAX)
+}
+
 fn opaque(rgb: &[u8]) -> Vec<u8> {
     let mut rgba = Vec::with_capacity(rgb.len() / 3 * 4);
     rgba.extend(rgb.as_chunks().0.iter().flat_map(|[red, green, blue]| [*red, *green, *blue, u8::MAX]));
@@ -122,12 +146,15 @@ fn opaque(rgb: &[u8]) -> Vec<u8> {
 }
 
 impl Canvas {
-    /// Turned and mirrored, so that it is upright without its EXIF orientation.
-    pub fn oriented(self, orientation: u8) -> Self {
+    /// The width and the height once an EXIF orientation is applied.
+    pub fn upright_size(&self, orientation: u8) -> (u32, u32) {
+        if (5..=8).contains(&orientation) { (self.height, self.width) } else { (self.width, self.height) }
+    }
+
+    /// The bytes of the pixel that is in a column and a row once an EXIF orientation is applied.
+    pub fn upright_pixel(&self, orientation: u8, column: usize, row: usize) -> &[u8] {
         let (width, height) = (self.width as usize, self.height as usize);
-        let (to_width, to_height) = if orientation >= 5 { (height, width) } else { (width, height) };
-        // Where the pixel in a column and a row of the output comes from.
-        let origin = |column: usize, row: usize| match orientation {
+        let (from_column, from_row) = match orientation {
             2 => (width - 1 - column, row),
             3 => (width - 1 - column, height - 1 - row),
             4 => (column, height - 1 - row),
@@ -137,18 +164,21 @@ impl Canvas {
             8 => (width - 1 - row, column),
             _ => (column, row),
         };
+        &self.samples[(from_row * width + from_column) * self.channels..][..self.channels]
+    }
+
+    /// Turned and mirrored, so that it is upright without its EXIF orientation.
+    pub fn oriented(self, orientation: u8) -> Self {
         if !(2..=8).contains(&orientation) {
             return self;
         }
-        let mut rgba = Vec::with_capacity(self.rgba.len());
-        for row in 0..to_height {
-            for column in 0..to_width {
-                let (from_column, from_row) = origin(column, row);
-                let at = (from_row * width + from_column) * 4;
-                rgba.extend_from_slice(&self.rgba[at..at + 4]);
+        let (width, height) = self.upright_size(orientation);
+        let mut samples = Vec::with_capacity(self.samples.len());
+        for row in 0..height as usize {
+            for column in 0..width as usize {
+                samples.extend_from_slice(self.upright_pixel(orientation, column, row));
             }
         }
-        let (width, height) = if orientation >= 5 { (self.height, self.width) } else { (self.width, self.height) };
-        Self { width, height, rgba, ..self }
+        Self { width, height, samples, ..self }
     }
 }

@@ -16,6 +16,7 @@ const REQUEST: Request = Request {
     quality: 90,
     max_pixels: 4_000_000,
     coarseness: 1,
+    enhances: false,
 };
 
 fn made(bytes: &[u8], request: &Request) -> Output {

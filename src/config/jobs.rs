@@ -1,7 +1,7 @@
 //! Jobs, and the editor that works on them.
 
 use super::reader::Reader;
-use crate::edit::{EditorName, TierSettings, workers_ai};
+use crate::edit::{EditorName, TierSettings, builtin, workers_ai};
 use crate::generate::{InvalidParameter, ModelName, Quality, openai};
 
 /// Workers that a job has at most, unless `JOB_MAX_ATTEMPTS` says otherwise: with the waits between them, about 10 minutes.
@@ -14,8 +14,8 @@ const MOST_RETENTION_DAYS: u16 = 3_650;
 /// What the configuration says about jobs.
 #[derive(Debug, Clone)]
 pub struct JobVariables {
-    /// `EDIT_PROVIDER`; `None` where nothing is edited.
-    pub editor: Option<EditorName>,
+    /// `EDIT_PROVIDER`.
+    pub editor: EditorName,
     /// `EDIT_MODEL` and `EDIT_QUALITY`.
     pub standard: TierSettings,
     /// `EDIT_PREMIUM_MODEL` and `EDIT_PREMIUM_QUALITY`.
@@ -28,7 +28,7 @@ pub struct JobVariables {
 
 impl JobVariables {
     pub(super) fn read<Lookup: Fn(&str) -> Option<String>>(reader: &mut Reader<Lookup>) -> Self {
-        let editor = reader.parsed("EDIT_PROVIDER", EditorName::parse);
+        let editor = reader.parsed("EDIT_PROVIDER", EditorName::parse).unwrap_or(EditorName::Builtin);
         let model = reader.parsed("EDIT_MODEL", ModelName::parse).unwrap_or_else(|| default_model(editor));
         let standard =
             TierSettings { model, quality: reader.parsed("EDIT_QUALITY", quality).or(Some(Quality::Medium)) };
@@ -46,10 +46,11 @@ impl JobVariables {
     }
 }
 
-fn default_model(editor: Option<EditorName>) -> ModelName {
+fn default_model(editor: EditorName) -> ModelName {
     match editor {
-        Some(EditorName::WorkersAi) => workers_ai::default_model(),
-        Some(EditorName::OpenAi) | None => openai::default_model(),
+        EditorName::Builtin => builtin::default_model(),
+        EditorName::WorkersAi => workers_ai::default_model(),
+        EditorName::OpenAi => openai::default_model(),
     }
 }
 
@@ -85,11 +86,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_edited_unless_a_known_editor_is_named() {
-        assert_eq!(read(&[]).0.editor, None);
-        for name in ["builtin", "placeholder", "OpenAI"] {
+    fn the_editor_is_the_one_without_a_key_unless_a_known_one_is_named() {
+        assert_eq!(read(&[]).0.editor, EditorName::Builtin);
+        for name in ["built-in", "placeholder", "OpenAI"] {
             let (variables, problems) = read(&[("EDIT_PROVIDER", name)]);
-            assert_eq!((variables.editor, problems), (None, vec!["EDIT_PROVIDER"]), "{name}");
+            assert_eq!((variables.editor, problems), (EditorName::Builtin, vec!["EDIT_PROVIDER"]), "{name}");
         }
     }
 }

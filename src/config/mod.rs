@@ -156,8 +156,8 @@ impl Config {
         // Another server may do without a key.
         let named_by = match config.jobs.editor {
             _ if config.providers.contains(&ProviderName::OpenAi) => Some("IMAGE_PROVIDER"),
-            Some(EditorName::OpenAi) => Some("EDIT_PROVIDER"),
-            _ => None,
+            EditorName::OpenAi => Some("EDIT_PROVIDER"),
+            EditorName::Builtin | EditorName::WorkersAi => None,
         };
         if let Some(variable) = named_by.filter(|_| config.openai_base_url.is_none())
             && reader.text("OPENAI_API_KEY").is_none()

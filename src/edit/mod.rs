@@ -21,6 +21,7 @@ pub const MAX_PROMPT_CHARACTERS: usize = 4_000;
 /// An editor, as `EDIT_PROVIDER` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EditorName {
+    Builtin,
     OpenAi,
     WorkersAi,
 }
@@ -79,12 +80,13 @@ pub trait Editor: 'static {
 
 impl EditorName {
     /// Every editor, in the order in which documentation lists them.
-    pub const ALL: [Self; 2] = [Self::OpenAi, Self::WorkersAi];
+    pub const ALL: [Self; 3] = [Self::Builtin, Self::OpenAi, Self::WorkersAi];
 
     /// The text form.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Builtin => "builtin",
             Self::OpenAi => "openai",
             Self::WorkersAi => "workers-ai",
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::Field;
 use crate::http::HttpError;
 use crate::image::Rejection;
+use crate::variants::Refusal;
 
 /// A failed generation. It holds kinds and numbers only: no prompt, no key, and none of the provider's own words, which may quote
 /// either; so its `Display` and `Debug` may be logged.
@@ -30,6 +31,8 @@ pub enum GenerateError {
     PromptTooLong { limit_characters: Option<usize> },
     /// The provider's model does not have what the caller asks for in this field.
     Unsupported { field: Field },
+    /// The picture that an edit starts from cannot be worked on.
+    OriginalRefused(Refusal),
     /// The provider refuses our request for a reason other than the prompt.
     RequestRefused { status: u16, problem: Problem },
     /// A successful answer without an image in it.
@@ -82,6 +85,9 @@ impl GenerateError {
             Self::PromptRefused => "prompt-refused",
             Self::PromptTooLong { .. } => "prompt-too-long",
             Self::Unsupported { .. } => "field-unsupported",
+            Self::OriginalRefused(Refusal::Unsupported) => "image-unsupported",
+            Self::OriginalRefused(Refusal::Impossible) => "image-undecodable",
+            Self::OriginalRefused(Refusal::TooLarge) => "image-too-large",
             Self::RequestRefused { .. } => "provider-refused-request",
             Self::EmptyAnswer => "provider-empty-answer",
             Self::UnreadableAnswer => "provider-unreadable-answer",
@@ -133,6 +139,11 @@ impl fmt::Display for GenerateError {
             }
             Self::Unsupported { field } => {
                 write!(formatter, "the provider's model does not have what {} asks for", field.as_str())
+            }
+            Self::OriginalRefused(Refusal::Unsupported) => formatter.write_str("images of this format are not decoded"),
+            Self::OriginalRefused(Refusal::Impossible) => formatter.write_str("the image cannot be decoded"),
+            Self::OriginalRefused(Refusal::TooLarge) => {
+                formatter.write_str("the image has too many pixels, or takes too much memory")
             }
             Self::RequestRefused { status, problem } => write!(
                 formatter,

@@ -96,7 +96,9 @@ impl Jobs {
             let detail = format!("the editor takes at most {} bytes", editor.max_bytes());
             return Err(Cause::lasting("image-too-large", detail));
         }
-        let share = library.budget.wait_for_upload(size_bytes, &**runtime).await.ok_or_else(busy)?;
+        if !memory.hold_originals(size_bytes).await {
+            return Err(busy());
+        }
         let picture = self.read(original).await?;
         let mask = match &mask {
             Some(mask) => Some(self.read(mask).await?),
@@ -105,7 +107,7 @@ impl Jobs {
         let started_at = runtime.now();
         let edit = editor.edit(request, picture, mask, &memory);
         let outcome = within(runtime, self.settings.timeout_ms, edit).await.unwrap_or(Err(GenerateError::Timeout));
-        drop(share);
+        memory.give_originals_back();
         library.recorder.record(&Event::Generation {
             provider: editor.name(),
             outcome: outcome.as_ref().map_or_else(GenerateError::reason, |_| "ok"),

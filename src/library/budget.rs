@@ -78,8 +78,8 @@ pub struct Share<'budget> {
 /// What one variant takes while it is made.
 #[derive(Debug)]
 pub struct VariantShare<'budget> {
-    _of_answers: Share<'budget>,
-    _of_uploads: Option<Share<'budget>>,
+    of_answers: Share<'budget>,
+    of_uploads: Option<Share<'budget>>,
 }
 
 /// What one generation takes: a little while it waits for its provider, and what the answer needs from when that begins to arrive until
@@ -89,6 +89,8 @@ pub struct GenerationShare<'budget> {
     runtime: &'budget dyn Runtime,
     lifetime_ms: u64,
     answer: RefCell<Option<Share<'budget>>>,
+    /// Of what a picture is made of, or the part of uploads that codecs have.
+    originals: RefCell<Option<Share<'budget>>>,
     _waiting: Share<'budget>,
 }
 
@@ -133,7 +135,7 @@ impl MemoryBudget {
         let of_answers = self.answers.take(size_bytes.min(ANSWERS_BYTES), now, lifetime_ms)?;
         let rest_bytes = size_bytes.saturating_sub(ANSWERS_BYTES);
         let of_uploads = if rest_bytes == 0 { None } else { Some(self.uploads.take(rest_bytes, now, lifetime_ms)?) };
-        Some(VariantShare { _of_answers: of_answers, _of_uploads: of_uploads })
+        Some(VariantShare { of_answers, of_uploads })
     }
 
     /// A share for a generation from a prompt of `prompt_bytes`; `None` when too many wait for their providers. It is taken back after
@@ -146,7 +148,14 @@ impl MemoryBudget {
     ) -> Option<GenerationShare<'budget>> {
         let size_bytes = WAITING_BASE_BYTES + PROMPT_COPIES * prompt_bytes as u64;
         let waiting = self.waiting.take(size_bytes, runtime.now(), lifetime_ms)?;
-        Some(GenerationShare { budget: self, runtime, lifetime_ms, answer: RefCell::default(), _waiting: waiting })
+        Some(GenerationShare {
+            budget: self,
+            runtime,
+            lifetime_ms,
+            answer: RefCell::default(),
+            originals: RefCell::default(),
+            _waiting: waiting,
+        })
     }
 }
 
@@ -163,6 +172,35 @@ impl GenerationShare<'_> {
             }
             self.runtime.sleep(LOOK_AGAIN_MS).await;
         }
+    }
+
+    /// Waits some seconds for room for the pictures that the generation starts from, `size_bytes` together. False when there is none.
+    pub async fn hold_originals(&self, size_bytes: u64) -> bool {
+        let share = self.budget.wait_for_upload(size_bytes, self.runtime).await;
+        let has_room = share.is_some();
+        self.originals.replace(share);
+        has_room
+    }
+
+    /// Waits until there is room for codecs that take `size_bytes`, at most [`MemoryBudget::MAX_VARIANT_BYTES`], the picture that they
+    /// work on included.
+    pub async fn hold_codecs(&self, size_bytes: u64) {
+        self.originals.replace(None);
+        self.answer.replace(None);
+        let size_bytes = size_bytes.min(MemoryBudget::MAX_VARIANT_BYTES);
+        loop {
+            if let Some(share) = self.budget.take_for_variant(size_bytes, self.runtime.now(), self.lifetime_ms) {
+                self.answer.replace(Some(share.of_answers));
+                self.originals.replace(share.of_uploads);
+                return;
+            }
+            self.runtime.sleep(LOOK_AGAIN_MS).await;
+        }
+    }
+
+    /// Gives back the room of the pictures that the generation starts from.
+    pub fn give_originals_back(&self) {
+        self.originals.replace(None);
     }
 
     /// How much of wasm memory to take at once for an answer of more than a few megabytes, at most `limit_bytes` long.
@@ -257,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_variant_takes_room_of_uploads_too() {
+    fn a_large_variant_takes_roomof_uploads_too() {
         let budget = MemoryBudget::default();
         let small = budget.take_for_variant(ANSWERS_BYTES, NOW, 1);
         assert!(small.is_some() && budget.take_for_variant(1, NOW, 1).is_none());

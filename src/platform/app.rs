@@ -14,6 +14,7 @@ use super::runtime::WorkerRuntime;
 use super::signatures::WorkerSignatures;
 use crate::app::{App, Bindings};
 use crate::config::{Config, ConfigProblem, JobVariables};
+use crate::edit::builtin::{BuiltinEditor, BuiltinEditorSettings};
 use crate::edit::openai::{OpenAiEditor, OpenAiEditorSettings};
 use crate::edit::workers_ai::{WorkersAiEditor, WorkersAiEditorSettings};
 use crate::edit::{Editor, EditorName};
@@ -87,8 +88,8 @@ fn assemble(environment: &Environment) -> App {
     }
     let generators = config.providers.iter().map(|provider| generator(*provider, &config, environment, &runtime));
     let generators = generators.collect();
-    let editor = config.jobs.editor.map(|name| editor(name, &config, environment, &runtime));
-    if let (Some(EditorName::WorkersAi), None) = (config.jobs.editor, &environment.ai) {
+    let editor = editor(config.jobs.editor, &config, environment, &runtime);
+    if let (EditorName::WorkersAi, None) = (config.jobs.editor, &environment.ai) {
         let rule = "must not be workers-ai unless the binding AI is there".to_owned();
         problems.push(ConfigProblem { variable: "EDIT_PROVIDER", rule, given: None });
     }
@@ -101,7 +102,7 @@ fn assemble(environment: &Environment) -> App {
         parts: environment.images.clone().map(|images| images as Rc<dyn MultipartStore>),
         runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),
         generators,
-        editor: editor.flatten(),
+        editor,
         http: Rc::new(WorkerHttp),
         signatures: Rc::new(WorkerSignatures),
         runtime,
@@ -150,6 +151,10 @@ fn editor(
     let timeout_ms = config.provider_timeout_ms;
     let JobVariables { standard, premium, .. } = config.jobs.clone();
     match name {
+        EditorName::Builtin => {
+            let settings = BuiltinEditorSettings { standard, premium, max_pixels: config.variants.max_pixels };
+            Some(Rc::new(BuiltinEditor::new(settings, Rc::new(WasmCodecs))))
+        }
         EditorName::OpenAi => {
             let settings = OpenAiEditorSettings {
                 base_url: config.openai_base_url.clone().unwrap_or_default(),

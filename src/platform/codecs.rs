@@ -54,7 +54,7 @@ impl Codecs for WasmCodecs {
 }
 
 /// The parameters of the module's `transform`, in order.
-fn numbers_of(job: &Job) -> [u32; 8] {
+fn numbers_of(job: &Job) -> [u32; 9] {
     let fit = match job.fit {
         Fit::Contain => 0,
         Fit::ScaleDown => 1,
@@ -77,5 +77,6 @@ fn numbers_of(job: &Job) -> [u32; 8] {
         job.quality.into(),
         job.max_pixels,
         job.coarseness.into(),
+        job.enhances.into(),
     ]
 }

@@ -23,6 +23,8 @@ pub struct Job {
     pub max_pixels: u32,
     /// 1, 2, 4 or 8: a JPEG is decoded at this part of its size at most, and not made larger than that unless the fit enlarges.
     pub coarseness: u8,
+    /// Whether its levels are made to use the whole range, and its edges are sharpened.
+    pub enhances: bool,
 }
 
 /// A variant that was made.
@@ -67,11 +69,9 @@ const NO_QUALITY: u8 = 100;
 impl Job {
     /// The job that makes `form` of an image of this format.
     pub(super) fn new(bytes: Blob, form: &VariantForm, original: Format) -> Self {
-        let format = match (form.format(), original) {
-            (VariantFormat::Original, Format::Png | Format::Gif) => VariantFormat::Png,
-            (VariantFormat::Original, Format::Webp) => VariantFormat::JpegOrWebp,
-            (VariantFormat::Original, Format::Jpeg | Format::Svg | Format::Avif | Format::Heic) => VariantFormat::Jpeg,
-            (format, _) => format,
+        let format = match form.format() {
+            VariantFormat::Original => made_of(original),
+            format => format,
         };
         Self {
             bytes,
@@ -83,6 +83,16 @@ impl Job {
             quality: form.quality().unwrap_or(NO_QUALITY),
             max_pixels: 1,
             coarseness: 1,
+            enhances: false,
         }
+    }
+}
+
+/// The format of what is made of an image, unless another one is asked for.
+pub(super) const fn made_of(original: Format) -> VariantFormat {
+    match original {
+        Format::Png | Format::Gif => VariantFormat::Png,
+        Format::Webp => VariantFormat::JpegOrWebp,
+        Format::Jpeg | Format::Svg | Format::Avif | Format::Heic => VariantFormat::Jpeg,
     }
 }

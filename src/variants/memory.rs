@@ -35,12 +35,36 @@ pub struct Need {
 /// What making `form` takes. If that is more than `limit_bytes`, a JPEG is decoded at a half, a quarter or an eighth of its size; `None`
 /// when that does not help.
 pub fn need(original: &Original<'_>, form: &VariantForm, limit_bytes: u64) -> Option<Need> {
+    least(original, limit_bytes, |coarseness| peak_bytes(original, form, coarseness))
+}
+
+/// What it takes to enhance an image in its own size; a JPEG in a half of it or less, where that is more than `limit_bytes`.
+pub fn need_to_enhance(original: &Original<'_>, limit_bytes: u64) -> Option<Need> {
+    least(original, limit_bytes, |coarseness| enhancing_bytes(original, coarseness))
+}
+
+/// The need with the finest decoding for which there is memory.
+fn least(original: &Original<'_>, limit_bytes: u64, peak_bytes: impl Fn(u64) -> u64) -> Option<Need> {
     let all: &[u8] = if original.format == Format::Jpeg { &[1, 2, 4, 8] } else { &[1] };
-    let needs = all.iter().map(|coarseness| Need {
-        peak_bytes: peak_bytes(original, form, (*coarseness).into()),
-        coarseness: *coarseness,
-    });
-    needs.into_iter().find(|need| need.peak_bytes <= limit_bytes)
+    let need = |coarseness: &u8| Need { peak_bytes: peak_bytes((*coarseness).into()), coarseness: *coarseness };
+    all.iter().map(need).find(|need| need.peak_bytes <= limit_bytes)
+}
+
+fn enhancing_bytes(original: &Original<'_>, coarseness: u64) -> u64 {
+    let Original { format, header, size_bytes, dimensions } = *original;
+    let pixels = u64::from(dimensions.width) * u64::from(dimensions.height);
+    let peak_bytes = match format {
+        // Red, green and blue, with their planes while it is decoded, and with the file, which grows by doubling, while it is encoded.
+        Format::Jpeg => {
+            let made = pixels / (coarseness * coarseness);
+            let (coefficients, planes) = jpeg_bytes(header, pixels, made);
+            coefficients + planes + 4 * made
+        }
+        // RGBA, turned, without alpha, and the file.
+        Format::Png | Format::Gif | Format::Webp => 13 * pixels,
+        Format::Svg | Format::Avif | Format::Heic => 0,
+    };
+    BASE_BYTES + 2 * size_bytes + peak_bytes
 }
 
 fn peak_bytes(original: &Original<'_>, form: &VariantForm, coarseness: u64) -> u64 {
@@ -196,6 +220,22 @@ mod tests {
         assert_eq!(coarseness(10 * MEGABYTE), None);
         let png = Original { format: Format::Png, ..original };
         assert_eq!(need(&png, &form(3_840), 95 * MEGABYTE), None);
+    }
+
+    #[test]
+    fn twelve_megapixels_are_enhanced_in_their_own_size() {
+        let need = |marker, dimensions, format| {
+            let header = jpeg(marker);
+            let original = Original { format, header: &header, size_bytes: 3 * MEGABYTE, dimensions };
+            need_to_enhance(&original, 95 * 1024 * 1024).map(|need| (need.coarseness, need.peak_bytes / MEGABYTE))
+        };
+        // Measured: 56 and 92 MB, with a file of 1 MB.
+        assert_eq!(need(0xC0, TWELVE, Format::Jpeg), Some((1, 76)));
+        assert_eq!(need(0xC2, TWELVE, Format::Jpeg), Some((2, 62)));
+        assert_eq!(need(0xC0, Dimensions { width: 6_000, height: 4_000 }, Format::Jpeg), Some((2, 43)));
+        assert_eq!(need(0xC0, TWELVE, Format::Png), None);
+        let three = Dimensions { width: 2_000, height: 1_500 };
+        assert_eq!(need(0xC0, three, Format::Webp), Some((1, 49)));
     }
 
     #[test]

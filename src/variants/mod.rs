@@ -5,12 +5,14 @@
 //! ```
 
 mod codecs;
+mod enhance;
 mod maker;
 mod memory;
 mod policy;
 mod query;
 
 pub use codecs::{CodecError, Codecs, Job, MadeVariant};
+pub use enhance::enhancing;
 pub use maker::{Maker, Outcome, VariantError};
 pub use policy::{AspectRatio, NamedVariants, VariantPolicy};
 pub use query::{Asked, Choice, Dimensions, FALLBACK, InvalidQuery, MAX_SIDE, NAMES, Wanted};

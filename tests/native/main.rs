@@ -17,6 +17,7 @@ mod catalog_previous_version;
 mod catalog_schema;
 mod catalog_statistics;
 mod catalog_sweep;
+mod edit_builtin;
 mod edit_openai;
 mod edit_workers_ai;
 mod fetching;

@@ -59,6 +59,7 @@ impl Codecs for CountedCodecs {
             quality: job.quality,
             max_pixels: job.max_pixels,
             coarseness: job.coarseness,
+            enhances: job.enhances,
         };
         let output = codecs::transform(&job.bytes.to_vec(), &request).map_err(|refusal| match refusal {
             codecs::Refusal::Unsupported => CodecError::Unsupported,

@@ -192,3 +192,21 @@ test("a job goes on after workerd was killed in the middle of it", async (t) => 
   const job = await ended(client, id);
   assert.deepEqual([job.status, job.attempts], ["completed", 2], JSON.stringify(job));
 });
+
+describe("jobs without a configured editor", () => {
+  let worker: RunningWorker;
+  let client: Client;
+  before(async () => {
+    worker = await startWorker({ vars: { ENABLE_R2_STORAGE: "true" } });
+    client = new Client(worker);
+  });
+  after(() => worker.stop());
+
+  test("the codecs make an upright image", async () => {
+    const asset = await upload(client, new Uint8Array(readFileSync(join(projectDir, "tests/fixtures/images/rotated.jpg"))));
+    const job = await ended(client, (await make(client, { asset_id: asset })).id);
+    assert.deepEqual([job.status, job.events[2]?.provider], ["completed", "builtin"], JSON.stringify(job));
+    const output = (await (await client.call("GET", `/api/images/${job.output_id}`)).json()) as Image;
+    assert.deepEqual([output.width, output.height, output.content_type], [24, 40, "image/jpeg"]);
+  });
+});

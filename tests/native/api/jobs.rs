@@ -9,6 +9,7 @@ use stillstore::queue::Message;
 use super::callers::Users;
 use super::job_fakes::edited;
 use super::world::{Answer, PNG, TOKEN, World};
+use crate::image_fixtures;
 use crate::runtime::{block_on, run_until_stalled};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -99,6 +100,26 @@ fn a_job_makes_an_image_beside_its_original() {
 }
 
 #[test]
+fn the_editor_without_a_key_makes_an_upright_image() {
+    let world = World::with_vars(&[("API_TOKEN", TOKEN), ("EDIT_PROVIDER", "builtin")]);
+    let answer = world.upload("filename=a.jpg", &image_fixtures::bytes("rotated.jpg"));
+    let asset = answer.json()["id"].as_str().unwrap().to_owned();
+    let id = made(&world, &asset);
+    deliver_all(&world);
+    let done = job(&world, &id);
+    assert_eq!((&done["status"], &done["events"][2]["provider"]), (&json!("completed"), &json!("builtin")), "{done}");
+    let output = world.call("GET", &format!("/api/images/{}", done["output_id"].as_str().unwrap()), None).json();
+    assert_eq!((&output["width"], &output["height"]), (&json!(24), &json!(40)));
+    assert_eq!(output["content_type"], "image/jpeg");
+    // What it does not do ends the job at once.
+    let body = json!({"asset_id": asset, "prompt": "a", "size": "1024x1024"});
+    let refused = post(&world, &body, &[]).json()["id"].as_str().unwrap().to_owned();
+    deliver_all(&world);
+    assert_eq!(job(&world, &refused)["error_code"], "field-unsupported");
+    world.assert_invariants();
+}
+
+#[test]
 fn an_asset_of_a_shoot_has_its_outputs_beside_it_and_in_its_listing() {
     let world = world(true);
     let shoot = world.post_json("/shoots", &json!({"name": "Garden"}), &[]).json();
@@ -178,7 +199,8 @@ fn fields_come_as_forms_and_break_rules_by_name() {
 
 #[test]
 fn without_an_editor_there_are_no_jobs() {
-    let world = World::new(true);
+    let mut world = World::new(true);
+    world.app.services.editor = None;
     let asset = uploaded(&world);
     assert_eq!(post(&world, &json!({"asset_id": asset, "prompt": "a"}), &[]).code(), "editor-not-configured");
 }

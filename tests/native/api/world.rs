@@ -14,8 +14,9 @@ use stillstore::api::Request;
 use stillstore::app::{App, Bindings};
 use stillstore::bytes::{Blob, Body, BodyError, ByteSource};
 use stillstore::catalog::Status;
-use stillstore::config::Config;
-use stillstore::edit::Editor;
+use stillstore::config::{Config, JobVariables};
+use stillstore::edit::builtin::{BuiltinEditor, BuiltinEditorSettings};
+use stillstore::edit::{Editor, EditorName};
 use stillstore::generate::{GenerateError, GenerateRequest, GeneratedImage, Generator, ImageFile};
 use stillstore::http::{HttpAnswer, HttpClient, HttpError, HttpRequest, HttpResponse};
 use stillstore::image::{Format, ImageId, ObjectKey, Sha256Digest};
@@ -371,9 +372,14 @@ impl World {
             .map(|name| Box::new(StudioHandle(Rc::clone(&studio), name.as_str())) as Box<dyn Generator>)
             .collect();
         let retoucher = Retoucher::new(&config.jobs);
-        let editor = config.jobs.editor.is_some().then(|| Rc::clone(&retoucher) as Rc<dyn Editor>);
+        let JobVariables { standard, premium, .. } = config.jobs.clone();
+        let builtin = BuiltinEditorSettings { standard, premium, max_pixels: config.variants.max_pixels };
+        let editor: Rc<dyn Editor> = match config.jobs.editor {
+            EditorName::Builtin => Rc::new(BuiltinEditor::new(builtin, Rc::new(Shared(Rc::clone(&codecs))))),
+            EditorName::OpenAi | EditorName::WorkersAi => Rc::clone(&retoucher) as Rc<dyn Editor>,
+        };
         let mailbox = Rc::new(Mailbox::default());
-        let runs = config.jobs.editor.is_some().then(|| Rc::clone(&mailbox) as Rc<dyn RunQueue>);
+        let runs = lookup("EDIT_PROVIDER").is_some().then(|| Rc::clone(&mailbox) as Rc<dyn RunQueue>);
         let app = App::new(Bindings {
             config,
             problems,
@@ -383,7 +389,7 @@ impl World {
             parts: Some(Rc::clone(&bucket) as Rc<dyn MultipartStore>),
             runs,
             generators,
-            editor,
+            editor: Some(editor),
             http: Rc::new(Shared(Rc::clone(&outside))),
             signatures: Rc::new(NoSignatures),
             runtime: as_runtime,

@@ -237,6 +237,7 @@ fn generation_problem(failure: &AllFailed) -> Problem {
         GenerateError::QuotaExhausted
         | GenerateError::Unauthorized { .. }
         | GenerateError::ModelNotFound
+        | GenerateError::OriginalRefused(_)
         | GenerateError::RequestRefused { .. }
         | GenerateError::Misconfigured(_) => Code::ProviderRejected,
         GenerateError::EmptyAnswer | GenerateError::UnreadableAnswer => Code::ProviderAnswerEmpty,
