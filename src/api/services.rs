@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Checks;
+use super::signing::SigningKeys;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigProblem};
 use crate::edit::Editor;
@@ -142,6 +143,7 @@ impl Services {
             queue: self.runs.clone(),
             settings: Settings {
                 bucket_is_public: self.config.r2_public_url.is_some(),
+                key_secrets: SigningKeys::new(&self.config.access, false).key_secrets(),
                 prompt_in_metadata: self.config.store_prompt_metadata,
                 timeout_ms: self.config.store_timeout_ms,
                 retention_days: self.config.rollback_retention_days,

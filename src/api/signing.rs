@@ -5,6 +5,7 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{AccessSettings, Secret};
+use crate::image::KeySecrets;
 
 /// Tells these keys from those that something else may derive from the same secret.
 const SALT: &[u8] = b"stillstore signing keys v1";
@@ -24,6 +25,8 @@ pub enum Purpose {
     Upload,
     /// Requests about an upload in parts, in the words of S3.
     Parts,
+    /// The secret part of keys that moved images get.
+    KeySecrets,
 }
 
 impl Purpose {
@@ -34,6 +37,7 @@ impl Purpose {
             Self::VariantUrl => "variant-url",
             Self::Upload => "upload",
             Self::Parts => "upload-parts",
+            Self::KeySecrets => "key-secrets",
         }
     }
 }
@@ -57,6 +61,13 @@ impl<'config> SigningKeys<'config> {
     pub fn sign(&self, purpose: Purpose, message: &str) -> Option<String> {
         let secret = self.secrets().next()?;
         Some(hex::encode(mac(secret, purpose, message).finalize().into_bytes()))
+    }
+
+    /// Makes the secret part of keys; `None` when no secret is configured.
+    #[must_use]
+    pub fn key_secrets(&self) -> Option<KeySecrets> {
+        let secret = self.secrets().next()?;
+        Some(KeySecrets::from_key(mac(secret, Purpose::KeySecrets, "").finalize().into_bytes().into()))
     }
 
     /// Whether `signature` was made for `message` and `purpose`, with the current secret or its predecessor.

@@ -5,6 +5,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::{Deserialize, Serialize};
 
+use super::key_secret::KeySecret;
 use super::owner_segment::{owner_of_segment, segment_of_owner};
 use super::{
     CalendarMonth, Context, Format, FrameId, FrameNumber, ImageId, JobId, SessionId, ShootId, ShortId, UserId,
@@ -35,10 +36,6 @@ pub struct InvalidObjectKey;
 /// A file name made safe for keys: 1 to 64 characters of `a-z 0-9 . _ -` without `..`, starting and ending with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SafeName(String);
-
-/// The part of a private image's key that nobody can guess: 128 random bits, 32 hexadecimal digits in the path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeySecret([u8; 16]);
 
 /// The folder of an asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,29 +197,6 @@ impl SafeName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl KeySecret {
-    /// A secret from sixteen random bytes.
-    #[must_use]
-    pub const fn from_random_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// What comes before `separator`, and the secret after it, if there is a separator; `None` when what comes after it is none.
-    fn split(text: &str, separator: char) -> Option<(&str, Option<Self>)> {
-        let Some((before, digits)) = text.split_once(separator).filter(|(_, digits)| digits.len() == 32) else {
-            return Some((text, None));
-        };
-        let is_plain = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let mut secret = [0; 16];
-        hex::decode_to_slice(digits, &mut secret).ok().filter(|()| is_plain)?;
-        Some((before, Some(Self(secret))))
-    }
-
-    fn with_separator(secret: Option<Self>, separator: char) -> String {
-        secret.map_or_else(String::new, |Self(bytes)| format!("{separator}{}", hex::encode(bytes)))
     }
 }
 

@@ -11,6 +11,7 @@ mod http_date;
 mod id;
 mod job_id;
 mod key;
+mod key_secret;
 mod labels;
 mod owner_segment;
 mod range;
@@ -29,7 +30,8 @@ pub use frame_id::{FrameId, FrameNumber, InvalidFrameId, InvalidFrameNumber, Inv
 pub use http_date::{format_http_date, parse_http_date};
 pub use id::{ImageId, InvalidImageId, ShortId};
 pub use job_id::{BatchId, InvalidJobId, JobId};
-pub use key::{AssetPlace, ImageKey, KeySecret, ObjectKey, PUBLIC_CACHE_CONTROL, ParsedKey, SafeName};
+pub use key::{AssetPlace, ImageKey, ObjectKey, PUBLIC_CACHE_CONTROL, ParsedKey, SafeName};
+pub use key_secret::{KeySecret, KeySecrets};
 pub use labels::{Context, Labels, Visibility};
 pub use shoot_id::{InvalidShootId, ShootId};
 pub use user_id::{InvalidUserId, UserId};

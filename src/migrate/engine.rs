@@ -10,6 +10,7 @@ use super::runner::{Budget, Driver};
 use super::runs::{ActionParameters, Ledger, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
 use super::source::{SourceError, Surroundings, ledger_answer};
 use super::task::{Interruption, SLICE_MS, Task};
+use crate::image::KeySecrets;
 use crate::library::Library;
 use crate::queue::{Message, RunQueue};
 use crate::runtime::Runtime;
@@ -27,6 +28,8 @@ const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
 pub struct Settings {
     /// The bucket has a public domain: whoever knows a key can read the object.
     pub bucket_is_public: bool,
+    /// Makes the secret part of private images' keys; they have none without it.
+    pub key_secrets: Option<KeySecrets>,
     /// Whether a generated image's object carries its prompt.
     pub prompt_in_metadata: bool,
     /// How long a call to the bucket may take.
@@ -258,6 +261,7 @@ impl Engine {
             destination: destination.clone(),
             embedded: Rc::clone(&self.embedded),
             bucket_is_public: self.settings.bucket_is_public,
+            key_secrets: self.settings.key_secrets,
             prompt_in_metadata: self.settings.prompt_in_metadata,
         };
         // Without its source nothing of the run can succeed.

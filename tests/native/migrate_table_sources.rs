@@ -329,3 +329,26 @@ fn rows_keep_no_address_that_somebody_happened_to_type() {
         assert!(answer.status == 200 && url.starts_with("https://pictures.example/images/"), "{url} {answer:?}");
     }
 }
+
+#[test]
+fn the_key_of_a_private_row_cannot_be_told_from_its_image_and_stays_the_same() {
+    let source = json!({"name": "private", "table": "images", "id": "id", "data": "image_data", "url": "image_url",
+        "visibility": "private"});
+    let world = world_with(&json!([source]), Vec::new());
+    execute(&world.sqlite, IMAGES, Vec::new());
+    insert(&world.sqlite, "one", &base64(PNG));
+    let keys = || objects(&world).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    act(&world, &json!({"action": "migrate", "source": "private"}));
+    let moved = keys();
+    let image = query(&world.sqlite, "SELECT id FROM stillstore_images")[0]["id"].as_str().map(str::to_owned);
+    let image = image.expect("an image");
+    let rest = moved[0].strip_prefix(&format!("tables/private/{image}_")).expect("the image's id");
+    let secret = rest.strip_suffix(".png").expect("a PNG");
+    assert!(secret.len() == 32 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{moved:?}");
+
+    act(&world, &json!({"action": "rollback", "source": "private"}));
+    act(&world, &json!({"action": "migrate", "source": "private"}));
+    assert_eq!(keys(), moved, "the same move makes the same object");
+    let valid = act(&world, &json!({"action": "validate", "source": "private"}));
+    assert_eq!((&valid["result"]["isValid"], &valid["result"]["orphaned"]), (&json!(true), &json!([])), "{valid}");
+}

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::error::SourceError;
 use super::status::SourceStatus;
 use crate::bytes::Body;
-use crate::image::{ImageId, ObjectKey, Sha256Digest};
+use crate::image::{ImageId, KeySecrets, ObjectKey, Sha256Digest};
 use crate::migrate::archive::Saving;
 use crate::migrate::archive::backup::BackupItem;
 use crate::migrate::destination::{Destination, NewCopy};
@@ -25,6 +25,8 @@ pub struct Surroundings {
     pub embedded: Rc<EmbeddedStore>,
     /// Whoever knows a key can read the object.
     pub bucket_is_public: bool,
+    /// Makes the secret part of private images' keys; they have none without it.
+    pub key_secrets: Option<KeySecrets>,
     /// Whether a generated image's object carries its prompt.
     pub prompt_in_metadata: bool,
 }

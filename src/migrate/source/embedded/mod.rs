@@ -42,7 +42,7 @@ impl Kind for EmbeddedKind {
     }
 
     async fn open(&self, run: &Run, surroundings: &Surroundings) -> Result<Result<Source, SourceError>, DatabaseError> {
-        let Surroundings { destination, embedded, bucket_is_public, prompt_in_metadata } = surroundings.clone();
+        let Surroundings { destination, embedded, bucket_is_public, prompt_in_metadata, .. } = surroundings.clone();
         Ok(Ok(Source {
             ids: IdType::Text,
             place: PLACE.to_owned(),

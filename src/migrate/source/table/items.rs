@@ -12,7 +12,7 @@ use super::keys;
 use super::ready::{Inspected, Ready, RowAsRead, columns_too_large, of_rejection, private_image_and_public_bucket};
 use super::value::ValueProblem;
 use crate::catalog::Content;
-use crate::image::{Format, Visibility};
+use crate::image::{Format, KeySecrets, Visibility};
 use crate::migrate::runs::{InFlight, ItemId, Run, Stage};
 use crate::migrate::source::{Items, Movable, Prepared};
 use crate::migrate::task::{Bounds, Interruption, Page, PageItem, Refusal, SLICE_BYTES, SliceContext, listed_ids};
@@ -25,6 +25,7 @@ pub struct TableItems {
     pub catalogue: TableCatalogue,
     /// Whoever knows a key can read the object.
     pub bucket_is_public: bool,
+    pub key_secrets: Option<KeySecrets>,
 }
 
 impl TableItems {
@@ -72,7 +73,7 @@ impl TableItems {
             return Err(private_image_and_public_bucket());
         }
         let inspected = inspect(&row, datum, context).await?;
-        Ok(Ready::new(&self.table, &self.catalogue, id, as_read, inspected))
+        Ok(Ready::new(&self.table, &self.catalogue, self.key_secrets, id, as_read, inspected))
     }
 }
 

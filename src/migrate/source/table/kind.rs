@@ -100,6 +100,7 @@ impl Kind for TableKind {
                 table: Rc::clone(&table),
                 catalogue: catalogue.clone(),
                 bucket_is_public: surroundings.bucket_is_public,
+                key_secrets: surroundings.key_secrets,
             }),
             originals: Box::new(TableOriginals {
                 table: Rc::clone(&table),

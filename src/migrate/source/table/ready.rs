@@ -15,7 +15,7 @@ use super::original::Original;
 use super::value::ValueForm;
 use crate::bytes::{Blob, Body};
 use crate::catalog::{Associations, Content, Description, ImageRecord, SourceItem, Status, moved};
-use crate::image::{Format, ImageId, Labels, ObjectKey, Rejection, Sha256Digest};
+use crate::image::{Format, ImageId, KeySecrets, Labels, ObjectKey, Rejection, Sha256Digest, Visibility};
 use crate::migrate::destination::NewCopy;
 use crate::migrate::runs::journal::{self, Catalogued};
 use crate::migrate::runs::{Entry, ItemId, Run, Stage};
@@ -101,14 +101,17 @@ impl Ready {
     pub fn new(
         table: &Rc<Table>,
         catalogue: &TableCatalogue,
+        key_secrets: Option<KeySecrets>,
         id: &ItemId,
         row: RowAsRead,
         inspected: Inspected,
     ) -> Self {
         let source = &table.source;
         let image_id = image_id(&source.name, id, inspected.content.sha256);
+        let is_private = source.visibility == Visibility::Private;
+        let secret = key_secrets.filter(|_| is_private).map(|secrets| secrets.of(image_id));
         Self {
-            key: keys::object_key(&source.name, image_id, inspected.format),
+            key: keys::object_key(&source.name, image_id, secret, inspected.format),
             labels: Labels::keeping_valid(metadata(source, row.metadata.as_deref())),
             table: Rc::clone(table),
             catalogue: catalogue.clone(),

@@ -15,7 +15,7 @@ use super::pacing::Pacing;
 use super::refresher::LinkRefresher;
 use super::renewal::{Considered, Waiting, renew};
 use crate::fetch::{OutsideUrl, deadline};
-use crate::image::Visibility;
+use crate::image::{KeySecrets, Visibility};
 use crate::migrate::runs::{InFlight, ItemId, Run, Verdict};
 use crate::migrate::source::table::{
     Datum, Inspected, Ready, RowAsRead, Table, TableCatalogue, columns_too_large, private_image_and_public_bucket,
@@ -43,6 +43,7 @@ pub struct UrlItems {
     pub refreshers: Rc<[Rc<dyn LinkRefresher>]>,
     /// Whoever knows a key can read the object.
     pub bucket_is_public: bool,
+    pub key_secrets: Option<KeySecrets>,
     pub pacing: RefCell<Pacing>,
     /// The links of the last page that are on the list.
     pub listed: RefCell<BTreeMap<String, Listed>>,
@@ -230,7 +231,7 @@ impl UrlItems {
         // The link cannot be had from the image.
         let inspected =
             Inspected { datum: Datum::Text(link.into()), bytes, form: ValueForm::Irregular, format, content };
-        Box::new(Ready::new(&self.table, &self.catalogue, &id, row, inspected))
+        Box::new(Ready::new(&self.table, &self.catalogue, self.key_secrets, &id, row, inspected))
     }
 }
 

@@ -106,6 +106,7 @@ impl Kind for UrlKind {
                 intake: intake(),
                 refreshers: Rc::clone(&self.outside.refreshers),
                 bucket_is_public: surroundings.bucket_is_public,
+                key_secrets: surroundings.key_secrets,
                 listed: RefCell::new(BTreeMap::new()),
             }),
             originals: Box::new(UrlOriginals {
