@@ -210,7 +210,7 @@ codes! {
     /// No store takes or gives the bytes.
     StorageUnavailable = 503 "storage-unavailable" "Image storage is unavailable" => "Wait as long as Retry-After says, then try again.";
     /// Whoever gives the bytes of a migration's source does not.
-    SourceUnavailable = 503 "source-unavailable" "The source of the images is unavailable" => "Wait: the run goes on by itself when the source answers again.";
+    SourceUnavailable = 503 "source-unavailable" "The source of the images is unavailable" => "Wait: a run goes on by itself when the source answers again; an image can be asked for again.";
     /// The database does not answer.
     DatabaseUnavailable = 503 "database-unavailable" "The database is unavailable" => "Wait as long as Retry-After says, then try again.";
     /// The database has no tables.

@@ -1,25 +1,37 @@
 //! An answer as the handlers make it.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use futures::future::LocalBoxFuture;
 use serde::Serialize;
 
 use crate::bytes::Body;
 
 /// An answer.
-#[derive(Debug)]
 pub struct Response {
     pub status: u16,
     /// No name twice. A borrowed value is the same in many answers.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     pub body: Option<Body>,
+    /// What is done once the answer is on its way, and must be done although the client goes away.
+    pub afterwards: Option<LocalBoxFuture<'static, ()>>,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, headers, body, afterwards } = self;
+        let fields = &mut formatter.debug_struct("Response");
+        fields.field("status", status).field("headers", headers).field("body", body);
+        fields.field("afterwards", &afterwards.is_some()).finish()
+    }
 }
 
 impl Response {
     /// An answer without a body.
     #[must_use]
     pub fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: None }
+        Self { status, headers: Vec::new(), body: None, afterwards: None }
     }
 
     /// A JSON answer, not to be cached.

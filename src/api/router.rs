@@ -5,7 +5,7 @@ use futures::future::LocalBoxFuture;
 #[cfg(test)]
 use super::openapi::{Operation, Schemas};
 use super::request::Method;
-use super::{Access, Code, Exchange, Problem, Request, Response, routes};
+use super::{Access, Code, Exchange, ImageName, Problem, Request, Response, routes};
 use crate::image::{BatchId, FrameId, ImageId, JobId, SessionId, ShootId};
 use crate::migrate::RunId;
 use crate::upload::PartId;
@@ -107,6 +107,7 @@ macro_rules! path_ids {
 
 path_ids! {
     ImageId ImageNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
+    ImageName ImageNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
     RunId RunNotFound "0f8fad5bd9cb469fa16570867728950e";
     ShootId ShootNotFound "0f8fad5b-d9cb-469f-a165-70867728950e";
     SessionId SessionNotFound "session-7";
@@ -154,7 +155,7 @@ routes! {
     "describe-image"   Get    "/api/images/{id}"                      User     describe_image(ImageId);
     "delete-image"     Delete "/api/images/{id}"                      User     delete_image(ImageId);
     "sign-image-url"   Post   "/api/images/{id}/signed-url"           User     sign_image_url(ImageId);
-    "serve-image"      Get    "/images/{id}"                          Holder   serve_image(ImageId);
+    "serve-image"      Get    "/images/{id}"                          Holder   serve_image(ImageName);
     "migration-status" Get    "/api/migrate-images"                   Operator migration_status();
     "migrate-images"   Post   "/api/migrate-images"                   Operator migrate_images();
     "describe-run"     Get    "/api/migrate-images/runs/{id}"         Operator describe_run(RunId);
@@ -221,6 +222,11 @@ impl Route {
 
     /// What stands in `path` where this route's has braces, joined by slashes; `None` when the rest differs.
     fn ids_in(&self, path: &str) -> Option<String> {
+        if self.ids() == PathIds::ImageName {
+            // Names may have slashes.
+            let (before, _) = self.path.split_once('{')?;
+            return path.strip_prefix(before).map(str::to_owned);
+        }
         let mut ids = String::new();
         let mut segments = path.split('/');
         for expected in self.path.split('/') {
@@ -281,7 +287,7 @@ impl Target {
     #[must_use]
     pub const fn signed_image(&self) -> Option<ImageId> {
         match (self.route.access, &self.call) {
-            (Access::Holder, Call::ImageId(_, id)) => Some(*id),
+            (Access::Holder, Call::ImageName(_, ImageName::Id(id))) => Some(*id),
             _ => None,
         }
     }
@@ -362,8 +368,8 @@ mod tests {
             ("/api/images/", Code::ImageNotFound),
             ("/api/images/x", Code::ImageNotFound),
             ("/images/", Code::ImageNotFound),
-            (&format!("/images/{IMAGE_ID}/x"), Code::ImageNotFound),
-            (&format!("/images/{}", IMAGE_ID.to_uppercase()), Code::ImageNotFound),
+            ("/images/%ff", Code::ImageNotFound),
+            (&format!("/images/{}", "x".repeat(1_025)), Code::ImageNotFound),
             (&format!("/api/images/{IMAGE_ID}/signed-url/"), Code::ImageNotFound),
             ("/api/migrate-images/runs/", Code::RunNotFound),
             (&format!("/api/migrate-images/runs/{RUN_ID}/x"), Code::RunNotFound),
@@ -378,6 +384,15 @@ mod tests {
                 assert_eq!(found(method, path), Err(code), "{path}");
             }
             assert_eq!(Route::allowed_methods(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_an_image_may_have_slashes() {
+        for path in [format!("/images/{IMAGE_ID}/x"), "/images/a/b%20c.png".to_owned(), "/images//".to_owned()] {
+            let target = Target::parse(Method::Get, &path).unwrap();
+            assert_eq!((target.route.name, target.signed_image()), ("serve-image", None));
+            assert_eq!(target.id().as_deref(), path.strip_prefix("/images/"));
         }
     }
 

@@ -12,9 +12,9 @@ use crate::http::HttpClient;
 use crate::jobs::{JobSettings, Jobs};
 use crate::jwt::Tokens;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
-use crate::migrate::seam::Kind;
+use crate::migrate::seam::{Destination, Kind, Surroundings};
 use crate::migrate::url::{Discord, LinkRefresher, Outside};
-use crate::migrate::{Engine, Settings, Sources};
+use crate::migrate::{Engine, ReadThrough, Settings, Sources, UnderWay};
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::Database;
@@ -56,6 +56,8 @@ pub struct Services {
     pub budget: Rc<MemoryBudget>,
     pub cache: Rc<dyn EdgeCache>,
     pub checks: Checks,
+    /// What this isolate fetches for readers.
+    pub under_way: Rc<UnderWay>,
     /// Makes variants of images.
     pub codecs: Rc<dyn Codecs>,
 }
@@ -128,6 +130,40 @@ impl Services {
         let configured = &self.config.migration_sources;
         let built_in = Sources::new(self.catalog.database(), self.databases.clone(), configured, outside);
         self.more_kinds.iter().cloned().fold(built_in, Sources::with_kind)
+    }
+
+    /// Fetches for readers what no run has moved yet; `None` where that is not wanted, or no bucket is bound.
+    #[must_use]
+    pub fn read_through(&self, library: &Library) -> Option<ReadThrough> {
+        let settings = self.config.read_through.as_ref()?;
+        self.reader_of(settings.source.clone(), library)
+    }
+
+    /// As [`Services::read_through`], for the upkeep that every deployment needs.
+    #[must_use]
+    pub fn read_through_sweeper(&self, library: &Library) -> Option<ReadThrough> {
+        self.reader_of(String::new(), library)
+    }
+
+    fn reader_of(&self, source: String, library: &Library) -> Option<ReadThrough> {
+        Some(ReadThrough {
+            sources: Rc::new(self.sources()),
+            source,
+            surroundings: Surroundings {
+                destination: Destination {
+                    bucket: self.r2.clone()?,
+                    runtime: Rc::clone(&self.runtime),
+                    timeout_ms: self.config.store_timeout_ms,
+                },
+                embedded: Rc::clone(&self.embedded),
+                bucket_is_public: self.config.r2_public_url.is_some(),
+                prompt_in_metadata: self.config.store_prompt_metadata,
+                key_secrets: SigningKeys::new(&self.config.access, false).key_secrets(),
+            },
+            under_way: Rc::clone(&self.under_way),
+            source_timeout_ms: self.config.fetch.timeout_ms,
+            recorder: library.recorder.clone(),
+        })
     }
 
     /// The migration engine as one piece of work sees it; `None` when no bucket is bound.

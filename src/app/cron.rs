@@ -22,6 +22,11 @@ impl App {
             library.recorder.record(&Event::HandOn { run_id: "none".to_owned(), cause: error.to_string() });
         }
         self.tell_alerts(&library).await;
+        if let Some(reader) = self.services.read_through_sweeper(&library)
+            && let Err(error) = reader.sweep().await
+        {
+            library.recorder.record(&Event::HandOn { run_id: "none".to_owned(), cause: error.to_string() });
+        }
         let Some(engine) = self.services.engine(&library) else { return };
         let taken_up = engine.take_up().await.map_err(|error| error.to_string());
         let moved = if self.services.config.migrate_fallback_images && self.services.config.r2_enabled {

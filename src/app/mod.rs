@@ -104,6 +104,7 @@ impl App {
             cache,
             codecs,
             checks: Checks::default(),
+            under_way: Rc::default(),
             config,
             problems,
         };

@@ -7,6 +7,7 @@ mod default_image;
 mod fetch;
 mod jobs;
 mod loopback;
+mod read_through;
 mod reader;
 mod secret;
 mod uploads;
@@ -28,6 +29,7 @@ pub use alerts::AlertSettings;
 pub use fetch::FetchSettings;
 pub use jobs::JobVariables;
 pub use loopback::is_loopback;
+pub use read_through::ReadThroughSettings;
 pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
 pub use uploads::{MOST_MULTIPART_BYTES, UploadSettings};
 pub use users::{TokenKeys, TokenSettings, UserSettings};
@@ -71,6 +73,8 @@ pub struct Config {
     pub migrate_fallback_images: bool,
     /// `MIGRATION_SOURCES`: where images can be moved from.
     pub migration_sources: Rc<[ConfiguredSource]>,
+    /// `READ_THROUGH`: the source that readers may fetch images from which no run has moved yet.
+    pub read_through: Option<ReadThroughSettings>,
     /// `DISCORD_BOT_TOKEN`: renews links to Discord's attachments.
     pub discord_bot_token: Option<Secret>,
     /// `IMAGE_PROVIDER`: providers in the order in which they are tried; never empty.
@@ -114,6 +118,7 @@ impl Config {
     /// Reads everything through `lookup`, which sees vars and secrets alike. Every problem is reported, not the first only.
     pub fn parse(lookup: impl Fn(&str) -> Option<String>) -> (Self, Vec<ConfigProblem>) {
         let mut reader = Reader { lookup, problems: Vec::new() };
+        let migration_sources: Rc<[_]> = migration_sources(&mut reader).into();
         let config = Self {
             r2_enabled: reader.text("ENABLE_R2_STORAGE").as_deref() == Some("true"),
             r2_public_url: reader.parsed("R2_PUBLIC_URL", public_url),
@@ -127,7 +132,8 @@ impl Config {
             migrate_fallback_images: reader.text("MIGRATE_FALLBACK_IMAGES").as_deref() == Some("true"),
             migration_operations: reader.number("MIGRATION_OPERATIONS", DEFAULT_MIGRATION_OPERATIONS, 20..=9_000),
             migration_concurrency: reader.small_number("MIGRATION_CONCURRENCY", DEFAULT_MIGRATION_CONCURRENCY, 16),
-            migration_sources: migration_sources(&mut reader).into(),
+            read_through: read_through::read(&mut reader, &migration_sources),
+            migration_sources,
             discord_bot_token: discord_bot_token(&mut reader),
             providers: reader
                 .parsed("IMAGE_PROVIDER", ProviderName::parse_list)

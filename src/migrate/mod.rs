@@ -18,7 +18,8 @@ pub mod seam {
     pub use super::runs::journal::{Catalogued, record_anew};
     pub use super::runs::{Entry, IdType, InFlight, Stage};
     pub use super::source::{
-        Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, Source, Surroundings, Switch,
+        Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, Reached, Source, Surroundings,
+        Switch,
     };
     pub use super::task::{Bounds, Counted, ItemError, Outcome, Page, PageItem, Refusal, SliceContext, item_id};
 }
@@ -28,14 +29,17 @@ mod adoption;
 mod archive;
 mod destination;
 mod engine;
+mod reading;
 mod registry;
 mod runner;
 mod runs;
 mod source;
 mod task;
+mod through;
 
 pub use archive::{backup, record};
 pub use engine::{BeginError, Engine, Patience, Settings};
+pub use reading::UnderWay;
 pub use registry::Sources;
 pub use runs::{
     Action, ActionParameters, BackupRef, Forecast, InvalidItemId, InvalidRunId, ItemId, Ledger, Line, Operations,
@@ -47,3 +51,4 @@ pub use source::table::{self, InvalidSource, TableSource, value};
 pub use source::url::{self, UrlSource};
 pub use source::{ConfiguredSource, Count, EMBEDDED, Images, OWN_BINDING, SourceError, SourceFailure, SourceStatus};
 pub use task::{Interruption, SLICE_BYTES, SLICE_MS};
+pub use through::{FoundImage, ReadThrough, Reading};

@@ -8,9 +8,10 @@ use super::source::embedded::EmbeddedKind;
 use super::source::table::{BUILT_IN, TableKind};
 use super::source::url::{Outside, UrlKind};
 use super::source::{
-    ConfiguredSource, Databases, EMBEDDED, Kind, OWN_BINDING, Source, SourceError, SourceStatus, Surroundings,
+    ConfiguredSource, Databases, EMBEDDED, Kind, OWN_BINDING, Reached, Source, SourceError, SourceStatus, Surroundings,
     ledger_answer,
 };
+use super::task::Refusal;
 use crate::catalog::SourceItem;
 use crate::image::ImageId;
 use crate::runtime::Runtime;
@@ -114,6 +115,27 @@ impl Sources {
         match self.kind_of(&run.source) {
             Some((kind, _)) => kind.open(run, surroundings).await,
             None => Ok(Err(SourceError::Unknown { name: run.source.clone() })),
+        }
+    }
+
+    /// Whether a source can be used now.
+    pub(super) async fn is_usable(&self, name: &str) -> Result<bool, DatabaseError> {
+        match self.kind_of(name) {
+            Some((kind, _)) => Ok(kind.check(name).await?.is_ok()),
+            None => Ok(false),
+        }
+    }
+
+    /// An item of a source that somebody waits for who reads its image.
+    pub(super) async fn reach(
+        &self,
+        name: &str,
+        item: &str,
+        surroundings: &Surroundings,
+    ) -> Result<Result<Result<Reached, Refusal>, SourceError>, DatabaseError> {
+        match self.kind_of(name) {
+            Some((kind, _)) => kind.reach(name, item, surroundings).await,
+            None => Ok(Err(SourceError::Unknown { name: name.to_owned() })),
         }
     }
 

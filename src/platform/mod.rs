@@ -35,7 +35,10 @@ fn start() {
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response, String> {
     let (request, unread) = IncomingRequest::from_js(&request);
-    let response = answer(request, env.as_ref()).await;
+    let mut response = answer(request, env.as_ref()).await;
+    if let Some(afterwards) = response.afterwards.take() {
+        context.wait_until(afterwards);
+    }
     let app = app::app(env.as_ref());
     if app.has_a_bundle() {
         context.wait_until(async move { app.tell_operations().await });

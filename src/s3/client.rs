@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use super::listing::Listing;
+use super::listing::{ListedObject, Listing};
 use super::{Bucket, ObjectRequest, Payload};
 use crate::bytes::{Body, Sha256Digest};
 use crate::http::{AnswerLimits, HttpAnswer, HttpClient, HttpError, HttpRequest, Method};
@@ -71,8 +71,22 @@ impl Client {
     /// # Errors
     /// [`ReadError`].
     pub async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Listing, ReadError> {
+        self.list_some(prefix, after, LISTED_AT_ONCE).await
+    }
+
+    /// What a listing says of one object.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn find(&self, key: &str) -> Result<Option<ListedObject>, ReadError> {
+        // Of the keys that start with a key, it is the first.
+        let listing = self.list_some(key, None, 1).await?;
+        Ok(listing.objects.into_iter().find(|object| object.key == key))
+    }
+
+    async fn list_some(&self, prefix: &str, after: Option<&str>, limit: u16) -> Result<Listing, ReadError> {
         let mut request = ObjectRequest::new("GET", "").with_query("list-type", "2");
-        request = request.with_query("max-keys", LISTED_AT_ONCE.to_string()).with_query("prefix", prefix);
+        request = request.with_query("max-keys", limit.to_string()).with_query("prefix", prefix);
         if let Some(after) = after {
             request = request.with_query("start-after", after);
         }

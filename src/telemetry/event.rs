@@ -99,6 +99,16 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
     },
+    /// An image was fetched for somebody who reads it, and moved; or it could not be.
+    ReadThrough {
+        source: String,
+        /// `ok`, `failed`, or why the source did not give it.
+        outcome: Outcome,
+        bytes: u64,
+        duration_ms: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
     /// The queue did not take a run or a job; cron takes it up.
     HandOn { run_id: String, cause: String },
     /// Moved images could not be made rows of the catalogue; cron does it.
@@ -153,6 +163,8 @@ impl Event {
             | Self::Message { outcome, .. } => *outcome != "ok",
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
             Self::Job { outcome, .. } => *outcome == "failed",
+            // What a source does not have is no failure.
+            Self::ReadThrough { outcome, .. } => matches!(*outcome, "failed" | "unreachable" | "timeout"),
             // That an image cannot be decoded is no failure of ours.
             Self::Variant { outcome, kept, .. } => *outcome == "ok" && !kept,
             Self::Fallback { .. }

@@ -51,6 +51,7 @@ mod migrate_catalogue;
 mod migrate_forgotten;
 mod migrate_line;
 mod migrate_memory_source;
+mod migrate_read_through;
 mod migrate_receipt;
 mod migrate_record;
 mod migrate_record_faults;

@@ -24,7 +24,7 @@ pub struct OtherBucket {
     objects: RefCell<BTreeMap<String, Object>>,
     /// Changes objects between their listing and their reading.
     before_read: RefCell<Option<(String, Object)>>,
-    status: Cell<Option<u16>>,
+    pub status: Cell<Option<u16>>,
     pub lists: Cell<usize>,
     pub reads: Cell<usize>,
     page: Cell<usize>,
@@ -69,7 +69,8 @@ impl OtherBucket {
             let after = parameter("start-after").map_or(Bound::Unbounded, Bound::Excluded);
             let objects = self.objects.borrow();
             let mut found = objects.range((after, Bound::Unbounded)).filter(|(key, _)| key.starts_with(&prefix));
-            let most = if self.page.get() == 0 { 1_000 } else { self.page.get() };
+            let limit = parameter("max-keys").and_then(|limit| limit.parse().ok()).expect("a limit");
+            let most = if self.page.get() == 0 { limit } else { self.page.get().min(limit) };
             let mut contents = String::new();
             for (key, object) in found.by_ref().take(most) {
                 let key = key.replace('&', "&amp;").replace('<', "&lt;");
@@ -102,20 +103,26 @@ impl OtherBucket {
     }
 }
 
-fn world_with(changes: &[(&str, Json)], objects: &[(&str, &[u8])]) -> (World, Rc<OtherBucket>) {
+pub fn world_with(changes: &[(&str, Json)], objects: &[(&str, &[u8])]) -> (World, Rc<OtherBucket>) {
     let mut source = json!({"kind": "bucket", "name": "old", "endpoint": "https://s3.example.org", "region": "eu-west-1",
         "bucket": "photos", "prefix": "pics/"});
     for (field, value) in changes {
         source[*field] = value.clone();
     }
+    world_of(&source, objects, &[])
+}
+
+pub fn world_of(source: &Json, objects: &[(&str, &[u8])], more: &[(&str, &str)]) -> (World, Rc<OtherBucket>) {
     let sources = json!([source]).to_string();
-    let world = World::with_vars(&[
+    let own = [
         ("ENABLE_R2_STORAGE", "true"),
         ("API_TOKEN", TOKEN),
         ("MIGRATION_SOURCES", &sources),
         ("S3_SOURCE_OLD_ACCESS_KEY_ID", "key-id"),
         ("S3_SOURCE_OLD_SECRET_ACCESS_KEY", "the-secret"),
-    ]);
+    ];
+    let world = World::with_vars(&[&own, more].concat());
+    assert!(world.app.services.problems.is_empty(), "{:?}", world.app.services.problems);
     let bucket = Rc::new(OtherBucket::default());
     for (key, bytes) in objects {
         bucket.has(key, bytes);
@@ -125,11 +132,11 @@ fn world_with(changes: &[(&str, Json)], objects: &[(&str, &[u8])]) -> (World, Rc
     (world, bucket)
 }
 
-fn migrate(world: &World) -> Json {
+pub fn migrate(world: &World) -> Json {
     act(world, &json!({"action": "migrate", "source": "old"}))
 }
 
-fn reasons(world: &World, run: &Json) -> Vec<(Json, Json)> {
+pub fn reasons(world: &World, run: &Json) -> Vec<(Json, Json)> {
     lines(world, run).into_iter().map(|line| (line["id"].clone(), line["reason"].clone())).collect()
 }
 

@@ -107,7 +107,7 @@ proptest! {
         for route in ROUTES {
             let (path, ids) = match route.ids() {
                 PathIds::Nothing => continue,
-                PathIds::ImageId | PathIds::ShootId | PathIds::JobId | PathIds::BatchId => (route.path.replace("{id}", &id.to_string()), id.to_string()),
+                PathIds::ImageId | PathIds::ImageName | PathIds::ShootId | PathIds::JobId | PathIds::BatchId => (route.path.replace("{id}", &id.to_string()), id.to_string()),
                 PathIds::RunId => (route.path.replace("{id}", &run), run.clone()),
                 PathIds::SessionId => (route.path.replace("{id}", &session), session.clone()),
                 PathIds::PartId => {

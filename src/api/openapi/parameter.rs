@@ -41,6 +41,11 @@ pub(super) fn of_path(ids: PathIds) -> Vec<Value> {
     match ids {
         PathIds::Nothing => Vec::new(),
         PathIds::ImageId => vec![in_path("id", component("ImageId"))],
+        PathIds::ImageName => {
+            let mut id = in_path("id", component("ImageId"));
+            id["description"] = "With READ_THROUGH also the key of an object, whose slashes stand as they are.".into();
+            vec![id]
+        }
         PathIds::RunId => vec![in_path("id", component("RunId"))],
         PathIds::ShootId => vec![in_path("id", component("ShootId"))],
         PathIds::BatchId => vec![in_path("id", component("BatchId"))],

@@ -14,13 +14,19 @@ macro_rules! move_columns {
 }
 
 // `item_id` is NOT NULL: when the statement before did not change exactly one row, the entry is refused and its batch with it.
+macro_rules! insert {
+    () => {
+        "INSERT INTO stillstore_moves (source, item_id, stage, image_id, storage_key, content_type, size_bytes, \
+         sha256, original, run_id, moved_at_ms, catalogue, image) \
+         VALUES (?1, CASE changes() WHEN 1 THEN ?2 END, 'moved', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+    };
+}
+
 macro_rules! record {
     ($original:literal) => {
         concat!(
-            "INSERT INTO stillstore_moves (source, item_id, stage, image_id, storage_key, content_type, size_bytes, \
-             sha256, original, run_id, moved_at_ms, catalogue, image) \
-             VALUES (?1, CASE changes() WHEN 1 THEN ?2 END, 'moved', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
-             ON CONFLICT (source, item_id) DO UPDATE SET original = ",
+            insert!(),
+            " ON CONFLICT (source, item_id) DO UPDATE SET original = ",
             $original,
             ", stage = 'moved', image_id = excluded.image_id, storage_key = excluded.storage_key, \
              content_type = excluded.content_type, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, \
@@ -33,6 +39,11 @@ macro_rules! record {
 const RECORD: &str = record!("CASE stage WHEN 'restored' THEN excluded.original ELSE original END");
 
 const RECORD_ANEW: &str = record!("excluded.original");
+
+const RECORD_FIRST: &str = insert!();
+
+const REQUIRE_UNCHANGED: &str =
+    "UPDATE stillstore_moves SET stage = stage WHERE source = ?1 AND item_id = ?2 AND stage = ?3 AND storage_key = ?4";
 
 const SELECT_AFTER: &str = concat!(
     "SELECT ",
@@ -126,6 +137,18 @@ pub fn record(source: &str, entry: &Entry) -> Statement {
 #[must_use]
 pub fn record_anew(source: &str, entry: &Entry, catalogued: Catalogued, image: &str) -> Statement {
     record_by(RECORD_ANEW, source, entry).bind(catalogued.as_str()).bind(image)
+}
+
+/// As [`record_anew`], refused when the item has an entry.
+#[must_use]
+pub fn record_first(source: &str, entry: &Entry, catalogued: Catalogued, image: &str) -> Statement {
+    record_by(RECORD_FIRST, source, entry).bind(catalogued.as_str()).bind(image)
+}
+
+/// Changes one row when an entry is in this stage and names this object still, and none otherwise.
+#[must_use]
+pub fn require_unchanged(source: &str, item: &str, stage: Stage, key: &str) -> Statement {
+    Statement::new(REQUIRE_UNCHANGED).bind(source).bind(item).bind(stage.as_str()).bind(key)
 }
 
 fn record_by(sql: &'static str, source: &str, entry: &Entry) -> Statement {

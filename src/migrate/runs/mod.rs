@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod line;
 mod parameters;
 mod progress;
+pub mod read_through;
 mod receipt_info;
 mod row;
 mod run;

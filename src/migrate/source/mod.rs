@@ -14,8 +14,8 @@ pub use configured::ConfiguredSource;
 pub use databases::{Databases, OWN_BINDING, ledger_answer};
 pub use error::{SourceError, Unusable};
 pub use seam::{
-    Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, ReturnedRows, SavedRows, Source,
-    Surroundings, Switch,
+    Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, Reached, ReturnedRows, SavedRows,
+    Source, Surroundings, Switch,
 };
 pub use status::{Count, Images, SourceFailure, SourceStatus};
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::error::SourceError;
 use super::status::SourceStatus;
 use crate::bytes::Body;
-use crate::image::{ImageId, KeySecrets, ObjectKey, Sha256Digest};
+use crate::image::{Format, ImageId, KeySecrets, ObjectKey, Sha256Digest, Visibility};
 use crate::migrate::archive::Saving;
 use crate::migrate::archive::backup::BackupItem;
 use crate::migrate::destination::{Destination, NewCopy};
@@ -54,6 +54,20 @@ pub trait Kind {
     /// # Errors
     /// As [`Kind::check`].
     async fn open(&self, run: &Run, surroundings: &Surroundings) -> Result<Result<Source, SourceError>, DatabaseError>;
+
+    /// Finds an item that somebody waits for who reads its image, and begins to read it; refuses one that was moved or is no image. For the
+    /// kinds that may be read through.
+    ///
+    /// # Errors
+    /// As [`Kind::check`].
+    async fn reach(
+        &self,
+        name: &str,
+        _item: &str,
+        _surroundings: &Surroundings,
+    ) -> Result<Result<Result<Reached, Refusal>, SourceError>, DatabaseError> {
+        Ok(Err(SourceError::Unknown { name: name.to_owned() }))
+    }
 
     /// Whether the row of an item still shows the image that was moved out of it.
     ///
@@ -177,6 +191,19 @@ pub trait Movable {
     /// # Errors
     /// When what the journal says of the item cannot be read.
     fn switch(&self, run: &Run, receipt: &PutReceipt, now: Timestamp) -> Result<Switch, DatabaseError>;
+}
+
+/// An image that was found in its source for somebody who reads it.
+pub struct Reached {
+    pub image_id: ImageId,
+    /// Of the object that it becomes.
+    pub key: ObjectKey,
+    pub format: Format,
+    pub visibility: Visibility,
+    pub filename: Option<String>,
+    /// Its bytes: all of them, or as they arrive when there are too many to be held.
+    pub body: Body,
+    pub movable: Box<dyn Movable>,
 }
 
 /// What an item's bytes are.

@@ -11,7 +11,7 @@ mod stall;
 pub use bounds::{Bounds, SLICE_BYTES, SLICE_MS};
 pub use context::SliceContext;
 pub use contract::Task;
-pub use failure::{Interruption, ItemError, Refusal, bucket_was_late};
+pub use failure::{Blame, Interruption, ItemError, Refusal, bucket_was_late};
 pub use outcome::{Counted, Outcome, Slice};
 pub use page::{Page, PageItem, item_id, listed_count, listed_ids, listed_page};
 pub use stall::MAX_STALLS;

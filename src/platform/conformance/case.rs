@@ -29,7 +29,7 @@ pub(super) use cases;
 
 pub(super) fn text(status: u16, words: impl Into<String>) -> Response {
     let headers = vec![("content-type", "text/plain; charset=utf-8".into())];
-    Response { status, headers, body: Some(words.into().into_bytes().into()) }
+    Response { status, headers, body: Some(words.into().into_bytes().into()), afterwards: None }
 }
 
 pub(super) fn expect(holds: bool, expectation: impl Into<String>) -> Outcome {

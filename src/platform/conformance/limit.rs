@@ -39,11 +39,11 @@ async fn serve(request: &IncomingRequest, id: &str, environment: &Environment) -
     let row = found.ok_or_else(unknown)?;
     let etag = format!("\"{}\"", row.sha256);
     if header(request, "if-none-match") == Some(&*etag) {
-        return Ok(Response { status: 304, headers: vec![("etag", etag.into())], body: None });
+        return Ok(Response { status: 304, headers: vec![("etag", etag.into())], body: None, afterwards: None });
     }
     let mut headers = vec![("etag", etag.into()), ("content-type", row.content_type.into())];
     if let Some(bytes) = answers.first_mut().and_then(|answer| answer.bytes.pop().flatten()) {
-        return Ok(Response { status: 200, headers, body: Some(bytes.into()) });
+        return Ok(Response { status: 200, headers, body: Some(bytes.into()), afterwards: None });
     }
     let range = header(request, "range").map(parse_range).transpose()?;
     let object = images.get(&row.storage_key, range).await.map_err(failed)?.ok_or_else(unknown)?;
@@ -52,7 +52,7 @@ async fn serve(request: &IncomingRequest, id: &str, environment: &Environment) -
         headers.push(("content-range", content_range.into()));
     }
     let status = if range.is_some() { 206 } else { 200 };
-    Ok(Response { status, headers, body: Some(object.body) })
+    Ok(Response { status, headers, body: Some(object.body), afterwards: None })
 }
 
 fn header<'request>(request: &'request IncomingRequest, wanted: &str) -> Option<&'request str> {

@@ -32,13 +32,15 @@ pub(super) async fn answer(request: IncomingRequest, store: &dyn ImageStore, key
             Ok(Some(info)) => {
                 let length = ("content-length", info.size_bytes.to_string().into());
                 let headers = vec![length, ("content-type", info.content_type.into())];
-                Response { status: 200, headers, body: None }
+                Response { status: 200, headers, body: None, afterwards: None }
             }
             Ok(None) => text(404, "no such object"),
             Err(error) => text(503, error.to_string()),
         },
         _ => match store.get(&key, header("x-range").and_then(parse_range)).await {
-            Ok(Some(stored)) => Response { status: 200, headers: Vec::new(), body: Some(stored.body) },
+            Ok(Some(stored)) => {
+                Response { status: 200, headers: Vec::new(), body: Some(stored.body), afterwards: None }
+            }
             Ok(None) => text(404, "no such object"),
             Err(error) => text(503, error.to_string()),
         },

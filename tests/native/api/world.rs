@@ -449,6 +449,9 @@ impl World {
                 Some(body) => body.collect(BUCKET_LIMIT_BYTES).await.expect("the answer's body").to_vec(),
                 None => Vec::new(),
             };
+            if let Some(afterwards) = response.afterwards {
+                afterwards.await;
+            }
             Answer { status: response.status, headers: response.headers, body }
         })
         .inspect(|answer| assert_documented(method, path, answer))

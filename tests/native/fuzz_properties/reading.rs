@@ -1,6 +1,6 @@
 //! Which request it is, and which bytes it is answered with.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use stillstore::api::{Code, Method, Request, Route, Target};
 use stillstore::image::{
     EntityTag, FrameNumber, ImageId, ReadMethod, ReadRequest, Representation, ServeDecision, SessionId,
@@ -118,6 +118,10 @@ fn check_pairs(request: &Request) {
 
 fn check_route(method: &str, path: &str) {
     let is_id = |text: &&str| text.parse::<ImageId>().is_ok_and(|id| id.to_string() == *text);
+    let is_name = |path: &str| {
+        let name = percent_decode_str(path.strip_prefix("/images/").unwrap_or_default()).decode_utf8();
+        name.is_ok_and(|name| (1..=1_024).contains(&name.len()) && !name.contains('\0'))
+    };
     let is_run = |text: &&str| text.parse::<RunId>().is_ok_and(|id| id.as_str() == *text);
     let is_session = |text: &&str| text.parse::<SessionId>().is_ok();
     let is_part = |text: &&str| text.parse::<PartNumber>().is_ok();
@@ -131,7 +135,7 @@ fn check_route(method: &str, path: &str) {
         ["", "api", "images"] => Some("GET HEAD POST DELETE"),
         ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
         ["", "api", "images", id, "signed-url"] if is_id(id) => Some("POST"),
-        ["", "images", id] if is_id(id) => Some("GET HEAD"),
+        ["", "images", ..] if is_name(path) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id] if is_run(id) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id, "items" | "receipt"] if is_run(id) => Some("GET HEAD"),
         ["", "sessions", id, "frames"] if is_session(id) => Some("GET HEAD POST DELETE"),

@@ -1,75 +1,29 @@
 //! `GET` and `HEAD /images/{id}`: the bytes of an image, or of a variant of it.
 
 mod answer;
+mod by_id;
+mod by_item;
 mod variant;
 
 pub use answer::serve;
-
-use answer::read_request;
 
 #[cfg(test)]
 use serde_json::{Map, Value, json};
 
 #[cfg(test)]
+use crate::api::Code;
+#[cfg(test)]
 use crate::api::openapi::{DATABASE, IMAGE, Operation, Schemas, header, headers, query};
-use crate::api::{Code, Exchange, Problem, Request, Response};
-use crate::catalog::Serving;
+use crate::api::{Exchange, ImageName, Problem, Request, Response};
 #[cfg(test)]
 use crate::image::Format;
-use crate::image::{ImageId, Visibility};
-use crate::variants::{Asked, FALLBACK, InvalidQuery, NAMES};
 
-/// Names that the query may have beside those of a variant. A cache keeps an answer for each query, so that others are refused.
-const SIGNATURE: [&str; 2] = ["expires", "signature"];
-
-/// Serves an image or a variant: one database query, and one read of the store when bytes are wanted that did not come with it.
-pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> Result<Response, Problem> {
-    let pairs = known_query(&request)?;
-    if let Some(asked) = Asked::parse(&pairs).map_err(refusal)? {
-        return variant::handle(exchange, request, id, &asked).await;
+/// Serves an image by its id, or by what the source calls it that is read through.
+pub async fn handle(exchange: &Exchange<'_>, request: Request, name: ImageName) -> Result<Response, Problem> {
+    match name {
+        ImageName::Id(id) => by_id::handle(exchange, request, id).await,
+        ImageName::Item { name, .. } => by_item::handle(exchange, request, &name).await,
     }
-    let conditions = read_request(&request);
-    let reader = exchange.caller.owner_filter();
-    let is_signed = !request.query.is_empty();
-    let (serving, bytes) = if conditions.is_plain_get() && !is_signed {
-        exchange.library.catalog.find_with_bytes(id, &reader).await?
-    } else {
-        (exchange.library.catalog.find_for_serving(id, &reader).await?, None)
-    };
-    let image = match serving {
-        Serving::Found(image) => image,
-        Serving::Gone => return Err(Problem::plain(Code::ImageDeleted)),
-        Serving::Unknown => return Err(Problem::plain(Code::ImageNotFound)),
-        Serving::Unasked => return Err(Problem::plain(Code::Busy)),
-    };
-    match image.visibility {
-        Visibility::Private => exchange.caller.require_reader_of(id)?,
-        // One URL, so that caches keep one answer.
-        Visibility::Public if is_signed => return Ok(bare_url(id)),
-        Visibility::Public => {}
-    }
-    serve(exchange, &request, image, bytes).await
-}
-
-/// The query's pairs, all of them known by name.
-fn known_query(request: &Request) -> Result<Vec<(String, String)>, Problem> {
-    let pairs = request.query_pairs()?;
-    let known: Vec<&str> = SIGNATURE.into_iter().chain(NAMES).chain([FALLBACK]).collect();
-    match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-        Some((name, _)) => Err(Problem::field(name.as_str(), format!("is not one of {}", known.join(", ")))),
-        None => Ok(pairs),
-    }
-}
-
-fn refusal(InvalidQuery { field, rule }: InvalidQuery) -> Problem {
-    Problem::field(field, rule)
-}
-
-fn bare_url(id: ImageId) -> Response {
-    let mut response = Response::empty(302);
-    response.set_header("Location", format!("/images/{id}"));
-    response.set_header("Cache-Control", "no-store");
-    response
 }
 
 #[cfg(test)]
@@ -110,6 +64,7 @@ pub fn operation(_: &mut Schemas) -> Operation {
         Code::VariantTooLarge,
         Code::VariantLimit,
         Code::Busy,
+        Code::SourceUnavailable,
     ];
     Operation {
         summary: "The bytes of an image, or of another size or format of it; private ones want a signed URL or the token",

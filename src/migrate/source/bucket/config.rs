@@ -28,6 +28,8 @@ pub struct BucketSource {
     pub others: Others,
     pub context: Option<Context>,
     pub visibility: Visibility,
+    /// Whether its entry says so.
+    pub states_visibility: bool,
     credentials: Option<Credentials>,
 }
 
@@ -70,6 +72,7 @@ impl BucketSource {
             others,
             context: fields::context(entry)?,
             visibility: fields::visibility(entry)?,
+            states_visibility: fields::text(entry, "visibility")?.is_some(),
             credentials: None,
         })
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::config::BucketSource;
 use super::movable::{BucketMovable, MAX_OBJECT_BYTES};
+use super::readers::Readers;
 use super::state::{self, Copied, ObjectState};
 use crate::image::{ImageId, Visibility};
 use crate::migrate::runs::{IdType, InFlight, Run, Stage, Verdict};
@@ -62,7 +63,27 @@ impl BucketItems {
         object: &ListedObject,
         copied: Option<&Copied>,
         deleted: &[ImageId],
+        readers: &Rc<Readers>,
     ) -> Option<Result<Box<dyn Movable>, Refusal>> {
+        let movable = match self.copy_of(object, copied, deleted)? {
+            Ok(movable) => movable,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        if run.is_dry_run() {
+            let detail = format!("{} bytes; a dry run reads no object", movable.state.size_bytes);
+            return Some(Err(Refusal::new(Verdict::WouldMove, "not-read", detail)));
+        }
+        readers.ask_of(&object.key);
+        Some(Ok(Box::new(BucketMovable { readers: Some(Rc::clone(readers)), ..movable })))
+    }
+
+    /// The copy that an object is to get; `None` when this state of it was copied.
+    pub fn copy_of(
+        &self,
+        object: &ListedObject,
+        copied: Option<&Copied>,
+        deleted: &[ImageId],
+    ) -> Option<Result<BucketMovable, Refusal>> {
         let state = ObjectState::of(object);
         let standing = copied.filter(|copied| copied.stage != Stage::Restored);
         if standing.is_some_and(|copied| state.is_copied(copied)) {
@@ -87,11 +108,7 @@ impl BucketItems {
             let detail = "the copy's key would be reserved, over 1,024 bytes, or have control characters";
             return Some(Err(Refusal::failed("key-not-possible", detail)));
         };
-        if run.is_dry_run() {
-            let detail = format!("{} bytes; a dry run reads no object", state.size_bytes);
-            return Some(Err(Refusal::new(Verdict::WouldMove, "not-read", detail)));
-        }
-        Some(Ok(Box::new(BucketMovable {
+        Some(Ok(BucketMovable {
             client: Rc::clone(&self.client),
             source: Rc::clone(&self.source),
             object: object.key.clone(),
@@ -101,7 +118,8 @@ impl BucketItems {
             earlier: copied.map(|copied| (copied.stage, copied.storage_key.clone())),
             has_changed: Rc::clone(&self.has_changed),
             opened: RefCell::new(None),
-        })))
+            readers: None,
+        }))
     }
 
     /// Objects that the caller named.
@@ -113,16 +131,16 @@ impl BucketItems {
     ) -> Result<Option<Prepared>, Interruption> {
         let Some(page) = listed_page(run, IdType::Text, found, |_| Ok(None::<()>))? else { return Ok(None) };
         let mut items: Vec<Item> = Vec::new();
+        let readers = Readers::of(&self.source);
         for PageItem { id, cursor, .. } in page.items {
-            let listing = self.client.list(&id.as_text(), None).await.map_err(interruption)?;
-            let object = listing.objects.into_iter().find(|object| object.key == *id.as_text());
+            let object = self.client.find(&id.as_text()).await.map_err(interruption)?;
             let object = object.filter(|object| object.key.starts_with(&self.source.prefix));
             let found = match object {
                 None => Err(Refusal::failed("not-found", "the bucket has no such object under the prefix")),
                 Some(object) => {
                     let asked = state::known(&self.source.name, std::slice::from_ref(&object))?;
                     let (copied, deleted) = state::known_of(&context.read(Vec::from(asked)).await?)?;
-                    self.consider(run, &object, copied.first(), &deleted)
+                    self.consider(run, &object, copied.first(), &deleted, &readers)
                         .unwrap_or_else(|| Err(Refusal::skipped("already-moved", "the object was copied as it is")))
                 }
             };
@@ -170,11 +188,12 @@ impl Items for BucketItems {
         let listing = self.behind(after, context).await?;
         let asked = state::known(&self.source.name, &listing.objects)?;
         let (copied, deleted) = state::known_of(&context.read(Vec::from(asked)).await?)?;
+        let readers = Readers::of(&self.source);
         let mut items: Vec<Item> = Vec::new();
         let mut reached = 0_usize;
         for object in &listing.objects {
             let copied = copied.iter().find(|copied| copied.item == object.key);
-            if let Some(found) = self.consider(run, object, copied, &deleted) {
+            if let Some(found) = self.consider(run, object, copied, &deleted, &readers) {
                 if items.len() == usize::from(bounds.limit) {
                     break;
                 }
@@ -199,11 +218,12 @@ impl Items for BucketItems {
     }
 }
 
-/// Answers with `waits` 0 when the journal names the object, 1 when the object may yet be copied.
+/// Answers with `waits` 0 when the journal names the object, or a reader who fetches it answers for it; 1 when the object may yet be copied.
 pub fn names(source: &str, in_flight: &InFlight) -> Statement {
     Statement::new(
         "SELECT 0 AS waits FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3 \
-         AND stage <> 'restored' UNION ALL SELECT 1 AS waits ORDER BY waits LIMIT 1",
+         AND stage <> 'restored' UNION ALL SELECT 0 AS waits FROM stillstore_read_throughs WHERE source = ?1 AND item_id = ?2 \
+         UNION ALL SELECT 1 AS waits ORDER BY waits LIMIT 1",
     )
     .bind(source)
     .bind(&*in_flight.item.as_text())

@@ -8,12 +8,15 @@ use async_trait::async_trait;
 use super::config::BucketSource;
 use super::items::BucketItems;
 use super::originals::BucketOriginals;
+use super::reached::reach;
 use crate::http::HttpClient;
 use crate::image::{ImageId, ObjectKey};
 use crate::migrate::runs::{IdType, Ledger, Run, Totals};
 use crate::migrate::source::{
-    Count, Databases, Images, Kind, OWN_BINDING, Objects, Source, SourceError, SourceStatus, Surroundings, Unusable,
+    Count, Databases, Images, Kind, OWN_BINDING, Objects, Reached, Source, SourceError, SourceStatus, Surroundings,
+    Unusable,
 };
+use crate::migrate::task::Refusal;
 use crate::runtime::Runtime;
 use crate::s3::Client;
 use crate::sql::{DatabaseError, Statement};
@@ -84,6 +87,21 @@ impl Kind for BucketKind {
             objects: Box::new(BucketObjects { source }),
             archive: None,
         }))
+    }
+
+    async fn reach(
+        &self,
+        name: &str,
+        item: &str,
+        surroundings: &Surroundings,
+    ) -> Result<Result<Result<Reached, Refusal>, SourceError>, DatabaseError> {
+        match self.client(name, &surroundings.destination.runtime) {
+            Ok((source, client)) => {
+                let database = self.databases.own();
+                Ok(Ok(reach(&source, client, surroundings.bucket_is_public, item, database).await?))
+            }
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     async fn shows(&self, source: &str, _: &str, _: ImageId) -> Result<Result<bool, SourceError>, DatabaseError> {

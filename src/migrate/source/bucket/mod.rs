@@ -9,6 +9,8 @@ mod items;
 mod kind;
 mod movable;
 mod originals;
+mod reached;
+mod readers;
 mod state;
 
 pub use config::{BucketSource, Others};

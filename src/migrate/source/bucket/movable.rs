@@ -6,18 +6,20 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::config::BucketSource;
+use super::readers::Readers;
 use super::state::ObjectState;
 use crate::bytes::{Body, BodyError};
 use crate::catalog::{Associations, Content, Description, ImageRecord, SourceItem, Status, moved};
 use crate::image::{Format, Geometry, HeaderWalk, ImageId, Labels, ObjectKey, SNIFF_BYTES, Visibility};
 use crate::migrate::destination::NewCopy;
 use crate::migrate::runs::journal::{self, Catalogued};
+use crate::migrate::runs::ledger::require_one_change;
 use crate::migrate::runs::{Entry, Run, Stage};
 use crate::migrate::source::{Contents, Movable, Switch};
 use crate::migrate::task::Refusal;
 use crate::runtime::Timestamp;
 use crate::s3::{Client, ReadError, ReadObject};
-use crate::sql::{DatabaseError, Statement, from_json, to_json};
+use crate::sql::{DatabaseError, QueryResult, Statement, from_json, to_json};
 use crate::store::{Media, ObjectHeaders, ObjectMetadata, PutReceipt, StorageKind};
 
 use super::config::Others;
@@ -45,6 +47,8 @@ pub struct BucketMovable {
     /// Told when the object is not what was listed.
     pub has_changed: Rc<std::cell::Cell<bool>>,
     pub opened: RefCell<Option<Opened>>,
+    /// Who fetches objects beside the run; `None` for a reader himself.
+    pub readers: Option<Rc<Readers>>,
 }
 
 /// What became known of an object when its bytes began to come.
@@ -142,9 +146,19 @@ impl BucketMovable {
         Ok((body.watched(move |run| watch.borrow_mut().pass(run)), Some(format), Measured::Passing(walk)))
     }
 
+    /// The last segment of its key.
+    pub fn filename(&self) -> Option<String> {
+        let filename = self.object.rsplit('/').next().unwrap_or_default();
+        (1..=255).contains(&filename.len()).then(|| filename.to_owned())
+    }
+
+    /// What the bytes are, once they have begun to come.
+    pub fn format(&self) -> Option<Format> {
+        self.opened.borrow().as_ref().and_then(|opened| opened.format)
+    }
+
     fn record(&self, opened: &Opened, format: Format, receipt: &PutReceipt, now: Timestamp) -> ImageRecord {
         let geometry = opened.geometry.geometry();
-        let filename = self.object.rsplit('/').next().unwrap_or_default();
         let labels =
             opened.metadata.iter().filter(|(name, _)| !["source", "image-id", "item-id"].contains(&name.as_str()));
         ImageRecord {
@@ -153,7 +167,7 @@ impl BucketMovable {
                 key: self.key.clone(),
                 format,
                 visibility: self.source.visibility,
-                filename: (1..=255).contains(&filename.len()).then(|| filename.to_owned()),
+                filename: self.filename(),
                 context: self.source.context.clone(),
                 associations: Associations::default(),
                 labels: Labels::keeping_valid(labels.map(|(name, value)| (name.clone(), value.clone()))),
@@ -185,7 +199,7 @@ impl BucketMovable {
 impl Movable for BucketMovable {
     fn copy(&self) -> NewCopy {
         let opened = self.opened.borrow();
-        let format = opened.as_ref().and_then(|opened| opened.format);
+        let format = self.format();
         NewCopy {
             key: self.key.clone(),
             media: format.map_or(Media::Original, |format| Media::image(format, self.source.visibility)),
@@ -195,7 +209,20 @@ impl Movable for BucketMovable {
         }
     }
 
+    fn reads(&self) -> Vec<Statement> {
+        self.readers.as_ref().and_then(|readers| readers.question()).into_iter().collect()
+    }
+
+    fn take(&mut self, answers: Vec<QueryResult>) {
+        if let (Some(readers), Some(answer)) = (&self.readers, answers.first()) {
+            readers.take(answer);
+        }
+    }
+
     async fn open(&self) -> Result<Body, Refusal> {
+        if self.readers.as_ref().is_some_and(|readers| readers.have(&self.object)) {
+            return Err(Refusal::skipped("being-read", "somebody who reads the image is having it moved"));
+        }
         let object = self.client.get(&self.object, Some(&self.state.etag), MAX_OBJECT_BYTES).await;
         let mut object = object.map_err(|error| self.refusal(error))?;
         if object.body.promised_bytes() != Some(self.state.size_bytes) {
@@ -222,7 +249,7 @@ impl Movable for BucketMovable {
 
     fn switch(&self, run: &Run, receipt: &PutReceipt, now: Timestamp) -> Result<Switch, DatabaseError> {
         let opened = self.opened.borrow();
-        let format = opened.as_ref().and_then(|opened| opened.format);
+        let format = self.format();
         let content_type = opened.as_ref().and_then(|opened| opened.headers.content_type.clone());
         let entry = Entry {
             item: self.object.clone(),
@@ -239,6 +266,11 @@ impl Movable for BucketMovable {
         let source = self.source.name.as_str();
         let former = self.earlier.as_ref().filter(|(_, key)| key != self.key.as_str());
         let mut statements = Vec::new();
+        // A reader may have had it moved since the journal was read.
+        if let Some((stage, key)) = &self.earlier {
+            statements.push(journal::require_unchanged(source, &self.object, *stage, key));
+            statements.push(require_one_change());
+        }
         statements.extend(former.map(|_| moved::release_moved(source, &self.object, self.image_id, now)));
         let image = if let (Some(opened), Some(format)) = (opened.as_ref(), format) {
             let image = self.record(opened, format, receipt, now);
@@ -250,7 +282,8 @@ impl Movable for BucketMovable {
             "{}".to_owned()
         };
         // An object that is no image has no row of the catalogue, and gets none later.
-        statements.push(journal::record_anew(source, &entry, Catalogued::Present, &image));
+        let record = if self.earlier.is_some() { journal::record_anew } else { journal::record_first };
+        statements.push(record(source, &entry, Catalogued::Present, &image));
         let remark = former.map(|(_, key)| ("replaces-copy", format!("r2:{key} holds the object as it was before")));
         let staged = (self.earlier.as_ref().map(|(stage, _)| *stage), Some(Stage::Moved));
         Ok(Switch { statements, staged, remark, ..Switch::default() })

@@ -72,7 +72,8 @@ pub fn known(source: &str, objects: &[ListedObject]) -> Result<[Statement; 2], D
     let images: Vec<_> = objects.iter().map(|object| ObjectState::of(object).image_id(source, &object.key)).collect();
     let copied = "SELECT item_id AS item, stage, storage_key, original ->> 'etag' AS etag, original ->> 'size' AS size_bytes, \
         original ->> 'modified' AS modified FROM stillstore_moves WHERE source = ?1 AND item_id IN (SELECT value FROM json_each(?2))";
-    let deleted = "SELECT id FROM stillstore_images WHERE id IN (SELECT value FROM json_each(?1)) AND status IN ('deleted', 'deleting')";
+    let deleted = "SELECT id FROM stillstore_images WHERE id IN (SELECT value FROM json_each(?1)) AND status IN ('deleted', 'deleting') \
+        UNION ALL SELECT image_id FROM stillstore_deleted_moves WHERE image_id IN (SELECT value FROM json_each(?1))";
     Ok([Statement::new(copied).bind(source).bind(to_json(&keys)?), Statement::new(deleted).bind(to_json(&images)?)])
 }
 
