@@ -4,6 +4,7 @@ import { Client, Refusal, Unreachable, printable } from "./migrate/client.mjs";
 import { follow, pause, startOrJoin } from "./migrate/follow.mjs";
 import { USAGE, UsageError, parseOptions } from "./migrate/options.mjs";
 import { describe, startDisplay } from "./migrate/progress.mjs";
+import { reconcile } from "./migrate/reconcile.mjs";
 import { isGood, overviewLines, reportLines, title } from "./migrate/report.mjs";
 
 const EXIT_FAILED = 1;
@@ -36,6 +37,7 @@ async function main(args) {
       say(USAGE);
       return 0;
     }
+    if (options.command === "reconcile") return await compare(options);
     return await (options.command === "status" ? status(options) : carryOut(options));
   } catch (error) {
     if (error instanceof UsageError) {
@@ -81,6 +83,26 @@ async function chosenRun(client, { runId, source }) {
   overviewLines(overview).forEach(say);
   if (source === undefined) return overview.run ?? undefined;
   return (await client.act({ action: "status", source })).result ?? undefined;
+}
+
+/**
+ * @param {import("./migrate/options.mjs").ReconcileOptions} options
+ * @returns {Promise<number>}
+ */
+async function compare(options) {
+  const client = new Client(options, { log: console.error });
+  const interrupt = listenForInterrupt();
+  try {
+    return (await reconcile(client, options, say, interrupt.signal)) ? 0 : EXIT_FAILED;
+  } catch (error) {
+    if (interrupt.signal.aborted) {
+      say("Stopped. What was adopted or removed until then stays so.");
+      return EXIT_INTERRUPTED;
+    }
+    throw error;
+  } finally {
+    interrupt.stop();
+  }
 }
 
 /**

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "../command.mjs";
 
 const ROUTE = "/api/migrate-images";
+const RECONCILE_ROUTE = "/api/reconcile";
 /** Longest wait for one answer. */
 const ANSWER_TIMEOUT_MS = 60_000;
 /** Waits of 0.25, 0.5, 1, 2, 4 and 8 s lie between. */
@@ -71,7 +72,7 @@ export class Client {
    * @returns {Promise<any>}
    */
   act(body, signal) {
-    return this.#ask("POST", "", body, signal);
+    return this.#ask("POST", ROUTE, body, signal);
   }
 
   /**
@@ -91,7 +92,7 @@ export class Client {
    * @returns {Promise<any>}
    */
   overview(signal) {
-    return this.#ask("GET", "", undefined, signal);
+    return this.#ask("GET", ROUTE, undefined, signal);
   }
 
   /**
@@ -100,9 +101,21 @@ export class Client {
    * @returns {Promise<Run>}
    */
   async run(id, signal) {
-    const run = await this.#ask("GET", `/runs/${encodeURIComponent(id)}`, undefined, signal);
+    const run = await this.#ask("GET", `${ROUTE}/runs/${encodeURIComponent(id)}`, undefined, signal);
     if (typeof run.state !== "string" || typeof run.progress !== "object") throw this.#isSomethingElse();
     return run;
+  }
+
+  /**
+   * A slice of the bucket against the rows.
+   * @param {object} body
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<import("./reconcile.mjs").Report & { cursor: string | null }>}
+   */
+  async reconcile(body, signal) {
+    const slice = await this.#ask("POST", RECONCILE_ROUTE, body, signal);
+    if (!Array.isArray(slice.orphans) || !Array.isArray(slice.missing)) throw this.#isSomethingElse();
+    return slice;
   }
 
   /**
@@ -150,7 +163,7 @@ export class Client {
     const deadline = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
     let status, text, retryAfter;
     try {
-      const response = await fetch(new URL(ROUTE + path, this.#url), {
+      const response = await fetch(new URL(path, this.#url), {
         method,
         headers: body === undefined ? this.#headers : { ...this.#headers, "content-type": "application/json" },
         body: body === undefined ? null : JSON.stringify(body),

@@ -17,6 +17,7 @@ Commands
   validate   checks that every moved image is in R2 as it was
   rollback   brings images back into the database
   cleanup    drops originals whose copies in R2 are proved
+  reconcile  lists objects of the bucket that nothing names, and images whose object is gone; changes nothing by itself
 
 Options
   --url URL             the Worker, such as https://stillstore.example.workers.dev
@@ -31,11 +32,15 @@ Options
   --dry-run             changes nothing                                   (rollback)
   --delete-from-r2      removes the copy once the original is back        (rollback)
   --force --run-id ID   before the retention period of that run is over   (cleanup)
+  --adopt               makes images of objects that nothing names        (reconcile)
+  --remove              deletes objects that nothing names                (reconcile)
+  --grace-hours N       leaves alone what is younger, 1 to 8760; else 24  (reconcile)
+  --report FILE         writes the whole report as JSON                   (reconcile)
   --watch               follows a run until it ends, as the others do     (status)
   --pause-on-interrupt  Ctrl-C pauses the run, which otherwise goes on    (all but status)
 
 A run goes on in the Worker whatever happens to this command; the same command again follows it, or goes on with it when it
-is paused. Exit code: 0 when all is well, 1 when something failed, 2 when the command line is wrong, 130 after Ctrl-C.`;
+is paused. A reconciliation ends with the command; the same command again begins anew. Exit code: 0 when all is well, 1 when something failed, 2 when the command line is wrong, 130 after Ctrl-C.`;
 
 const OPTIONS = /** @type {const} */ ({
   url: { type: "string" },
@@ -53,21 +58,28 @@ const OPTIONS = /** @type {const} */ ({
   "run-id": { type: "string" },
   watch: { type: "boolean" },
   "pause-on-interrupt": { type: "boolean" },
+  adopt: { type: "boolean" },
+  remove: { type: "boolean" },
+  "grace-hours": { type: "string" },
+  report: { type: "string" },
   help: { type: "boolean", short: "h" },
 });
 
-const FOR_EVERY_COMMAND = ["url", "token", "allow-http", "source", "watch"];
-const FOR_EVERY_RUN = ["ids", "batch-size", "concurrency", "pause-on-interrupt"];
+const FOR_EVERY_COMMAND = ["url", "token", "allow-http"];
+const FOR_EVERY_RUN = ["source", "watch", "ids", "batch-size", "concurrency", "pause-on-interrupt"];
 
 /** @type {Record<string, { action: string, takes: string[] }>} */
 const COMMANDS = {
-  status: { action: "status", takes: ["run-id"] },
+  status: { action: "status", takes: ["source", "watch", "run-id"] },
   "dry-run": { action: "migrate", takes: FOR_EVERY_RUN },
   run: { action: "migrate", takes: FOR_EVERY_RUN },
   validate: { action: "validate", takes: [...FOR_EVERY_RUN, "check-integrity", "sample-size"] },
   rollback: { action: "rollback", takes: [...FOR_EVERY_RUN, "dry-run", "delete-from-r2"] },
   cleanup: { action: "cleanup", takes: [...FOR_EVERY_RUN, "force", "run-id"] },
+  reconcile: { action: "report", takes: ["adopt", "remove", "grace-hours", "report"] },
 };
+
+const MOST_GRACE_HOURS = 8_760;
 
 /**
  * What the HTTP API takes to start a run.
@@ -80,12 +92,13 @@ const COMMANDS = {
  * @typedef {{ url: URL, token?: string, source?: string }} Target
  * @typedef {Target & { command: "status", runId?: string, watch: boolean }} StatusOptions
  * @typedef {Target & { command: "run", request: RunRequest, pauseOnInterrupt: boolean }} RunOptions
+ * @typedef {Target & { command: "reconcile", request: { action: "report" | "adopt" | "remove", graceHours?: number }, report?: string }} ReconcileOptions
  */
 
 /**
  * @param {string[]} args
  * @param {NodeJS.ProcessEnv} env
- * @returns {StatusOptions | RunOptions | { command: "help" }}
+ * @returns {StatusOptions | RunOptions | ReconcileOptions | { command: "help" }}
  */
 export function parseOptions(args, env) {
   const { values, positionals } = parse(args);
@@ -102,6 +115,12 @@ export function parseOptions(args, env) {
   const target = { url: baseUrl(values.url, values["allow-http"] ?? false), token: tokenOf(values.token, env), source: values.source };
   if (name === "status") {
     return { command: "status", ...target, runId: values["run-id"], watch: values.watch ?? false };
+  }
+  if (name === "reconcile") {
+    if (values.adopt && values.remove) throw new UsageError("--adopt and --remove exclude each other.");
+    const action = values.adopt ? "adopt" : values.remove ? "remove" : "report";
+    const grace = number("graceHours", "grace-hours", values["grace-hours"], MOST_GRACE_HOURS);
+    return { command: "reconcile", ...target, request: { action, ...grace }, report: values.report };
   }
   if ((values.force ?? false) !== (values["run-id"] !== undefined)) {
     throw new UsageError("--force and --run-id go together: the id of the run whose originals are dropped early.");

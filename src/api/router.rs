@@ -161,6 +161,7 @@ routes! {
     "describe-run"     Get    "/api/migrate-images/runs/{id}"         Operator describe_run(RunId);
     "run-items"        Get    "/api/migrate-images/runs/{id}/items"   Operator run_items(RunId);
     "run-receipt"      Get    "/api/migrate-images/runs/{id}/receipt" Operator run_receipt(RunId);
+    "reconcile"        Post   "/api/reconcile"                        Operator reconcile();
     "create-shoot"     Post   "/shoots"                               User     create_shoot();
     "list-shoots"      Get    "/shoots"                               User     list_shoots();
     "describe-shoot"   Get    "/shoots/{id}"                          User     describe_shoot(ShootId);

@@ -36,6 +36,7 @@ mod misses;
 pub mod moved;
 mod multipart;
 mod purges;
+mod reconcile;
 mod record;
 mod reserve;
 mod row;
@@ -63,6 +64,7 @@ pub use list::{InvalidPageSize, ListError, ListFilter, Page, PageSize};
 pub use lookup::{ServableImage, Serving};
 pub use multipart::KeptPart;
 pub use purges::{CachePurge, DuePurges, queue_purges};
+pub use reconcile::{HELD_AT_ONCE, KeyedRow, Names, Unnamed, require_alone};
 pub use record::{
     Associations, Content, Description, Frame, GenerationRecord, ImageRecord, OwnerFilter, SourceItem, Status,
 };

@@ -313,6 +313,15 @@ impl ParsedKey {
         Some(Self::Output { place, job: job.parse().ok()?, format: Format::from_extension(extension)? })
     }
 
+    /// The image that the path names in full.
+    #[must_use]
+    pub const fn image_id(&self) -> Option<ImageId> {
+        match self {
+            Self::Generated { id, .. } | Self::Asset { id, .. } => Some(*id),
+            Self::Uploaded { .. } | Self::Frame { .. } | Self::Output { .. } => None,
+        }
+    }
+
     /// The folder of the asset that an image is, or was made from.
     #[must_use]
     pub fn asset_place(&self) -> Option<AssetPlace> {

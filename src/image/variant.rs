@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::{ImageId, ObjectKey, Sha256Digest};
 
+/// What the keys of variants start with.
+const VARIANTS_PREFIX: &str = "stillstore/variants/";
+
 /// How an image is brought to a width and a height.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fit {
@@ -127,7 +130,14 @@ impl VariantForm {
     pub fn object_key(&self, id: ImageId, original: &ObjectKey) -> ObjectKey {
         let digest = Sha256Digest::of(format!("{original}\n{self}").as_bytes()).to_string();
         let digits = digest.get(..32).unwrap_or(&digest);
-        ObjectKey::of_ours(format!("stillstore/variants/{id}/{digits}"))
+        ObjectKey::of_ours(format!("{VARIANTS_PREFIX}{id}/{digits}"))
+    }
+
+    /// The image whose variant a key is for; `None` for any other key.
+    #[must_use]
+    pub fn image_of(key: &ObjectKey) -> Option<ImageId> {
+        let (id, _digits) = key.as_str().strip_prefix(VARIANTS_PREFIX)?.split_once('/')?;
+        id.parse().ok()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::image::{ImageId, ParsedKey, Sha256Digest};
 use crate::store::{ObjectInfo, ObjectMetadata};
 
 /// The object metadata that names the image.
-pub(super) const IMAGE_ID: &str = "image-id";
+pub const IMAGE_ID: &str = "image-id";
 
 /// Longest prompt in bytes that fits on an object beside the rest of its 8,192 bytes of metadata.
 const MAX_PROMPT_METADATA_BYTES: usize = 2048;

@@ -7,8 +7,10 @@
 //! - bytes in the embedded store are named by a row or unowned, and unowned ones are swept.
 
 mod add;
+mod adopt;
 mod budget;
 mod clear;
+mod examine;
 mod following;
 mod frames;
 mod metadata;
@@ -22,10 +24,12 @@ mod sweep;
 mod variants;
 
 pub use add::{AddError, Measured, NewImage, Output, Source};
+pub use adopt::{AdoptError, Adopted, NotAdopted};
 pub use budget::{GenerationShare, MemoryBudget, Share, VariantShare};
 pub use clear::{ClearError, Cleared, SLICES_AT_ONCE};
+pub use examine::{ExamineError, Examined};
 pub use frames::{FRAMES_A_COMMIT, FrameIntake, FrameOptions, FrameOutcome, FramesError};
-pub use metadata::{belongs_to, object_metadata};
+pub use metadata::{IMAGE_ID, belongs_to, object_metadata};
 pub use open::OpenError;
 pub use output::{OutputLeft, OutputLeftError};
 pub use purge::{PURGE_AT_ONCE, PurgeState};

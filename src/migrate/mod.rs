@@ -10,7 +10,8 @@
 //!
 //! From the bottom: `runs` (values and rows), `task` (what the runner and the actions agree on), `destination` (the bucket), `archive`
 //! (files that prove themselves), `source` (a folder a kind, behind one seam), `action` (a file an action, names no source), `runner`
-//! (drives a run, knows neither), `registry` (the only file that names the kinds), `engine`.
+//! (drives a run, knows neither), `registry` (the only file that names the kinds), `engine`, and beside it
+//! `reconcile` (the whole bucket against the rows).
 
 /// What another kind of source is made of.
 pub mod seam {
@@ -30,6 +31,7 @@ mod archive;
 mod destination;
 mod engine;
 mod reading;
+pub mod reconcile;
 mod registry;
 mod runner;
 mod runs;

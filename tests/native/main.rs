@@ -14,6 +14,7 @@ mod catalog_lookup;
 mod catalog_migration;
 mod catalog_owner;
 mod catalog_previous_version;
+mod catalog_reconcile;
 mod catalog_schema;
 mod catalog_statistics;
 mod catalog_sweep;

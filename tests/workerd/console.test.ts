@@ -276,6 +276,49 @@ for (const { storage, vars } of STORAGE_MODES) {
       assert.fail("no receipt has the image");
     });
 
+    test("the bucket is compared with the rows; what is found is adopted or deleted when one says so", async (t) => {
+      const person = await open("#/migrate");
+      t.after(() => person.close());
+      const { page } = person;
+      const card = page.getByRole("region", { name: "Bucket and rows" });
+      await card.getByRole("button", { name: "Compare" }).click();
+      await person.says(/0 objects without a row found; 0 images without an object\./);
+
+      // A day would have to pass for the bucket's own objects.
+      const orphan = { key: "studio/2026/11/0a1b2c3d_a.png", bytes: 2_000, storedAt: "2026-11-21T09:30:00.000Z", imageId: null, reason: null };
+      const asked: { action: string; cursor: string | null }[] = [];
+      const outcomes: Record<string, string> = { report: "found", adopt: "adopted", remove: "removed" };
+      await page.route("**/api/reconcile", (route) => {
+        const body = route.request().postDataJSON();
+        asked.push(body);
+        const { action, cursor } = body;
+        const orphans = cursor === null ? [{ ...orphan, outcome: outcomes[action] }] : [{ ...orphan, key: "studio/b.png", outcome: "kept", reason: "not-an-image" }];
+        const missing = cursor === null ? [] : [{ id: "0f8fad5b-d9cb-469f-a165-70867728950e", key: "c.png", bytes: 3 }];
+        const answer = { action, objects: 1_000, rows: 900, foreignObjects: 1, foreignBytes: 5, orphans, missing, cursor: cursor === null ? "studio/a" : null };
+        return route.fulfill({ json: answer });
+      });
+      await card.getByRole("button", { name: "Compare" }).click();
+      await person.says("2,000 objects and 1,800 rows looked at. 1 object without a row found (4.0 KB), 1 kept; 1 image without an object.");
+      await card.getByText("Objects without a row: 2").click();
+      await person.says(/studio\/b\.png.*kept \(not-an-image\)/);
+      await person.check("a reconciliation");
+      const download = page.waitForEvent("download");
+      await person.press("Download the report");
+      const report = JSON.parse(readFileSync(await (await download).path(), "utf8"));
+      assert.deepEqual([report.objects, report.orphans.length, report.missing.length], [2_000, 2, 1]);
+      await person.press("Delete them");
+      await person.says("Deletes 2 objects (4.0 KB) from the bucket");
+      await page.keyboard.press("Escape");
+      await person.press("Make images of them");
+      await person.answer("Make images");
+      await person.says("1 object without a row made images");
+      await card.getByRole("button", { name: "Compare" }).click();
+      await person.press("Delete them");
+      await person.answer("Delete 2 objects");
+      await person.says("1 object without a row deleted");
+      assert.deepEqual(asked.map(({ action }) => action), ["report", "report", "adopt", "adopt", "report", "report", "remove", "remove"]);
+    });
+
     test("what is down is said: the bucket, then the database", async (t) => {
       await worker.faults.set({ binding: "R2_IMAGES", persistent: true, when: "before" });
       const person = await open("#/health");

@@ -75,6 +75,19 @@ test("the exit code says that something failed, and the output what", async () =
   assert.match(stdout, /Not valid: 35 images checked, 34 valid, 1 invalid[^]*1 missing[^]*copy-missing/);
 });
 
+test("the bucket is compared with the rows, and what is young is left alone", async () => {
+  // The image of the test before has no object; a day passes for its row.
+  await worker.db.prepare("UPDATE stillstore_images SET updated_at_ms = updated_at_ms - ?1").bind(25 * 60 * 60 * 1000).run();
+  await worker.bucket.put("studio/2026/11/0a1b2c3d_young.png", "of this hour");
+  await worker.bucket.put("notes.txt", "another program's");
+  for (const options of [[], ["--adopt"], ["--remove"]]) {
+    const { code, stdout } = await migrate(["reconcile", ...options]);
+    assert.equal(code, 1, stdout);
+    assert.match(stdout, /1 object of others[^]*0 objects without a row[^]*1 row without an object:\n {2}[0-9a-f-]{36}: generated\//);
+  }
+  assert.notEqual(await worker.bucket.head("studio/2026/11/0a1b2c3d_young.png"), null);
+});
+
 test("what the Worker refuses is told, with the exit code of its kind", async () => {
   for (const [code, args, words, token] of [
     [2, ["run", "--source", "nothing"], /invalid-field[^]*source/],

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -27,6 +29,7 @@ beforeEach(() => {
   stub.troubles = [];
   stub.startAfter = undefined;
   stub.pauseAfter = undefined;
+  stub.slices = [];
 });
 
 type Ended = { code: number | null; stdout: string; stderr: string };
@@ -355,10 +358,49 @@ describe("Ctrl-C", () => {
   });
 });
 
+describe("a reconciliation", () => {
+  const orphan = { key: "studio/2026/11/0a1b2c3d_a.png", bytes: 2_000, storedAt: "2026-11-21T09:30:00.000Z", outcome: "found", imageId: null, reason: null };
+  const slice = { action: "report", objects: 1_000, rows: 900, foreignObjects: 2, foreignBytes: 70, orphans: [orphan], missing: [], cursor: "studio/x" };
+
+  test("goes through every slice and makes one report", async () => {
+    stub.slices = [slice, { ...slice, objects: 20, rows: 5, orphans: [], cursor: null }];
+    stub.troubles = [{ status: 503, code: "storage-unavailable" }];
+    const directory = await mkdtemp(join(tmpdir(), "stillstore-report-"));
+    const file = join(directory, "report.json");
+    const { code, stdout } = await migrate("reconcile", "--grace-hours", "48", "--report", file);
+    assert.equal(code, 0, stdout);
+    const cursors = [null, null, "studio/x"];
+    assert.deepEqual(stub.actions, cursors.map((cursor) => ({ action: "report", graceHours: 48, cursor })));
+    assert.match(stdout, /1,020 objects of the bucket and 905 rows looked at\./);
+    assert.match(stdout, /1 object without a row, 2\.0 KB:\n {2}found: studio\/2026\/11\/0a1b2c3d_a\.png, 2\.0 KB\n0 rows without an object\./);
+    assert.match(stdout, /Nothing was changed\. --adopt/);
+    const report = { action: "report", objects: 1_020, rows: 905, foreignObjects: 4, foreignBytes: 140, orphans: [orphan], missing: [] };
+    assert.deepEqual(JSON.parse(await readFile(file, "utf8")), report);
+    await rm(directory, { recursive: true });
+  });
+
+  test("says by its exit code that something is missing, or was kept", async () => {
+    const last = { ...slice, orphans: [], cursor: null };
+    const kept = { ...orphan, outcome: "kept", reason: "not-an-image" };
+    const missing = { id: "0f8fad5b-d9cb-469f-a165-70867728950e", key: "a/b.png", bytes: 7 };
+    for (const [more, words, expected] of [
+      [{}, /0 objects without a row/, 0],
+      [{ orphans: [{ ...orphan, outcome: "removed" }] }, /removed: studio/, 0],
+      [{ orphans: [kept] }, /kept \(not-an-image\): studio/, 1],
+      [{ missing: [missing] }, /1 row without an object:\n {2}0f8fad5b/, 1],
+    ] as const) {
+      stub.slices = [{ ...last, ...more }];
+      const { code, stdout } = await migrate("reconcile", "--remove");
+      assert.deepEqual([code, words.test(stdout)], [expected, true], stdout);
+    }
+    assert.equal(stub.actions.at(-1).action, "remove");
+  });
+});
+
 describe("what is wrong with the command line", () => {
   for (const [args, words] of [
     [[], /^A command is missing\./],
-    [["move"], /^There is no command move: give status, dry-run, run, validate, rollback, cleanup\./],
+    [["move"], /^There is no command move: give status, dry-run, run, validate, rollback, cleanup, reconcile\./],
     [["constructor"], /^There is no command constructor/],
     [["run", "status"], /^One command at a time/],
     [["run", "--nothing"], /--nothing/],
@@ -367,6 +409,9 @@ describe("what is wrong with the command line", () => {
     [["run", "--batch-size", "101"], /^--batch-size wants a whole number from 1 to 100\./],
     [["run", "--concurrency", "0"], /^--concurrency wants/],
     [["validate", "--sample-size", "1.5"], /^--sample-size wants a whole number of 1 or more\./],
+    [["reconcile", "--adopt", "--remove"], /^--adopt and --remove exclude each other\./],
+    [["reconcile", "--grace-hours", "0"], /^--grace-hours wants a whole number from 1 to 8760\./],
+    [["reconcile", "--source", "images"], /^reconcile takes no --source\./],
     [["run", "--ids", ","], /^--ids wants 1 to 1000 ids/],
     [["cleanup", "--force"], /^--force and --run-id go together/],
     [["run", "--token", `${TOKEN}\n`], /^The token holds characters/],
@@ -409,7 +454,7 @@ describe("what is wrong with the command line", () => {
   test("is told by --help", async () => {
     const { code, stdout } = await new Command(["--help"]).ended;
     assert.equal(code, 0);
-    for (const command of ["status", "dry-run", "run", "validate", "rollback", "cleanup"]) {
+    for (const command of ["status", "dry-run", "run", "validate", "rollback", "cleanup", "reconcile"]) {
       assert.match(stdout, new RegExp(`^ {2}${command} `, "m"));
     }
   });

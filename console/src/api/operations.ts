@@ -18,6 +18,7 @@ export const ROUTES = {
   "describe-run": ["GET", "/api/migrate-images/runs/{id}"],
   "run-items": ["GET", "/api/migrate-images/runs/{id}/items"],
   "run-receipt": ["GET", "/api/migrate-images/runs/{id}/receipt"],
+  "reconcile": ["POST", "/api/reconcile"],
   "usage": ["GET", "/api/usage"],
   "cancel-batch": ["DELETE", "/batches/{id}"],
   "describe-batch": ["GET", "/batches/{id}"],
@@ -72,6 +73,7 @@ export type Operations = {
   "describe-run": { path: { "id": T.RunId }; query: {  }; body: undefined; answer: T.Run };
   "run-items": { path: { "id": T.RunId }; query: { "cursor"?: string }; body: undefined; answer: T.ItemPage };
   "run-receipt": { path: { "id": T.RunId }; query: {  }; body: undefined; answer: undefined };
+  "reconcile": { path: {  }; query: {  }; body: T.ReconcileRequest; answer: T.ReconcileSlice };
   "usage": { path: {  }; query: {  }; body: undefined; answer: T.Usage };
   "cancel-batch": { path: { "id": T.BatchId }; query: {  }; body: undefined; answer: T.Batch };
   "describe-batch": { path: { "id": T.BatchId }; query: {  }; body: undefined; answer: T.Batch };

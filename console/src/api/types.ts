@@ -116,6 +116,8 @@ export type MigrationStats = { "base64Images": number; "estimatedSpaceSaved": nu
 
 export type MigrationStatus = { "apiVersion": string; "availableActions": ("migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup")[]; "batchSize": number; "concurrency": number; "enableR2Storage": boolean; "migrationReady": boolean; "migrationStats": MigrationStats; "publicUrl": string | null; "r2Configured": boolean; "r2ObjectsCount": number; "r2Status": "connected" | "disabled" | "error"; "run": Run | null; "sources": (string)[]; "success": boolean };
 
+export type MissingObject = { "bytes": number; "id": ImageId; "key": ObjectKey };
+
 export type MultipartRequest = { "content_type": "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/svg+xml" | "image/avif" | "image/heic"; "file_size": number; "filename": string; "sha256"?: Sha256Digest | null; "shoot_id": ShootId };
 
 export type MultipartUpload = { "asset_id": ImageId; "expires_at": string; "max_part_size": number; "max_parts": number; "min_part_size": number; "object_key": ObjectKey; "upload_id": string };
@@ -127,6 +129,10 @@ export type OneOfGeneratedImages = { "image": Image; "imageUrl": string; "origin
 export type Operations = { "d1RowsRead": number; "d1RowsWritten": number; "r2ClassA": number; "r2ClassB": number };
 
 export type Operations2 = { "classA": number; "classB": number };
+
+export type OrphanOutcome = "found" | "adopted" | "removed" | "kept";
+
+export type OrphanedObject = { "bytes": number; "imageId": ImageId | null; "key": ObjectKey; "outcome": OrphanOutcome; "reason": string | null; "storedAt": string };
 
 export type OutputFormat = "png" | "jpeg" | "webp";
 
@@ -147,6 +153,12 @@ export type PutBody = { "headers": Record<string, string>; "method": string; "ur
 export type Quality = "standard" | "hd" | "low" | "medium" | "high" | "auto";
 
 export type ReceiptInfo = { "bytes": number; "key": ObjectKey; "lines": number; "sha256": Sha256Digest };
+
+export type ReconcileAction = "report" | "adopt" | "remove";
+
+export type ReconcileRequest = { "action"?: ReconcileAction | null; "cursor"?: ObjectKey | null; "graceHours"?: number | null };
+
+export type ReconcileSlice = { "action": ReconcileAction; "cursor": ObjectKey | null; "foreignBytes": number; "foreignObjects": number; "missing": (MissingObject)[]; "objects": number; "orphans": (OrphanedObject)[]; "rows": number };
 
 export type Requested = "pause" | "cancel";
 

@@ -10,6 +10,7 @@ import { ActionDialog } from "./action-dialog.tsx";
 import { ACTIONS } from "./actions.ts";
 import type { ActionName } from "./actions.ts";
 import { blockersOf } from "./blockers.ts";
+import { Reconcile } from "./reconcile.tsx";
 import { STATES, actionTitle } from "./words.ts";
 
 export function MigratePage(_: { place: Place }) {
@@ -28,6 +29,7 @@ export function MigratePage(_: { place: Place }) {
           {status.migrationStats.sources.map((source) => (
             <Source key={source.name} source={source} status={status} />
           ))}
+          {status.r2Configured && <Reconcile />}
           <div class="row">
             <button type="button" onClick={reload} disabled={isLoading}>
               Count again

@@ -1,6 +1,7 @@
 import type { Run } from "../api/types.ts";
 import { bytes, counted } from "../format.ts";
 import { ProblemNote } from "../parts/problem.tsx";
+import { save } from "../parts/save.ts";
 import type { CheckedReceipt } from "./receipt.ts";
 
 export function Receipt({ run, receipt }: { run: Run; receipt: CheckedReceipt }) {
@@ -18,7 +19,7 @@ export function Receipt({ run, receipt }: { run: Run; receipt: CheckedReceipt })
       {receipt.state === "read" && (
         <>
           <Check receipt={receipt} />
-          <button type="button" onClick={() => save(receipt.bytes, `receipt-${run.id}.ndjson`)}>
+          <button type="button" onClick={() => save(receipt.bytes, `receipt-${run.id}.ndjson`, "application/x-ndjson")}>
             Download the receipt
           </button>
         </>
@@ -38,13 +39,4 @@ function Check({ receipt: { findings, isChecked } }: { receipt: CheckedReceipt &
       ))}
     </div>
   );
-}
-
-function save(content: Uint8Array<ArrayBuffer>, name: string): void {
-  const url = URL.createObjectURL(new Blob([content], { type: "application/x-ndjson" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

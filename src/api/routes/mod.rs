@@ -39,6 +39,7 @@ pub(super) mod presign_upload;
 pub(super) mod put_part;
 pub(super) mod receive_upload;
 pub(super) mod receive_upload_form;
+pub(super) mod reconcile;
 pub(super) mod run_items;
 pub(super) mod run_receipt;
 pub(super) mod s3_abort;

@@ -186,6 +186,7 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         "delete-image" | "delete-image-by-key" | "abort-multipart" => (Vec::new(), None, 204),
         "sign-image-url" => (vec![JSON], Some(b"{}".to_vec()), 200),
         "migrate-images" => (vec![JSON], Some(json!({ "action": "stats" }).to_string().into()), 200),
+        "reconcile" => (vec![JSON], Some(b"{}".to_vec()), 200),
         "create-session" => (vec![JSON], Some(b"{}".to_vec()), 201),
         "upload-frames" => (vec![FORM], Some(form_with_frame("2")), 201),
         "create-shoot" => (vec![JSON], Some(json!({ "name": "Autumn" }).to_string().into()), 201),

@@ -29,6 +29,7 @@ mod migrate_plans;
 mod migrate_refusals;
 mod migrate_table_crash;
 mod reads_under_way;
+mod reconcile;
 mod serve;
 mod shoots;
 mod upload;

@@ -526,6 +526,12 @@ impl World {
         block_on(self.bucket.inner.delete(&key)).expect("delete");
     }
 
+    /// Asserts the status that whoever has no token gets for an image.
+    pub fn assert_readable_as(&self, id: &str, status: u16) {
+        let answer = self.send("GET", &format!("/images/{id}"), &[], None);
+        assert_eq!(answer.status, status, "{id}: {answer:?}");
+    }
+
     /// Every statement about rows and bytes that holds at any moment, whatever failed before.
     pub fn assert_invariants(&self) {
         let mut named = BTreeMap::new();

@@ -134,6 +134,7 @@ fn check_route(method: &str, path: &str) {
         ["", "shoots" | "jobs"] | ["", "api", "migrate-images"] => Some("GET HEAD POST"),
         ["", "api", "images"] => Some("GET HEAD POST DELETE"),
         ["", "api", "images", id] if is_id(id) => Some("GET HEAD DELETE"),
+        ["", "api", "reconcile"] => Some("POST"),
         ["", "api", "images", id, "signed-url"] if is_id(id) => Some("POST"),
         ["", "images", ..] if is_name(path) => Some("GET HEAD"),
         ["", "api", "migrate-images", "runs", id] if is_run(id) => Some("GET HEAD"),

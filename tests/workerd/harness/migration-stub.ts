@@ -44,6 +44,8 @@ export class MigrationStub {
   startAfter: Promise<unknown> | undefined;
   /** Requests that pause or resume are answered after it. */
   pauseAfter: Promise<unknown> | undefined;
+  /** What reconciliations are answered with, one after the other. */
+  slices: object[] = [];
   #server: Server;
   #waiting: (() => void)[] = [];
 
@@ -96,7 +98,8 @@ export class MigrationStub {
       send(response, trouble.status, problem(trouble.status, trouble.code ?? "internal-error", { field: trouble.field }));
       return;
     }
-    if (method === "POST" && path === ROUTE) await this.#act(body, response);
+    if (method === "POST" && path === "/api/reconcile") send(response, 200, this.slices.shift() ?? {});
+    else if (method === "POST" && path === ROUTE) await this.#act(body, response);
     else if (path === ROUTE) send(response, 200, this.#overview());
     else if (this.run !== undefined && path === `${ROUTE}/runs/${this.run.id}`) send(response, 200, this.#step(this.run));
     else send(response, 404, problem(404, "run-not-found"));

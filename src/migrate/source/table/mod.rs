@@ -38,6 +38,7 @@ pub(super) use datum::Datum;
 pub(super) use definition::Table;
 pub use fields::InvalidSource;
 pub use identifier::Identifier;
+pub(in crate::migrate) use keys::image_id as image_of_key;
 pub use kind::TableKind;
 pub(super) use objects::TableObjects;
 pub(super) use original::Original;
