@@ -43,6 +43,29 @@ impl Timestamp {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
 
+    /// The moment that `text` is for, in UTC: `2026-11-21`, `2026-11-21T09:30Z` or `2026-11-21T09:30:15Z`, perhaps with a part of a second.
+    #[must_use]
+    pub fn from_iso8601(text: &str) -> Option<Self> {
+        let (date, time) = text.split_once('T').unwrap_or((text, "00:00Z"));
+        let mut date = date.split('-').map(digits);
+        let day = Self::of_utc_date(date.next()??, date.next()??, date.next()??)?;
+        let time = time.strip_suffix('Z')?;
+        let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let millis: String = fraction.chars().chain("000".chars()).take(3).collect();
+        digits(fraction)?;
+        let mut time = time.split(':').map(digits);
+        let (hour, minute, second) = (time.next()??, time.next()??, time.next().unwrap_or(Some(0))?);
+        let is_over = date.next().is_some() || time.next().is_some();
+        Some(day.at(hour, minute, second)?.plus_millis(digits(&millis)?)).filter(|_| !is_over)
+    }
+
+    /// The moment at a time of the day that begins at this one; `None` when a day has no such time.
+    #[must_use]
+    pub fn at(self, hour: i64, minute: i64, second: i64) -> Option<Self> {
+        let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
+        is_time.then(|| self.plus_millis(((hour * 60 + minute) * 60 + second) * 1000))
+    }
+
     /// The moment when a day in UTC begins, given as year, month (1 to 12) and day of the month; `None` when there is no such day.
     #[must_use]
     pub const fn of_utc_date(year: i64, month: i64, day: i64) -> Option<Self> {
@@ -83,6 +106,12 @@ impl Timestamp {
     pub fn millis_since(self, earlier: Self) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
     }
+}
+
+/// A number in up to nine digits and nothing else.
+fn digits(text: &str) -> Option<i64> {
+    let is_number = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok())?
 }
 
 const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
@@ -190,6 +219,37 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(Timestamp::from_millis(milliseconds).to_iso8601(), text);
+            assert_eq!(Timestamp::from_iso8601(text), Some(Timestamp::from_millis(milliseconds)));
+        }
+    }
+
+    #[test]
+    fn a_text_is_a_moment_in_these_forms_only() {
+        let parse = |text: &str| Timestamp::from_iso8601(text).map(Timestamp::to_iso8601);
+        for (text, moment) in [
+            ("2026-11-21", "2026-11-21T00:00:00.000Z"),
+            ("2026-11-21T09:30Z", "2026-11-21T09:30:00.000Z"),
+            ("2026-11-21T09:30:15Z", "2026-11-21T09:30:15.000Z"),
+            ("2026-11-21T09:30:15.5Z", "2026-11-21T09:30:15.500Z"),
+            ("2026-11-21T09:30:15.1234567Z", "2026-11-21T09:30:15.123Z"),
+        ] {
+            assert_eq!(parse(text).as_deref(), Some(moment));
+        }
+        for text in [
+            "",
+            "today",
+            "2026-11",
+            "2026-11-31",
+            "2026-11-21-1",
+            "2026-11-21T09:30",
+            "2026-11-21T24:00Z",
+            "2026-11-21T09:30:15:1Z",
+            "2026-11-21T09:30+01:00",
+            "+026-11-21",
+            "2026-11-21T",
+            "2026-11-21T9:30.Z",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 }

@@ -9,6 +9,9 @@ import { GalleryPage } from "./gallery/page.tsx";
 import { forgetGallery } from "./gallery/store.ts";
 import { PicturePage } from "./gallery/picture.tsx";
 import { HealthPage } from "./health/page.tsx";
+import { JobPage } from "./jobs/job.tsx";
+import { JobsPage } from "./jobs/page.tsx";
+import { setThumbnailWidth } from "./image-url.ts";
 import { usePlace } from "./location.ts";
 import type { Place } from "./location.ts";
 import { MigratePage } from "./migrate/page.tsx";
@@ -17,12 +20,14 @@ import { ProblemNote } from "./parts/problem.tsx";
 import { SignIn } from "./sign-in.tsx";
 import { UsagePage } from "./usage/page.tsx";
 
-type Page = { title: string; component: ComponentType<{ place: Place }>; isOperators?: true; isOpen?: true; inMenu?: true };
+type Page = { title: string; component: ComponentType<{ place: Place; isOperator: boolean }>; isOperators?: true; isOpen?: true; inMenu?: true };
 
 const PAGES: Record<string, Page> = {
   gallery: { title: "Gallery", component: GalleryPage, inMenu: true },
   picture: { title: "Picture", component: PicturePage },
   add: { title: "Add", component: AddPage, inMenu: true },
+  jobs: { title: "Jobs", component: JobsPage, inMenu: true },
+  job: { title: "Job", component: JobPage },
   migrate: { title: "Migrate", component: MigratePage, isOperators: true, inMenu: true },
   run: { title: "Run", component: RunPage, isOperators: true },
   usage: { title: "Usage", component: UsagePage, isOperators: true, inMenu: true },
@@ -38,7 +43,9 @@ export function Console() {
   const open = async () => {
     forgetGallery();
     try {
-      setSession({ caller: await call("describe-caller") });
+      const caller = await call("describe-caller");
+      setThumbnailWidth(caller.thumbnailWidth);
+      setSession({ caller });
     } catch (error) {
       setSession({ error });
     }
@@ -89,14 +96,15 @@ type ShownProps = { page: Page | undefined; place: Place; session: Session; onTo
 function Shown({ page, place, session, onToken, isShown }: ShownProps) {
   if (page === undefined) return <p>There is no such page.</p>;
   const Component = page.component;
-  if (page.isOpen) return <Component place={place} />;
+  const isOperator = session !== undefined && "caller" in session && session.caller.caller === "operator";
+  if (page.isOpen) return <Component place={place} isOperator={isOperator} />;
   if (session === undefined) return <p class="fine">Asking who you are</p>;
   if ("error" in session) {
     const status = session.error instanceof Refused ? session.error.problem.status : 0;
     if (status === 401) return <SignIn error={token() === undefined ? undefined : session.error} onToken={onToken} />;
     return <ProblemNote error={session.error} retry={onToken} />;
   }
-  return isShown(page) ? <Component key={place.id} place={place} /> : <p class="note">This page is the operator's.</p>;
+  return isShown(page) ? <Component key={place.id} place={place} isOperator={isOperator} /> : <p class="note">This page is the operator's.</p>;
 }
 
 function skipToMain(event: Event): void {

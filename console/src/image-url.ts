@@ -9,6 +9,20 @@ export function bytesPath(image: Pick<Image, "id" | "url" | "visibility">): stri
   return pathOf("serve-image", { path: { id: image.id } }) + search;
 }
 
+/** Of `VARIANT_WIDTHS`; the caller is told which one. */
+let thumbnailWidth: number | undefined;
+
+export function setThumbnailWidth(width: number | undefined): void {
+  thumbnailWidth = width;
+}
+
+/** A small variant; where none can be made, the Worker gives the image itself. */
+export function thumbnailPath(image: Pick<Image, "id" | "url" | "visibility">): string {
+  if (thumbnailWidth === undefined) return bytesPath(image);
+  const path = bytesPath(image);
+  return `${path}${path.includes("?") ? "&" : "?"}w=${thumbnailWidth}&fm=auto&fallback=original`;
+}
+
 /** What people call it: the file's name, else the prompt, else the id. */
 export function nameOf(image: Pick<Image, "id" | "filename" | "generation">): string {
   return image.filename ?? image.generation?.prompt ?? image.id;

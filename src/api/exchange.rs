@@ -86,12 +86,14 @@ impl Exchange<'_> {
         if !self.services.config.r2_enabled {
             return "disabled";
         }
-        let Some(store) = self.library.stores.of_several(StorageKind::R2) else { return "error" };
+        if self.bucket_answers().await { "enabled" } else { "error" }
+    }
+
+    /// Whether there is a bucket that answers, also where no new images go there.
+    pub(super) async fn bucket_answers(&self) -> bool {
+        let Some(store) = self.library.stores.of_several(StorageKind::R2) else { return false };
         let key = ObjectKey::of_ours(PROBE_KEY.to_owned());
-        match within(&self.services.runtime, LOOK_TIMEOUT_MS, store.head(&key)).await {
-            Ok(Ok(_)) => "enabled",
-            _ => "error",
-        }
+        matches!(within(&self.services.runtime, LOOK_TIMEOUT_MS, store.head(&key)).await, Ok(Ok(_)))
     }
 
     async fn database_works(&self) -> bool {

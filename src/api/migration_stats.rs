@@ -124,6 +124,12 @@ impl MigrationStats {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.sources.iter().map(|source| source.name.as_str())
     }
+
+    /// The names of those that can be read.
+    pub fn readable(&self) -> impl Iterator<Item = &str> {
+        let readable = self.sources.iter().filter(|source| source.problem.is_none());
+        readable.map(|source| source.name.as_str())
+    }
 }
 
 impl SourceStats {

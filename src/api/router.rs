@@ -414,7 +414,16 @@ mod tests {
             ROUTES.iter().filter(|route| caller.require(route.access).is_err()).map(|route| route.name).collect();
         assert_eq!(
             closed,
-            ["migration-status", "migrate-images", "describe-run", "run-items", "run-receipt", "usage", "metrics"]
+            [
+                "migration-status",
+                "migrate-images",
+                "describe-run",
+                "run-items",
+                "run-receipt",
+                "reconcile",
+                "usage",
+                "metrics"
+            ]
         );
     }
 

@@ -42,7 +42,7 @@ mod through;
 pub use archive::{backup, record};
 pub use engine::{BeginError, Engine, Patience, Settings};
 pub use reading::UnderWay;
-pub use registry::Sources;
+pub use registry::{Freeable, Sources};
 pub use runs::{
     Action, ActionParameters, BackupRef, Forecast, InvalidItemId, InvalidRunId, ItemId, Ledger, Line, Operations,
     Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, SliceLines, State, Totals, Verdict, item,

@@ -2,6 +2,9 @@
 
 use std::rc::Rc;
 
+use serde::Serialize;
+
+use super::runs::journal::KeptOriginals;
 use super::runs::{Ledger, Run, RunId, Totals, journal};
 use super::source::bucket::BucketKind;
 use super::source::embedded::EmbeddedKind;
@@ -16,6 +19,16 @@ use crate::catalog::SourceItem;
 use crate::image::ImageId;
 use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind};
+
+/// Originals that are in a database although their images are in the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Freeable {
+    /// Images in R2 whose original is in a database still.
+    pub images: u64,
+    /// What the originals take there as base64, by the average of up to 1,000 of each source.
+    pub bytes: u64,
+}
 
 /// Where images can come from.
 pub struct Sources {
@@ -195,6 +208,25 @@ impl Sources {
             kind.count_on(runtime).await?;
         }
         Ok(())
+    }
+
+    /// What cleanups would free, about: the images whose original is in a database still, and the bytes that those take there as base64.
+    /// It reads up to [`journal::SAMPLED`] entries of each source, and is exact for images of one size.
+    ///
+    /// # Errors
+    /// When a database fails.
+    pub async fn freeable(&self) -> Result<Freeable, DatabaseError> {
+        let mut freeable = Freeable::default();
+        for (is_own, ledger) in self.ledgers() {
+            let answer = ledger_answer(is_own, ledger.database().run(journal::kept_originals()).await.map(Some))?;
+            for row in answer.map(|answer| answer.rows::<KeptOriginals>()).transpose()?.unwrap_or_default() {
+                if self.kind_of(&row.source).is_some_and(|(kind, _)| kind.holds_originals()) {
+                    freeable.images += row.items;
+                    freeable.bytes += (row.items * row.average_bytes).div_ceil(3) * 4;
+                }
+            }
+        }
+        Ok(freeable)
     }
 
     /// Whether the row that an image was moved out of still shows it. A source that cannot be read may show it.

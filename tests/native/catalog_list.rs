@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use stillstore::catalog::{
-    CachePurge, Frame, ImageRecord, InvalidCursor, InvalidPageSize, ListError, ListFilter, MovedImages, OwnerFilter,
-    PageCursor, PageSize, Status,
+    CachePurge, Frame, ImageRecord, InvalidCursor, InvalidPageSize, LOOKED_THROUGH, ListError, ListFilter, LookedFor,
+    MovedImages, OwnerFilter, PageCursor, PageSize, Status,
 };
-use stillstore::image::ImageId;
+use stillstore::image::{Context, ImageId, Labels};
 use stillstore::runtime::Timestamp;
 use stillstore::store::StorageKind;
 
@@ -23,6 +23,14 @@ fn put(shelf: &Shelf, number: u64) -> ImageId {
     description.created_at = at(i64::try_from(number % 3).unwrap());
     description.associations.persona_id = (!number.is_multiple_of(5)).then(|| format!("p{}", number % 2));
     description.associations.session_id = (!number.is_multiple_of(7)).then(|| format!("s{}", number / 2 % 2));
+    description.context = (!number.is_multiple_of(11)).then(|| Context::try_from(format!("x{}", number % 6)).unwrap());
+    description.filename = (!number.is_multiple_of(3)).then(|| format!("Photo-{number}.JPG"));
+    let label = |value: String| [("place".to_owned(), value)].into_iter().collect();
+    description.labels = if number % 4 == 1 {
+        Labels::try_new(label(format!("Kew {}", number % 8))).unwrap()
+    } else {
+        Labels::default()
+    };
     description.owner_id = (!number.is_multiple_of(3)).then(|| user(&format!("u{}", number / 8 % 2)));
     description.frame = (!number.is_multiple_of(4)).then(|| Frame {
         collection_id: collection(&format!("c{}", number / 16 % 2)),
@@ -58,8 +66,39 @@ fn filters() -> Vec<ListFilter> {
                 storage: (bits & 4 > 0).then_some(StorageKind::D1),
                 owner: if bits & 8 > 0 { OwnerFilter::Only(user("u0")) } else { OwnerFilter::Any },
                 collection_id: (bits & 16 > 0).then(|| collection("c1")),
-                originals_only: false,
+                ..ListFilter::default()
             });
+        }
+    }
+    filters
+}
+
+/// Filters by what no index has, and by the time of creation, each alone and beside one that has an index.
+fn further_filters() -> Vec<ListFilter> {
+    let context = Some(Context::try_from("x1".to_owned()).unwrap());
+    let labels = |value: &str| Labels::try_new([("place".to_owned(), value.to_owned())].into_iter().collect()).unwrap();
+    let text = |text: &str| LookedFor { text: Some(text.to_owned()), ..LookedFor::default() };
+    let looked_for = [
+        LookedFor::default(),
+        LookedFor { context: context.clone(), ..LookedFor::default() },
+        text("photo-1"),
+        text("kew"),
+        text("%"),
+        LookedFor { labels: labels("Kew 5"), ..LookedFor::default() },
+        LookedFor { context, labels: labels("Kew 5"), text: Some("KEW".to_owned()) },
+    ];
+    let mut filters = Vec::new();
+    for looked_for in looked_for {
+        for (from, to) in [(None, None), (Some(1), None), (None, Some(2)), (Some(1), Some(2)), (Some(2), Some(1))] {
+            for persona in [None, Some("p1".to_owned())] {
+                filters.push(ListFilter {
+                    looked_for: looked_for.clone(),
+                    created_from: from.map(at),
+                    created_to: to.map(at),
+                    persona_id: persona,
+                    ..ListFilter::default()
+                });
+            }
         }
     }
     filters
@@ -71,9 +110,21 @@ fn matches(filter: &ListFilter, record: &ImageRecord) -> bool {
         OwnerFilter::Any => true,
         OwnerFilter::Only(user) => description.owner_id.as_ref() == Some(user),
     };
+    let LookedFor { context, text, labels } = &filter.looked_for;
+    let has_text = text.as_ref().is_none_or(|text| {
+        let has = |value: &str| value.to_ascii_lowercase().contains(&text.to_ascii_lowercase());
+        description.filename.as_deref().is_some_and(has) || description.labels.iter().any(|(_, value)| has(value))
+    });
+    let is_found = (context.is_none() || description.context == *context)
+        && has_text
+        && labels.iter().all(|label| description.labels.iter().any(|other| other == label));
+    let is_then = filter.created_from.is_none_or(|from| description.created_at >= from)
+        && filter.created_to.is_none_or(|to| description.created_at < to);
     let collection_id = description.frame.as_ref().map(|frame| &frame.collection_id);
     record.status == filter.status
         && is_owners
+        && is_found
+        && is_then
         && filter.storage.is_none_or(|storage| record.storage == storage)
         && (filter.collection_id.is_none() || collection_id == filter.collection_id.as_ref())
         && (filter.persona_id.is_none() || description.associations.persona_id == filter.persona_id)
@@ -100,7 +151,7 @@ fn each_filter_lists_what_matches_in_its_order_whatever_the_page_size() {
     let records: Vec<_> = (0..243).filter_map(|number| shelf.find(id(number))).collect();
     assert_eq!(records.len(), 243);
     let mut unmatched = 0;
-    for filter in filters() {
+    for filter in filters().into_iter().chain(further_filters()) {
         let mut expected: Vec<_> = records.iter().filter(|record| matches(&filter, record)).collect();
         if is_by_ordinal(&filter) {
             expected.sort_by_key(|record| {
@@ -114,7 +165,9 @@ fn each_filter_lists_what_matches_in_its_order_whatever_the_page_size() {
         for page_size in [1, 7, 100] {
             assert_eq!(all_pages(&shelf, &filter, size(page_size)), expected, "{filter:?} by {page_size}");
         }
-        unmatched += usize::from(filter.status == Status::Stored && expected.is_empty());
+        let can_match = filter.created_from <= filter.created_to || filter.created_to.is_none();
+        let is_plain = filter.looked_for.text.as_deref() != Some("%") && filter.looked_for.context.is_none();
+        unmatched += usize::from(filter.status == Status::Stored && can_match && is_plain && expected.is_empty());
     }
     assert_eq!(unmatched, 0, "filters of stored images that match none");
 }
@@ -163,6 +216,55 @@ fn each_combination_of_filters_walks_the_narrowest_index_without_a_sort() {
         let walk = format!("SEARCH stillstore_images USING INDEX stillstore_images_{index} ({column}=?");
         assert_eq!(plan(&filter, None), format!("{walk})"), "{filter:?}");
         assert_eq!(plan(&filter, Some(cursor)), format!("{walk} AND {place})"), "{filter:?}");
+    }
+}
+
+#[test]
+fn what_no_index_has_is_looked_for_in_so_many_images_a_page() {
+    let shelf = Shelf::new();
+    let first = put(&shelf, 1);
+    let images = u64::from(LOOKED_THROUGH) + 100;
+    let copy = "WITH RECURSIVE n(value) AS (SELECT 2 UNION ALL SELECT value + 1 FROM n WHERE value < {images}) \
+        INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, version, created_at_ms, updated_at_ms, \
+        size_bytes, sha256) SELECT printf('%08x-0000-4000-8000-000000000000', n.value), 'stored', 'r2', 'k/' || n.value, content_type, \
+        visibility, '{}', 1, created_at_ms + n.value, 1, 1, sha256 FROM n, stillstore_images WHERE id = '{id}'";
+    shelf.sql(&copy.replace("{images}", &images.to_string()).replace("{id}", &first.to_string())).unwrap();
+    let filter = ListFilter {
+        looked_for: LookedFor { text: Some("photo-1.".to_owned()), ..LookedFor::default() },
+        ..ListFilter::default()
+    };
+    let page = done(shelf.catalog.list(&filter, None, size(10))).unwrap();
+    assert_eq!((page.records.len(), page.next.is_some()), (0, true), "the oldest has it");
+    let (page, calls) = shelf.calls_of(shelf.catalog.list(&filter, page.next, size(10)));
+    let page = page.unwrap();
+    assert_eq!(
+        (page.records.iter().map(|record| record.description.id).collect::<Vec<_>>(), page.next),
+        (vec![first], None)
+    );
+    assert_eq!(calls, 1);
+    // The walk stops at the number of images by itself, whatever is looked for.
+    let plan = shelf.database.plan(&shelf.database.last_sql());
+    assert!(
+        plan.contains("SEARCH stillstore_images USING COVERING INDEX stillstore_images_by_status (status=?"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn a_time_of_creation_bounds_the_walk_and_not_only_what_it_shows() {
+    let shelf = Shelf::new();
+    let filter = ListFilter { created_from: Some(at(1)), created_to: Some(at(5)), ..ListFilter::default() };
+    for (cursor, place) in [
+        (None, "created_at_ms>? AND created_at_ms<?"),
+        (Some(PageCursor::after(at(3), id(1))), "created_at_ms>? AND (created_at_ms,id)<(?,?)"),
+        (Some(PageCursor::after(at(9), id(1))), "created_at_ms>? AND created_at_ms<?"),
+    ] {
+        done(shelf.catalog.list(&filter, cursor, size(1))).unwrap();
+        let plan = shelf.database.plan(&shelf.database.last_sql());
+        assert_eq!(
+            plan,
+            format!("SEARCH stillstore_images USING INDEX stillstore_images_by_status (status=? AND {place})")
+        );
     }
 }
 

@@ -104,7 +104,22 @@ for (const { storage, vars } of STORAGE_MODES) {
       const { page } = person;
       await person.says("9 images");
       await person.until("[...document.images].length >= 9 && [...document.images].every((image) => image.naturalWidth > 0)");
+      const sources = (await page.evaluate("[...document.images].map((image) => image.currentSrc)")) as string[];
+      assert.ok(sources.every((source) => source.includes("w=384") && source.includes("fallback=original")), sources.join(" "));
       await look(person, "gallery");
+      for (const [label, text, words] of [
+        ["File name or label", "KEW", /^1 image$/],
+        ["Context", "generated-elsewhere", "No image fits these filters."],
+        ["Before", "2026-01-01", "No image fits these filters."],
+        ["Owner", "nobody", "No image fits these filters."],
+        ["From", "2026-01-01", "9 images"],
+      ] as const) {
+        await page.getByLabel(label, { exact: true }).fill(text);
+        await person.press("Filter");
+        await person.says(words);
+        await person.go("#/gallery");
+        await person.says("9 images");
+      }
       await page.getByLabel("Storage").selectOption(LABEL[storage === "r2" ? "d1" : "r2"]);
       await person.says("No image fits these filters.");
       await page.getByLabel("Storage").selectOption("Any");

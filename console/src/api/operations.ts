@@ -63,7 +63,7 @@ export type Operations = {
   "describe-caller": { path: {  }; query: {  }; body: undefined; answer: T.Caller };
   "generate-image": { path: {  }; query: {  }; body: T.GenerateRequest; answer: T.GeneratedImage };
   "delete-image-by-key": { path: {  }; query: { "key": T.ObjectKey; "force"?: boolean }; body: undefined; answer: undefined };
-  "list-images": { path: {  }; query: { "personaId"?: string; "sessionId"?: string; "status"?: T.Status; "storage"?: T.StorageKind; "limit"?: number; "key"?: T.ObjectKey; "cursor"?: string }; body: undefined; answer: T.ImagePage | T.Image };
+  "list-images": { path: {  }; query: { "personaId"?: string; "sessionId"?: string; "context"?: string; "ownerId"?: string; "createdFrom"?: string; "createdTo"?: string; "search"?: string; "meta"?: Record<string, string>; "status"?: T.Status; "storage"?: T.StorageKind; "limit"?: number; "key"?: T.ObjectKey; "cursor"?: string }; body: undefined; answer: T.ImagePage | T.Image };
   "upload-image": { path: {  }; query: { "filename"?: string; "context"?: T.Context; "visibility"?: T.Visibility; "sha256"?: string; "onFailure"?: "error" | "default"; "meta"?: Record<string, string>; "personaId"?: string; "sessionId"?: string; "participantId"?: string; "tableId"?: string }; body: { "context"?: T.Context; "filename"?: string; "onFailure"?: "error" | "default"; "participantId"?: string; "personaId"?: string; "sessionId"?: string; "sha256"?: string; "source_url": string; "tableId"?: string; "visibility"?: T.Visibility } | BodyInit; answer: T.DefaultImage | T.Image };
   "delete-image": { path: { "id": T.ImageId }; query: { "force"?: boolean }; body: undefined; answer: undefined };
   "describe-image": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: T.Image };

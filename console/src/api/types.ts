@@ -18,7 +18,7 @@ export type BatchMade = { "id": BatchId; "shoot_id": ShootId; "skipped": number;
 
 export type BatchRequest = { "prompt": string; "size"?: Size | null; "tier"?: Tier | null };
 
-export type Caller = { "caller": "operator" | "user"; "userId"?: string };
+export type Caller = { "caller": "operator" | "user"; "thumbnailWidth": number; "userId"?: string };
 
 export type CleanupResult = { "cleaned": number; "dryRun": boolean; "errors": (Finding)[]; "failed": number; "freedBytes": number; "kept": number; "skipped": number; "success": boolean; "total": number };
 
@@ -57,6 +57,8 @@ export type FrameAnswer = { "code"?: Code; "detail"?: string; "frameNumber"?: nu
 export type FramePage = { "frames": (Frame)[]; "interrupted": boolean; "nextCursor"?: string; "sessionId": SessionId };
 
 export type FramesAnswer = { "frames": (FrameAnswer)[]; "refused": number; "replaced": number; "sessionId": SessionId; "stored": number; "unchanged": number };
+
+export type Freeable = { "bytes": number; "images": number };
 
 export type GenerateRequest = { "background"?: Background | null; "n"?: number | null; "outputCompression"?: number | null; "outputFormat"?: OutputFormat | null; "participantId"?: string | null; "personaId": string; "prompt": string; "quality"?: Quality | null; "sessionId"?: string | null; "size"?: Size | null; "style"?: Style | null; "tableId"?: string | null; "visibility"?: Visibility | null };
 
@@ -114,7 +116,7 @@ export type MigrateResult = { "bytes": number; "dryRun": boolean; "duration": nu
 
 export type MigrationStats = { "base64Images": number; "estimatedSpaceSaved": number; "failedImages": number; "fallbackImages": number; "migratedImages": number; "migrationProgress": number | null; "missingSources": (string)[]; "partiallyMigratedImages": number; "sources": (SourceStats)[]; "totalImages": number };
 
-export type MigrationStatus = { "apiVersion": string; "availableActions": ("migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup")[]; "batchSize": number; "concurrency": number; "enableR2Storage": boolean; "migrationReady": boolean; "migrationStats": MigrationStats; "publicUrl": string | null; "r2Configured": boolean; "r2ObjectsCount": number; "r2Status": "connected" | "disabled" | "error"; "run": Run | null; "sources": (string)[]; "success": boolean };
+export type MigrationStatus = { "apiVersion": string; "availableActions": ("migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup")[]; "batchSize": number; "concurrency": number; "enableR2Storage": boolean; "migrationReady": boolean; "migrationStats": MigrationStats; "publicUrl": string | null; "r2Configured": boolean; "r2ObjectsCount": number; "r2Status": "connected" | "disabled" | "error"; "readySources": (string)[]; "run": Run | null; "sources": (string)[]; "success": boolean };
 
 export type MissingObject = { "bytes": number; "id": ImageId; "key": ObjectKey };
 
@@ -224,7 +226,7 @@ export type Style = "vivid" | "natural";
 
 export type Tier = "standard" | "premium";
 
-export type Usage = { "alerts": (Share)[]; "contexts": (Holding)[]; "databaseBytes": number | null; "days": (Day)[]; "dollars": Dollars; "freeTier": (Share)[]; "kinds": (Holding)[]; "month": string; "operations": Operations2; "owners": (Holding)[]; "storage": Homes };
+export type Usage = { "alerts": (Share)[]; "cleanup": Freeable | null; "contexts": (Holding)[]; "databaseBytes": number | null; "days": (Day)[]; "dollars": Dollars; "freeTier": (Share)[]; "kinds": (Holding)[]; "month": string; "operations": Operations2; "owners": (Holding)[]; "storage": Homes };
 
 export type ValidateResult = { "corrupted": (Finding)[]; "errors": (Finding)[]; "invalid": number; "isValid": boolean; "missing": (Finding)[]; "orphaned": (Finding)[]; "totalChecked": number; "valid": number; "warnings": (string)[] };
 

@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import type { Image } from "../api/types.ts";
-import { bytesPath, nameOf } from "../image-url.ts";
+import { bytesPath, nameOf, thumbnailPath } from "../image-url.ts";
 
 const GAP_PX = 12;
 const NARROWEST_TILE_PX = 150;
@@ -84,13 +84,14 @@ function Tile({ image, isSelected, onToggle }: { image: Image; isSelected: boole
   );
 }
 
-/** What a browser cannot show, such as HEIC, is named by its type. */
+/** A small variant, else the image itself; what a browser cannot show, such as HEIC, is named by its type. */
 export function Thumbnail({ image }: { image: Image }) {
-  const [hasFailed, setHasFailed] = useState(false);
-  if (hasFailed) return <span class="picture">{image.content_type.replace("image/", "").toUpperCase()}</span>;
+  const [failures, setFailures] = useState(0);
+  const src = [thumbnailPath(image), bytesPath(image)][failures];
+  if (src === undefined) return <span class="picture">{image.content_type.replace("image/", "").toUpperCase()}</span>;
   return (
     <span class="picture">
-      <img src={bytesPath(image)} alt="" loading="lazy" decoding="async" onError={() => setHasFailed(true)} />
+      <img src={src} alt="" loading="lazy" decoding="async" onError={() => setFailures(failures + 1)} />
     </span>
   );
 }

@@ -7,10 +7,10 @@ import type { Place } from "../location.ts";
 import { ProblemNote } from "../parts/problem.tsx";
 import { Grid } from "./grid.tsx";
 import { SelectionBar } from "./selection.tsx";
-import { forgetGallery, galleryOf, loadMore } from "./store.ts";
+import { TEXT_FILTERS, forgetGallery, galleryOf, loadMore } from "./store.ts";
 import type { Filters } from "./store.ts";
 
-export function GalleryPage({ place }: { place: Place }) {
+export function GalleryPage({ place, isOperator }: { place: Place; isOperator: boolean }) {
   const filters = filtersOf(place.query);
   const gallery = galleryOf(filters);
   const [, setVersion] = useState(0);
@@ -43,7 +43,7 @@ export function GalleryPage({ place }: { place: Place }) {
   return (
     <>
       <h1>Gallery</h1>
-      <FilterBar filters={filters} onReload={reload} />
+      <FilterBar filters={filters} isOperator={isOperator} onReload={reload} />
       <p class="fine" role="status">
         {loading ? "Loading" : cursor === undefined ? counted(images.length, "image") : `${counted(images.length, "image")} so far`}
       </p>
@@ -55,6 +55,14 @@ export function GalleryPage({ place }: { place: Place }) {
         </div>
       )}
       <Grid images={images} selected={selected} onToggle={toggle} onNearEnd={() => error === undefined && void loadMore(gallery)} />
+      {gallery.isPaused && loading === undefined && (
+        <div class="note">
+          Many images were looked through, and more are left.{" "}
+          <button type="button" onClick={() => void loadMore(gallery)}>
+            Go on
+          </button>
+        </div>
+      )}
       {selected.size > 0 && (
         <SelectionBar images={images.filter(({ id }) => selected.has(id))} onClear={() => setSelected(new Set())} />
       )}
@@ -64,18 +72,27 @@ export function GalleryPage({ place }: { place: Place }) {
 
 function filtersOf(query: URLSearchParams): Filters {
   const storage = query.get("storage");
-  return {
-    ...(query.get("personaId") ? { personaId: query.get("personaId") as string } : {}),
-    ...(query.get("sessionId") ? { sessionId: query.get("sessionId") as string } : {}),
-    ...(storage === "r2" || storage === "d1" ? { storage } : {}),
-  };
+  const texts = TEXT_FILTERS.flatMap((name) => (query.get(name) ? [[name, query.get(name)]] : []));
+  return { ...Object.fromEntries(texts), ...(storage === "r2" || storage === "d1" ? { storage } : {}) };
 }
 
-function FilterBar({ filters, onReload }: { filters: Filters; onReload: () => void }) {
+type Field = { name: (typeof TEXT_FILTERS)[number]; label: string; isDate?: true; isOperators?: true };
+
+const FIELDS: Field[] = [
+  { name: "search", label: "File name or label" },
+  { name: "context", label: "Context" },
+  { name: "personaId", label: "Persona" },
+  { name: "sessionId", label: "Session" },
+  { name: "ownerId", label: "Owner", isOperators: true },
+  { name: "createdFrom", label: "From", isDate: true },
+  { name: "createdTo", label: "Before", isDate: true },
+];
+
+function FilterBar({ filters, isOperator, onReload }: { filters: Filters; isOperator: boolean; onReload: () => void }) {
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const data = new FormData(event.currentTarget as HTMLFormElement);
-    const pairs = ["personaId", "sessionId", "storage"].flatMap((name) => {
+    const pairs = [...TEXT_FILTERS, "storage"].flatMap((name) => {
       const value = String(data.get(name) ?? "").trim();
       return value === "" ? [] : [[name, value]];
     });
@@ -85,14 +102,12 @@ function FilterBar({ filters, onReload }: { filters: Filters; onReload: () => vo
   const submitNow = (event: Event) => (event.currentTarget as HTMLElement).closest("form")?.requestSubmit();
   return (
     <form class="filters" onSubmit={submit} key={JSON.stringify(filters)} aria-label="Filters">
-      <label>
-        Persona
-        <input name="personaId" defaultValue={filters.personaId ?? ""} />
-      </label>
-      <label>
-        Session
-        <input name="sessionId" defaultValue={filters.sessionId ?? ""} />
-      </label>
+      {FIELDS.filter((field) => isOperator || !field.isOperators).map(({ name, label, isDate }) => (
+        <label key={name}>
+          {label}
+          {isDate ? <input name={name} type="date" defaultValue={filters[name] ?? ""} /> : <input name={name} defaultValue={filters[name] ?? ""} />}
+        </label>
+      ))}
       <label>
         Storage
         <select name="storage" onChange={submitNow}>

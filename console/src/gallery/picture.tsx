@@ -10,6 +10,7 @@ import { CopyButton } from "../parts/copy.tsx";
 import { useLoaded } from "../parts/loaded.ts";
 import { ProblemNote } from "../parts/problem.tsx";
 import { DeletionDialog } from "./deletion.tsx";
+import { Preview } from "./preview.tsx";
 import { SignedLink } from "./signed-link.tsx";
 
 export function PicturePage({ place }: { place: Place }) {
@@ -56,22 +57,6 @@ function Picture({ image }: { image: Image }) {
         />
       )}
     </>
-  );
-}
-
-function Preview({ image }: { image: Image }) {
-  const [hasFailed, setHasFailed] = useState(false);
-  if (hasFailed) {
-    return <p class="note">This browser cannot show the image: {image.content_type}, or the bytes could not be read. Download it to look.</p>;
-  }
-  return (
-    <img
-      class="preview"
-      src={bytesPath(image)}
-      alt={image.generation?.prompt ?? image.filename ?? "The stored image"}
-      onError={() => setHasFailed(true)}
-      {...(image.width === null || image.height === null ? {} : { width: image.width, height: image.height })}
-    />
   );
 }
 

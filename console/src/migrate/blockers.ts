@@ -7,10 +7,8 @@ export function blockersOf(status: MigrationStatus): Blocker[] {
   const blockers: Blocker[] = [];
   if (!status.r2Configured) {
     blockers.push({ title: "No bucket is bound", remedy: "Bind a bucket as R2_IMAGES in wrangler.toml and deploy again." });
-  } else if (status.r2Status === "error") {
-    blockers.push({ title: "R2 does not answer", remedy: "A run would wait for it. Check the binding R2_IMAGES and Cloudflare's status page." });
   } else if (!status.migrationReady) {
-    blockers.push({ title: "Migrations cannot start yet", remedy: "The page Health says which service or variable is in the way." });
+    blockers.push({ title: "R2 does not answer", remedy: "A run would wait for it. Check the binding R2_IMAGES and Cloudflare's status page." });
   }
   for (const { name, state, problem } of status.migrationStats.sources) {
     if (state === "unavailable") {

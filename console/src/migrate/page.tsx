@@ -43,9 +43,17 @@ export function MigratePage(_: { place: Place }) {
 
 function Blockers({ status }: { status: MigrationStatus }) {
   const blockers = blockersOf(status);
-  if (blockers.length === 0) return <p class="note good">Ready: R2 answers, and every source can be read.</p>;
   return (
     <section aria-label="What is in the way">
+      {blockers.length === 0 && <p class="note good">Ready: R2 answers, and every source can be read.</p>}
+      {status.r2Status === "disabled" && status.migrationReady && (
+        <div class="note warn">
+          <strong>New images go into the database</strong>
+          <p>
+            <code>ENABLE_R2_STORAGE</code> is not <code>"true"</code>. Runs move images into R2 all the same; what is added later waits for the next run.
+          </p>
+        </div>
+      )}
       {blockers.map(({ title, remedy }) => (
         <div class="note bad" key={title}>
           <strong>{title}</strong>
@@ -104,6 +112,11 @@ function Source({ source, status }: { source: SourceStats; status: MigrationStat
             <code>{source.problem.code}</code>
           </p>
         </div>
+      )}
+      {status.readySources.includes(source.name) ? (
+        <p class="fine">A run can begin now.</p>
+      ) : (
+        source.problem === undefined && <p class="fine">A run would wait until R2 answers.</p>
       )}
       {source.state === "counting" && <p class="note">The images are being counted, slice by slice. Look again in a minute.</p>}
       <dl class="facts">

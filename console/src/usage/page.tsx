@@ -41,6 +41,9 @@ function Numbers({ usage }: { usage: Usage }) {
         <dl class="facts">
           <Fact name="In R2" value={`${counted(r2.images, "image")}, ${bytes(r2.bytes)}`} />
           <Fact name="In the database" value={`${counted(d1.images, "image")}, ${bytes(d1.bytes)}`} />
+          {usage.cleanup !== null && usage.cleanup.images > 0 && (
+            <Fact name="A cleanup would free" value={`about ${bytes(usage.cleanup.bytes)} of originals of ${counted(usage.cleanup.images, "image")} that are in R2`} />
+          )}
           <Fact name="The whole database" value={usage.databaseBytes === null ? "not known" : bytes(usage.databaseBytes)} />
         </dl>
       </section>

@@ -17,13 +17,24 @@ struct Answer<'caller> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     user_id: Option<&'caller UserId>,
+    /// The width in `VARIANT_WIDTHS` that suits the thumbnails of a grid.
+    thumbnail_width: u32,
 }
 
+/// A tile of a grid is 150 to 200 px wide, and twice as many on dense screens.
+const THUMBNAIL_PX: u32 = 384;
+
 pub async fn handle(exchange: &Exchange<'_>, _request: Request) -> Result<Response, Problem> {
+    // In rising order, and not empty.
+    let widths = &exchange.services.config.variants.policy.widths;
+    let thumbnail_width = widths.iter().find(|width| **width >= THUMBNAIL_PX).or(widths.last());
+    let thumbnail_width = thumbnail_width.copied().unwrap_or(THUMBNAIL_PX);
     let body = match &exchange.caller.principal {
-        Principal::User(user) => Answer { caller: "user", user_id: Some(user) },
+        Principal::User(user) => Answer { caller: "user", user_id: Some(user), thumbnail_width },
         // The router lets nobody else in.
-        Principal::Operator | Principal::Holder(_) | Principal::Anyone => Answer { caller: "operator", user_id: None },
+        Principal::Operator | Principal::Holder(_) | Principal::Anyone => {
+            Answer { caller: "operator", user_id: None, thumbnail_width }
+        }
     };
     Ok(Response::json(200, &body))
 }

@@ -27,11 +27,14 @@ struct Answer<'app> {
     public_url: Option<&'app str>,
     batch_size: u16,
     concurrency: u16,
+    /// Whether there is a bucket that answers, also where `r2Status` is `disabled`: runs put there all the same.
     migration_ready: bool,
     migration_stats: MigrationStats,
     #[cfg_attr(test, schemars(extend("items" = {"type": "string", "enum": ACTIONS})))]
     available_actions: &'static [&'static str],
     sources: Vec<String>,
+    /// Those that a run can work on now.
+    ready_sources: Vec<String>,
     /// The run that began last.
     run: Option<RunBody<'app>>,
     api_version: &'static str,
@@ -55,10 +58,13 @@ pub async fn handle(exchange: &Exchange<'_>, _request: Request) -> Result<Respon
     let run = exchange.services.sources().latest_reachable().await?;
     let migration_stats = migration_stats(exchange, &statistics).await?;
     let sources = migration_stats.names().map(str::to_owned).collect();
-    let r2_status = match exchange.r2_state().await {
-        "enabled" => "connected",
-        state => state,
+    let bucket_answers = exchange.bucket_answers().await;
+    let r2_status = match bucket_answers {
+        _ if !config.r2_enabled => "disabled",
+        true => "connected",
+        false => "error",
     };
+    let ready_sources = migration_stats.readable().filter(|_| bucket_answers).map(str::to_owned).collect();
     let body = Answer {
         success: true,
         r2_configured: exchange.services.r2.is_some(),
@@ -68,10 +74,11 @@ pub async fn handle(exchange: &Exchange<'_>, _request: Request) -> Result<Respon
         public_url: config.r2_public_url.as_deref(),
         batch_size: config.migration_batch_size,
         concurrency: config.migration_concurrency,
-        migration_ready: r2_status == "connected",
+        migration_ready: bucket_answers,
         migration_stats,
         available_actions: &ACTIONS,
         sources,
+        ready_sources,
         run: run.as_ref().map(RunBody::new),
         api_version: env!("CARGO_PKG_VERSION"),
     };

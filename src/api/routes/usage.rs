@@ -7,6 +7,7 @@ use crate::api::billing::{Dollars, Share, dollars, shares};
 use crate::api::openapi::{DATABASE, JSON, Operation, Schemas, answer};
 use crate::api::{Exchange, Problem, Request, Response};
 use crate::catalog::{Holding, Home, UsageDay};
+use crate::migrate::Freeable;
 use crate::runtime::Timestamp;
 
 /// Contexts and owners in an answer.
@@ -32,6 +33,8 @@ struct Answer {
     dollars: Dollars,
     /// What the whole database takes, with an application's own tables; `null` where it does not say.
     database_bytes: Option<u64>,
+    /// What cleanups of migrations would free in databases, about; `null` while one of them does not answer.
+    cleanup: Option<Freeable>,
     /// The last 90 days that there is something of, the oldest first.
     days: Vec<Day>,
 }
@@ -88,6 +91,7 @@ pub async fn handle(exchange: &Exchange<'_>, _request: Request) -> Result<Respon
         free_tier: free_tier.into(),
         dollars: dollars(&usage, now),
         database_bytes: usage.database_bytes,
+        cleanup: exchange.services.sources().freeable().await.ok(),
         days: days(&usage.days),
         kinds: usage.kinds,
         contexts: usage.contexts,

@@ -45,6 +45,14 @@ const RECORD_FIRST: &str = insert!();
 const REQUIRE_UNCHANGED: &str =
     "UPDATE stillstore_moves SET stage = stage WHERE source = ?1 AND item_id = ?2 AND stage = ?3 AND storage_key = ?4";
 
+/// Entries whose sizes stand for those of their source.
+pub const SAMPLED: u16 = 1_000;
+
+// As many counters as there are sources and stages, and a sample of entries for each source.
+const SELECT_KEPT_ORIGINALS: &str = "SELECT source, items, CAST(ifnull((SELECT avg(size_bytes) FROM (\
+    SELECT size_bytes FROM stillstore_moves AS moves WHERE moves.source = counters.source LIMIT ?1)), 0) AS INTEGER) AS average_bytes \
+    FROM stillstore_move_counters AS counters WHERE stage = 'moved' AND items > 0";
+
 const SELECT_AFTER: &str = concat!(
     "SELECT ",
     move_columns!(),
@@ -66,6 +74,19 @@ const SET_STAGE: &str = "UPDATE stillstore_moves SET stage = ?4, original = ?5 \
     WHERE source = ?1 AND item_id = ?2 AND stage = ?3 AND storage_key = ?6";
 
 const FORGET: &str = "DELETE FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3";
+
+/// What is in the database of a source although it is in the bucket.
+#[derive(Debug, Clone, Deserialize)]
+pub struct KeptOriginals {
+    pub source: String,
+    pub items: u64,
+    pub average_bytes: u64,
+}
+
+/// The answer has [`KeptOriginals`] of each source of the database that has any.
+pub fn kept_originals() -> Statement {
+    Statement::new(SELECT_KEPT_ORIGINALS).bind(i64::from(SAMPLED))
+}
 
 /// How far a move has gone. The text forms are part of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]

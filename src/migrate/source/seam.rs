@@ -69,6 +69,11 @@ pub trait Kind {
         Ok(Err(SourceError::Unknown { name: name.to_owned() }))
     }
 
+    /// Whether its originals stay in a database until their cleanup.
+    fn holds_originals(&self) -> bool {
+        true
+    }
+
     /// Whether the row of an item still shows the image that was moved out of it.
     ///
     /// # Errors

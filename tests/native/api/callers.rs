@@ -467,8 +467,12 @@ fn callers_are_told_who_they_are() {
         let authorization = format!("Bearer {token}");
         world.send("GET", "/api/caller", &[("authorization", &authorization)], None).json()
     };
-    assert_eq!(asked(TOKEN), json!({ "caller": "operator" }));
-    assert_eq!(asked(&users.token_of("alice")), json!({ "caller": "user", "userId": "alice" }));
+    assert_eq!(asked(TOKEN), json!({ "caller": "operator", "thumbnailWidth": 384 }));
+    assert_eq!(asked(&users.token_of("alice")), json!({ "caller": "user", "userId": "alice", "thumbnailWidth": 384 }));
+    for (widths, width) in [("100,600,300", 600), ("64,32", 64)] {
+        let world = World::with_vars(&[("API_TOKEN", TOKEN), ("VARIANT_WIDTHS", widths)]);
+        assert_eq!(world.call("GET", "/api/caller", None).json()["thumbnailWidth"], width, "{widths}");
+    }
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn every_variable_is_in_the_readme() {
 }
 
 /// The JSON examples of docs/API.md, in their order, and the schemas of what they show.
-const EXAMPLES: [&str; 9] = [
+const EXAMPLES: [&str; 10] = [
     "GeneratedImage",
     "Image",
     "PresignedUpload",
@@ -61,6 +61,7 @@ const EXAMPLES: [&str; 9] = [
     "RunAnswer",
     "MigrationStats",
     "Run",
+    "ReconcileSlice",
     "Problem",
 ];
 

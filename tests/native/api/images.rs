@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use stillstore::sql::{Database as _, Fault, Statement};
 use stillstore::store::StoreCall;
 
+use super::callers::Users;
 use super::world::{PNG, TOKEN, World};
 use crate::runtime::block_on;
 
@@ -80,6 +81,47 @@ fn filters_choose_by_persona_session_storage_and_status() {
         ("limit", "limit=x"),
         ("cursor", "cursor=x"),
         ("persona", "persona=a"),
+    ] {
+        let answer = world.call("GET", &format!("/api/images?{query}"), None);
+        assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some(field)), "{query}");
+    }
+}
+
+#[test]
+fn filters_choose_by_context_owner_time_text_and_label() {
+    let users = Users::by_secret();
+    let world = users.world_with(&[("API_TOKEN", TOKEN), ("ENABLE_R2_STORAGE", "true")]);
+    let alices = format!("Bearer {}", users.token_of("alice"));
+    let hers = world.send("POST", "/api/images", &[("authorization", &alices)], Some(PNG.to_vec().into())).json();
+    let c = hers["id"].as_str().unwrap().to_owned();
+    let a = upload(&world, "context=studio&filename=Blue%20Fox.png&meta.place=Kew");
+    world.runtime.advance(24 * 60 * 60 * 1000);
+    let b = upload(&world, "filename=owl.png&meta.place=Kew%20Gardens&meta.by=fox");
+    assert_eq!(ids(&world, "context=studio"), [&*a]);
+    assert_eq!(ids(&world, "search=fOX"), [&*b, &*a]);
+    assert_eq!(ids(&world, "search=100%25"), [""; 0]);
+    assert_eq!(ids(&world, "meta.place=Kew"), [&*a]);
+    assert_eq!(ids(&world, "meta.place=Kew&meta.by=fox"), [""; 0]);
+    assert_eq!(ids(&world, "meta.place=Kew%20Gardens&meta.by=fox&context=uploads&search=owl"), [&*b]);
+    assert_eq!(ids(&world, "ownerId=alice"), [&*c]);
+    let day = world.call("GET", &format!("/api/images/{b}"), None).json()["createdAt"].as_str().unwrap().to_owned();
+    assert_eq!(ids(&world, &format!("createdFrom={}&limit=1", &day[..10])).len(), 1);
+    assert_eq!(ids(&world, &format!("createdTo={day}")), [&*a, &*c]);
+    assert_eq!(ids(&world, &format!("createdFrom={day}&createdTo={day}")), [""; 0]);
+
+    let alices = format!("Bearer {}", users.token_from(24 * 60 * 60, "alice"));
+    let listed = |query: &str| world.send("GET", &format!("/api/images?{query}"), &[("authorization", &alices)], None);
+    assert_eq!(listed("ownerId=alice&search=.").json()["images"], json!([]));
+    assert_eq!((listed("ownerId=bob").status, listed("ownerId=bob").json()["field"].as_str()), (400, Some("ownerId")));
+    for (field, query) in [
+        ("context", "context=Generated"),
+        ("ownerId", "ownerId="),
+        ("createdFrom", "createdFrom=yesterday"),
+        ("createdTo", "createdTo=2026-13-01"),
+        ("search", "search="),
+        ("search", "search=%20"),
+        ("search", &format!("search={}", "x".repeat(101))),
+        ("meta", "meta.A=1"),
     ] {
         let answer = world.call("GET", &format!("/api/images?{query}"), None);
         assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some(field)), "{query}");
@@ -237,4 +279,21 @@ fn the_migration_status_counts_images_by_home() {
         (&json!(2), &json!(1), &json!(1))
     );
     assert_eq!((&stats["migrationProgress"], &stats["fallbackImages"]), (&json!(50.0), &json!(1)));
+}
+
+#[test]
+fn a_run_can_begin_wherever_a_bucket_answers_and_its_source_can_be_read() {
+    let status = |world: &World| {
+        let body = world.call("GET", "/api/migrate-images", None).json();
+        (body["r2Status"].clone(), body["migrationReady"].clone(), body["readySources"].clone())
+    };
+    let source = json!([{ "name": "avatars", "table": "none", "id": "id", "data": "data", "url": "url" }]).to_string();
+    for (enabled, working, broken) in [("true", "connected", "error"), ("false", "disabled", "disabled")] {
+        let world =
+            World::with_vars(&[("API_TOKEN", TOKEN), ("ENABLE_R2_STORAGE", enabled), ("MIGRATION_SOURCES", &source)]);
+        assert_eq!(status(&world), (json!(working), json!(true), json!(["embedded"])));
+        assert_eq!(world.post_json("/api/migrate-images", &json!({"action": "migrate"}), &[]).status, 200);
+        world.bucket.plan.fail_all(None::<StoreCall>, Fault::FailBefore);
+        assert_eq!(status(&world), (json!(broken), json!(false), json!([])));
+    }
 }

@@ -65,12 +65,15 @@ fn a_migration_counts_its_puts_and_moves_no_holding() {
     let after = usage(&world);
     assert_eq!(after["storage"]["r2"]["images"], images.len());
     assert_eq!(after["kinds"], before["kinds"]);
+    // 240 bytes of images, four characters for three of them.
+    assert_eq!((&before["cleanup"]["images"], &after["cleanup"]), (&json!(0), &json!({"images": 3, "bytes": 320})));
     // The receipt's put, and the listing that looks for leftovers if there is one, are in a bundle that is not added yet.
     assert_eq!(after["operations"]["classA"], images.len());
     act(&world, &json!({ "action": "rollback" }));
     let after = usage(&world);
     assert_eq!(after["operations"]["classA"], images.len(), "a rollback of originals that are there puts nothing");
     assert_eq!(after["kinds"], before["kinds"]);
+    assert_eq!(after["cleanup"]["images"], 0, "nothing is moved any more");
 }
 
 #[test]

@@ -195,19 +195,23 @@ fn field_schemas() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
+/// The parameters `meta.<name>`.
 #[cfg(test)]
-fn parameters() -> Vec<Value> {
+pub(super) fn labels_parameter(description: &str) -> Value {
     let labels = json!({
         "type": "object", "propertyNames": { "pattern": LABEL_NAME }, "additionalProperties": label_value(),
         "maxProperties": Labels::MAX_PAIRS
     });
-    let labels = json!({
-        "in": "query", "name": "meta", "style": "form", "explode": true, "schema": labels,
-        "description": "Free string pairs, each a parameter `meta.<name>`."
-    });
+    json!({
+        "in": "query", "name": "meta", "style": "form", "explode": true, "schema": labels, "description": description
+    })
+}
+
+#[cfg(test)]
+fn parameters() -> Vec<Value> {
     let mut parameters: Vec<Value> =
         field_schemas().iter().map(|(name, schema, text)| query(name, schema, text)).collect();
-    parameters.push(labels);
+    parameters.push(labels_parameter("Free string pairs, each a parameter `meta.<name>`."));
     parameters.extend(IDS.map(association));
     parameters
 }

@@ -104,6 +104,10 @@ impl Kind for BucketKind {
         }
     }
 
+    fn holds_originals(&self) -> bool {
+        false
+    }
+
     async fn shows(&self, source: &str, _: &str, _: ImageId) -> Result<Result<bool, SourceError>, DatabaseError> {
         // Nobody here shows what another bucket holds.
         Ok(self.source(source).map(|_| false).ok_or_else(|| SourceError::Unknown { name: source.to_owned() }))

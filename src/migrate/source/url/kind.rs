@@ -119,6 +119,10 @@ impl Kind for UrlKind {
         }))
     }
 
+    fn holds_originals(&self) -> bool {
+        false
+    }
+
     async fn shows(
         &self,
         source: &str,
