@@ -117,7 +117,7 @@ for (const { storage, vars } of STORAGE_MODES) {
       t.after(() => person.close());
       await person.says("1 image");
       await person.page.getByRole("link", { name: "hers.png" }).waitFor();
-      assert.deepEqual(await person.page.getByRole("navigation").getByRole("link").allInnerTexts(), ["Gallery", "Add", "Health"]);
+      assert.deepEqual(await person.page.getByRole("navigation").getByRole("link").allInnerTexts(), ["Gallery", "Add", "Jobs", "Health"]);
       await person.go("#/migrate");
       await person.says("This page is the operator's.");
       await person.check("a user's console");

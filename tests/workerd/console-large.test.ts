@@ -36,6 +36,7 @@ test(`${IMAGES} images are shown at once and scroll smoothly`, async (t) => {
   await page.reload();
   await person.until("document.images.length > 10 && document.images[0].naturalWidth > 0");
   const loadMs = performance.now() - startedAtMs;
+  assert.match(String(await page.evaluate("document.images[0].currentSrc")), /w=384/, "tiles are thumbnails");
 
   const frames = (await page.evaluate(`new Promise((resolve) => {
     const times = [];
