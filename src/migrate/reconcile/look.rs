@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use super::asked::Wanted;
+use super::error::ReconcileError;
 use super::place::Place;
-use super::{Foreign, ReconcileError, Wanted};
 use crate::catalog::{KeyedRow, Names, Status, Unnamed};
 use crate::image::{ImageId, ObjectKey, ParsedKey};
 use crate::library::{IMAGE_ID, Library};
@@ -25,6 +26,13 @@ pub struct Missing {
     pub id: ImageId,
     pub key: ObjectKey,
     pub size_bytes: u64,
+}
+
+/// Objects of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Foreign {
+    pub objects: u64,
+    pub bytes: u64,
 }
 
 /// A slice at one moment.

@@ -3,42 +3,22 @@
 //!
 //! What is younger than a period of grace is left alone: work under way puts bytes before the row that names them.
 
+mod asked;
+mod error;
 mod look;
 mod place;
 mod treat;
 
-pub use look::Missing;
+pub use asked::{Treatment, Wanted};
+pub use error::ReconcileError;
+pub use look::{Foreign, Missing};
 pub use treat::Fate;
 
 use self::look::Look;
 use super::registry::Sources;
-use crate::catalog::CatalogError;
 use crate::image::ObjectKey;
-use crate::library::{AdoptError, Library};
-use crate::runtime::Timestamp;
-use crate::sql::DatabaseError;
-use crate::store::{ObjectInfo, StoreError};
-
-/// What to do with objects that nothing names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Treatment {
-    /// Say which they are.
-    Report,
-    /// Make images of them.
-    Adopt,
-    /// Remove them.
-    Remove,
-}
-
-/// What of the bucket to look at, and what to do.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    pub treatment: Treatment,
-    /// Where the slice begins; at the start of the bucket without it.
-    pub after: Option<ObjectKey>,
-    /// Objects and rows that have changed since are left alone.
-    pub unchanged_since: Timestamp,
-}
+use crate::library::Library;
+use crate::store::ObjectInfo;
 
 /// A slice of the bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,48 +33,6 @@ pub struct Reconciled {
     pub missing: Vec<Missing>,
     /// Where the next slice begins; `None` at the end of the bucket.
     pub until: Option<ObjectKey>,
-}
-
-/// Objects of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Foreign {
-    pub objects: u64,
-    pub bytes: u64,
-}
-
-/// Why a slice was not looked through. What was done of it stays done, and asking again is fine.
-#[derive(Debug)]
-pub enum ReconcileError {
-    /// No bucket is bound.
-    NoBucket,
-    Store(StoreError),
-    Catalog(CatalogError),
-    Database(DatabaseError),
-    Adopt(AdoptError),
-}
-
-impl From<StoreError> for ReconcileError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<CatalogError> for ReconcileError {
-    fn from(error: CatalogError) -> Self {
-        Self::Catalog(error)
-    }
-}
-
-impl From<DatabaseError> for ReconcileError {
-    fn from(error: DatabaseError) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<AdoptError> for ReconcileError {
-    fn from(error: AdoptError) -> Self {
-        Self::Adopt(error)
-    }
 }
 
 /// Looks through a slice of the bucket, twice where something does not match, and treats what did not match either time.

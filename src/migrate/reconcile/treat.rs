@@ -1,7 +1,8 @@
 //! What becomes of objects that nothing names.
 
+use super::asked::Treatment;
+use super::error::ReconcileError;
 use super::place::Place;
-use super::{ReconcileError, Treatment};
 use crate::catalog::HELD_AT_ONCE;
 use crate::image::{ImageId, ObjectKey};
 use crate::library::{Adopted, Library, NotAdopted};
