@@ -38,7 +38,7 @@ struct Answer<'page> {
 
 /// What the query asks for.
 enum Asked {
-    Page(ListQuery),
+    Page(Box<ListQuery>),
     /// `key`, which stands alone.
     Image(ObjectKey),
 }
@@ -117,7 +117,7 @@ impl FromText for SearchText {
 fn parse_query(request: &Request) -> Result<Asked, Problem> {
     let pairs = request.query_pairs()?;
     if !pairs.iter().any(|(name, _)| name == "key") {
-        return parse_list_query(pairs).map(Asked::Page);
+        return parse_list_query(pairs).map(|query| Asked::Page(Box::new(query)));
     }
     let mut asked = None;
     for (name, value) in pairs {

@@ -11,7 +11,7 @@ use crate::library::{IMAGE_ID, Library};
 use crate::migrate::registry::Sources;
 use crate::migrate::source::ledger_answer;
 use crate::runtime::Timestamp;
-use crate::sql::{DatabaseError, Statement, to_json};
+use crate::sql::{Statement, to_json};
 use crate::store::{LIST_LIMIT, ListPage, ObjectInfo, StorageKind};
 
 // Moves out of the catalogue itself are of images whose rows have the keys of their copies.
@@ -80,7 +80,6 @@ impl Look {
         let mut orphans = Vec::new();
         for object in page.objects.iter().filter(|object| !is_named(&object.key)) {
             match Place::of(&object.key) {
-                Place::Record => {}
                 Place::Foreign => {
                     foreign.objects += 1;
                     foreign.bytes += object.size_bytes;
@@ -88,7 +87,7 @@ impl Look {
                 Place::Image(_) | Place::Moved(_) | Place::Variant(_) if is_old(object.stored_at) => {
                     orphans.push(object.clone());
                 }
-                Place::Image(_) | Place::Moved(_) | Place::Variant(_) => {}
+                Place::Record | Place::Image(_) | Place::Moved(_) | Place::Variant(_) => {}
             }
         }
         if !orphans.is_empty() {
@@ -142,7 +141,7 @@ async fn names_of(library: &Library, sources: &Sources, objects: &[ObjectInfo]) 
     for (is_own, ledger) in sources.ledgers() {
         let statements = vec![Statement::new(SELECT_MOVES).bind(moved.as_str()), Statement::new(SELECT_IN_FLIGHT)];
         for answer in ledger_answer(is_own, ledger.database().batch(statements).await)? {
-            let rows: Vec<KeyRow> = answer.rows().map_err(|error: DatabaseError| error)?;
+            let rows: Vec<KeyRow> = answer.rows()?;
             names.keys.extend(rows.into_iter().map(|row| row.storage_key));
         }
     }
