@@ -1,15 +1,18 @@
 // What must hold whenever clients and fault injector rest: every image is read, every object is accounted for, the counters agree.
 import assert from "node:assert/strict";
 
-import { imageKeys, letTimePassAndSweep } from "../tests/workerd/invariants.ts";
+import { letTimePassAndSweep, objectKeys } from "../tests/workerd/invariants.ts";
 import type { Application } from "./application.ts";
 import type { Client } from "./client.ts";
 import { CHUNK_BYTES } from "./model.ts";
 import type { KeptImage, Model } from "./model.ts";
 import type { Operator } from "./operator.ts";
+import type { Studio } from "./studio.ts";
 import type { World } from "./world.ts";
 
 const READERS = 8;
+/** What the keys of variants begin with. */
+const VARIANTS = "stillstore/variants/";
 const SOURCES = ["embedded", "images"];
 
 type ImageRow = { id: string; status: string; storage: string; sha256: string; visibility: string };
@@ -27,7 +30,8 @@ const MOVES_WITHOUT_IMAGE = `SELECT image_id FROM stillstore_moves AS move WHERE
 
 // An owner is given with the image's row and taken with it, so that the sweep never looks at these.
 const MISOWNED_BLOBS = `SELECT write_id, object_key, blob.owner_id, status FROM stillstore_blobs AS blob
-  LEFT JOIN stillstore_images ON id = blob.owner_id WHERE blob.owner_id IS NOT NULL AND NOT ifnull(status = 'deleting' OR status = 'stored' AND embedded_write_id = write_id, 0)`;
+  LEFT JOIN stillstore_images ON id = blob.owner_id WHERE blob.owner_id IS NOT NULL AND NOT ifnull(status = 'deleting' OR status = 'stored' AND embedded_write_id = write_id, 0)
+  AND NOT EXISTS (SELECT 1 FROM stillstore_variants WHERE storage_key = object_key)`;
 const IMAGES_WITHOUT_BLOB = `SELECT id, storage, embedded_write_id FROM stillstore_images
   WHERE status = 'stored' AND (storage = 'd1' OR embedded_write_id IS NOT NULL) AND NOT EXISTS (
     SELECT 1 FROM stillstore_blobs WHERE write_id = embedded_write_id AND owner_id = id AND stored_at_ms IS NOT NULL)`;
@@ -42,19 +46,22 @@ export class Audit {
   #application: Application;
   #operator: Operator;
   #clients: Client[];
+  #studios: Studio[];
 
-  constructor(world: World, model: Model, application: Application, operator: Operator, clients: Client[]) {
+  constructor(world: World, model: Model, application: Application, operator: Operator, clients: Client[], studios: Studio[]) {
     this.#world = world;
     this.#model = model;
     this.#application = application;
     this.#operator = operator;
     this.#clients = clients;
+    this.#studios = studios;
   }
 
   /** A lull: nobody is at work, and nothing fails. */
   async check(): Promise<void> {
     await this.#operator.settle();
     for (const client of this.#clients) await client.settle();
+    for (const studio of this.#studios) await studio.settle();
     await this.#readAll();
     await this.#accountForRows();
     await this.#accountForObjects();
@@ -147,18 +154,24 @@ export class Audit {
   /** Each object is named by a row or by the journal, and each name has its object. */
   async #accountForObjects(): Promise<void> {
     const { db } = this.#world.worker;
-    const keys = new Set(await imageKeys(this.#world.worker));
+    const keys = new Set((await objectKeys(this.#world.worker)).filter((key) => !key.startsWith("stillstore/") || key.startsWith(VARIANTS)));
     const { results: rows } = await db
       .prepare("SELECT storage_key AS key, status, storage FROM stillstore_images WHERE status <> 'deleted'")
       .all<{ key: string; status: string; storage: string }>();
     const { results: moves } = await db
       .prepare("SELECT storage_key AS key, stage FROM stillstore_moves WHERE source <> 'embedded'")
       .all<{ key: string; stage: string }>();
-    const named = new Set([...rows, ...moves].map(({ key }) => key));
+    // A grant names what is put for it, and a variant what is made, before it is there.
+    const { results: grants } = await db.prepare("SELECT storage_key AS key FROM stillstore_uploads").all<{ key: string }>();
+    const { results: variants } = await db
+      .prepare("SELECT storage_key AS key, state, storage FROM stillstore_variants")
+      .all<{ key: string; state: string; storage: string }>();
+    const named = new Set([...rows, ...moves, ...grants, ...variants].map(({ key }) => key));
     assert.deepEqual([...keys].filter((key) => !named.has(key)), [], "each object is named");
     const promised = [
       ...rows.filter(({ status, storage }) => status === "stored" && storage === "r2"),
       ...moves.filter(({ stage }) => stage !== "restored"),
+      ...variants.filter(({ state, storage }) => state === "stored" && storage === "r2"),
     ];
     assert.deepEqual(promised.filter(({ key }) => !keys.has(key)), [], "each name has its object");
     const inFlight = await db.prepare("SELECT count(*) AS n FROM stillstore_runs WHERE in_flight <> '[]'").first("n");
@@ -183,12 +196,13 @@ export class Audit {
     );
   }
 
-  /** A sweep removes 100 images and 32 blobs. */
+  /** A sweep removes 100 images and 32 blobs, and looks at so many grants and variants. */
   async #sweep(): Promise<void> {
     const sql = "SELECT (SELECT count(*) FROM stillstore_images WHERE status IN ('pending', 'deleting')) + \
-      (SELECT count(*) FROM stillstore_blobs WHERE owner_id IS NULL) AS n";
+      (SELECT count(*) FROM stillstore_blobs WHERE owner_id IS NULL) + (SELECT count(*) FROM stillstore_uploads WHERE state <> 'confirmed') + \
+      (SELECT count(*) FROM stillstore_variants WHERE state = 'making' OR state = 'leaving') AS n";
     const left = (await this.#world.worker.db.prepare(sql).first<number>("n")) ?? 0;
-    for (let sweeps = 0; sweeps <= left / 32 + 1; sweeps += 1) await letTimePassAndSweep(this.#world.worker);
+    for (let sweeps = 0; sweeps <= left / 32 + 2; sweeps += 1) await letTimePassAndSweep(this.#world.worker);
     assert.equal(await this.#world.worker.db.prepare(sql).first("n"), 0, "nothing is left unfinished");
   }
 }

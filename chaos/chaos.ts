@@ -11,9 +11,11 @@ import { Client } from "./client.ts";
 import { FaultInjector } from "./fault-injector.ts";
 import { Model } from "./model.ts";
 import { Operator } from "./operator.ts";
+import { Studio } from "./studio.ts";
 import { World } from "./world.ts";
 
 const CLIENTS = 4;
+const STUDIOS = 2;
 const APPLICATION_READERS = 2;
 const FAULTS_BETWEEN_AUDITS = 6;
 
@@ -35,12 +37,14 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
   const operator = new Operator(world, model, application, seed + 2);
   const injector = new FaultInjector(world, operator, seed);
   const clients = Array.from({ length: CLIENTS }, (_, index) => new Client(`client-${index}`, world, model, seed + 3 + index));
-  const audit = new Audit(world, model, application, operator, clients);
+  const studios = Array.from({ length: STUDIOS }, (_, index) => new Studio(`studio-${index}`, world, model, seed + 3 + CLIENTS + index));
+  const audit = new Audit(world, model, application, operator, clients, studios);
 
   try {
     await application.create(await world.start(injector.vars()));
     const tasks = [
       ...clients.map((client, index) => world.occupy(`client ${index}`, () => client.operate())),
+      ...studios.map((studio, index) => world.occupy(`studio ${index}`, () => studio.operate())),
       ...Array.from({ length: APPLICATION_READERS }, () => world.occupy("application", () => application.operate())),
       world.occupy("operator", () => operator.operate()),
     ];

@@ -9,6 +9,7 @@ export const COUNTED = [
   "unanswered",
   "readsCompared",
   "bytesCompared",
+  "variantsCompared",
   "listingsCompared",
   "runs",
   "kills",

@@ -238,6 +238,6 @@ function thereOrGone(answer: Answered, status: number): "there" | "gone" {
   return "there";
 }
 
-function assertAnswer(answer: Answered, status: number): void {
+export function assertAnswer(answer: Answered, status: number): void {
   assert.equal(answer.status, status, `${answer.request}: ${new TextDecoder().decode(answer.body.subarray(0, 500))}`);
 }

@@ -23,10 +23,10 @@ const METHODS: Record<string, (string | undefined)[]> = {
 };
 /** What only some calls are about, so that a step fails for good whose neighbours do not. */
 const SUBJECTS: Record<string, string[]> = {
-  R2_IMAGES: ["stillstore/", "uploads/", "generated/"],
+  R2_IMAGES: ["stillstore/", "uploads/", "generated/", "operator/", "frames/", "/variants/"],
   DB: [
     "INSERT INTO stillstore_images", "INSERT INTO stillstore_images", "UPDATE stillstore_images",
-    "stillstore_blobs", "stillstore_runs", "stillstore_run_lines", "stillstore_moves",
+    "stillstore_blobs", "stillstore_uploads", "stillstore_variants", "stillstore_collections", "stillstore_runs", "stillstore_run_lines", "stillstore_moves",
   ],
 };
 const SUBJECT_CHANCE = 0.5;

@@ -52,7 +52,7 @@ export class Model {
   }
 
   /** An image that somebody was told of. */
-  keep(record: Image, bytes: Uint8Array | undefined): KeptImage {
+  keep(record: Pick<Image, "id" | "sha256" | "visibility" | "url">, bytes: Uint8Array | undefined): KeptImage {
     const { id, sha256, visibility, url } = record;
     assert.ok(sha256 !== null, `${id} is stored, and has a digest`);
     if (bytes !== undefined) assert.equal(sha256, digest(bytes), `${id} was stored as other bytes than were sent`);

@@ -8,7 +8,7 @@ import type { RunningWorker } from "../tests/workerd/harness/worker.ts";
 import type { Chronicle } from "./chronicle.ts";
 
 /** The codes of an answer that says what is down. `internal-error` and `bytes-missing` are not among them. */
-const EXCUSES = ["storage-unavailable", "database-unavailable"];
+const EXCUSES = ["storage-unavailable", "database-unavailable", "multipart-unavailable"];
 
 /** The status of an answer that says that the image was deleted. */
 const GONE = 410;
@@ -49,6 +49,7 @@ export class World {
   #isDisrupted = false;
   #operationsUnderWay = 0;
   #isOpen = false;
+  #vars: Record<string, string> = {};
   #waiting: (() => void)[] = [];
   isOver = false;
 
@@ -59,6 +60,7 @@ export class World {
 
   async start(vars: Record<string, string>): Promise<RunningWorker> {
     assert.equal(this.#worker, undefined, "one Worker at a time");
+    this.#vars = vars;
     this.#worker = await startWorker({ persist: this.#persist, vars, faults: true, onLog: () => {} });
     this.#wake();
     return this.#worker;
@@ -75,6 +77,11 @@ export class World {
     const { worker } = this;
     this.#worker = undefined;
     return worker;
+  }
+
+  /** Whether the Worker that is up, or the last one, keeps new images in R2. */
+  get usesR2(): boolean {
+    return this.#vars["ENABLE_R2_STORAGE"] === "true";
   }
 
   /** While this is at work, an answer may say that something is down, or not come. */

@@ -24,15 +24,21 @@ const DAMAGE: Record<string, Damage> = {
   "bytes that are exchanged for others": { found: /is not what was stored|failed while all was well/, sabotage: async (worker) => {
     const key = (await stored(worker, "r2"))?.storage_key;
     assert.ok(key !== undefined);
-    const object = await worker.bucket.get(key);
-    assert.ok(object !== null);
-    const bytes = new Uint8Array(await object.arrayBuffer());
-    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
-    await worker.bucket.put(key, bytes, { httpMetadata: object.httpMetadata ?? {}, customMetadata: object.customMetadata ?? {} });
+    await exchange(worker, key);
   } },
   "an object that nothing names": {
     found: /each object is named/,
     sabotage: (worker) => worker.bucket.put("uploads/2026/11/stray.png", "stray"),
+  },
+  "a variant that is exchanged for another picture": { found: /is what it was/, sabotage: async (worker) => {
+    const sql = "SELECT storage_key AS key FROM stillstore_variants WHERE state = 'stored' AND storage = 'r2'";
+    const { results } = await worker.db.prepare(sql).all<{ key: string }>();
+    assert.ok(results.length > 0);
+    for (const { key } of results) await exchange(worker, key);
+  } },
+  "a variant that nothing names": {
+    found: /each object is named/,
+    sabotage: (worker) => worker.bucket.put("stillstore/variants/0f8fad5b-d9cb-469f-a165-70867728950e/00", "stray"),
   },
   "an image that is marked as deleted": { found: /is listed|is gone though nobody deleted it/, sabotage: async (worker) => {
     const id = (await stored(worker))?.id;
@@ -49,6 +55,15 @@ const DAMAGE: Record<string, Damage> = {
   },
 };
 
+/** Puts others of the same number in the place of an object's bytes. */
+async function exchange(worker: RunningWorker, key: string): Promise<void> {
+  const object = await worker.bucket.get(key);
+  assert.ok(object !== null);
+  const bytes = new Uint8Array(await object.arrayBuffer());
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  await worker.bucket.put(key, bytes, { httpMetadata: object.httpMetadata ?? {}, customMetadata: object.customMetadata ?? {} });
+}
+
 async function stored(worker: RunningWorker, storage?: "r2"): Promise<{ id: string; storage_key: string } | null> {
   const sql = "SELECT id, storage_key FROM stillstore_images WHERE status = 'stored' AND storage = ifnull(?1, storage) LIMIT 1";
   return worker.db.prepare(sql).bind(storage ?? null).first();
@@ -60,7 +75,7 @@ describe("chaos", { concurrency: true }, () => {
       const { counts, violations } = await runChaos({ seconds: SECONDS, seed });
       t.diagnostic(JSON.stringify(counts));
       assert.deepEqual(violations, []);
-      for (const name of ["kills", "faults", "readsCompared", "listingsCompared", "runs", "audits"] as const) {
+      for (const name of ["kills", "faults", "readsCompared", "variantsCompared", "listingsCompared", "runs", "audits"] as const) {
         assert.ok(counts[name] > 0, `${name}: ${JSON.stringify(counts)}`);
       }
     });

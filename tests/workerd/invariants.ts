@@ -39,6 +39,8 @@ export async function letTimePassAndSweep(worker: RunningWorker): Promise<void> 
   const statements = [
     "UPDATE stillstore_images SET updated_at_ms = updated_at_ms - ?1",
     "UPDATE stillstore_blobs SET created_at_ms = created_at_ms - ?1",
+    "UPDATE stillstore_uploads SET due_at_ms = due_at_ms - 14 * ?1, expires_at_ms = expires_at_ms - 14 * ?1",
+    "UPDATE stillstore_variants SET due_at_ms = due_at_ms - ?1 WHERE due_at_ms IS NOT NULL",
   ];
   await worker.db.batch(statements.map((sql) => worker.db.prepare(sql).bind(ABANDONED_AGE_MS)));
   await worker.scheduled();
