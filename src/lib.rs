@@ -27,6 +27,7 @@ pub mod store;
 pub mod telemetry;
 pub mod upload;
 pub mod variants;
+pub mod vision;
 
 #[cfg(target_arch = "wasm32")]
 mod platform;

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use crate::{Fit, Format, Output, Refusal, Request, Target, transform as transform_bytes};
+use crate::{Fit, Format, Output, Refusal, Request, Target, measure as measure_bytes, transform as transform_bytes};
 
 #[derive(Default)]
 struct State {
@@ -56,9 +56,24 @@ pub extern "C" fn transform(
     let (orientation, quality, coarseness) = (small(orientation), small(quality), small(coarseness));
     let request =
         Request { width, height, fit, orientation, target, quality, max_pixels, coarseness, enhances: enhances != 0 };
+    work(|input| transform_bytes(input, &request))
+}
+
+/// Measures the image that was written to the room. The output's bytes are then [`crate::Measures::to_bytes`]; its other facts say nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn measure(orientation: u32, max_pixels: u32, coarseness: u32) -> u32 {
+    let small = |number: u32| u8::try_from(number).unwrap_or(1);
+    work(|input| {
+        let measures = measure_bytes(input, small(orientation), max_pixels, small(coarseness))?;
+        let bytes = measures.to_bytes();
+        Ok(Output { bytes, format: Format::Png, width: 0, height: 0, is_of_animation: false })
+    })
+}
+
+fn work(work: impl FnOnce(&[u8]) -> Result<Output, Refusal>) -> u32 {
     STATE.with_borrow_mut(|state| {
         let input = std::mem::take(&mut state.input);
-        match transform_bytes(&input, &request) {
+        match work(&input) {
             Ok(output) => {
                 state.output = Some(output);
                 0

@@ -12,12 +12,14 @@ mod enhance;
 mod geometry;
 mod gif;
 mod jpeg;
+mod measure;
 mod pixels;
 mod png;
 mod reduce;
 mod webp;
 
 pub use geometry::Fit;
+pub use measure::{Colour, Measures};
 
 use geometry::Plan;
 
@@ -93,13 +95,7 @@ pub enum Refusal {
 /// # Errors
 /// [`Refusal`].
 pub fn transform(bytes: &[u8], request: &Request) -> Result<Output, Refusal> {
-    let mut pixels = match bytes {
-        [0xFF, 0xD8, 0xFF, ..] => jpeg::decode(bytes, request)?,
-        [0x89, b'P', b'N', b'G', ..] => png::decode(bytes, request)?,
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp::decode(bytes, request)?,
-        [b'G', b'I', b'F', b'8', ..] => gif::decode(bytes, request)?,
-        _ => return Err(Refusal::Unsupported),
-    };
+    let mut pixels = decode(bytes, request)?;
     let is_of_animation = pixels.is_of_animation;
     let profile = pixels.profile.take().filter(|profile| is_of_rgb(profile));
     let mut canvas = pixels.scaled()?;
@@ -109,6 +105,27 @@ pub fn transform(bytes: &[u8], request: &Request) -> Result<Output, Refusal> {
     let (width, height) = canvas.upright_size(request.orientation);
     let (format, bytes) = encode::encode(canvas, request, profile.as_deref())?;
     Ok(Output { bytes, format, width, height, is_of_animation })
+}
+
+/// Measures the image in `bytes`, whose EXIF orientation is given, at 512 by 512 pixels at most. `max_pixels` and `coarseness` are those of
+/// [`Request`].
+///
+/// # Errors
+/// [`Refusal`].
+pub fn measure(bytes: &[u8], orientation: u8, max_pixels: u32, coarseness: u8) -> Result<Measures, Refusal> {
+    let request = measure::request(orientation, max_pixels, coarseness);
+    let canvas = decode(bytes, &request)?.scaled()?.oriented(orientation);
+    measure::measure(&canvas)
+}
+
+fn decode(bytes: &[u8], request: &Request) -> Result<pixels::Pixels, Refusal> {
+    match bytes {
+        [0xFF, 0xD8, 0xFF, ..] => jpeg::decode(bytes, request),
+        [0x89, b'P', b'N', b'G', ..] => png::decode(bytes, request),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp::decode(bytes, request),
+        [b'G', b'I', b'F', b'8', ..] => gif::decode(bytes, request),
+        _ => Err(Refusal::Unsupported),
+    }
 }
 
 /// The plan for an image of this size, unless it or its variant has too many pixels.

@@ -269,3 +269,47 @@ fn inks_become_light() {
         );
     }
 }
+
+#[test]
+fn an_image_is_measured_the_same_in_every_format_and_orientation() {
+    // Orange at the left, blue at the right, a little white.
+    let paint = |column: u32, row: u32| match (column, row) {
+        (0..20, 0..20) => [255, 255, 255, 255],
+        (0..200, _) => [250, 120, 10, 255],
+        _ => [10, 40, 200, 255],
+    };
+    let image = samples::painted(300, 200, paint);
+    let measures = |bytes: &[u8], orientation| stillstore_codecs::measure(bytes, orientation, 4_000_000, 1).unwrap();
+    let of_png = measures(&png(&image, None), 1);
+    assert_eq!(of_png.colours.iter().map(|colour| colour.per_cent).collect::<Vec<_>>()[..2], [64, 32]);
+    let near = |one: [u8; 3], other: [u8; 3]| one.iter().zip(other).all(|(one, other)| one.abs_diff(other) < 8);
+    assert!(near(of_png.colours[0].rgb, [250, 120, 10]) && near(of_png.colours[1].rgb, [10, 40, 200]), "{of_png:?}");
+    assert!((5..=25).contains(&of_png.thumbhash.len()));
+    for bytes in [jpeg(&image, None), webp(&image)] {
+        let other = measures(&bytes, 1);
+        assert!((other.difference_hash ^ of_png.difference_hash).count_ones() < 6, "{other:?} {of_png:?}");
+        assert!(near(other.colours[0].rgb, of_png.colours[0].rgb));
+    }
+    // Turned by a half, what was bright at the left is at the right.
+    let turned = samples::painted(300, 200, |column, row| paint(299 - column, 199 - row));
+    assert_eq!(measures(&png(&turned, None), 3), of_png);
+    assert_ne!(measures(&png(&turned, None), 1).difference_hash, of_png.difference_hash);
+}
+
+#[test]
+fn a_blurred_image_is_less_sharp_and_nothing_visible_has_no_colours() {
+    let stripes = |width: u32| {
+        let paint =
+            move |column: u32, _: u32| if column / width % 2 == 0 { [0, 0, 0, 255] } else { [255, 255, 255, 255] };
+        png(&samples::painted(256, 256, paint), None)
+    };
+    let soft = png(&gradient(256, 256), None);
+    let sharpness = |bytes: &[u8]| stillstore_codecs::measure(bytes, 1, 100_000, 1).unwrap().sharpness;
+    assert!(sharpness(&stripes(2)) > sharpness(&stripes(16)) && sharpness(&stripes(16)) > 1_000);
+    assert!(sharpness(&soft) < 10, "{}", sharpness(&soft));
+    let clear = png(&samples::painted(8, 8, |_, _| [9, 9, 9, 0]), None);
+    assert_eq!(stillstore_codecs::measure(&clear, 1, 100_000, 1).unwrap().colours, []);
+    let pixel = png(&samples::painted(1, 1, |_, _| [9, 9, 9, 255]), None);
+    assert_eq!(stillstore_codecs::measure(&pixel, 1, 100_000, 1).unwrap().sharpness, 0);
+    assert_eq!(stillstore_codecs::measure(&soft, 1, 100, 1).unwrap_err(), Refusal::TooManyPixels);
+}

@@ -139,6 +139,8 @@ impl From<CreateError> for Problem {
         match error {
             CreateError::Catalog(error) => error.into(),
             CreateError::NoEditor => Self::plain(Code::EditorNotConfigured),
+            CreateError::NoVision => Self::plain(Code::VisionNotConfigured),
+            CreateError::NoFrames => Self::plain(Code::SessionEmpty),
             CreateError::Format(format) => {
                 Self::field("asset_id", format!("is an image of type {format}, which the editor does not take"))
             }

@@ -91,6 +91,8 @@ codes! {
     SessionNotFound = 404 "session-not-found" "There is no session with this id" => "Check the id; its first frames, or POST /sessions, make a session.";
     /// No such frame.
     FrameNotFound = 404 "frame-not-found" "The session has no frame with this number" => "Check the number; GET /sessions/{id}/frames lists the frames.";
+    /// Nobody has looked at it, or what was found went with a frame.
+    AnalysisNotFound = 404 "analysis-not-found" "It has not been looked at" => "POST to describe or analyze it, and wait until that job is completed.";
     /// No such job.
     JobNotFound = 404 "job-not-found" "There is no job with this id" => "Check the id; GET /jobs lists the jobs.";
     /// No such batch.
@@ -119,6 +121,8 @@ codes! {
     VariantLimit = 409 "variant-limit" "The image has as many variants as an image may have" => "Use one of the sizes that the image was asked for before, or ask the operator of this deployment.";
     /// Frames are being deleted.
     SessionBusy = 409 "session-busy" "Frames of the session are being deleted" => "Wait as long as Retry-After says, then send the frames again.";
+    /// There is nothing to look at.
+    SessionEmpty = 409 "session-empty" "The session has no frames" => "Add frames to the session.";
     /// A batch without jobs.
     ShootEmpty = 409 "shoot-empty" "The shoot has no asset that the editor takes" => "Add assets to the shoot, of a format that the editor takes.";
     /// More assets than a batch has jobs.
@@ -201,6 +205,8 @@ codes! {
     BucketNotBound = 503 "bucket-not-bound" "The bucket R2_IMAGES is not bound" => "Bind a bucket as R2_IMAGES in wrangler.toml and deploy again.";
     /// Uploads in parts need R2.
     MultipartUnavailable = 503 "multipart-unavailable" "Uploads in parts need R2 storage, which new images do not go to here" => "Send the file as one upload, or set ENABLE_R2_STORAGE, bind R2_IMAGES and leave R2_PUBLIC_URL empty.";
+    /// The binding of the configured provider is missing.
+    VisionNotConfigured = 503 "vision-not-configured" "No vision provider can be used" => "Set VISION_PROVIDER to one that is configured and deploy again.";
     /// Nothing edits images.
     EditorNotConfigured = 503 "editor-not-configured" "No image editor is configured" => "Set EDIT_PROVIDER to an editor and deploy again.";
     /// There is no memory for more work of this kind.

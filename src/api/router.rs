@@ -156,6 +156,8 @@ routes! {
     "delete-image"     Delete "/api/images/{id}"                      User     delete_image(ImageId);
     "sign-image-url"   Post   "/api/images/{id}/signed-url"           User     sign_image_url(ImageId);
     "serve-image"      Get    "/images/{id}"                          Holder   serve_image(ImageName);
+    "look-at-image"    Post   "/images/{id}/describe"                 User     look_at_image(ImageId);
+    "image-description" Get   "/images/{id}/description"              User     image_description(ImageId);
     "migration-status" Get    "/api/migrate-images"                   Operator migration_status();
     "migrate-images"   Post   "/api/migrate-images"                   Operator migrate_images();
     "describe-run"     Get    "/api/migrate-images/runs/{id}"         Operator describe_run(RunId);
@@ -170,6 +172,8 @@ routes! {
     "upload-frames"    Post   "/sessions/{id}/frames"                 User     upload_frames(SessionId);
     "list-frames"      Get    "/sessions/{id}/frames"                 User     list_frames(SessionId);
     "delete-frames"    Delete "/sessions/{id}/frames"                 User     delete_frames(SessionId);
+    "analyze-session"  Post   "/sessions/{id}/analyze"                User     analyze_session(SessionId);
+    "session-analysis" Get    "/sessions/{id}/analysis"               User     session_analysis(SessionId);
     "serve-frame"      Get    "/sessions/{id}/frames/{number}"        User     serve_frame(FrameId);
     "list-assets"      Get    "/shoots/{id}/assets"                   User     list_assets(ShootId);
     "create-job"       Post   "/jobs"                                 User     create_job();
@@ -224,8 +228,11 @@ impl Route {
     /// What stands in `path` where this route's has braces, joined by slashes; `None` when the rest differs.
     fn ids_in(&self, path: &str) -> Option<String> {
         if self.ids() == PathIds::ImageName {
-            // Names may have slashes.
+            // Names may have slashes; what another route has in its path is that route's.
             let (before, _) = self.path.split_once('{')?;
+            if ROUTES.iter().any(|route| route.ids() != PathIds::ImageName && route.call(path).is_some()) {
+                return None;
+            }
             return path.strip_prefix(before).map(str::to_owned);
         }
         let mut ids = String::new();

@@ -21,6 +21,7 @@ use crate::sql::Database;
 use crate::store::{EmbeddedStore, ImageStore, LatePuts, MultipartStore};
 use crate::telemetry::{Counters, Recorder, Sink};
 use crate::variants::Codecs;
+use crate::vision::Vision;
 
 /// What a job may take beyond its provider and its stores, in milliseconds: to wait for memory and to read the original.
 const JOB_MARGIN_MS: u64 = 60_000;
@@ -44,6 +45,8 @@ pub struct Services {
     pub generators: Chain,
     /// The configured editor.
     pub editor: Option<Rc<dyn Editor>>,
+    /// The configured vision provider.
+    pub vision: Option<Rc<dyn Vision>>,
     /// Fetches what callers name by URL.
     pub http: Rc<dyn HttpClient>,
     /// Says whom users' tokens name, where there are users.
@@ -103,6 +106,7 @@ impl Services {
         Jobs {
             library: library.clone(),
             editor: self.editor.clone(),
+            vision: self.vision.clone(),
             queue: self.runs.clone(),
             settings: JobSettings {
                 max_attempts: config.jobs.max_attempts,

@@ -25,6 +25,7 @@ use crate::sql::Database;
 use crate::store::{EmbeddedStore, ImageStore, MultipartStore};
 use crate::telemetry::{Counters, Event, Sink};
 use crate::variants::Codecs;
+use crate::vision::Vision;
 
 /// Everything that lives as long as an isolate.
 pub struct App {
@@ -49,6 +50,8 @@ pub struct Bindings {
     pub generators: Vec<Box<dyn Generator>>,
     /// The configured editor.
     pub editor: Option<Rc<dyn Editor>>,
+    /// The configured vision provider.
+    pub vision: Option<Rc<dyn Vision>>,
     pub http: Rc<dyn HttpClient>,
     pub signatures: Rc<dyn SignatureCheck>,
     pub runtime: Rc<dyn Runtime>,
@@ -71,6 +74,7 @@ impl App {
             runs,
             generators,
             editor,
+            vision,
             http,
             signatures,
             runtime,
@@ -94,6 +98,7 @@ impl App {
             runs,
             generators: Chain::new(generators, config.provider_timeout_ms, Rc::clone(&runtime)),
             editor,
+            vision,
             http,
             tokens,
             assertions,

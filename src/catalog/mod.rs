@@ -16,6 +16,7 @@
 //!   lost: the repetition changes nothing and gives the same answer, or one that says what has happened since.
 
 mod alerts;
+mod analyses;
 pub mod collections;
 mod columns;
 mod commit;
@@ -49,6 +50,7 @@ mod variants;
 mod walk;
 
 pub use alerts::{Condition, DueAlert, MAX_ATTEMPTS};
+pub use analyses::{AnalysisPart, KeptAnalysis};
 pub use collections::{Collection, CollectionCursor, CollectionKind, CollectionPage, CollectionState, require_open};
 pub(crate) use columns::IMAGE_COLUMNS;
 pub use commit::{Commit, Committed};

@@ -13,6 +13,7 @@ mod secret;
 mod uploads;
 mod users;
 mod variants;
+mod vision;
 
 use std::rc::Rc;
 
@@ -22,6 +23,7 @@ use crate::edit::EditorName;
 use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
 use crate::migrate::{ConfiguredSource, InvalidSource};
 use crate::s3::Credentials;
+use crate::vision::VisionName;
 
 pub use crate::telemetry::ConfigProblem;
 pub use access::AccessSettings;
@@ -34,6 +36,7 @@ pub use secret::{GivenSecret, MIN_SECRET_CHARACTERS, Secret};
 pub use uploads::{MOST_MULTIPART_BYTES, UploadSettings};
 pub use users::{TokenKeys, TokenSettings, UserSettings};
 pub use variants::VariantSettings;
+pub use vision::VisionVariables;
 
 /// Longest time to wait for one attempt of one provider, in milliseconds, unless `PROVIDER_TIMEOUT_MS` says otherwise: image
 /// models answer in 5 to 60 s.
@@ -107,6 +110,7 @@ pub struct Config {
     /// Presigned uploads and downloads.
     pub uploads: UploadSettings,
     pub jobs: JobVariables,
+    pub vision: VisionVariables,
     pub variants: VariantSettings,
     /// Who is told of alerts, if anybody is.
     pub alerts: Option<AlertSettings>,
@@ -155,16 +159,18 @@ impl Config {
             default_image_url: default_image::read(&mut reader),
             uploads: UploadSettings::read(&mut reader),
             jobs: JobVariables::read(&mut reader),
+            vision: VisionVariables::read(&mut reader),
             variants: VariantSettings::read(&mut reader),
             alerts: alerts::read(&mut reader),
             usage_alert_percent: reader.small_number("USAGE_ALERT_PERCENT", DEFAULT_USAGE_ALERT_PERCENT, 100),
         };
         // Another server may do without a key.
-        let named_by = match config.jobs.editor {
-            _ if config.providers.contains(&ProviderName::OpenAi) => Some("IMAGE_PROVIDER"),
-            EditorName::OpenAi => Some("EDIT_PROVIDER"),
-            EditorName::Builtin | EditorName::WorkersAi => None,
-        };
+        let named_by = [
+            ("IMAGE_PROVIDER", config.providers.contains(&ProviderName::OpenAi)),
+            ("EDIT_PROVIDER", config.jobs.editor == EditorName::OpenAi),
+            ("VISION_PROVIDER", config.vision.provider == VisionName::OpenAi),
+        ];
+        let named_by = named_by.into_iter().find(|(_, is_openai)| *is_openai).map(|(variable, _)| variable);
         if let Some(variable) = named_by.filter(|_| config.openai_base_url.is_none())
             && reader.text("OPENAI_API_KEY").is_none()
         {

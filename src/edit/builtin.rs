@@ -10,12 +10,14 @@ use crate::generate::{Field, GenerateError, GeneratedImage, ImageFile, ModelName
 use crate::image::Format;
 use crate::library::GenerationShare;
 use crate::store::EMBEDDED_MAX_BYTES;
-use crate::variants::{CodecError, Codecs, Refusal, enhancing};
+use crate::variants::{Codecs, Refusal, enhancing};
 
 /// Qualities of JPEG.
 const SMALL: u8 = 75;
 const USUAL: u8 = 85;
 const FINE: u8 = 92;
+/// The codecs cannot be asked now.
+const UNAVAILABLE: GenerateError = GenerateError::Unavailable { status: None };
 
 /// The word in records where others have the name of a model.
 #[must_use]
@@ -91,20 +93,10 @@ impl Editor for BuiltinEditor {
         let quality = jpeg_quality(self.tier(request.tier).quality);
         let (job, peak_bytes) = enhancing(original.bytes, quality, self.settings.max_pixels)?;
         memory.hold_codecs(peak_bytes).await;
-        let made = self.codecs.transform(job).await.map_err(|error| match error {
-            CodecError::Unsupported => Refusal::Unsupported.into(),
-            CodecError::Undecodable | CodecError::Trapped(_) => Refusal::Impossible.into(),
-            CodecError::TooManyPixels => Refusal::TooLarge.into(),
-            CodecError::Unavailable(_) => GenerateError::Unavailable { status: None },
-        })?;
+        let made = self.codecs.transform(job).await;
+        let made = made.map_err(|error| Refusal::of(&error).map_or(UNAVAILABLE, GenerateError::OriginalRefused))?;
         memory.hold_answer(made.bytes.size_bytes() as u64).await;
         let file = ImageFile::inspect(made.bytes.to_vec())?;
         Ok(GeneratedImage { model: Some(default_model().as_str().to_owned()), ..GeneratedImage::new(file) })
-    }
-}
-
-impl From<Refusal> for GenerateError {
-    fn from(refusal: Refusal) -> Self {
-        Self::OriginalRefused(refusal)
     }
 }

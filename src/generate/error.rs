@@ -165,6 +165,12 @@ impl fmt::Display for GenerateError {
 
 impl std::error::Error for GenerateError {}
 
+impl From<Refusal> for GenerateError {
+    fn from(refusal: Refusal) -> Self {
+        Self::OriginalRefused(refusal)
+    }
+}
+
 impl From<HttpError> for GenerateError {
     fn from(error: HttpError) -> Self {
         match error {

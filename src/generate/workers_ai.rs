@@ -21,6 +21,8 @@ pub fn default_model() -> ModelName {
     ModelName::built_in("@cf/black-forest-labs/flux-1-schnell")
 }
 
+/// The longest answer of a model that writes text.
+const MAX_TEXT_ANSWER_BYTES: u64 = 1024 * 1024;
 /// The longest prompt of models that document one.
 const DOCUMENTED_PROMPT_CHARACTERS: usize = 2048;
 
@@ -176,15 +178,37 @@ pub async fn picture(
     timeout_ms: u64,
     memory: &GenerationShare<'_>,
 ) -> Result<ImageFile, GenerateError> {
+    let is_long = prompt.characters() > DOCUMENTED_PROMPT_CHARACTERS;
     let limits = AnswerLimits { timeout_ms, max_response_bytes: MAX_ANSWER_BYTES };
     let answer = binding.run(model.as_str(), input_json, limits).await;
-    let answer = answer.map_err(|error| failure(error, prompt))?;
+    let answer = answer.map_err(|error| failure(error, is_long))?;
     let read = async |body| {
-        arriving::read(body, MAX_ANSWER_BYTES, memory).await.map_err(|error| failure(error.into(), prompt))
+        arriving::read(body, MAX_ANSWER_BYTES, memory).await.map_err(|error| failure(error.into(), is_long))
     };
     match answer {
         AiOutput::Json(body) => decode(read(body).await?),
         AiOutput::Binary(body) => ImageFile::inspect(read(body).await?),
+    }
+}
+
+/// Runs `model` on an input, and reads the JSON that it answers with.
+///
+/// # Errors
+/// [`GenerateError`].
+pub(crate) async fn json(
+    binding: &dyn AiBinding,
+    model: &ModelName,
+    input_json: String,
+    timeout_ms: u64,
+    memory: &GenerationShare<'_>,
+) -> Result<Vec<u8>, GenerateError> {
+    let limits = AnswerLimits { timeout_ms, max_response_bytes: MAX_TEXT_ANSWER_BYTES };
+    let answer = binding.run(model.as_str(), input_json, limits).await.map_err(|error| failure(error, false))?;
+    match answer {
+        AiOutput::Json(body) => {
+            arriving::read(body, MAX_TEXT_ANSWER_BYTES, memory).await.map_err(|error| failure(error.into(), false))
+        }
+        AiOutput::Binary(_) => Err(GenerateError::UnreadableAnswer),
     }
 }
 
@@ -203,8 +227,7 @@ fn decode(answer: Vec<u8>) -> Result<ImageFile, GenerateError> {
 
 /// What an error means, by the codes in the documentation of Workers AI; 3030 is its filter of prompts. There is no code for a prompt that
 /// is too long: an input that is refused is taken for one where it is longer than any model documents.
-fn failure(error: AiError, prompt: &Prompt) -> GenerateError {
-    let is_long = || prompt.characters() > DOCUMENTED_PROMPT_CHARACTERS;
+fn failure(error: AiError, is_long: bool) -> GenerateError {
     let refused = |status| GenerateError::RequestRefused { status, problem: Problem::default() };
     match error {
         AiError::Timeout => GenerateError::Timeout,
@@ -217,7 +240,7 @@ fn failure(error: AiError, prompt: &Prompt) -> GenerateError {
             Some(3007 | 3008) => GenerateError::Timeout,
             Some(5007 | 3042) => GenerateError::ModelNotFound,
             Some(3023 | 3041 | 5016 | 5018) => GenerateError::Unauthorized { status: 403 },
-            Some(3003 | 5004 | 5006) if is_long() => GenerateError::PromptTooLong { limit_characters: None },
+            Some(3003 | 5004 | 5006) if is_long => GenerateError::PromptTooLong { limit_characters: None },
             Some(3003 | 5004 | 5006) => refused(400),
             Some(5005 | 5019) => refused(405),
             // Nothing else of an input is long.

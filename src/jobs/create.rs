@@ -4,7 +4,7 @@ use super::{Jobs, message};
 use crate::catalog::jobs::{Job, JobKind, JobRequest, JobSubject, NewJob};
 use crate::catalog::{CatalogError, IdempotencyKey, ImageRecord, LimitReached};
 use crate::edit::Editor;
-use crate::image::{ImageId, JobId, Sha256Digest};
+use crate::image::{ImageId, JobId, Sha256Digest, UserId};
 use crate::queue::MESSAGES_AT_ONCE;
 use crate::telemetry::Event;
 
@@ -14,6 +14,10 @@ pub enum CreateError {
     Catalog(CatalogError),
     /// No editor is configured.
     NoEditor,
+    /// No vision provider is configured.
+    NoVision,
+    /// The session has no frames.
+    NoFrames,
     /// The editor does not take pictures of this format.
     Format(&'static str),
     /// The editor takes so many bytes at most.
@@ -48,10 +52,62 @@ impl Jobs {
         request: JobRequest,
         key: Option<&IdempotencyKey>,
     ) -> Result<(Job, bool), CreateError> {
-        let runtime = &self.library.runtime;
         require_editable(self.editor.as_deref(), original)?;
         let description = &original.description;
-        let body_digest = digest(description.id, &request);
+        let new = NewJob {
+            id: JobId::from_random_bytes(self.library.runtime.random_bytes()),
+            kind: JobKind::Edit,
+            owner_id: description.owner_id.clone(),
+            subject: JobSubject::Image(description.id),
+            batch_id: None,
+            request,
+            output_id: Some(ImageId::from_random_bytes(self.library.runtime.random_bytes())),
+        };
+        let body_digest = digest(description.id, &new.request);
+        self.create(new, key, body_digest).await
+    }
+
+    /// Makes a job that looks at an image, or at a session's frames, as [`Jobs::create_edit`] makes one that edits.
+    ///
+    /// # Errors
+    /// [`CreateError`]; after one of the catalogue the job may be there.
+    pub async fn create_look(
+        &self,
+        subject: JobSubject,
+        owner_id: Option<UserId>,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<(Job, bool), CreateError> {
+        if self.vision.is_none() {
+            return Err(CreateError::NoVision);
+        }
+        let (kind, named) = match &subject {
+            JobSubject::Image(id) => (JobKind::Describe, format!("describe {id}")),
+            JobSubject::Session(id) => {
+                if self.library.catalog.frames_after(id, None, 1).await?.is_empty() {
+                    return Err(CreateError::NoFrames);
+                }
+                (JobKind::Analyze, format!("analyze {id}"))
+            }
+        };
+        let new = NewJob {
+            id: JobId::from_random_bytes(self.library.runtime.random_bytes()),
+            kind,
+            owner_id,
+            subject,
+            batch_id: None,
+            request: JobRequest::default(),
+            output_id: None,
+        };
+        self.create(new, key, Sha256Digest::of(named.as_bytes())).await
+    }
+
+    async fn create(
+        &self,
+        new: NewJob,
+        key: Option<&IdempotencyKey>,
+        body_digest: Sha256Digest,
+    ) -> Result<(Job, bool), CreateError> {
+        let runtime = &self.library.runtime;
         let key = key.map(|key| (key, body_digest));
         let catalog = &self.library.catalog;
         if let Some((key, _)) = key
@@ -59,15 +115,6 @@ impl Jobs {
         {
             return replayed(job, body_digest);
         }
-        let new = NewJob {
-            id: JobId::from_random_bytes(runtime.random_bytes()),
-            kind: JobKind::Edit,
-            owner_id: description.owner_id.clone(),
-            subject: JobSubject::Image(description.id),
-            batch_id: None,
-            request,
-            output_id: Some(ImageId::from_random_bytes(runtime.random_bytes())),
-        };
         // Once more after a failure: the first may have taken effect, and making a job twice is making it once.
         let made = match catalog.create_job(&new, key, runtime.now()).await {
             Err(_) => catalog.create_job(&new, key, runtime.now()).await?,

@@ -3,6 +3,7 @@
 use super::Jobs;
 use super::cause::{Cause, gone};
 use super::work::Attempted;
+use crate::bytes::Blob;
 use crate::catalog::jobs::{Job, JobEvent, JobState, JobSubject, complete_job};
 use crate::catalog::{GenerationRecord, ImageRecord, ServableImage};
 use crate::edit::{EditRequest, Editor, Picture};
@@ -118,13 +119,17 @@ impl Jobs {
         Ok(outcome?)
     }
 
-    /// The bytes of a stored image.
+    /// A stored image as an editor takes it.
     async fn read(&self, record: &ImageRecord) -> Result<Picture, Cause> {
+        Ok(Picture { bytes: self.bytes_of(record).await?, format: record.description.format })
+    }
+
+    /// The bytes of a stored image.
+    pub(super) async fn bytes_of(&self, record: &ImageRecord) -> Result<Blob, Cause> {
         let image = ServableImage::of_record(record).ok_or_else(super::cause::gone)?;
         let object = self.library.open(&image, None).await?;
         let bytes = object.body.collect(image.size_bytes).await;
-        let unread = |_| Cause::passing("storage-unavailable", "the bytes of the image broke off");
-        Ok(Picture { bytes: bytes.map_err(unread)?, format: image.format })
+        bytes.map_err(|_| Cause::passing("storage-unavailable", "the bytes of the image broke off"))
     }
 
     #[expect(clippy::too_many_arguments, reason = "what an attempt has gathered")]
@@ -192,7 +197,7 @@ impl Jobs {
     }
 }
 
-fn size_bytes(record: &ImageRecord) -> u64 {
+pub(super) fn size_bytes(record: &ImageRecord) -> u64 {
     record.content.as_ref().map_or(0, |content| content.size_bytes)
 }
 

@@ -7,6 +7,7 @@ mod batch;
 mod cause;
 mod create;
 mod edit;
+mod look;
 mod take_up;
 mod work;
 
@@ -21,6 +22,7 @@ use crate::edit::Editor;
 use crate::image::JobId;
 use crate::library::Library;
 use crate::queue::{Message, RunQueue};
+use crate::vision::Vision;
 
 /// What the configuration says about jobs.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,7 @@ pub struct JobSettings {
     pub retention_days: u16,
     /// How long a worker has a job, in milliseconds: longer than its provider and stores may take.
     pub lease_ms: i64,
-    /// How long an editor may take, in milliseconds.
+    /// How long an editor or a vision provider may take, in milliseconds.
     pub timeout_ms: u64,
     /// Whether an output's object carries its prompt.
     pub prompt_in_metadata: bool,
@@ -42,6 +44,8 @@ pub struct Jobs {
     pub library: Library,
     /// The configured editor.
     pub editor: Option<Rc<dyn Editor>>,
+    /// The configured vision provider.
+    pub vision: Option<Rc<dyn Vision>>,
     /// Takes messages, when it is bound. Without it cron works on what is due.
     pub queue: Option<Rc<dyn RunQueue>>,
     pub settings: JobSettings,

@@ -7,6 +7,9 @@ use crate::image::JobId;
 
 /// A job that was due for as long has lost its message: a minute.
 const LOST_AFTER_MS: i64 = 60 * 1000;
+/// The part of an analysis that nobody added to for as long is of a job that came to nothing: a day, with the longest waits a job has five
+/// attempts in six hours.
+const ABANDONED_AFTER_MS: i64 = 24 * 60 * 60 * 1000;
 /// Jobs that a cron event tells the queue of.
 const A_CRON_EVENT: u16 = 100;
 /// Jobs that a cron event works on where there is no queue: one may take minutes, and an event has 15 of them.
@@ -48,6 +51,7 @@ impl Jobs {
         let now = self.library.runtime.now();
         let days = i64::from(self.settings.retention_days);
         self.library.catalog.purge_jobs(now.plus_millis(-days * 24 * 60 * 60 * 1000), FORGOTTEN_AT_ONCE).await?;
+        self.library.catalog.forget_begun_analyses(now.plus_millis(-ABANDONED_AFTER_MS), FORGOTTEN_AT_ONCE).await?;
         if self.queue.is_some() {
             let due = self.library.catalog.due_jobs(now.plus_millis(-LOST_AFTER_MS), A_CRON_EVENT).await?;
             self.tell(&due, 0).await;

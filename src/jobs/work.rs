@@ -24,6 +24,8 @@ pub enum Worked {
 pub(super) enum Attempted {
     /// The job is completed.
     Completed,
+    /// The worker came on, and gave the job back for the next one.
+    Continued,
     /// The worker has the job no more: it was cancelled, or the lease expired.
     Lost,
     Failed(Cause),
@@ -65,13 +67,14 @@ impl Jobs {
         let started_at = runtime.now();
         let attempted = match job.kind {
             JobKind::Edit => self.edit(job, lease).await,
-            // Of a later version, whose Worker was replaced by this one.
-            JobKind::Describe | JobKind::Analyze => {
-                Attempted::Failed(Cause::lasting("kind-unknown", "this version does not know this kind of job"))
-            }
+            JobKind::Describe | JobKind::Analyze => self.look(job, lease).await,
         };
         let (outcome, cause, worked) = match attempted {
             Attempted::Completed => ("ok", None, Ok(())),
+            Attempted::Continued => {
+                self.tell(&[job.id], 0).await;
+                ("continued", None, Ok(()))
+            }
             Attempted::Lost => ("lost", None, Ok(())),
             Attempted::Failed(cause) => {
                 let is_last = job.attempts >= u32::from(self.settings.max_attempts);

@@ -31,6 +31,10 @@ use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use crate::store::{ImageStore, MultipartStore};
 use crate::telemetry::Sink;
+use crate::vision::builtin::BuiltinVision;
+use crate::vision::openai::{OpenAiVision, OpenAiVisionSettings};
+use crate::vision::workers_ai::WorkersAiVision;
+use crate::vision::{Vision, VisionName};
 
 #[wasm_bindgen(module = "/src/platform/js/cache.js")]
 extern "C" {
@@ -93,6 +97,11 @@ fn assemble(environment: &Environment) -> App {
         let rule = "must not be workers-ai unless the binding AI is there".to_owned();
         problems.push(ConfigProblem { variable: "EDIT_PROVIDER", rule, given: None });
     }
+    let vision = vision(&config, environment, &runtime);
+    if vision.is_none() {
+        let rule = "must not be workers-ai unless the binding AI is there".to_owned();
+        problems.push(ConfigProblem { variable: "VISION_PROVIDER", rule, given: None });
+    }
     App::new(Bindings {
         config,
         problems,
@@ -103,6 +112,7 @@ fn assemble(environment: &Environment) -> App {
         runs: environment.runs.clone().map(|queue| queue as Rc<dyn RunQueue>),
         generators,
         editor,
+        vision,
         http: Rc::new(WorkerHttp),
         signatures: Rc::new(WorkerSignatures),
         runtime,
@@ -168,6 +178,29 @@ fn editor(
         EditorName::WorkersAi => {
             let ai = Rc::clone(environment.ai.as_ref()?) as Rc<dyn AiBinding>;
             Some(Rc::new(WorkersAiEditor::new(WorkersAiEditorSettings { standard, premium, timeout_ms }, ai)))
+        }
+    }
+}
+
+/// The vision provider, unless its binding is missing.
+fn vision(config: &Config, environment: &Environment, runtime: &Rc<dyn Runtime>) -> Option<Rc<dyn Vision>> {
+    let timeout_ms = config.provider_timeout_ms;
+    let model = config.vision.model.clone();
+    match config.vision.provider {
+        VisionName::Builtin => Some(Rc::new(BuiltinVision::new(Rc::new(WasmCodecs), config.variants.max_pixels))),
+        VisionName::OpenAi => {
+            let settings = OpenAiVisionSettings {
+                base_url: config.openai_base_url.clone().unwrap_or_default(),
+                api_key: config.openai_api_key.clone(),
+                model: model.unwrap_or_else(crate::vision::openai::default_model),
+                timeout_ms,
+            };
+            Some(Rc::new(OpenAiVision::new(settings, Rc::new(WorkerHttp), Rc::clone(runtime))))
+        }
+        VisionName::WorkersAi => {
+            let binding = Rc::clone(environment.ai.as_ref()?) as Rc<dyn AiBinding>;
+            let model = model.unwrap_or_else(crate::vision::workers_ai::default_model);
+            Some(Rc::new(WorkersAiVision { model, binding, timeout_ms }))
         }
     }
 }

@@ -8,12 +8,15 @@ use wasm_bindgen::prelude::*;
 use super::bytes::message_of;
 use super::foreign::{JsBytes, blob_to_js};
 use crate::image::{Fit, Format, VariantFormat};
-use crate::variants::{CodecError, Codecs, Job, MadeVariant};
+use crate::variants::{CodecError, Codecs, Job, MadeVariant, MeasureJob, Measures};
 
 #[wasm_bindgen(module = "/src/platform/js/codecs.js")]
 extern "C" {
     #[wasm_bindgen(catch)]
     fn transform(image: &Uint8Array, numbers: &Uint32Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    fn measure(image: &Uint8Array, numbers: &Uint32Array) -> Result<JsValue, JsValue>;
 }
 
 /// The codecs' module, which is instantiated by the first variant.
@@ -30,17 +33,7 @@ impl Codecs for WasmCodecs {
         let image = blob_to_js(&job.bytes);
         drop(job);
         let answer = transform(&image, &Uint32Array::from(&numbers[..]));
-        let answer = answer.map_err(|error| CodecError::Unavailable(message_of(&error)))?;
-        if let Some(refusal) = answer.as_string() {
-            let (word, detail) = refusal.split_once(' ').unwrap_or((&refusal, ""));
-            return Err(match word {
-                "unsupported" => CodecError::Unsupported,
-                "undecodable" => CodecError::Undecodable,
-                "too-many-pixels" => CodecError::TooManyPixels,
-                _ => CodecError::Trapped(detail.to_owned()),
-            });
-        }
-        let parts: Array = answer.unchecked_into();
+        let parts = parts(answer)?;
         // Small whole numbers.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let format = match parts.get(1).as_f64().unwrap_or_default() as u32 {
@@ -51,6 +44,28 @@ impl Codecs for WasmCodecs {
         let is_of_animation = parts.get(2).is_truthy();
         Ok(MadeVariant { bytes: JsBytes::blob(parts.get(0).unchecked_into()), format, is_of_animation })
     }
+
+    async fn measure(&self, job: MeasureJob) -> Result<Measures, CodecError> {
+        let numbers = [job.orientation.into(), job.max_pixels, job.coarseness.into()];
+        let parts = parts(measure(&blob_to_js(&job.bytes), &Uint32Array::from(&numbers[..])))?;
+        let bytes: Uint8Array = parts.get(0).unchecked_into();
+        Measures::from_bytes(&bytes.to_vec()).ok_or_else(|| CodecError::Trapped("the measures are cut off".to_owned()))
+    }
+}
+
+/// The bytes, the format and whether there are more frames, of an answer of the module's.
+fn parts(answer: Result<JsValue, JsValue>) -> Result<Array, CodecError> {
+    let answer = answer.map_err(|error| CodecError::Unavailable(message_of(&error)))?;
+    if let Some(refusal) = answer.as_string() {
+        let (word, detail) = refusal.split_once(' ').unwrap_or((&refusal, ""));
+        return Err(match word {
+            "unsupported" => CodecError::Unsupported,
+            "undecodable" => CodecError::Undecodable,
+            "too-many-pixels" => CodecError::TooManyPixels,
+            _ => CodecError::Trapped(detail.to_owned()),
+        });
+    }
+    Ok(answer.unchecked_into())
 }
 
 /// The parameters of the module's `transform`, in order.

@@ -36,6 +36,37 @@ pub struct MadeVariant {
     pub is_of_animation: bool,
 }
 
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct MeasureJob {
+    /// The whole image.
+    pub bytes: Blob,
+    /// As of [`Job`].
+    pub orientation: u8,
+    pub max_pixels: u32,
+    pub coarseness: u8,
+}
+
+/// A colour, and how many hundredths of the visible pixels have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DominantColour {
+    pub rgb: [u8; 3],
+    pub per_cent: u8,
+}
+
+/// What can be said of an image without a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measures {
+    /// Of evanw's `ThumbHash`, at most 25 bytes.
+    pub thumbhash: Vec<u8>,
+    /// At most five, the most frequent first.
+    pub colours: Vec<DominantColour>,
+    /// The variance of the brightness's Laplacian, of the image at 512 by 512 pixels at most.
+    pub sharpness: u32,
+    /// Near-duplicates differ in few bits.
+    pub difference_hash: u64,
+}
+
 /// Why nothing was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CodecError {
@@ -61,10 +92,35 @@ pub trait Codecs: 'static {
     /// # Errors
     /// [`CodecError`].
     async fn transform(&self, job: Job) -> Result<MadeVariant, CodecError>;
+
+    /// Measures an image.
+    ///
+    /// # Errors
+    /// [`CodecError`].
+    async fn measure(&self, job: MeasureJob) -> Result<Measures, CodecError>;
 }
 
 /// Quality that stands where a format has none.
 const NO_QUALITY: u8 = 100;
+
+impl Measures {
+    /// The measures in the bytes that the codecs' module answers with; `None` when they are cut off.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (sharpness, bytes) = bytes.split_first_chunk()?;
+        let (difference_hash, bytes) = bytes.split_first_chunk()?;
+        let (count, bytes) = bytes.split_first()?;
+        let (colours, thumbhash) = bytes.split_at_checked(usize::from(*count) * 4)?;
+        let colour =
+            |[red, green, blue, per_cent]: &[u8; 4]| DominantColour { rgb: [*red, *green, *blue], per_cent: *per_cent };
+        Some(Self {
+            thumbhash: thumbhash.to_vec(),
+            colours: colours.as_chunks().0.iter().map(colour).collect(),
+            sharpness: u32::from_le_bytes(*sharpness),
+            difference_hash: u64::from_le_bytes(*difference_hash),
+        })
+    }
+}
 
 impl Job {
     /// The job that makes `form` of an image of this format.

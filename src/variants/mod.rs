@@ -5,17 +5,17 @@
 //! ```
 
 mod codecs;
-mod enhance;
 mod maker;
 mod memory;
 mod policy;
 mod query;
+mod whole;
 
-pub use codecs::{CodecError, Codecs, Job, MadeVariant};
-pub use enhance::enhancing;
+pub use codecs::{CodecError, Codecs, DominantColour, Job, MadeVariant, MeasureJob, Measures};
 pub use maker::{Maker, Outcome, VariantError};
 pub use policy::{AspectRatio, NamedVariants, VariantPolicy};
 pub use query::{Asked, Choice, Dimensions, FALLBACK, InvalidQuery, MAX_SIDE, NAMES, Wanted};
+pub use whole::{enhancing, measuring};
 
 /// Why an image cannot become a variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,17 @@ impl Refusal {
             Self::Unsupported => "unsupported",
             Self::Impossible => "impossible",
             Self::TooLarge => "too-large",
+        }
+    }
+
+    /// What a failure of the codecs is to whoever asked; `None` when the next try may do better.
+    #[must_use]
+    pub const fn of(error: &CodecError) -> Option<Self> {
+        match error {
+            CodecError::Unsupported => Some(Self::Unsupported),
+            CodecError::Undecodable | CodecError::Trapped(_) => Some(Self::Impossible),
+            CodecError::TooManyPixels => Some(Self::TooLarge),
+            CodecError::Unavailable(_) => None,
         }
     }
 

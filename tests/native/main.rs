@@ -82,6 +82,7 @@ mod store_fakes;
 mod store_fallback;
 mod store_sweep;
 mod variant_codecs;
+mod vision_models;
 
 /// Where `migrations/` and `tests/` are; the fuzz targets, which share modules with these tests, are another package.
 const PROJECT_DIR: &str = env!("CARGO_MANIFEST_DIR");

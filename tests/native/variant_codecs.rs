@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use stillstore::image::{Fit, Format, VariantFormat};
-use stillstore::variants::{CodecError, Codecs, Job, MadeVariant};
+use stillstore::variants::{CodecError, Codecs, Job, MadeVariant, MeasureJob, Measures};
 use stillstore_codecs as codecs;
 
 #[derive(Default)]
@@ -61,16 +61,30 @@ impl Codecs for CountedCodecs {
             coarseness: job.coarseness,
             enhances: job.enhances,
         };
-        let output = codecs::transform(&job.bytes.to_vec(), &request).map_err(|refusal| match refusal {
-            codecs::Refusal::Unsupported => CodecError::Unsupported,
-            codecs::Refusal::Undecodable => CodecError::Undecodable,
-            codecs::Refusal::TooManyPixels => CodecError::TooManyPixels,
-        })?;
+        let output = codecs::transform(&job.bytes.to_vec(), &request).map_err(error)?;
         let format = match output.format {
             codecs::Format::Jpeg => Format::Jpeg,
             codecs::Format::Png => Format::Png,
             codecs::Format::Webp => Format::Webp,
         };
         Ok(MadeVariant { bytes: output.bytes.into(), format, is_of_animation: output.is_of_animation })
+    }
+    async fn measure(&self, job: MeasureJob) -> Result<Measures, CodecError> {
+        self.calls.set(self.calls.get() + 1);
+        if self.traps.take() {
+            return Err(CodecError::Trapped("unreachable".to_owned()));
+        }
+        let measured = codecs::measure(&job.bytes.to_vec(), job.orientation, job.max_pixels, job.coarseness);
+        let found = Measures::from_bytes(&measured.map_err(error)?.to_bytes()).unwrap();
+        assert!(found.colours.len() <= 5 && (5..=25).contains(&found.thumbhash.len()), "{found:?}");
+        Ok(found)
+    }
+}
+
+fn error(refusal: codecs::Refusal) -> CodecError {
+    match refusal {
+        codecs::Refusal::Unsupported => CodecError::Unsupported,
+        codecs::Refusal::Undecodable => CodecError::Undecodable,
+        codecs::Refusal::TooManyPixels => CodecError::TooManyPixels,
     }
 }

@@ -25,6 +25,8 @@ export const ROUTES = {
   "docs": ["GET", "/docs"],
   "health": ["GET", "/health"],
   "serve-image": ["GET", "/images/{id}"],
+  "look-at-image": ["POST", "/images/{id}/describe"],
+  "image-description": ["GET", "/images/{id}/description"],
   "list-jobs": ["GET", "/jobs"],
   "create-job": ["POST", "/jobs"],
   "cancel-job": ["DELETE", "/jobs/{id}"],
@@ -32,6 +34,8 @@ export const ROUTES = {
   "metrics": ["GET", "/metrics"],
   "openapi": ["GET", "/openapi.json"],
   "create-session": ["POST", "/sessions"],
+  "session-analysis": ["GET", "/sessions/{id}/analysis"],
+  "analyze-session": ["POST", "/sessions/{id}/analyze"],
   "delete-frames": ["DELETE", "/sessions/{id}/frames"],
   "list-frames": ["GET", "/sessions/{id}/frames"],
   "upload-frames": ["POST", "/sessions/{id}/frames"],
@@ -80,6 +84,8 @@ export type Operations = {
   "docs": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "health": { path: {  }; query: {  }; body: undefined; answer: T.Health };
   "serve-image": { path: { "id": T.ImageId }; query: { "w"?: number; "h"?: number; "fit"?: "contain" | "scale-down" | "cover" | "crop" | "clip" | "max" | "fill" | "min"; "q"?: number; "fm"?: "jpeg" | "jpg" | "png" | "webp" | "auto"; "dpr"?: number; "auto"?: string; "variant"?: string; "fallback"?: "original"; "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
+  "look-at-image": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: T.Job };
+  "image-description": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: T.ImageDescription };
   "list-jobs": { path: {  }; query: { "status"?: T.JobState; "asset_id"?: T.ImageId; "batch_id"?: T.BatchId; "limit"?: number; "cursor"?: string }; body: undefined; answer: T.JobPage };
   "create-job": { path: {  }; query: {  }; body: T.JobRequest | BodyInit; answer: T.Job };
   "cancel-job": { path: { "id": T.JobId }; query: {  }; body: undefined; answer: T.Job };
@@ -87,6 +93,8 @@ export type Operations = {
   "metrics": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "openapi": { path: {  }; query: {  }; body: undefined; answer: Record<string, unknown> };
   "create-session": { path: {  }; query: {  }; body: T.SessionRequest | BodyInit; answer: T.Session };
+  "session-analysis": { path: { "id": T.SessionId }; query: {  }; body: undefined; answer: T.SessionAnalysis };
+  "analyze-session": { path: { "id": T.SessionId }; query: {  }; body: undefined; answer: T.Job };
   "delete-frames": { path: { "id": T.SessionId }; query: {  }; body: undefined; answer: T.Clearing };
   "list-frames": { path: { "id": T.SessionId }; query: { "limit"?: number; "cursor"?: string }; body: undefined; answer: T.FramePage };
   "upload-frames": { path: { "id": T.SessionId }; query: { "replace"?: boolean; "visibility"?: T.Visibility }; body: BodyInit; answer: T.FramesAnswer };

@@ -24,7 +24,9 @@ export type CleanupResult = { "cleaned": number; "dryRun": boolean; "errors": (F
 
 export type Clearing = { "deleted": number; "remaining": number };
 
-export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "job-not-found" | "batch-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "variant-limit" | "session-busy" | "shoot-empty" | "shoot-too-large" | "job-ended" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "parts-refused" | "malformed" | "variant-unsupported" | "variant-impossible" | "variant-too-large" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "multipart-unavailable" | "editor-not-configured" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
+export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-interrupted" | "unauthorized" | "origin-not-local" | "forbidden" | "signature-invalid" | "signature-expired" | "upload-signature-invalid" | "route-not-found" | "image-not-found" | "method-not-allowed" | "run-not-found" | "shoot-not-found" | "upload-not-found" | "session-not-found" | "frame-not-found" | "analysis-not-found" | "job-not-found" | "batch-not-found" | "receipt-not-ready" | "run-in-progress" | "not-a-backup" | "public-origin-missing" | "run-ended" | "source-unusable" | "image-in-use" | "upload-not-received" | "upload-used" | "frame-taken" | "variant-limit" | "session-busy" | "session-empty" | "shoot-empty" | "shoot-too-large" | "job-ended" | "idempotency-in-progress" | "image-deleted" | "upload-expired" | "length-required" | "precondition-failed" | "body-too-large" | "unsupported-media-type" | "not-an-image" | "range-not-satisfiable" | "checksum-mismatch" | "upload-size-differs" | "upload-type-differs" | "truncated" | "parts-refused" | "malformed" | "variant-unsupported" | "variant-impossible" | "variant-too-large" | "refused-address" | "source-gone" | "source-forbidden" | "source-too-large" | "idempotency-key-reused" | "prompt-refused" | "image-limit-reached" | "generation-limit-reached" | "provider-rate-limited" | "internal-error" | "bytes-missing" | "provider-unavailable" | "provider-rejected" | "provider-answer-empty" | "provider-image-invalid" | "source-failed" | "token-keys-unavailable" | "token-not-configured" | "bucket-not-bound" | "multipart-unavailable" | "vision-not-configured" | "editor-not-configured" | "busy" | "configuration-invalid" | "storage-unavailable" | "source-unavailable" | "database-unavailable" | "database-not-migrated" | "source-timeout" | "provider-timeout" | "byte-limit-reached";
+
+export type ColourShare = { "color": string; "percent": number };
 
 export type CompleteRequest = { "sha256"?: Sha256Digest | null };
 
@@ -79,6 +81,8 @@ export type HomeBody = { "bytes": number; "images": number };
 export type Homes = { "d1": HomeBody; "r2": HomeBody };
 
 export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
+
+export type ImageDescription = { "analyzedAt": string; "jobId": JobId; "model"?: string; "pictures": (PictureAnalysis)[]; "provider": string; "summaries": (string)[]; "version": number };
 
 export type ImageId = string;
 
@@ -142,6 +146,8 @@ export type Part = { "etag": string; "part_number": number; "size": number };
 
 export type Parts = { "asset_id": ImageId; "expires_at": string; "object_key": ObjectKey; "parts": (Part)[] };
 
+export type PictureAnalysis = { "dominantColors"?: (ColourShare)[]; "error"?: string; "frameNumber"?: number; "height"?: number; "imageId": ImageId; "nearDuplicateOf"?: number; "perceptualHash"?: string; "sharpness"?: number; "tags"?: (string)[]; "text"?: string; "thumbhash"?: string; "width"?: number };
+
 export type PresignRequest = { "content_type": "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/svg+xml" | "image/avif" | "image/heic"; "file_size"?: number | null; "filename": string; "sha256"?: Sha256Digest | null; "shoot_id": ShootId };
 
 export type PresignedUpload = { "asset_id": ImageId; "expires_at": string; "fields": Record<string, string>; "object_key": ObjectKey; "upload": PutBody; "url": string };
@@ -177,6 +183,8 @@ export type RunId = string;
 export type Services = { "database": "healthy" | "unhealthy"; "r2_storage": "enabled" | "disabled" | "error" };
 
 export type Session = { "createdAt": string; "sessionId": SessionId };
+
+export type SessionAnalysis = { "analyzedAt": string; "jobId": JobId; "model"?: string; "pictures": (PictureAnalysis)[]; "provider": string; "sessionId": SessionId; "summaries": (string)[]; "version": number };
 
 export type SessionId = string;
 

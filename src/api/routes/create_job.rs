@@ -15,7 +15,7 @@ use crate::api::openapi::{
 };
 use crate::api::{Exchange, Problem, Request, Response};
 use crate::catalog::IdempotencyKey;
-use crate::catalog::jobs::{JobRequest, Tier};
+use crate::catalog::jobs::{Job, JobRequest, Tier};
 use crate::generate::Size;
 use crate::image::ImageId;
 
@@ -63,8 +63,13 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Res
     let asked = Asked { prompt: input.prompt.0, tier: input.tier, size: input.size, mask_id };
     let jobs = exchange.services.jobs(exchange.library);
     let (job, is_new) = jobs.create_edit(&original, asked.into(), key.as_ref()).await?;
-    let outputs = exchange.outputs_of(std::slice::from_ref(&job)).await?;
-    let body = JobBody::new(exchange, &job, &outputs, &request.origin);
+    made(exchange, &job, is_new, &request.origin).await
+}
+
+/// The answer with a job that was made, or that its key had already.
+pub(super) async fn made(exchange: &Exchange<'_>, job: &Job, is_new: bool, origin: &str) -> Result<Response, Problem> {
+    let outputs = exchange.outputs_of(std::slice::from_ref(job)).await?;
+    let body = JobBody::new(exchange, job, &outputs, origin);
     let mut response = Response::json(if is_new { 202 } else { 200 }, &body);
     response.set_header("Location", format!("/jobs/{}", job.id));
     if !is_new {
@@ -86,19 +91,24 @@ pub(super) fn key_parameter() -> serde_json::Value {
 }
 
 #[cfg(test)]
-pub fn operation(schemas: &mut Schemas) -> Operation {
+pub(super) fn made_answers(schemas: &mut Schemas) -> Vec<(u16, serde_json::Value)> {
     let mut made = answer("The job waits for a worker.", JSON, &schemas.answer::<JobBody>());
     made["headers"] = headers(&["Location"]);
     made["links"] = links(&OF_A_JOB, "$response.body#/id");
     let mut replayed = answer("The job that the Idempotency-Key has.", JSON, &schemas.answer::<JobBody>());
     replayed["headers"] = headers(&["Location"]);
     replayed["headers"]["Idempotency-Replayed"] = json!({ "schema": { "const": "true" } });
+    vec![(202, made), (200, replayed)]
+}
+
+#[cfg(test)]
+pub fn operation(schemas: &mut Schemas) -> Operation {
     let own = [Code::IdempotencyKeyReused, Code::GenerationLimitReached, Code::EditorNotConfigured];
     Operation {
         summary: "Makes a job that edits an image",
         parameters: vec![key_parameter()],
         body: Some(fields_body(&schemas.request::<Input>())),
-        answers: vec![(202, made), (200, replayed)],
+        answers: made_answers(schemas),
         codes: [&FIELDS[..], &IMAGE, &own, &ADDITION, &DATABASE].concat(),
     }
 }

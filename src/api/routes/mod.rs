@@ -2,6 +2,7 @@
 #![allow(clippy::unused_async, reason = "the table of routes holds futures, also of handlers that wait for nothing")]
 
 pub(super) mod abort_multipart;
+pub(super) mod analyze_session;
 pub(super) mod cancel_batch;
 pub(super) mod cancel_job;
 pub(super) mod complete_multipart;
@@ -24,6 +25,7 @@ pub(super) mod docs;
 pub(super) mod edit_shoot;
 pub(super) mod generate_image;
 pub(super) mod health;
+pub(super) mod image_description;
 pub(super) mod index;
 pub(super) mod list_assets;
 pub(super) mod list_frames;
@@ -31,6 +33,7 @@ pub(super) mod list_images;
 pub(super) mod list_jobs;
 pub(super) mod list_parts;
 pub(super) mod list_shoots;
+pub(super) mod look_at_image;
 pub(super) mod metrics;
 pub(super) mod migrate_images;
 pub(super) mod migration_status;
@@ -48,6 +51,7 @@ pub(super) mod s3_post;
 pub(super) mod s3_put_part;
 pub(super) mod serve_frame;
 pub(super) mod serve_image;
+pub(super) mod session_analysis;
 pub(super) mod sign_image_url;
 pub(super) mod upload_frames;
 pub(super) mod upload_image;

@@ -18,6 +18,7 @@ mod row;
 mod transitions;
 
 pub use list::{JobCursor, JobFilter, JobPage};
+pub(in crate::catalog) use transitions::continue_job;
 pub use transitions::{JobClaim, complete_job};
 
 use serde::{Deserialize, Serialize};

@@ -87,6 +87,15 @@ const COMPLETE: &str = concat!(
     " WHERE id = ?1"
 );
 
+// The attempts count from the last progress on. NULL is refused, as above.
+const CONTINUE: &str = concat!(
+    "UPDATE stillstore_jobs SET state = CASE WHEN state = 'processing' AND ",
+    lease_is_held!("?2"),
+    " THEN 'queued' END, attempts = 0, due_at_ms = ?3, ",
+    lease_given_back!(),
+    " WHERE id = ?1"
+);
+
 const REPLACE_OUTPUT: &str = concat!(
     "UPDATE stillstore_jobs SET output_id = ?3 WHERE id = ?1 AND state = 'processing' AND ",
     lease_is_held!("?2")
@@ -288,6 +297,12 @@ impl Catalog {
 /// When the event has no form in the database.
 pub fn complete_job(id: JobId, lease: &Lease, event: &JobEvent) -> Result<Statement, DatabaseError> {
     of_worker(COMPLETE, id, lease, event)
+}
+
+/// Gives a job back that its worker has come on with, to be claimed again at once, together with what the worker came to: makes the
+/// transaction fail as [`complete_job`] does.
+pub(in crate::catalog) fn continue_job(id: JobId, lease: &Lease, now: Timestamp) -> Statement {
+    Statement::new(CONTINUE).bind(id.to_string()).bind(lease.token()).bind(now.as_millis())
 }
 
 pub(super) fn select(id: JobId, owner: &OwnerFilter) -> Statement {

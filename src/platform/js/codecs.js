@@ -1,6 +1,6 @@
 // Decoders and encoders: a wasm module of their own (codecs/), instantiated when the first variant is made.
 
-/** What `transform` of the module answers with. */
+/** What the module's functions answer with. */
 const REFUSALS = ["", "unsupported", "undecodable", "too-many-pixels"];
 /** An instance that took more is not kept: wasm memory never shrinks, and the next variants seldom take as much. */
 const KEPT_BYTES = 16 << 20;
@@ -10,6 +10,7 @@ const KEPT_BYTES = 16 << 20;
  * @property {WebAssembly.Memory} memory
  * @property {(sizeBytes: number) => number} room
  * @property {(...numbers: number[]) => number} transform
+ * @property {(...numbers: number[]) => number} measure
  * @property {(fact: number) => number} answer
  */
 
@@ -31,12 +32,32 @@ function instantiate() {
  * @returns {[Uint8Array, number, boolean] | string}
  */
 export function transform(image, numbers) {
+  return work("transform", image, numbers);
+}
+
+/**
+ * The same with the module's `measure`, whose bytes are the measures.
+ * @param {Uint8Array} image
+ * @param {Uint32Array} numbers of the module's `measure`, in order
+ * @returns {[Uint8Array, number, boolean] | string}
+ */
+export function measure(image, numbers) {
+  return work("measure", image, numbers);
+}
+
+/**
+ * @param {"transform" | "measure"} name
+ * @param {Uint8Array} image
+ * @param {Uint32Array} numbers
+ * @returns {[Uint8Array, number, boolean] | string}
+ */
+function work(name, image, numbers) {
   const codecs = kept ?? instantiate();
   kept = undefined;
   try {
     const room = codecs.room(image.length) >>> 0;
     new Uint8Array(codecs.memory.buffer, room, image.length).set(image);
-    const refusal = REFUSALS[codecs.transform(...numbers)];
+    const refusal = REFUSALS[codecs[name](...numbers)];
     if (refusal !== "") {
       keep(codecs);
       return refusal ?? "trapped with an unknown answer";

@@ -202,7 +202,10 @@ fn sample(route: &Route, image: &Hers) -> Sample {
         "receive-form" => (Vec::new(), Some(PNG.to_vec()), 415),
         // Her shoot has no assets, so that there are no batches.
         "edit-shoot" => (vec![JSON], Some(json!({ "prompt": "a" }).to_string().into()), 409),
-        "describe-run" | "run-items" | "run-receipt" | "describe-batch" | "cancel-batch" => (Vec::new(), None, 404),
+        // There are no runs, and nobody has looked.
+        "describe-run" | "run-items" | "run-receipt" | "describe-batch" | "cancel-batch" | "image-description"
+        | "session-analysis" => (Vec::new(), None, 404),
+        "look-at-image" | "analyze-session" => (Vec::new(), None, 202),
         "create-job" => (vec![JSON], Some(json!({ "asset_id": image.id, "prompt": "a" }).to_string().into()), 202),
         "describe-job" | "cancel-job" | "list-jobs" | "usage" | "delete-shoot" | "delete-frames" | "list-frames"
         | "serve-frame" | "list-shoots" | "describe-shoot" | "list-assets" | "list-images" | "describe-caller"
@@ -212,6 +215,7 @@ fn sample(route: &Route, image: &Hers) -> Sample {
     };
     let passes = match (route.name, status) {
         ("confirm-upload", _) => refused(status, "upload-not-found"),
+        ("image-description" | "session-analysis", _) => refused(status, "analysis-not-found"),
         ("edit-shoot", _) => refused(status, "shoot-empty"),
         ("describe-batch" | "cancel-batch", _) => refused(status, "batch-not-found"),
         ("complete-multipart", _) => refused(status, "parts-refused"),

@@ -52,12 +52,13 @@ fn every_variable_is_in_the_readme() {
 }
 
 /// The JSON examples of docs/API.md, in their order, and the schemas of what they show.
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 11] = [
     "GeneratedImage",
     "Image",
     "PresignedUpload",
     "MultipartUpload",
     "Job",
+    "ImageDescription",
     "RunAnswer",
     "MigrationStats",
     "Run",

@@ -11,6 +11,7 @@ use stillstore::generate::{GenerateError, GeneratedImage, ImageFile};
 use stillstore::image::Format;
 use stillstore::library::GenerationShare;
 use stillstore::queue::{MESSAGES_AT_ONCE, Message, RunQueue};
+use stillstore::vision::{self, Look, Seen, Vision};
 
 /// What the n-th edit answers with: a whole PNG, another each time.
 pub fn edited(nth: usize) -> Vec<u8> {
@@ -91,6 +92,51 @@ impl Editor for Retoucher {
         let bytes = edited(self.calls());
         memory.hold_answer(bytes.len() as u64).await;
         Ok(GeneratedImage { model: Some("retouch-1".to_owned()), ..GeneratedImage::new(ImageFile::inspect(bytes)?) })
+    }
+}
+
+/// Says of each picture how long it is, or what a test lines up.
+#[derive(Default)]
+pub struct Onlooker {
+    pub errors: RefCell<Vec<GenerateError>>,
+    /// How many pictures each call had.
+    pub calls: RefCell<Vec<usize>>,
+}
+
+#[async_trait(?Send)]
+impl Vision for Onlooker {
+    fn name(&self) -> &'static str {
+        "onlooker"
+    }
+
+    fn model(&self) -> Option<&str> {
+        Some("look-1")
+    }
+
+    fn takes(&self, format: Format) -> bool {
+        format == Format::Png
+    }
+
+    fn max_bytes(&self) -> u64 {
+        10_000
+    }
+
+    fn room_bytes(&self, size_bytes: u64) -> u64 {
+        size_bytes
+    }
+
+    async fn look(&self, pictures: Vec<vision::Picture>, _: &GenerationShare<'_>) -> Result<Look, GenerateError> {
+        self.calls.borrow_mut().push(pictures.len());
+        let error = self.errors.borrow_mut().pop();
+        if let Some(error) = error {
+            return Err(error);
+        }
+        let seen = |picture: &vision::Picture| Seen {
+            text: Some(format!("{} bytes", picture.bytes.size_bytes())),
+            ..Seen::default()
+        };
+        let summary = Some(format!("{} pictures", pictures.len()));
+        Ok(Look { summary, pictures: pictures.iter().map(seen).collect() })
     }
 }
 

@@ -30,10 +30,12 @@ use stillstore::store::{
 };
 use stillstore::telemetry::Sink;
 use stillstore::upload;
-use stillstore::variants::{CodecError, Codecs, Job, MadeVariant};
+use stillstore::variants::{CodecError, Codecs, Job, MadeVariant, MeasureJob, Measures};
+use stillstore::vision::builtin::BuiltinVision;
+use stillstore::vision::{Vision, VisionName};
 
 use super::contract::assert_documented;
-use super::job_fakes::{Mailbox, Retoucher};
+use super::job_fakes::{Mailbox, Onlooker, Retoucher};
 use crate::runtime::{TestRuntime, block_on, run_until_stalled};
 use crate::sqlite::Sqlite;
 use crate::variant_codecs::CountedCodecs;
@@ -227,6 +229,10 @@ impl Codecs for Shared<CountedCodecs> {
     async fn transform(&self, job: Job) -> Result<MadeVariant, CodecError> {
         self.0.transform(job).await
     }
+
+    async fn measure(&self, job: MeasureJob) -> Result<Measures, CodecError> {
+        self.0.measure(job).await
+    }
 }
 
 /// No signature is good.
@@ -248,6 +254,8 @@ pub struct World {
     pub studio: Rc<Studio>,
     /// There when `EDIT_PROVIDER` is set.
     pub retoucher: Rc<Retoucher>,
+    /// There when `VISION_PROVIDER` names a model.
+    pub onlooker: Rc<Onlooker>,
     /// There when `EDIT_PROVIDER` is set.
     pub mailbox: Rc<Mailbox>,
     pub cache: Rc<Cache>,
@@ -378,6 +386,13 @@ impl World {
             EditorName::Builtin => Rc::new(BuiltinEditor::new(builtin, Rc::new(Shared(Rc::clone(&codecs))))),
             EditorName::OpenAi | EditorName::WorkersAi => Rc::clone(&retoucher) as Rc<dyn Editor>,
         };
+        let onlooker = Rc::new(Onlooker::default());
+        let vision: Rc<dyn Vision> = match config.vision.provider {
+            VisionName::Builtin => {
+                Rc::new(BuiltinVision::new(Rc::new(Shared(Rc::clone(&codecs))), config.variants.max_pixels))
+            }
+            VisionName::OpenAi | VisionName::WorkersAi => Rc::clone(&onlooker) as Rc<dyn Vision>,
+        };
         let mailbox = Rc::new(Mailbox::default());
         let runs = lookup("EDIT_PROVIDER").is_some().then(|| Rc::clone(&mailbox) as Rc<dyn RunQueue>);
         let app = App::new(Bindings {
@@ -390,6 +405,7 @@ impl World {
             runs,
             generators,
             editor: Some(editor),
+            vision: Some(vision),
             http: Rc::new(Shared(Rc::clone(&outside))),
             signatures: Rc::new(NoSignatures),
             runtime: as_runtime,
@@ -397,7 +413,21 @@ impl World {
             cache: Rc::new(Shared(Rc::clone(&cache))),
             codecs: Rc::new(Shared(Rc::clone(&codecs))),
         });
-        Self { app, sqlite, database, bucket, runtime, studio, retoucher, mailbox, cache, outside, codecs, lines }
+        Self {
+            app,
+            sqlite,
+            database,
+            bucket,
+            runtime,
+            studio,
+            retoucher,
+            onlooker,
+            mailbox,
+            cache,
+            outside,
+            codecs,
+            lines,
+        }
     }
 
     /// Takes all the room for uploads in memory, until what it answers with is dropped.
