@@ -13,10 +13,11 @@ export const USAGE = `npm run migrate -- COMMAND --url URL [options]
 Commands
   status     where images are, and the latest run; --watch follows it, --run-id names another
   dry-run    reads and checks every original and changes nothing: what a run would do, what would fail, what it would cost
-  run        moves images out of the database into R2
+  run        moves images into R2: out of the database, from the hosts of their links, or out of another bucket
   validate   checks that every moved image is in R2 as it was
-  rollback   brings images back into the database
+  rollback   makes rows show their originals again, which it brings back where they were dropped
   cleanup    drops originals whose copies in R2 are proved
+  complete   whether the source can be switched off: nothing left there, every copy right, nobody reading through
   reconcile  lists objects of the bucket that nothing names, and images whose object is gone; changes nothing by itself
 
 Options
@@ -24,11 +25,12 @@ Options
   --token TOKEN         its API_TOKEN; better in the environment variable STILLSTORE_TOKEN, which no process list shows
   --allow-http          sends the token unencrypted to an http:// address that is not this machine
   --source NAME         where the originals are
-  --ids A,B             only these images, at most ${MAX_IDS}                     (all but status)
-  --batch-size N        images a slice, 1 to 100                          (dry-run, run, validate, rollback, cleanup)
-  --concurrency N       copies in flight, 1 to 16                         (dry-run, run, validate, rollback, cleanup)
-  --check-integrity     reads the bytes back too                          (validate)
+  --ids A,B             only these images, at most ${MAX_IDS}                     (dry-run, run, validate, rollback, cleanup)
+  --batch-size N        images a slice, 1 to 100                          (all but status, reconcile)
+  --concurrency N       copies in flight, 1 to 16                         (all but status, reconcile)
+  --check-integrity     reads the bytes back too                          (validate, complete)
   --sample-size N       so many images at random instead of all           (validate)
+  --quiet-hours N       for so long nobody read through, 24 if absent     (complete)
   --dry-run             changes nothing                                   (rollback)
   --delete-from-r2      removes the copy once the original is back        (rollback)
   --force --run-id ID   before the retention period of that run is over   (cleanup)
@@ -52,6 +54,7 @@ const OPTIONS = /** @type {const} */ ({
   concurrency: { type: "string" },
   "check-integrity": { type: "boolean" },
   "sample-size": { type: "string" },
+  "quiet-hours": { type: "string" },
   "dry-run": { type: "boolean" },
   "delete-from-r2": { type: "boolean" },
   force: { type: "boolean" },
@@ -75,6 +78,7 @@ const COMMANDS = {
   run: { action: "migrate", takes: FOR_EVERY_RUN },
   validate: { action: "validate", takes: [...FOR_EVERY_RUN, "check-integrity", "sample-size"] },
   rollback: { action: "rollback", takes: [...FOR_EVERY_RUN, "dry-run", "delete-from-r2"] },
+  complete: { action: "complete", takes: [...FOR_EVERY_RUN.filter((option) => option !== "ids"), "check-integrity", "quiet-hours"] },
   cleanup: { action: "cleanup", takes: [...FOR_EVERY_RUN, "force", "run-id"] },
   reconcile: { action: "report", takes: ["adopt", "remove", "grace-hours", "report"] },
 };
@@ -84,7 +88,7 @@ const MOST_GRACE_HOURS = 8_760;
 /**
  * What the HTTP API takes to start a run.
  * @typedef {{ action: string, background: true, dryRun?: true, source?: string, imageIds?: string[], batchSize?: number,
- *   concurrency?: number, checkIntegrity?: true, sampleSize?: number, deleteFromR2?: true, force?: true, runId?: string,
+ *   concurrency?: number, checkIntegrity?: true, sampleSize?: number, quietHours?: number, deleteFromR2?: true, force?: true, runId?: string,
  *   confirmRunId?: string }} RunRequest
  */
 
@@ -136,6 +140,7 @@ export function parseOptions(args, env) {
     ...number("concurrency", "concurrency", values.concurrency, 16),
     ...(values["check-integrity"] ? { checkIntegrity: true } : {}),
     ...number("sampleSize", "sample-size", values["sample-size"], Number.MAX_SAFE_INTEGER),
+    ...number("quietHours", "quiet-hours", values["quiet-hours"], 8_760),
     ...(values["delete-from-r2"] ? { deleteFromR2: true } : {}),
     ...(values.force ? { force: true, runId: values["run-id"], confirmRunId: values["run-id"] } : {}),
   };

@@ -12,7 +12,7 @@ const FAILURES_SHOWN = 20;
  * @param {Run} run
  */
 export function isGood({ state, progress, result }) {
-  return state === "completed" && progress.failed === 0 && result?.success !== false && result?.isValid !== false;
+  return state === "completed" && progress.failed === 0 && result?.success !== false && result?.isValid !== false && result?.isComplete !== false;
 }
 
 /**
@@ -59,6 +59,15 @@ function verdict(run, result) {
       if (!result.isValid) lines.push(`  ${wrong.join(", ")}`);
       return lines;
     }
+    case "complete": {
+      const copies = `Copies: ${count(result.verified ?? 0)} right, ${count(result.wrong ?? 0)} wrong`;
+      const why = listOf(result.open).map((word) => OPEN[word] ?? printable(word));
+      lines.push(result.isComplete ? "Complete: the source can be switched off." : `Not complete${why.length > 0 ? `: ${why.join(", ")}` : ""}.`);
+      lines.push(`  ${count(result.left ?? 0)} left at the source (${period(result.listedFrom, result.listedUntil)})`);
+      lines.push(`  ${copies} (${period(result.verifiedFrom, result.verifiedUntil)})`);
+      if (result.lastReadThrough) lines.push(`  last read through at ${printable(result.lastReadThrough)}`);
+      return lines;
+    }
     case "rollback": {
       const back = count(result.rolledBack ?? progress.succeeded);
       lines.push(dryRun ? `Would bring back ${back} of ${total}${skipped}.` : `Brought back ${back} of ${total}${skipped}${time}.`);
@@ -80,6 +89,19 @@ function verdict(run, result) {
   }
   if (dryRun) lines.push("Nothing was changed.");
   return lines;
+}
+
+/** Why a source is needed still. @type {Record<string, string>} */
+const OPEN = {
+  "left-at-source": "not all of it is in R2",
+  "not-verified": "copies are missing or wrong",
+  "read-through": "readers fetch from it",
+  "run-in-progress": "a run is moving it",
+};
+
+/** @param {unknown} from @param {unknown} until */
+function period(from, until) {
+  return typeof until === "string" ? `looked at from ${printable(from)} until ${printable(until)}` : "not looked at to its end";
 }
 
 /** @type {Record<string, string>} */

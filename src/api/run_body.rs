@@ -1,13 +1,16 @@
 //! Runs as callers see them.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 
 use crate::migrate::line::{Line, Verdict};
 use crate::migrate::{
-    Action, ActionParameters, BackupRef, EMBEDDED, Forecast, Operations, Progress, ReceiptInfo, Requested, Run, RunId,
-    State,
+    Action, ActionParameters, BackupRef, Completion, EMBEDDED, Forecast, Operations, Progress, ReceiptInfo, Requested,
+    Run, RunId, State,
 };
 use crate::prices;
+use crate::runtime::Timestamp;
 
 /// A run.
 #[derive(Serialize)]
@@ -56,6 +59,7 @@ pub(super) enum ResultBody<'run> {
     Rollback(RollbackBody<'run>),
     Cleanup(CleanupBody<'run>),
     Backup(BackupBody<'run>),
+    Complete(CompleteBody<'run>),
 }
 
 #[derive(Serialize)]
@@ -147,6 +151,61 @@ pub(super) struct BackupBody<'run> {
     dry_run: bool,
 }
 
+/// Whether a source can be switched off.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CompleteResult"))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CompleteBody<'run> {
+    is_complete: bool,
+    /// Why the source is needed still: `left-at-source`, `not-verified`, `read-through`, `run-in-progress`.
+    open: &'run [String],
+    /// Items that the source has and R2 has not, or in another state.
+    left: u64,
+    verified: u64,
+    /// Copies that are missing or wrong, or could not be looked at.
+    wrong: u64,
+    /// When the source was gone through, from and until; `null` until it was.
+    listed_from: Option<String>,
+    listed_until: Option<String>,
+    /// When the copies were looked at.
+    verified_from: Option<String>,
+    verified_until: Option<String>,
+    /// When a reader last fetched something of the source.
+    last_read_through: Option<String>,
+    errors: Vec<ErrorBody<'run>>,
+    warnings: &'run [String],
+}
+
+impl<'run> CompleteBody<'run> {
+    fn new(run: &'run Run) -> Self {
+        static NOTHING: LazyLock<Completion> = LazyLock::new(Completion::default);
+        let completion = run.progress.completion.as_ref().unwrap_or(&NOTHING);
+        let text = |moment: Option<Timestamp>| moment.map(Timestamp::to_iso8601);
+        Self {
+            is_complete: is_success(run),
+            open: &completion.open,
+            left: completion.left,
+            verified: completion.verified,
+            wrong: completion.wrong,
+            listed_from: text(completion.listed_from),
+            listed_until: text(completion.listed_until),
+            verified_from: text(completion.verified_from),
+            verified_until: text(completion.verified_until),
+            last_read_through: text(completion.last_read_through),
+            errors: all_findings(&run.progress),
+            warnings: &run.progress.warnings,
+        }
+    }
+}
+
+/// Whether nothing of a run failed; of one that looks whether its source can be switched off, whether it can.
+pub(super) fn is_success(run: &Run) -> bool {
+    let is_complete = run.progress.completion.as_ref().is_some_and(Completion::is_complete);
+    run.progress.failures() == 0
+        && !matches!(run.state, State::Failed | State::Cancelled)
+        && (run.action() != Action::Complete || is_complete)
+}
+
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Finding"))]
 pub(super) struct ErrorBody<'run> {
@@ -193,7 +252,7 @@ impl<'run> RunBody<'run> {
             result: ResultBody::new(run),
             created_at: run.created_at.to_iso8601(),
             updated_at: run.updated_at.to_iso8601(),
-            finished_at: run.finished_at.map(crate::runtime::Timestamp::to_iso8601),
+            finished_at: run.finished_at.map(Timestamp::to_iso8601),
             receipt: run.receipt.as_ref(),
         }
     }
@@ -260,6 +319,7 @@ impl<'run> ResultBody<'run> {
                 freed_bytes: progress.freed_bytes,
                 dry_run,
             }),
+            Action::Complete => Self::Complete(CompleteBody::new(run)),
             Action::Backup | Action::Restore => Self::Backup(BackupBody {
                 success,
                 total,

@@ -44,9 +44,9 @@ pub use engine::{BeginError, Engine, Patience, Settings};
 pub use reading::UnderWay;
 pub use registry::{Freeable, Sources};
 pub use runs::{
-    Action, ActionParameters, BackupRef, Forecast, InvalidItemId, InvalidRunId, ItemId, Ledger, Line, Operations,
-    Parameters, Progress, PublicBase, ReceiptInfo, Requested, Run, RunId, SliceLines, State, Totals, Verdict, item,
-    line,
+    Action, ActionParameters, BackupRef, Completion, Forecast, InvalidItemId, InvalidRunId, ItemId, Ledger, Line,
+    Operations, Parameters, Progress, PublicBase, QUIET_HOURS, ReceiptInfo, Requested, Run, RunId, SliceLines, State,
+    Totals, Verdict, item, line,
 };
 pub use source::bucket::{self, BucketSource};
 pub use source::table::{self, InvalidSource, TableSource, value};

@@ -49,6 +49,7 @@ mod jwt_published;
 mod migrate_backup;
 mod migrate_bucket;
 mod migrate_catalogue;
+mod migrate_complete;
 mod migrate_forgotten;
 mod migrate_line;
 mod migrate_memory_source;

@@ -46,16 +46,16 @@ fn a_line_has_its_fields_in_order() {
 }
 
 #[test]
-fn verdicts_are_spelled_one_way_and_three_are_failures() {
+fn verdicts_are_spelled_one_way_and_four_are_failures() {
     let spelled: Vec<&str> = Verdict::ALL.iter().map(|verdict| verdict.as_str()).collect();
-    let expected = "moved would-move restored would-restore cleaned would-clean kept saved valid missing corrupted orphaned \
+    let expected = "moved would-move restored would-restore cleaned would-clean kept saved valid missing corrupted left orphaned \
                     skipped failed";
     assert_eq!(spelled.join(" "), expected);
     for verdict in Verdict::ALL {
         assert_eq!(json!(verdict), json!(verdict.as_str()));
     }
     let failures: Vec<_> = Verdict::ALL.into_iter().filter(|verdict| verdict.is_failure()).collect();
-    assert_eq!(failures, [Verdict::Missing, Verdict::Corrupted, Verdict::Failed]);
+    assert_eq!(failures, [Verdict::Missing, Verdict::Corrupted, Verdict::Left, Verdict::Failed]);
 }
 
 #[test]

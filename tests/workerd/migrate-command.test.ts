@@ -176,6 +176,19 @@ describe("each command", () => {
     assert.match(stdout, /^Valid: 1 image checked, 1 valid, 0 invalid\.$/m);
   });
 
+  test("complete says whether the source can be switched off, and what needs it", async () => {
+    const times = { listedFrom: "L1", listedUntil: "L2", verifiedFrom: "V1", verifiedUntil: "V2" };
+    ends({ isComplete: true, open: [], left: 0, verified: 1, wrong: 0, lastReadThrough: null, errors: [], ...times });
+    const good = await migrate("complete", "--quiet-hours", "48", "--check-integrity");
+    assert.equal(good.code, 0);
+    assert.deepEqual(stub.actions, [{ action: "complete", background: true, checkIntegrity: true, quietHours: 48 }]);
+    assert.match(good.stdout, /^Complete: the source can be switched off\.\n {2}0 left at the source \(looked at from L1 until L2\)$/m);
+    ends({ isComplete: false, open: ["left-at-source", "read-through"], left: 2, verified: 3, wrong: 0, lastReadThrough: "R", ...times });
+    const bad = await migrate("complete");
+    assert.equal(bad.code, 1);
+    assert.match(bad.stdout, /^Not complete: not all of it is in R2, readers fetch from it\.\n {2}2 left .*\n {2}Copies: 3 right, 0 wrong \(.*V2\)\n {2}last read through at R$/m);
+  });
+
   test("rollback keeps the copy unless told, and can be tried first", async () => {
     ends({ success: true, total: 3, rolledBack: 3, failed: 0, errors: [] });
     assert.match((await migrate("rollback", "--dry-run")).stdout, /^Would bring back 3 of 3 images\.$/m);
@@ -400,7 +413,7 @@ describe("a reconciliation", () => {
 describe("what is wrong with the command line", () => {
   for (const [args, words] of [
     [[], /^A command is missing\./],
-    [["move"], /^There is no command move: give status, dry-run, run, validate, rollback, cleanup, reconcile\./],
+    [["move"], /^There is no command move: give status, dry-run, run, validate, rollback, complete, cleanup, reconcile\./],
     [["constructor"], /^There is no command constructor/],
     [["run", "status"], /^One command at a time/],
     [["run", "--nothing"], /--nothing/],
@@ -408,6 +421,7 @@ describe("what is wrong with the command line", () => {
     [["status", "--ids", "a"], /^status takes no --ids\./],
     [["run", "--batch-size", "101"], /^--batch-size wants a whole number from 1 to 100\./],
     [["run", "--concurrency", "0"], /^--concurrency wants/],
+    [["complete", "--ids", "a"], /^complete takes no --ids\./],
     [["validate", "--sample-size", "1.5"], /^--sample-size wants a whole number of 1 or more\./],
     [["reconcile", "--adopt", "--remove"], /^--adopt and --remove exclude each other\./],
     [["reconcile", "--grace-hours", "0"], /^--grace-hours wants a whole number from 1 to 8760\./],
@@ -454,7 +468,7 @@ describe("what is wrong with the command line", () => {
   test("is told by --help", async () => {
     const { code, stdout } = await new Command(["--help"]).ended;
     assert.equal(code, 0);
-    for (const command of ["status", "dry-run", "run", "validate", "rollback", "cleanup", "reconcile"]) {
+    for (const command of ["status", "dry-run", "run", "validate", "rollback", "cleanup", "complete", "reconcile"]) {
       assert.match(stdout, new RegExp(`^ {2}${command} `, "m"));
     }
   });

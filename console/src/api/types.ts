@@ -1,6 +1,6 @@
 // Generated from src/api/openapi/openapi.json by scripts/api-types.mjs.
 
-export type Action = "migrate" | "validate" | "rollback" | "cleanup" | "backup" | "restore";
+export type Action = "migrate" | "validate" | "rollback" | "cleanup" | "backup" | "restore" | "complete";
 
 export type Asset = { "content_type": string; "created_at": string; "download_url": string; "file_path": string; "file_size": number | null; "filename": string | null; "height": number | null; "id": ImageId; "outputs": (ShootFile)[]; "shoot_id": ShootId; "width": number | null };
 
@@ -29,6 +29,8 @@ export type Code = "invalid-field" | "invalid-json" | "invalid-form" | "body-int
 export type ColourShare = { "color": string; "percent": number };
 
 export type CompleteRequest = { "sha256"?: Sha256Digest | null };
+
+export type CompleteResult = { "errors": (Finding)[]; "isComplete": boolean; "lastReadThrough": string | null; "left": number; "listedFrom": string | null; "listedUntil": string | null; "open": (string)[]; "verified": number; "verifiedFrom": string | null; "verifiedUntil": string | null; "warnings": (string)[]; "wrong": number };
 
 export type ConfigProblem = { "given"?: string; "rule": string; "variable": string };
 
@@ -114,13 +116,13 @@ export type Line = { "detail"?: string; "from"?: string; "id": ItemId; "reason"?
 
 export type Links = { "console": string; "docs": string; "health": string; "openapi": string };
 
-export type MigrateRequest = { "action": "migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup"; "background"?: boolean | null; "batchSize"?: number | null; "checkIntegrity"?: boolean | null; "concurrency"?: number | null; "confirmRunId"?: RunId | null; "deleteFromR2"?: boolean | null; "dryRun"?: boolean | null; "fallbackOnly"?: boolean | null; "force"?: boolean | null; "imageIds"?: (string)[] | null; "runId"?: RunId | null; "sampleSize"?: number | null; "source"?: string | null };
+export type MigrateRequest = { "action": "migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup" | "complete"; "background"?: boolean | null; "batchSize"?: number | null; "checkIntegrity"?: boolean | null; "concurrency"?: number | null; "confirmRunId"?: RunId | null; "deleteFromR2"?: boolean | null; "dryRun"?: boolean | null; "fallbackOnly"?: boolean | null; "force"?: boolean | null; "imageIds"?: (string)[] | null; "quietHours"?: number | null; "runId"?: RunId | null; "sampleSize"?: number | null; "source"?: string | null };
 
 export type MigrateResult = { "bytes": number; "dryRun": boolean; "duration": number; "errors": (Finding)[]; "estimatedCostUsd": number; "failed": number; "links"?: Forecast; "migrated": number; "operations": Operations; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
 
 export type MigrationStats = { "base64Images": number; "estimatedSpaceSaved": number; "failedImages": number; "fallbackImages": number; "migratedImages": number; "migrationProgress": number | null; "missingSources": (string)[]; "partiallyMigratedImages": number; "sources": (SourceStats)[]; "totalImages": number };
 
-export type MigrationStatus = { "apiVersion": string; "availableActions": ("migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup")[]; "batchSize": number; "concurrency": number; "enableR2Storage": boolean; "migrationReady": boolean; "migrationStats": MigrationStats; "publicUrl": string | null; "r2Configured": boolean; "r2ObjectsCount": number; "r2Status": "connected" | "disabled" | "error"; "readySources": (string)[]; "run": Run | null; "sources": (string)[]; "success": boolean };
+export type MigrationStatus = { "apiVersion": string; "availableActions": ("migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup" | "complete")[]; "batchSize": number; "concurrency": number; "enableR2Storage": boolean; "migrationReady": boolean; "migrationStats": MigrationStats; "publicUrl": string | null; "r2Configured": boolean; "r2ObjectsCount": number; "r2Status": "connected" | "disabled" | "error"; "readySources": (string)[]; "run": Run | null; "sources": (string)[]; "success": boolean };
 
 export type MissingObject = { "bytes": number; "id": ImageId; "key": ObjectKey };
 
@@ -170,7 +172,7 @@ export type ReconcileSlice = { "action": ReconcileAction; "cursor": ObjectKey | 
 
 export type Requested = "pause" | "cancel";
 
-export type Result = MigrateResult | ValidateResult | RollbackResult | CleanupResult | BackupResult;
+export type Result = MigrateResult | ValidateResult | RollbackResult | CleanupResult | BackupResult | CompleteResult;
 
 export type RollbackResult = { "dryRun": boolean; "errors": (Finding)[]; "failed": number; "rolledBack": number; "skipped": number; "success": boolean; "total": number };
 
@@ -238,6 +240,6 @@ export type Usage = { "alerts": (Share)[]; "cleanup": Freeable | null; "contexts
 
 export type ValidateResult = { "corrupted": (Finding)[]; "errors": (Finding)[]; "invalid": number; "isValid": boolean; "missing": (Finding)[]; "orphaned": (Finding)[]; "totalChecked": number; "valid": number; "warnings": (string)[] };
 
-export type Verdict = "moved" | "would-move" | "restored" | "would-restore" | "cleaned" | "would-clean" | "kept" | "saved" | "valid" | "missing" | "corrupted" | "orphaned" | "skipped" | "failed";
+export type Verdict = "moved" | "would-move" | "restored" | "would-restore" | "cleaned" | "would-clean" | "kept" | "saved" | "valid" | "missing" | "corrupted" | "left" | "orphaned" | "skipped" | "failed";
 
 export type Visibility = "public" | "private";

@@ -2,6 +2,7 @@
 
 mod backup;
 mod cleanup;
+mod complete;
 mod migrate;
 mod moved_items;
 mod orphans;
@@ -38,6 +39,10 @@ pub fn task_of(
         }
         ActionParameters::Validate { check_integrity, sample_size } => {
             Box::new(validate::Validate { source, destination, check_integrity, sample_size })
+        }
+        ActionParameters::Complete { check_integrity, quiet_hours } => {
+            let moved = validate::Validate { source, destination, check_integrity, sample_size: None };
+            Box::new(complete::Complete { moved, quiet_hours })
         }
         ActionParameters::Backup => {
             let archive = source.archive.ok_or_else(no_archive)?;

@@ -19,9 +19,10 @@ pub async fn write_down(
     bounds: Bounds,
     is_last: bool,
 ) -> Result<Vec<QueryResult>, Interruption> {
-    let Slice { outcomes, cursor, exhausted, warnings, left, stalled, forecast, .. } = slice;
+    let Slice { outcomes, cursor, exhausted, warnings, left, stalled, forecast, completion, .. } = slice;
     leased.run.in_flight = together(&leased.run.in_flight, &left);
     leased.run.progress.stalls += u32::from(stalled);
+    leased.run.progress.completion = completion.or(leased.run.progress.completion.take());
     leased.run.progress.forecast = forecast.or(leased.run.progress.forecast.take());
     for warning in warnings {
         warn(&mut leased.run.progress, warning);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::migrate::archive::record::{self, Extent, Pages, WriteError};
-use crate::migrate::runs::{Action, Ledger, ReceiptInfo, Run, RunId};
+use crate::migrate::runs::{Action, Completion, Ledger, ReceiptInfo, Run, RunId};
 use crate::migrate::task::Interruption;
 use crate::sql::{DatabaseError, DatabaseErrorKind};
 use crate::store::{ImageStore, StoreErrorKind};
@@ -22,6 +22,8 @@ struct Header<'run> {
     action: Action,
     source: &'run str,
     dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion: Option<&'run Completion>,
 }
 
 /// The lines of a run, page by page.
@@ -50,7 +52,13 @@ pub async fn write(
     has_lease: impl Fn() -> bool,
 ) -> Result<ReceiptInfo, Interruption> {
     let key = run.id.receipt_key();
-    let header = Header { run: &run.id, action: run.action(), source: &run.source, dry_run: run.is_dry_run() };
+    let header = Header {
+        run: &run.id,
+        action: run.action(),
+        source: &run.source,
+        dry_run: run.is_dry_run(),
+        completion: run.progress.completion.as_ref(),
+    };
     let content = Extent { bytes: run.progress.line_bytes, lines: run.progress.lines };
     let lines = || RunLines { ledger: ledger.clone(), id: run.id.clone(), after: -1 };
     let written = match record::write(bucket.as_ref(), key.clone(), &header, content, lines()).await {

@@ -48,6 +48,8 @@ pub enum Verdict {
     Missing,
     /// Its copy is not what was stored.
     Corrupted,
+    /// Its source has it, and no copy.
+    Left,
     /// An object that no item names, or an item that no source has.
     Orphaned,
     /// Nothing was to be done, or another was faster.
@@ -58,7 +60,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order in which documentation lists them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Moved,
         Self::WouldMove,
         Self::Restored,
@@ -70,6 +72,7 @@ impl Verdict {
         Self::Valid,
         Self::Missing,
         Self::Corrupted,
+        Self::Left,
         Self::Orphaned,
         Self::Skipped,
         Self::Failed,
@@ -90,6 +93,7 @@ impl Verdict {
             Self::Valid => "valid",
             Self::Missing => "missing",
             Self::Corrupted => "corrupted",
+            Self::Left => "left",
             Self::Orphaned => "orphaned",
             Self::Skipped => "skipped",
             Self::Failed => "failed",
@@ -100,7 +104,7 @@ impl Verdict {
     #[must_use]
     pub const fn is_failure(self) -> bool {
         match self {
-            Self::Missing | Self::Corrupted | Self::Failed => true,
+            Self::Missing | Self::Corrupted | Self::Left | Self::Failed => true,
             Self::Moved
             | Self::WouldMove
             | Self::Restored

@@ -1,5 +1,6 @@
 //! Runs and what they did: values, and their rows in the database.
 
+mod completion;
 mod id;
 mod in_flight;
 pub mod item;
@@ -17,6 +18,7 @@ mod state;
 mod stored_parameters;
 mod totals;
 
+pub use completion::Completion;
 pub use id::{InvalidRunId, RunId};
 pub use in_flight::{InFlight, together};
 pub use item::{ITEM_ID_MAX_BYTES, ITEM_ID_MAX_INTEGER, IdType, InvalidItemId, ItemId};
@@ -30,4 +32,5 @@ pub use receipt_info::ReceiptInfo;
 pub use row::first_run;
 pub use run::Run;
 pub use state::{Action, Requested, State};
+pub use stored_parameters::QUIET_HOURS;
 pub use totals::Totals;

@@ -48,6 +48,13 @@ pub enum ActionParameters {
         moved_by: Option<RunId>,
     },
     Backup,
+    /// Looks whether the source can be switched off.
+    Complete {
+        /// Reads bytes back and hashes them.
+        check_integrity: bool,
+        /// For so long nobody may have read through.
+        quiet_hours: u32,
+    },
     Restore {
         dry_run: bool,
         backup: BackupRef,
@@ -75,6 +82,7 @@ impl ActionParameters {
             Self::Rollback { .. } => Action::Rollback,
             Self::Cleanup { .. } => Action::Cleanup,
             Self::Backup => Action::Backup,
+            Self::Complete { .. } => Action::Complete,
             Self::Restore { .. } => Action::Restore,
         }
     }
@@ -87,14 +95,14 @@ impl ActionParameters {
             | Self::Rollback { dry_run, .. }
             | Self::Cleanup { dry_run, .. }
             | Self::Restore { dry_run, .. } => *dry_run,
-            Self::Validate { .. } | Self::Backup => false,
+            Self::Validate { .. } | Self::Backup | Self::Complete { .. } => false,
         }
     }
 
     /// Whether the run changes its source or the bucket, so that no other may at the same time.
     #[must_use]
     pub const fn is_exclusive(&self) -> bool {
-        !self.is_dry_run() && !matches!(self, Self::Validate { .. } | Self::Backup)
+        !self.is_dry_run() && !matches!(self, Self::Validate { .. } | Self::Backup | Self::Complete { .. })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Add;
 
+use super::completion::Completion;
 use super::line::{Line, Verdict};
 use super::state::State;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct Progress {
     /// What fetching everything takes, for sources of links.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
+    /// Whether the source can be switched off, for runs that look for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion: Option<Completion>,
 }
 
 /// What it takes to fetch the links of a source, found out before the first is fetched.

@@ -145,6 +145,16 @@ pub fn named(source: &str, item: &str, key: &ObjectKey) -> Statement {
     Statement::new(NAMED).bind(source).bind(item).bind(key.as_str())
 }
 
+/// Asks when a reader last fetched something of a source, whether one does now, and whether a run moves something of it.
+#[must_use]
+pub fn needs_source(source: &str) -> [Statement; 3] {
+    const LAST: &str = "SELECT last_at_ms FROM stillstore_read_counters WHERE source = ?1";
+    const BEING_READ: &str = "SELECT 1 AS one FROM stillstore_read_throughs WHERE source = ?1 LIMIT 1";
+    const BEING_MOVED: &str = "SELECT 1 AS one FROM stillstore_runs INDEXED BY stillstore_runs_exclusive \
+        WHERE source = ?1 AND exclusive = 1 AND state IN ('running', 'paused') LIMIT 1";
+    [LAST, BEING_READ, BEING_MOVED].map(|sql| Statement::new(sql).bind(source))
+}
+
 /// Answers with those of `items` that readers are fetching.
 ///
 /// # Errors

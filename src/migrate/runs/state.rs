@@ -13,6 +13,7 @@ pub enum Action {
     Cleanup,
     Backup,
     Restore,
+    Complete,
 }
 
 impl Action {
@@ -26,6 +27,7 @@ impl Action {
             Self::Cleanup => "cleanup",
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::Complete => "complete",
         }
     }
 }

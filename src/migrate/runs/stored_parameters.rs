@@ -7,6 +7,9 @@ use super::parameters::{ActionParameters, BackupRef, Parameters, PublicBase};
 use super::state::Action;
 use crate::sql::{DatabaseError, DatabaseErrorKind};
 
+/// For how long nobody may have read through, where nobody says: a day has all that visitors do.
+pub const QUIET_HOURS: u32 = 24;
+
 /// The stored form. A Worker of another version reads it too.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +33,8 @@ struct Stored {
     fallback_only: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     moved_by: Option<RunId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quiet_hours: Option<u32>,
     public_base: PublicBase,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     backup: Option<BackupRef>,
@@ -53,6 +58,7 @@ pub fn to_stored(parameters: &Parameters) -> Result<String, DatabaseError> {
         force: false,
         fallback_only: false,
         moved_by: None,
+        quiet_hours: None,
         public_base,
         backup: None,
     };
@@ -64,6 +70,9 @@ pub fn to_stored(parameters: &Parameters) -> Result<String, DatabaseError> {
         ActionParameters::Rollback { delete_from_r2, .. } => Stored { delete_from_r2, ..common },
         ActionParameters::Cleanup { force, moved_by, .. } => Stored { force, moved_by, ..common },
         ActionParameters::Backup => common,
+        ActionParameters::Complete { check_integrity, quiet_hours } => {
+            Stored { check_integrity, quiet_hours: Some(quiet_hours), ..common }
+        }
         ActionParameters::Restore { backup, .. } => Stored { backup: Some(backup), ..common },
     };
     Ok(serde_json::to_string(&stored)?)
@@ -89,6 +98,10 @@ pub fn from_stored(action: Action, json: &str) -> Result<Parameters, DatabaseErr
             Action::Rollback => ActionParameters::Rollback { dry_run, delete_from_r2: stored.delete_from_r2 },
             Action::Cleanup => ActionParameters::Cleanup { dry_run, force: stored.force, moved_by: stored.moved_by },
             Action::Backup => ActionParameters::Backup,
+            Action::Complete => ActionParameters::Complete {
+                check_integrity: stored.check_integrity,
+                quiet_hours: stored.quiet_hours.unwrap_or(QUIET_HOURS),
+            },
             Action::Restore => ActionParameters::Restore {
                 dry_run,
                 backup: stored.backup.ok_or_else(|| {
@@ -122,6 +135,10 @@ mod tests {
                 r#""force":true,"movedBy":"0f8fad5bd9cb469fa16570867728950e""#,
             ),
             (ActionParameters::Backup, r#""dryRun":false"#),
+            (
+                ActionParameters::Complete { check_integrity: true, quiet_hours: 5 },
+                r#""checkIntegrity":true,"quietHours":5"#,
+            ),
             (ActionParameters::Restore { dry_run: true, backup: backup.clone() }, r#""dryRun":true"#),
         ] {
             let parameters = Parameters {

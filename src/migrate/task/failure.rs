@@ -96,6 +96,8 @@ pub struct Refusal {
     pub blame: Blame,
     pub reason: &'static str,
     pub detail: String,
+    /// Whether a skipped item is wanted all the same, and stays where it is.
+    pub is_left: bool,
 }
 
 /// Why an item is not worked on to its end.
@@ -118,9 +120,14 @@ impl Refusal {
         Self::new(Verdict::Skipped, reason, detail)
     }
 
+    /// As [`Refusal::skipped`], of an item that a run would move if it might.
+    pub fn withheld(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { is_left: true, ..Self::skipped(reason, detail) }
+    }
+
     /// The item is left, and `verdict` says what it is.
     pub fn new(verdict: Verdict, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { verdict, blame: Blame::Item, reason, detail: detail.into() }
+        Self { verdict, blame: Blame::Item, reason, detail: detail.into(), is_left: false }
     }
 
     /// The bucket failed.

@@ -2,7 +2,7 @@
 
 use super::failure::{Blame, Interruption, ItemError, Refusal};
 use crate::image::ObjectKey;
-use crate::migrate::runs::{Forecast, InFlight, ItemId, Line, Stage, Verdict};
+use crate::migrate::runs::{Completion, Forecast, InFlight, ItemId, Line, Stage, Verdict};
 use crate::sql::Statement;
 use crate::store::StorageKind;
 
@@ -72,7 +72,7 @@ impl Outcome {
 
     /// The outcome of an item that is left.
     #[must_use]
-    pub fn refused(id: ItemId, Refusal { verdict, blame, reason, detail }: Refusal) -> Self {
+    pub fn refused(id: ItemId, Refusal { verdict, blame, reason, detail, .. }: Refusal) -> Self {
         Self { blame, ..Self::only(Line::new(id, verdict).because(reason, &detail)) }
     }
 
@@ -103,6 +103,8 @@ pub struct Slice {
     pub left: Vec<InFlight>,
     /// What the rest of the run will take, when that has become known.
     pub forecast: Option<Forecast>,
+    /// Whether the source can be switched off, as far as that is known.
+    pub completion: Option<Completion>,
     /// Whether an outage kept the slice from its first item, which is tried again, but not from others.
     pub stalled: bool,
 }

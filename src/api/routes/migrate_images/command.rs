@@ -13,12 +13,14 @@ use crate::api::request::host_of;
 use crate::api::{Code, Problem};
 use crate::config::{Config, is_loopback};
 use crate::migrate::item::ITEM_ID_MAX_BYTES;
-use crate::migrate::{Action, ActionParameters, Parameters, PublicBase, RunId};
+use crate::migrate::{Action, ActionParameters, Parameters, PublicBase, QUIET_HOURS, RunId};
 
 /// Most ids in a request. Together they fit in a JSON body, and so in the run's row.
 const MAX_IDS: usize = 1_000;
 /// Most items in a sample: the run's row holds their ids.
 const MAX_SAMPLE: u64 = 1_000;
+/// A year.
+const MAX_QUIET_HOURS: u64 = 8_760;
 const MAX_BATCH_SIZE: u64 = 100;
 const MAX_CONCURRENCY: u64 = 16;
 
@@ -52,6 +54,9 @@ pub struct Input {
     check_integrity: Option<Flag>,
     #[cfg_attr(test, schemars(with = "Option<u64>", range(min = 1, max = MAX_SAMPLE)))]
     sample_size: Option<Whole<1, MAX_SAMPLE>>,
+    /// 24 when absent.
+    #[cfg_attr(test, schemars(with = "Option<u64>", range(min = 1, max = MAX_QUIET_HOURS)))]
+    quiet_hours: Option<Whole<1, MAX_QUIET_HOURS>>,
     #[serde(rename = "deleteFromR2")]
     #[cfg_attr(test, schemars(with = "Option<bool>"))]
     delete_from_r2: Option<Flag>,
@@ -150,6 +155,10 @@ impl Input {
             },
             Action::Rollback => ActionParameters::Rollback { dry_run, delete_from_r2: is_set(self.delete_from_r2) },
             Action::Cleanup => ActionParameters::Cleanup { dry_run, force: is_set(self.force), moved_by: run_id },
+            Action::Complete => ActionParameters::Complete {
+                check_integrity: is_set(self.check_integrity),
+                quiet_hours: self.quiet_hours.take().and_then(Whole::small).map_or(QUIET_HOURS, |hours: u32| hours),
+            },
             Action::Backup | Action::Restore => ActionParameters::Backup,
         }
     }
@@ -217,6 +226,7 @@ impl FromText for Asked {
             "rollback" => Self::Begin(Action::Rollback),
             "cleanup" => Self::Begin(Action::Cleanup),
             "backup" => Self::Begin(Action::Backup),
+            "complete" => Self::Begin(Action::Complete),
             "restore" => Self::Begin(Action::Restore),
             "status" => Self::Control(Control::Status),
             "pause" => Self::Control(Control::Pause),

@@ -4,26 +4,32 @@ use crate::api::Problem;
 use crate::api::json_object::JsonObject;
 
 /// Every action, as callers write them.
-pub const ACTIONS: [&str; 11] =
-    ["migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup"];
+pub const ACTIONS: [&str; 12] = [
+    "migrate", "validate", "rollback", "stats", "backup", "restore", "pause", "resume", "cancel", "status", "cleanup",
+    "complete",
+];
 
 const RUNS: &[&str] = &["migrate", "validate", "rollback", "cleanup", "backup", "restore"];
 
 /// The fields, each with the actions that it is for. `batchSize` and `concurrency` are for all, since known clients send them with each.
-pub const FIELDS: [(&str, &[&str]); 14] = [
+pub const FIELDS: [(&str, &[&str]); 15] = [
     ("action", &ACTIONS),
     (
         "source",
-        &["migrate", "validate", "rollback", "cleanup", "backup", "restore", "status", "pause", "resume", "cancel"],
+        &[
+            "migrate", "validate", "rollback", "cleanup", "backup", "restore", "complete", "status", "pause", "resume",
+            "cancel",
+        ],
     ),
     ("dryRun", &["migrate", "rollback", "cleanup", "restore"]),
     ("imageIds", RUNS),
     ("batchSize", &ACTIONS),
     ("concurrency", &ACTIONS),
-    ("background", RUNS),
+    ("background", &["migrate", "validate", "rollback", "cleanup", "backup", "restore", "complete"]),
     ("fallbackOnly", &["migrate"]),
-    ("checkIntegrity", &["validate"]),
+    ("checkIntegrity", &["validate", "complete"]),
     ("sampleSize", &["validate"]),
+    ("quietHours", &["complete"]),
     ("deleteFromR2", &["rollback"]),
     ("force", &["cleanup"]),
     ("confirmRunId", &["cleanup"]),

@@ -16,7 +16,7 @@ use super::migration_status::StatsAnswer;
 use super::migration_status::{answer_statistics, source_problem};
 #[cfg(test)]
 use crate::api::openapi::{BODY, DATABASE, JSON, OF_A_RUN, Operation, RUN, Schemas, answer, json_body, links};
-use crate::api::run_body::{ResultBody, RunBody};
+use crate::api::run_body::{ResultBody, RunBody, is_success};
 use crate::api::{Code, Exchange, Problem, Request, Response};
 use crate::migrate::{
     Action, ActionParameters, BackupRef, BeginError, EMBEDDED, Engine, Interruption, Parameters, Patience, Requested,
@@ -196,7 +196,7 @@ fn answer_run(exchange: &Exchange<'_>, run: &Run, background: bool) -> Response 
     let done = run.state.is_final();
     let next = (!done).then(|| next_step(exchange, run));
     let body = Answer {
-        success: run.progress.failures() == 0 && !matches!(run.state, State::Failed | State::Cancelled),
+        success: is_success(run),
         action: run.action().as_str(),
         dry_run: run.is_dry_run(),
         done,

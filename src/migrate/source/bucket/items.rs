@@ -95,7 +95,7 @@ impl BucketItems {
         }
         if self.bucket_is_public && self.source.visibility == Visibility::Private {
             let detail = "whoever knew its key could read it";
-            return Some(Err(Refusal::skipped("private-image-and-public-bucket", detail)));
+            return Some(Err(Refusal::withheld("private-image-and-public-bucket", detail)));
         }
         if state.size_bytes > MAX_OBJECT_BYTES {
             let detail = format!("the object has {} bytes, over {MAX_OBJECT_BYTES}", state.size_bytes);

@@ -86,7 +86,7 @@ impl EmbeddedItems {
             return Err(Refusal::skipped("already-moved", "the image is in R2"));
         }
         if self.surroundings.bucket_is_public && record.description.visibility == Visibility::Private {
-            return Err(Refusal::skipped("private-image-and-public-bucket", "whoever knew its key could read it"));
+            return Err(Refusal::withheld("private-image-and-public-bucket", "whoever knew its key could read it"));
         }
         let (Some(content), Some(write_id)) = (&record.content, &found.write_id) else {
             return Err(missing());

@@ -80,7 +80,7 @@ impl EmbeddedSavedRows {
         }
         if self.bucket_is_public && row.visibility == Visibility::Private {
             let detail = "whoever knew the backup's key could read it";
-            return Ok(Err(Refusal::skipped("private-image-and-public-bucket", detail)));
+            return Ok(Err(Refusal::withheld("private-image-and-public-bucket", detail)));
         }
         let (Some(write_id), Some(size_bytes), Some(sha256)) = (row.embedded_write_id, row.size_bytes, row.sha256)
         else {

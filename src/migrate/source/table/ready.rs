@@ -293,5 +293,5 @@ pub fn columns_too_large() -> Refusal {
 
 /// The image is private, and the bucket's objects are not.
 pub fn private_image_and_public_bucket() -> Refusal {
-    Refusal::skipped("private-image-and-public-bucket", "whoever knew its key could read it")
+    Refusal::withheld("private-image-and-public-bucket", "whoever knew its key could read it")
 }
