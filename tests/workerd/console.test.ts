@@ -114,6 +114,7 @@ for (const { storage, vars } of STORAGE_MODES) {
         ["Owner", "nobody", "No image fits these filters."],
         ["From", "2026-01-01", "9 images"],
       ] as const) {
+        if (!(await page.getByLabel(label, { exact: true }).isVisible())) await page.getByText("More filters").click();
         await page.getByLabel(label, { exact: true }).fill(text);
         await person.press("Filter");
         await person.says(words);
@@ -392,6 +393,7 @@ for (const { storage, vars } of STORAGE_MODES) {
       const person = await open("#/gallery", { width: 380, height: 760, colorScheme: "dark" });
       t.after(() => person.close());
       await person.says("7 images");
+      await person.until("document.images.length > 0 && [...document.images].every((image) => image.naturalWidth > 0 || image.getBoundingClientRect().top > innerHeight)");
       await look(person, "gallery-narrow-dark");
       for (const [hash, words] of [["add", "From a prompt"], ["migrate", "All sources"], ["usage", "By kind"], ["health", "Every variable can be used."]]) {
         await person.go(`#/${hash}`);

@@ -76,16 +76,16 @@ function filtersOf(query: URLSearchParams): Filters {
   return { ...Object.fromEntries(texts), ...(storage === "r2" || storage === "d1" ? { storage } : {}) };
 }
 
-type Field = { name: (typeof TEXT_FILTERS)[number]; label: string; isDate?: true; isOperators?: true };
+type Field = { name: (typeof TEXT_FILTERS)[number]; label: string; isMore?: true; isDate?: true; isOperators?: true };
 
 const FIELDS: Field[] = [
   { name: "search", label: "File name or label" },
   { name: "context", label: "Context" },
   { name: "personaId", label: "Persona" },
-  { name: "sessionId", label: "Session" },
-  { name: "ownerId", label: "Owner", isOperators: true },
-  { name: "createdFrom", label: "From", isDate: true },
-  { name: "createdTo", label: "Before", isDate: true },
+  { name: "sessionId", label: "Session", isMore: true },
+  { name: "ownerId", label: "Owner", isMore: true, isOperators: true },
+  { name: "createdFrom", label: "From", isMore: true, isDate: true },
+  { name: "createdTo", label: "Before", isMore: true, isDate: true },
 ];
 
 function FilterBar({ filters, isOperator, onReload }: { filters: Filters; isOperator: boolean; onReload: () => void }) {
@@ -100,14 +100,16 @@ function FilterBar({ filters, isOperator, onReload }: { filters: Filters; isOper
     go(search === "" ? "#/gallery" : `#/gallery?${search}`);
   };
   const submitNow = (event: Event) => (event.currentTarget as HTMLElement).closest("form")?.requestSubmit();
+  const shown = FIELDS.filter(({ isOperators }) => isOperator || !isOperators);
+  const input = ({ name, label, isDate }: Field) => (
+    <label key={name}>
+      {label}
+      {isDate ? <input name={name} type="date" defaultValue={filters[name] ?? ""} /> : <input name={name} defaultValue={filters[name] ?? ""} />}
+    </label>
+  );
   return (
     <form class="filters" onSubmit={submit} key={JSON.stringify(filters)} aria-label="Filters">
-      {FIELDS.filter((field) => isOperator || !field.isOperators).map(({ name, label, isDate }) => (
-        <label key={name}>
-          {label}
-          {isDate ? <input name={name} type="date" defaultValue={filters[name] ?? ""} /> : <input name={name} defaultValue={filters[name] ?? ""} />}
-        </label>
-      ))}
+      {shown.filter(({ isMore }) => !isMore).map(input)}
       <label>
         Storage
         <select name="storage" onChange={submitNow}>
@@ -124,6 +126,10 @@ function FilterBar({ filters, isOperator, onReload }: { filters: Filters; isOper
           Reload
         </button>
       </div>
+      <details open={shown.some(({ name, isMore }) => isMore && filters[name] !== undefined)}>
+        <summary>More filters</summary>
+        <div class="filters">{shown.filter(({ isMore }) => isMore).map(input)}</div>
+      </details>
     </form>
   );
 }

@@ -143,7 +143,7 @@ function Events({ job }: { job: Job }) {
               <th scope="col">When</th>
               <th scope="col">State</th>
               <th scope="col" class="number">
-                Lasted before
+                Took
               </th>
               <th scope="col">Detail</th>
             </tr>

@@ -31,6 +31,7 @@ mod migrate_refusals;
 mod migrate_table_crash;
 mod reads_under_way;
 mod reconcile;
+mod reconcile_crash;
 mod serve;
 mod shoots;
 mod upload;

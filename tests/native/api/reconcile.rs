@@ -3,19 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use stillstore::library::SWEEP_AFTER_MS;
-use stillstore::sql::{Database, DatabaseCall, Fault, Statement};
+use stillstore::sql::{Database, Fault, Statement};
 use stillstore::store::{ImageStore, PutObject, StoreCall};
 
 use super::frames::{form, post_until_crash, svg};
 use super::migrate::act;
 use super::uploads::{new_shoot, presign};
-use super::world::{Answer, PNG, TOKEN, World};
+use super::world::{PNG, TOKEN, World};
 use crate::runtime::block_on;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
-/// Longer than any slice has calls.
-const MOST_CALLS: usize = 30;
 
 fn slice(world: &World, body: &Value) -> Value {
     let answer = world.post_json("/api/reconcile", body, &[]);
@@ -24,7 +21,7 @@ fn slice(world: &World, body: &Value) -> Value {
 }
 
 /// Every slice of the bucket in one.
-fn reconcile(world: &World, action: &str) -> Value {
+pub fn reconcile(world: &World, action: &str) -> Value {
     let mut whole = json!({"objects": 0, "rows": 0, "foreignObjects": 0, "orphans": [], "missing": [], "slices": 0});
     let mut cursor = Value::Null;
     loop {
@@ -44,7 +41,7 @@ fn reconcile(world: &World, action: &str) -> Value {
 }
 
 /// What became of each orphan, by its key.
-fn outcomes(report: &Value) -> BTreeMap<String, String> {
+pub fn outcomes(report: &Value) -> BTreeMap<String, String> {
     let orphans = report["orphans"].as_array().unwrap().iter();
     let words = orphans.map(|orphan| {
         let text = |field: &str| orphan[field].as_str().unwrap_or_default().to_owned();
@@ -53,7 +50,7 @@ fn outcomes(report: &Value) -> BTreeMap<String, String> {
     words.collect()
 }
 
-fn keys(list: &Value) -> Vec<&str> {
+pub fn keys(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap()).collect()
 }
 
@@ -66,19 +63,19 @@ fn forget_row(world: &World, id: &str) {
 }
 
 /// Uploads an image and loses its row; its id and key.
-fn orphan(world: &World, query: &str, bytes: &[u8]) -> (String, String) {
+pub fn orphan(world: &World, query: &str, bytes: &[u8]) -> (String, String) {
     let image = world.upload(query, bytes).json();
     let text = |field: &str| image[field].as_str().unwrap().to_owned();
     forget_row(world, &text("id"));
     (text("id"), text("key"))
 }
 
-fn old_world() -> World {
+pub fn old_world() -> World {
     World::new(true)
 }
 
 /// Longer than the period of grace.
-fn wait(world: &World) {
+pub fn wait(world: &World) {
     world.runtime.advance(25 * HOUR_MS);
 }
 
@@ -355,65 +352,6 @@ fn what_is_asked_for_must_be_one_of_the_rules() {
         let answer = world.post_json("/api/reconcile", &body, &[]);
         assert_eq!((answer.status, answer.json()["field"].as_str().unwrap()), (400, field), "{answer:?}");
     }
-}
-
-#[test]
-fn a_failure_of_any_call_loses_no_bytes_and_the_next_time_does_it() {
-    let mut cases = 0;
-    for action in ["adopt", "remove"] {
-        for is_database in [true, false] {
-            for fault in Fault::ALL {
-                for nth in 1..=MOST_CALLS {
-                    let world = old_world();
-                    let (id, key) = orphan(&world, "context=studio&filename=a.png", PNG);
-                    let other = world.upload("context=studio&filename=b.png", PNG).json();
-                    wait(&world);
-                    if is_database {
-                        world.database.plan.fail_nth(None::<DatabaseCall>, nth, fault);
-                    } else {
-                        world.bucket.plan.fail_nth(None::<StoreCall>, nth, fault);
-                    }
-                    let case = format!("{action}, database {is_database}, call {nth}, {fault:?}");
-                    let answer = send(&world, action);
-                    assert!(answer.is_none_or(|answer| [200, 503].contains(&answer.status)), "{case}");
-                    let has_failed = world.database.plan.has_failed() || world.bucket.plan.has_failed();
-                    world.database.plan.heal();
-                    world.bucket.plan.heal();
-                    if action == "adopt" {
-                        assert!(world.bucket.inner.contents().contains_key(&key), "{case}: nothing is removed");
-                    }
-                    // What a crash left is swept before anybody asks again.
-                    for _ in 0..2 {
-                        world.runtime.advance(SWEEP_AFTER_MS + 1);
-                        world.sweep();
-                    }
-                    if action == "adopt" {
-                        assert!(world.bucket.inner.contents().contains_key(&key), "{case}: the sweep removes nothing");
-                    }
-                    assert_eq!(send(&world, action).unwrap().status, 200, "{case}");
-                    let is_image = world.call("GET", &format!("/images/{id}"), None).status == 200;
-                    let is_there = world.bucket.inner.contents().contains_key(&key);
-                    assert_eq!((is_image, is_there), (action == "adopt", action == "adopt"), "{case}");
-                    world.assert_readable_as(other["id"].as_str().unwrap(), 200);
-                    world.assert_invariants();
-                    world.assert_swept();
-                    if !has_failed {
-                        break;
-                    }
-                    cases += 1;
-                    assert!(nth < MOST_CALLS, "{case}: raise MOST_CALLS");
-                }
-            }
-        }
-    }
-    assert!(cases > 50, "{cases} cases");
-}
-
-fn send(world: &World, action: &str) -> Option<Answer> {
-    let bearer = format!("Bearer {TOKEN}");
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let body = json!({"action": action}).to_string().into_bytes();
-    world.send_until_crash("POST", "/api/reconcile", &headers, Some(body.into()))
 }
 
 #[test]
