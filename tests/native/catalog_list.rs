@@ -223,7 +223,8 @@ fn each_combination_of_filters_walks_the_narrowest_index_without_a_sort() {
 fn what_no_index_has_is_looked_for_in_so_many_images_a_page() {
     let shelf = Shelf::new();
     let first = put(&shelf, 1);
-    let images = u64::from(LOOKED_THROUGH) + 100;
+    // The first image that the first page does not look at.
+    let images = u64::from(LOOKED_THROUGH) + 1;
     let copy = "WITH RECURSIVE n(value) AS (SELECT 2 UNION ALL SELECT value + 1 FROM n WHERE value < {images}) \
         INSERT INTO stillstore_images (id, status, storage, storage_key, content_type, visibility, labels, version, created_at_ms, updated_at_ms, \
         size_bytes, sha256) SELECT printf('%08x-0000-4000-8000-000000000000', n.value), 'stored', 'r2', 'k/' || n.value, content_type, \
