@@ -7,6 +7,7 @@ import type { Client } from "./client.ts";
 import { CHUNK_BYTES } from "./model.ts";
 import type { KeptImage, Model } from "./model.ts";
 import type { Operator } from "./operator.ts";
+import type { Retoucher } from "./retoucher.ts";
 import type { Studio } from "./studio.ts";
 import type { World } from "./world.ts";
 
@@ -47,19 +48,22 @@ export class Audit {
   #operator: Operator;
   #clients: Client[];
   #studios: Studio[];
+  #retoucher: Retoucher;
 
-  constructor(world: World, model: Model, application: Application, operator: Operator, clients: Client[], studios: Studio[]) {
+  constructor(world: World, model: Model, application: Application, operator: Operator, clients: Client[], studios: Studio[], retoucher: Retoucher) {
     this.#world = world;
     this.#model = model;
     this.#application = application;
     this.#operator = operator;
     this.#clients = clients;
     this.#studios = studios;
+    this.#retoucher = retoucher;
   }
 
   /** A lull: nobody is at work, and nothing fails. */
   async check(): Promise<void> {
     await this.#operator.settle();
+    await this.#retoucher.settle();
     for (const client of this.#clients) await client.settle();
     for (const studio of this.#studios) await studio.settle();
     await this.#readAll();

@@ -11,6 +11,7 @@ import { Client } from "./client.ts";
 import { FaultInjector } from "./fault-injector.ts";
 import { Model } from "./model.ts";
 import { Operator } from "./operator.ts";
+import { Retoucher } from "./retoucher.ts";
 import { Studio } from "./studio.ts";
 import { World } from "./world.ts";
 
@@ -38,7 +39,8 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
   const injector = new FaultInjector(world, operator, seed);
   const clients = Array.from({ length: CLIENTS }, (_, index) => new Client(`client-${index}`, world, model, seed + 3 + index));
   const studios = Array.from({ length: STUDIOS }, (_, index) => new Studio(`studio-${index}`, world, model, seed + 3 + CLIENTS + index));
-  const audit = new Audit(world, model, application, operator, clients, studios);
+  const retoucher = new Retoucher("retoucher", world, model, seed + 3 + CLIENTS + STUDIOS);
+  const audit = new Audit(world, model, application, operator, clients, studios, retoucher);
 
   try {
     await application.create(await world.start(injector.vars()));
@@ -46,6 +48,7 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
       ...clients.map((client, index) => world.occupy(`client ${index}`, () => client.operate())),
       ...studios.map((studio, index) => world.occupy(`studio ${index}`, () => studio.operate())),
       ...Array.from({ length: APPLICATION_READERS }, () => world.occupy("application", () => application.operate())),
+      world.occupy("retoucher", () => retoucher.operate()),
       world.occupy("operator", () => operator.operate()),
     ];
     const until = performance.now() + seconds * 1_000;

@@ -10,6 +10,7 @@ export const COUNTED = [
   "readsCompared",
   "bytesCompared",
   "variantsCompared",
+  "jobsCompleted",
   "listingsCompared",
   "runs",
   "kills",

@@ -210,7 +210,8 @@ export class Client {
     for (const [id, record] of listed) {
       const image = this.#model.find(id);
       assert.notEqual(image?.fate, "deleted", `${id} is listed after its deletion`);
-      if (image === undefined) this.#adopt(record);
+      // The outputs of jobs are kept by who asked for them.
+      if (image === undefined && record.parentId === undefined) this.#adopt(record);
     }
     this.#world.chronicle.count("listingsCompared");
   }

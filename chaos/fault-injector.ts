@@ -26,7 +26,7 @@ const SUBJECTS: Record<string, string[]> = {
   R2_IMAGES: ["stillstore/", "uploads/", "generated/", "operator/", "frames/", "/variants/"],
   DB: [
     "INSERT INTO stillstore_images", "INSERT INTO stillstore_images", "UPDATE stillstore_images",
-    "stillstore_blobs", "stillstore_uploads", "stillstore_variants", "stillstore_collections", "stillstore_runs", "stillstore_run_lines", "stillstore_moves",
+    "stillstore_blobs", "stillstore_uploads", "stillstore_variants", "stillstore_collections", "stillstore_jobs", "stillstore_runs", "stillstore_run_lines", "stillstore_moves",
   ],
 };
 const SUBJECT_CHANCE = 0.5;

@@ -7,7 +7,7 @@ import { digest } from "../tests/workerd/migrations.ts";
 import { Choices } from "./choices.ts";
 import { assertAnswer } from "./client.ts";
 import type { KeptImage, Model } from "./model.ts";
-import { Unanswered } from "./world.ts";
+import { Unanswered, untilAnswered } from "./world.ts";
 import type { Answered, World } from "./world.ts";
 
 /** Keeps what a lull has to read within a second or two. */
@@ -18,9 +18,6 @@ const PART_BYTES = 5 * 1024 * 1024;
 const LARGEST_REST_BYTES = 1_000_000;
 const MOST_FRAMES = 6;
 const WIDTHS = [640, 1080];
-const RETRY_MS = 100;
-/** The same request succeeds later. */
-const LATER = ["session-busy", "upload-in-progress"];
 
 export class Studio {
   #name: string;
@@ -61,7 +58,7 @@ export class Studio {
   async _lie(): Promise<void> {
     const { contentType, bytes } = this.#picture();
     const upload = await this.#granted(contentType, Buffer.concat([bytes, Buffer.from(" ")]));
-    const answer = await this.#until(() => this.#world.ask("PUT", pathOf(upload.upload.url), { headers: upload.upload.headers, body: bytes }));
+    const answer = await untilAnswered(() => this.#world.ask("PUT", pathOf(upload.upload.url), { headers: upload.upload.headers, body: bytes }));
     assertAnswer(answer, 422);
   }
 
@@ -85,9 +82,9 @@ export class Studio {
     const headers = { "content-type": "application/octet-stream" };
     for (const number of this.#choices.chance(0.5) ? [1, 2] : [2, 1, 2]) {
       const body = parts[number - 1] ?? Buffer.alloc(0);
-      assertAnswer(await this.#until(() => this.#world.ask("PUT", `${path}/${number}`, { headers, body: new Uint8Array(body) })), 200);
+      assertAnswer(await untilAnswered(() => this.#world.ask("PUT", `${path}/${number}`, { headers, body: new Uint8Array(body) })), 200);
     }
-    const completed = await this.#until(() => this.#post(path, { sha256: digest(bytes) }));
+    const completed = await untilAnswered(() => this.#post(path, { sha256: digest(bytes) }));
     assertAnswer(completed, 200);
     this.#keepAsset(completed.json() as Asset, bytes);
   }
@@ -110,7 +107,7 @@ export class Studio {
 
   /** Sends the form until each of its frames is there. */
   async #sendFrames(frames: Map<number, Buffer>, query: string): Promise<void> {
-    const answer = await this.#until(async () => {
+    const answer = await untilAnswered(async () => {
       const form = new FormData();
       for (const [number, bytes] of frames) form.set(`frame_${number}`, new Blob([new Uint8Array(bytes)]));
       const answer = await this.#world.ask("POST", `/sessions/${this.#name}/frames${query}`, { body: form });
@@ -133,7 +130,7 @@ export class Studio {
   async _empty(): Promise<void> {
     const leaving = [...this.#frames.values()];
     for (const image of leaving) image.fate = image.fate === "stored" ? "doubtful" : image.fate;
-    const answer = await this.#until(() => this.#world.ask("DELETE", `/sessions/${this.#name}/frames`));
+    const answer = await untilAnswered(() => this.#world.ask("DELETE", `/sessions/${this.#name}/frames`));
     assert.ok([200, 202, 404].includes(answer.status), `${answer.request}: ${answer.status}`);
     this.#frames.clear();
     for (const image of leaving) this.#model.delete(image);
@@ -144,7 +141,7 @@ export class Studio {
     const image = this.#choices.chance(0.3) ? frame?.[1] : this.#choices.one(this.#assets);
     if (image === undefined) return;
     image.fate = "doubtful";
-    assertAnswer(await this.#until(() => this.#world.ask("DELETE", `/api/images/${image.id}`)), 204);
+    assertAnswer(await untilAnswered(() => this.#world.ask("DELETE", `/api/images/${image.id}`)), 204);
     this.#model.delete(image);
     image.isRemoved = true;
     this.#assets = this.#assets.filter((other) => other !== image);
@@ -197,11 +194,11 @@ export class Studio {
   }
 
   async #put({ upload: { url, headers } }: PresignedUpload, bytes: Buffer): Promise<void> {
-    assertAnswer(await this.#until(() => this.#world.ask("PUT", pathOf(url), { headers, body: new Uint8Array(bytes) })), 200);
+    assertAnswer(await untilAnswered(() => this.#world.ask("PUT", pathOf(url), { headers, body: new Uint8Array(bytes) })), 200);
   }
 
   async #confirm({ asset_id, object_key, shoot_id }: PresignedUpload & { shoot_id: string }): Promise<Asset> {
-    const answer = await this.#until(() => this.#post("/uploads/confirm", { asset_id, object_key, shoot_id }));
+    const answer = await untilAnswered(() => this.#post("/uploads/confirm", { asset_id, object_key, shoot_id }));
     assertAnswer(answer, 200);
     return answer.json() as Asset;
   }
@@ -223,17 +220,6 @@ export class Studio {
   #post(path: string, fields: object): Promise<Answered> {
     const headers = { "content-type": "application/json" };
     return this.#world.ask("POST", path, { headers, body: JSON.stringify(fields) });
-  }
-
-  /** Asks until it knows: what is sent again counts once. */
-  async #until(ask: () => Promise<Answered>): Promise<Answered> {
-    for (;;) {
-      const answer = await ask().catch((error) => {
-        if (!(error instanceof Unanswered)) throw error;
-      });
-      if (answer !== undefined && !(answer.status === 409 && LATER.includes(answer.json().code))) return answer;
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    }
   }
 }
 

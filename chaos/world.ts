@@ -13,6 +13,12 @@ const EXCUSES = ["storage-unavailable", "database-unavailable", "multipart-unava
 /** The status of an answer that says that the image was deleted. */
 const GONE = 410;
 
+/** The same request succeeds later. */
+const LATER = ["session-busy"];
+const RETRY_MS = 100;
+/** Far longer than a fault lasts. */
+const LONGEST_WAIT_MS = 60_000;
+
 /** An answer that came whole. */
 export type Answered = Answer & {
   body: Uint8Array;
@@ -177,6 +183,20 @@ export class World {
 
   #wake(): void {
     for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+/** Asks until it knows, which is safe for what counts once however often it is sent. */
+export async function untilAnswered(ask: () => Promise<Answered>): Promise<Answered> {
+  const until = performance.now() + LONGEST_WAIT_MS;
+  for (;;) {
+    const answer = await ask().catch((error) => {
+      if (!(error instanceof Unanswered)) throw error;
+      assert.ok(performance.now() < until, `${error.message} is never answered: ${words(error)}`);
+    });
+    if (answer !== undefined && !(answer.status === 409 && LATER.includes(answer.json().code))) return answer;
+    assert.ok(performance.now() < until, `${answer?.request} is never answered: ${answer?.status}`);
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }
 

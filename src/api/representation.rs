@@ -52,6 +52,9 @@ pub struct ImageBody<'record> {
     /// The row's id there.
     #[serde(skip_serializing_if = "Option::is_none")]
     source_item: Option<&'record str>,
+    /// The image that a job made this one of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<ImageId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<&'record GenerationRecord>,
     #[cfg_attr(test, schemars(extend("format" = "date-time")))]
@@ -93,6 +96,7 @@ impl<'record> ImageBody<'record> {
             metadata: &description.labels,
             source: description.moved_from.as_ref().map(|moved| moved.source.as_str()),
             source_item: description.moved_from.as_ref().map(|moved| moved.item.as_str()),
+            parent_id: description.parent_id,
             generation: record.generation.as_ref(),
             created_at: description.created_at.to_iso8601(),
             updated_at: record.updated_at.to_iso8601(),

@@ -75,7 +75,7 @@ describe("chaos", { concurrency: true }, () => {
       const { counts, violations } = await runChaos({ seconds: SECONDS, seed });
       t.diagnostic(JSON.stringify(counts));
       assert.deepEqual(violations, []);
-      for (const name of ["kills", "faults", "readsCompared", "variantsCompared", "listingsCompared", "runs", "audits"] as const) {
+      for (const name of ["kills", "faults", "readsCompared", "variantsCompared", "jobsCompleted", "listingsCompared", "runs", "audits"] as const) {
         assert.ok(counts[name] > 0, `${name}: ${JSON.stringify(counts)}`);
       }
     });

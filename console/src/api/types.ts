@@ -54,7 +54,7 @@ export type Finding = { "detail"?: string; "id": string; "reason"?: string };
 
 export type Forecast = { "expired": number; "requests": number; "seconds": number; "willExpire": number };
 
-export type Frame = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "frameNumber": number; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
+export type Frame = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "frameNumber": number; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "parentId"?: ImageId; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
 export type FrameAnswer = { "code"?: Code; "detail"?: string; "frameNumber"?: number; "image"?: Image; "outcome": "stored" | "unchanged" | "replaced" | "refused" };
 
@@ -82,7 +82,7 @@ export type HomeBody = { "bytes": number; "images": number };
 
 export type Homes = { "d1": HomeBody; "r2": HomeBody };
 
-export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
+export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "parentId"?: ImageId; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
 export type ImageDescription = { "analyzedAt": string; "jobId": JobId; "model"?: string; "pictures": (PictureAnalysis)[]; "provider": string; "summaries": (string)[]; "version": number };
 

@@ -85,6 +85,7 @@ function Facts({ image }: { image: Image }) {
     ["Session", image.sessionId],
     ["Participant", image.participantId],
     ["Table", image.tableId],
+    ["Made of", image.parentId ?? null],
     ["Moved out of", image.source === undefined ? null : `${image.source}, row ${image.sourceItem}`],
     ["Prompt", generation?.prompt],
     ["Revised prompt", generation?.revised_prompt],

@@ -87,6 +87,7 @@ fn a_job_makes_an_image_beside_its_original() {
         assert_eq!(world.call("GET", &url, None).body, edited(1));
         let output = world.call("GET", &format!("/api/images/{}", done["output_id"].as_str().unwrap()), None).json();
         assert_eq!(output["generation"]["prompt"], "warmer light");
+        assert_eq!(output["parentId"], done["asset_id"]);
         assert_eq!(
             (&output["generation"]["model"], &output["generation"]["quality"]),
             (&json!("retouch-1"), &json!("high"))
