@@ -40,7 +40,7 @@ impl App {
         }
     }
 
-    /// Begins to move images that fell back to the database, unless the last time moved none of those that are left.
+    /// Has images moved that fell back to the database, unless the last time moved none of those that are left.
     async fn move_fallback_images(&self, engine: &Engine) -> Result<(), String> {
         let statistics = self.services.catalog.statistics().await.map_err(|error| error.to_string())?;
         let latest = engine.sources.latest_migration(EMBEDDED).await.map_err(|error| error.to_string())?;
@@ -60,7 +60,7 @@ impl App {
         };
         match engine.begin(EMBEDDED, parameters).await {
             Ok(run) => {
-                engine.work_on(&run.id).await;
+                engine.set_off(&run).await;
                 Ok(())
             }
             // Whatever run has the source: the next event looks again.

@@ -198,6 +198,15 @@ impl Engine {
         }
     }
 
+    /// Has the queue work on a run, which gives it an invocation of its own; works on it here where there is none.
+    pub async fn set_off(&self, run: &Run) {
+        if self.queue.is_some() {
+            self.hand_on(run).await;
+        } else {
+            self.work_on(&run.id).await;
+        }
+    }
+
     /// Takes up runs whose worker is gone, and makes rows of the catalogue of moves that have none.
     ///
     /// # Errors
@@ -210,11 +219,7 @@ impl Engine {
                 adopted => adopted?,
             }
             for run in ledger_answer(is_own, ledger.without_worker(self.runtime.now(), TAKEN_UP).await)? {
-                if self.queue.is_some() {
-                    self.hand_on(&run).await;
-                } else {
-                    self.work_on(&run.id).await;
-                }
+                self.set_off(&run).await;
             }
         }
         Ok(())

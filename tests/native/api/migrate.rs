@@ -6,6 +6,7 @@ use stillstore::library::SWEEP_AFTER_MS;
 use stillstore::sql::{Database, Fault, Statement};
 use stillstore::store::StoreCall;
 
+use super::jobs::deliver_all;
 use super::world::{PNG, TOKEN, World};
 use crate::runtime::block_on;
 
@@ -145,6 +146,20 @@ fn images_that_fell_back_are_moved_by_cron_once_r2_is_back_if_a_variable_says_so
         block_on(world.app.tick());
         assert_eq!(count(&world, "SELECT count(*) AS n FROM stillstore_runs"), runs, "nothing is left to do");
     }
+}
+
+#[test]
+fn where_there_is_a_queue_cron_leaves_the_work_on_runs_to_it() {
+    let vars = [("MIGRATE_FALLBACK_IMAGES", "true"), ("EDIT_PROVIDER", "builtin")];
+    let world = World::with_vars(&[vars[0], vars[1], ("ENABLE_R2_STORAGE", "true"), ("API_TOKEN", TOKEN)]);
+    world.bucket.plan.fail_all(StoreCall::Put, Fault::FailBefore);
+    let id = world.upload("filename=a.png", PNG).json()["id"].as_str().unwrap().to_owned();
+    world.bucket.plan.heal();
+    let storage = || world.call("GET", &format!("/api/images/{id}"), None).json()["storage"].clone();
+    block_on(world.app.tick());
+    assert_eq!(storage(), "d1", "the statements of a run are those of an invocation of its own");
+    deliver_all(&world);
+    assert_eq!(storage(), "r2");
 }
 
 #[test]
