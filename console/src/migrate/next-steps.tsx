@@ -33,7 +33,7 @@ export function NextSteps({ run }: { run: Run }) {
 function stepsAfter(run: Run): Step[] {
   const { action, source, dryRun, progress, id } = run;
   const items = counted(progress.succeeded, "item");
-  if (dryRun && progress.succeeded > 0 && action !== "restore") {
+  if (dryRun && progress.succeeded > 0 && action !== "restore" && action !== "complete") {
     const verb = { migrate: "Migrate", rollback: "Roll back", cleanup: "Clean up", validate: "Validate", backup: "Back up" }[action];
     const words = `Does for real what the dry run found: ${items}. Rows that were written since are looked at anew.`;
     return [{ verb, words, ...(action === "migrate" ? {} : { isDangerous: true }), request: { action, source } }];
@@ -45,6 +45,10 @@ function stepsAfter(run: Run): Step[] {
   if (action === "validate" && run.state === "completed") {
     const words = "Says which originals a cleanup would delete: those past ROLLBACK_RETENTION_DAYS whose copies match. Nothing is deleted.";
     return [{ verb: "Dry run of the cleanup", words, request: { action: "cleanup", source, dryRun: true } }];
+  }
+  if (action === "cleanup" && run.state === "completed" && !dryRun) {
+    const words = "Goes through the source and reads every copy back, and says whether the source can be switched off. Nothing is changed.";
+    return [{ verb: "Ask whether the source can go", words, request: { action: "complete", source } }];
   }
   if (action === "backup" && progress.succeeded > 0 && !dryRun) {
     const words = `Says what would be restored from this backup of ${items}. Nothing is changed.`;

@@ -20,6 +20,7 @@ export function Outcome({ run }: { run: Run }) {
         ))}
         {run.action === "migrate" && <Cost result={result as MigrateResult} />}
       </dl>
+      {"isComplete" in result && <p>{result.isComplete ? "The source can be switched off." : `The source is needed still: ${result.open.join(", ")}.`}</p>}
       {"isValid" in result && <p>{result.isValid ? "Every copy that was looked at is there and right." : "Not every copy is there and right."}</p>}
       {"warnings" in result && result.warnings.map((warning) => <p key={warning}>{warning}</p>)}
     </section>

@@ -17,6 +17,7 @@ const TITLES: Record<Run["action"], string> = {
   cleanup: "Cleanup",
   backup: "Backup",
   restore: "Restoration",
+  complete: "Completion check",
 };
 
 export function actionTitle({ action, dryRun }: Pick<Run, "action" | "dryRun">): string {
