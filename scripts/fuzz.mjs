@@ -25,7 +25,8 @@ const env = {
 };
 
 /** Real images, which need not be in the corpus a second time. */
-const SEEDS_ELSEWHERE = new Map([["image_format", [join(projectDir, "tests", "fixtures", "images")]]]);
+const FIXTURES = [join(projectDir, "tests", "fixtures", "images")];
+const SEEDS_ELSEWHERE = new Map([["image_format", FIXTURES], ["codecs", FIXTURES]]);
 
 /**
  * What libFuzzer's last lines say.

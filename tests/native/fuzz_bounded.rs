@@ -24,7 +24,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let mut paths = files(&directory(&["fuzz", "corpus", target]));
-    if target == "image_format" {
+    if target == "image_format" || target == "codecs" {
         paths.extend(files(&directory(&["tests", "fixtures", "images"])));
     }
     paths.sort();
@@ -104,6 +104,7 @@ macro_rules! bounded {
 
 bounded! {
     backup_lines,
+    codecs,
     column_value,
     conditional_read,
     generate_body,

@@ -54,6 +54,17 @@ for (const { storage, vars } of STORAGE_MODES) {
       assert.deepEqual(await callsOf(200, ask), { r2: [], d1: 2 });
     });
 
+    test("a variant is made with one R2 get and put and writes three rows of D1, and is read with one call of each", async () => {
+      const { id } = (await (await client.upload(PNG)).json()) as { id: string };
+      const ask = () => client.call("GET", `/images/${id}?w=32`);
+      const made = await callsOf(200, ask);
+      const { read, written } = await rows();
+      // docs/variants.md multiplies them with prices.
+      const ofD1 = storage === "r2" ? { d1: 3, read: 6, written: 3 } : { d1: 5, read: 16, written: 11 };
+      assert.deepEqual({ ...made, read, written }, { r2: [...gets, ...puts], ...ofD1 });
+      assert.deepEqual(await callsOf(200, ask), { r2: gets, d1: 1 });
+    });
+
     test("an upload is one R2 put and two D1 calls", async () => {
       assert.deepEqual(await callsOf(201, () => client.upload(PNG)), { r2: puts, d1: 2 });
     });
@@ -92,7 +103,7 @@ for (const { storage, vars } of STORAGE_MODES) {
       const { id } = await client.stored(PNG);
       const path = `/images/${id}`;
       assert.deepEqual(await callsOf(200, () => worker.fetch(path)), { r2: gets, d1: 1 });
-      const range = { r2: gets, d1: storage === "r2" ? 1 : 2 };
+      const range = { r2: gets, d1: 1 };
       assert.deepEqual(await callsOf(206, () => worker.fetch(path, { headers: { range: "bytes=5-9" } })), range);
     });
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 
 import { Client, STORAGE_MODES, bytesOf, pathOf, problemOf } from "./client.ts";
-import type { Image, Job, JobPage } from "./harness/api-types.ts";
+import type { Batch, BatchMade, Image, Job, JobPage, PresignedUpload, Shoot } from "./harness/api-types.ts";
 import { projectDir } from "./harness/project.ts";
 import { ProviderStub, imageInJson, moderationRefusal, providerError } from "./harness/provider-stub.ts";
 import { startWorker } from "./harness/worker.ts";
@@ -208,5 +208,40 @@ describe("jobs without a configured editor", () => {
     assert.deepEqual([job.status, job.events[2]?.provider], ["completed", "builtin"], JSON.stringify(job));
     const output = (await (await client.call("GET", `/api/images/${job.output_id}`)).json()) as Image;
     assert.deepEqual([output.width, output.height, output.content_type], [24, 40, "image/jpeg"]);
+  });
+
+  test("a batch makes an output for each asset of a shoot", async () => {
+    const post = async (path: string, fields: object) => {
+      const headers = { "content-type": "application/json", "idempotency-key": `batch-${path}` };
+      return await client.call("POST", path, { headers, body: JSON.stringify(fields) });
+    };
+    const { id: shoot } = (await (await post("/shoots", { name: "Garden" })).json()) as Shoot;
+    const assets: string[] = [];
+    for (let number = 0; number < 12; number += 1) {
+      const file = { shoot_id: shoot, filename: `${number}.png`, content_type: "image/png" };
+      const upload = (await (await post("/uploads/presign", file)).json()) as PresignedUpload;
+      const form = new FormData();
+      for (const [name, value] of Object.entries(upload.fields)) form.set(name, value);
+      form.set("file", new Blob([PNG]));
+      assert.ok((await worker.fetch(pathOf(upload.url), { method: "POST", body: form })).ok);
+      assert.ok((await post("/uploads/confirm", { asset_id: upload.asset_id, object_key: upload.object_key, shoot_id: shoot })).ok);
+      assets.push(upload.asset_id);
+    }
+    const made = await post(`/shoots/${shoot}/jobs`, { prompt: "clearer" });
+    const { id, total } = (await made.json()) as BatchMade;
+    assert.deepEqual([made.status, total], [202, 12]);
+    const again = (await (await post(`/shoots/${shoot}/jobs`, { prompt: "clearer" })).json()) as BatchMade;
+    assert.deepEqual([again.id, again.total], [id, 12]);
+    const deadline = Date.now() + 60_000;
+    for (;;) {
+      const batch = (await (await client.call("GET", `/batches/${id}`)).json()) as Batch;
+      if (batch.completed === 12) break;
+      assert.ok(Date.now() < deadline && batch.failed === 0, JSON.stringify(batch));
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    const { jobs } = (await (await client.call("GET", `/jobs?batch_id=${id}&limit=100`)).json()) as JobPage;
+    assert.deepEqual(jobs.map((job) => job.asset_id).sort(), assets.sort());
+    const outputs = await worker.db.prepare("SELECT count(*) AS n, count(DISTINCT parent_id) AS parents FROM stillstore_images WHERE parent_id IS NOT NULL AND status = 'stored' AND collection_id = ?").bind(shoot).first();
+    assert.deepEqual(outputs, { n: 12, parents: 12 });
   });
 });

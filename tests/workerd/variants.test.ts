@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
+import { transform } from "unpic/providers/imgix";
+
 import { Client, STORAGE_MODES, bytesOf } from "./client.ts";
 import { projectDir } from "./harness/project.ts";
 import { startWorker } from "./harness/worker.ts";
@@ -11,6 +13,8 @@ import type { RunningWorker } from "./harness/worker.ts";
 
 const JPEG = fixture("baseline.jpg");
 const GIF = fixture("animated.gif");
+/** What unpic asks for, up to what a small picture is enlarged to. */
+const UNPIC_WIDTHS = [640, 750, 828, 960, 1080, 1280, 1668, 1920, 2048, 2560, 3200, 3840];
 
 function fixture(name: string) {
   return new Uint8Array(readFileSync(join(projectDir, "tests/fixtures/images", name)));
@@ -101,4 +105,27 @@ test("a trap ends its own request, and the next one gets a new instance", () =>
     const { instances, peakBytes } = await worker.codecs();
     assert.equal(instances, 2);
     assert.ok(peakBytes <= 96 << 20);
+  }));
+
+test("unpic's provider imgix, as it is, gets variants for every width that it asks for", () =>
+  withWorker({ vars: { VARIANT_WIDTHS: UNPIC_WIDTHS.join(",") } }, async (worker, client) => {
+    const { id } = await client.stored(JPEG, { filename: "cat.jpg" });
+    const source = `https://images.example/images/${id}`;
+    for (const width of UNPIC_WIDTHS) {
+      // WebP is lossless here, and takes more memory.
+      const format = width <= 1280 ? ("webp" as const) : ("jpg" as const);
+      const height = Math.round((width * 9) / 16);
+      for (const url of [transform(source, { width }), transform(source, { width, height, quality: 75, format })]) {
+        const { pathname, search } = new URL(String(url));
+        const answer = await worker.fetch(pathname + search, { headers: { accept: "image/avif,image/webp,*/*" } });
+        assert.equal(answer.status, 200, `${search}: ${await answer.clone().text()}`);
+        const type = search.includes("fm=webp") ? "image/webp" : "image/jpeg";
+        assert.equal(answer.headers.get("content-type"), type, search);
+        await bytesOf(answer);
+      }
+    }
+    // A URL that has a size already gets another one.
+    const again = transform(`${source}?w=640&fit=min&auto=format`, { width: 1280 });
+    assert.equal((await worker.fetch(`/images/${id}${new URL(String(again)).search}`)).status, 200);
+    assert.equal(new URL(String(again)).searchParams.get("w"), "1280");
   }));

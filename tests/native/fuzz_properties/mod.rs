@@ -3,6 +3,7 @@
 //! `npm run fuzz` searches for bytes that break one (`fuzz/fuzz_targets`, docs/fuzzing.md); `fuzz_bounded` tries some with every
 //! `cargo test`.
 
+mod codecs;
 mod form;
 mod image;
 mod migrations;
@@ -15,6 +16,7 @@ mod signed_url;
 mod slow;
 mod text;
 
+pub use codecs::codecs;
 pub use form::{End, Seen, multipart_form, read_form};
 pub use image::image_format;
 pub use migrations::{backup_lines, migration_sources, run_record};
