@@ -12,7 +12,7 @@ use crate::http::HttpClient;
 use crate::jobs::{JobSettings, Jobs};
 use crate::jwt::Tokens;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
-use crate::migrate::seam::{Destination, Kind, Surroundings};
+use crate::migrate::seam::{Destination, InPartsSettings, Kind, PartSizes, Surroundings};
 use crate::migrate::url::{Discord, LinkRefresher, Outside};
 use crate::migrate::{Engine, ReadThrough, Settings, Sources, UnderWay};
 use crate::queue::RunQueue;
@@ -61,6 +61,8 @@ pub struct Services {
     pub checks: Checks,
     /// What this isolate fetches for readers.
     pub under_way: Rc<UnderWay>,
+    /// Which objects of other buckets are put in parts.
+    pub part_sizes: PartSizes,
     /// Makes variants of images.
     pub codecs: Rc<dyn Codecs>,
 }
@@ -162,6 +164,7 @@ impl Services {
                 embedded: Rc::clone(&self.embedded),
                 bucket_is_public: self.config.r2_public_url.is_some(),
                 prompt_in_metadata: self.config.store_prompt_metadata,
+                in_parts: None,
                 key_secrets: SigningKeys::new(&self.config.access, false).key_secrets(),
             },
             under_way: Rc::clone(&self.under_way),
@@ -176,6 +179,7 @@ impl Services {
         Some(Engine {
             sources: self.sources(),
             bucket: Rc::new(LatePuts::new(self.r2.clone()?)),
+            in_parts: self.parts.clone().map(|store| InPartsSettings { store, sizes: self.part_sizes }),
             embedded: self.embedded.clone(),
             runtime: self.runtime.clone(),
             recorder: library.recorder.clone(),

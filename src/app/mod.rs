@@ -19,6 +19,7 @@ use crate::generate::{Chain, Generator};
 use crate::http::HttpClient;
 use crate::jwt::{SignatureCheck, Tokens};
 use crate::library::{EdgeCache, MemoryBudget};
+use crate::migrate::seam::PartSizes;
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::Database;
@@ -110,6 +111,7 @@ impl App {
             codecs,
             checks: Checks::default(),
             under_way: Rc::default(),
+            part_sizes: PartSizes::default(),
             config,
             problems,
         };

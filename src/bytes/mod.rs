@@ -9,6 +9,7 @@ mod byte_queue;
 mod digest;
 mod encoding;
 mod foreign;
+mod resumable;
 mod text;
 
 pub use blob::Blob;
@@ -17,6 +18,7 @@ pub use byte_queue::ByteQueue;
 pub use digest::Sha256Digest;
 pub use encoding::{Encoding, InvalidText, LineLayout, TextEncoding};
 pub use foreign::{ForeignBytes, ForeignText};
+pub use resumable::ResumableSha256;
 pub use text::Text;
 
 /// A part of a run of bytes: `length_bytes` from `offset_bytes`, within the run, not empty.

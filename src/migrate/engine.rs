@@ -8,7 +8,7 @@ use super::destination::Destination;
 use super::registry::Sources;
 use super::runner::{Budget, Driver};
 use super::runs::{ActionParameters, Ledger, Parameters, Progress, Requested, Run, RunId, SliceLines, State};
-use super::source::{SourceError, Surroundings, ledger_answer};
+use super::source::{InPartsSettings, SourceError, Surroundings, ledger_answer};
 use super::task::{Interruption, SLICE_MS, Task};
 use crate::image::KeySecrets;
 use crate::library::Library;
@@ -44,6 +44,8 @@ pub struct Settings {
 pub struct Engine {
     pub sources: Sources,
     pub bucket: Rc<LatePuts>,
+    /// Takes long objects in parts, where the bucket does.
+    pub in_parts: Option<InPartsSettings>,
     pub embedded: Rc<EmbeddedStore>,
     pub runtime: Rc<dyn Runtime>,
     pub recorder: Recorder,
@@ -266,6 +268,7 @@ impl Engine {
             destination: destination.clone(),
             embedded: Rc::clone(&self.embedded),
             bucket_is_public: self.settings.bucket_is_public,
+            in_parts: self.in_parts.clone(),
             key_secrets: self.settings.key_secrets,
             prompt_in_metadata: self.settings.prompt_in_metadata,
         };

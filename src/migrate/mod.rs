@@ -19,8 +19,8 @@ pub mod seam {
     pub use super::runs::journal::{Catalogued, record_anew};
     pub use super::runs::{Entry, IdType, InFlight, Stage};
     pub use super::source::{
-        Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, Reached, Source, Surroundings,
-        Switch,
+        Archive, Change, Contents, InPartsSettings, Items, Kind, Movable, Objects, Originals, PartSizes, Prepared,
+        Reached, Source, Surroundings, Switch,
     };
     pub use super::task::{Bounds, Counted, ItemError, Outcome, Page, PageItem, Refusal, SliceContext, item_id};
 }

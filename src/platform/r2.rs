@@ -200,7 +200,7 @@ pub(super) struct HttpMetadata {
 
 impl HttpMetadata {
     /// With what an object says of itself.
-    fn described(self, headers: &ObjectHeaders) -> Self {
+    pub(super) fn described(self, headers: &ObjectHeaders) -> Self {
         let given = |text: &Option<String>| text.clone().map(Cow::Owned);
         Self {
             content_type: given(&headers.content_type).unwrap_or(self.content_type),

@@ -39,8 +39,11 @@ extern "C" {
 #[async_trait(?Send)]
 impl MultipartStore for R2Store {
     async fn create(&self, object: MultipartObject) -> Result<MultipartId, StoreError> {
-        let MultipartObject { key, media, metadata } = object;
-        let options = to_json(&Options { http_metadata: media.into(), custom_metadata: &metadata })?;
+        let MultipartObject { key, media, metadata, headers } = object;
+        let options = to_json(&Options {
+            http_metadata: HttpMetadata::from(media).described(&headers),
+            custom_metadata: &metadata,
+        })?;
         let id = create(&self.bucket, key.as_str(), &options).await.map_err(|error| unavailable(&error))?;
         let id = id.as_string().ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt, "an upload without an id"))?;
         Ok(id.into())

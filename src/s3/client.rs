@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::listing::{ListedObject, Listing};
 use super::{Bucket, ObjectRequest, Payload};
-use crate::bytes::{Body, Sha256Digest};
+use crate::bytes::{Body, ByteRange, Sha256Digest};
 use crate::http::{AnswerLimits, HttpAnswer, HttpClient, HttpError, HttpRequest, Method};
 use crate::runtime::Runtime;
 
@@ -107,6 +107,26 @@ impl Client {
         if let Some(etag) = etag.filter(|etag| !etag.is_empty()) {
             request = request.with_header("if-match", format!("\"{etag}\""));
         }
+        self.read(request, max_bytes).await
+    }
+
+    /// Reads a part of an object, if its `ETag` is `etag` still.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn get_range(&self, key: &str, etag: Option<&str>, range: ByteRange) -> Result<ReadObject, ReadError> {
+        let last = range.offset_bytes + range.length_bytes - 1;
+        let mut request =
+            ObjectRequest::new("GET", key).with_header("range", format!("bytes={}-{last}", range.offset_bytes));
+        if let Some(etag) = etag.filter(|etag| !etag.is_empty()) {
+            request = request.with_header("if-match", format!("\"{etag}\""));
+        }
+        let object = self.read(request, range.length_bytes).await?;
+        // A server that does not know ranges sends all of it.
+        if object.body.promised_bytes() == Some(range.length_bytes) { Ok(object) } else { Err(ReadError::Changed) }
+    }
+
+    async fn read(&self, request: ObjectRequest<'_>, max_bytes: u64) -> Result<ReadObject, ReadError> {
         let answer = self.send(&request, max_bytes).await?;
         let unreadable = ReadError::Unreadable { status: answer.status };
         let length_bytes = answer.declared_bytes().ok_or(unreadable)?;
@@ -129,7 +149,7 @@ impl Client {
         };
         let answer = self.http.send(request).await.map_err(of_http)?;
         match answer.status {
-            200 => Ok(answer),
+            200 | 206 => Ok(answer),
             404 => Err(ReadError::Gone),
             412 => Err(ReadError::Changed),
             status @ (400 | 401 | 403) => Err(ReadError::Forbidden { status }),
@@ -141,7 +161,8 @@ impl Client {
 
 /// The name of a header that is signed.
 fn sent(name: &str) -> Option<&'static str> {
-    const NAMES: [&str; 5] = ["authorization", "if-match", "x-amz-checksum-mode", "x-amz-content-sha256", "x-amz-date"];
+    const NAMES: [&str; 6] =
+        ["authorization", "if-match", "range", "x-amz-checksum-mode", "x-amz-content-sha256", "x-amz-date"];
     NAMES.into_iter().find(|known| *known == name)
 }
 

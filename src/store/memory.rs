@@ -189,7 +189,7 @@ impl MultipartStore for MemoryStore {
             key: key.clone(),
             size_bytes: bytes.len() as u64,
             sha256: None,
-            content_type: object.media.content_type().to_owned(),
+            content_type: object.headers.content_type.clone().unwrap_or_else(|| object.media.content_type().to_owned()),
             metadata: object.metadata.clone(),
             stored_at: self.runtime.now(),
         };

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Media, ObjectMetadata, StoreError};
+use super::{Media, ObjectHeaders, ObjectMetadata, StoreError};
 use crate::bytes::Body;
 use crate::image::ObjectKey;
 
@@ -41,6 +41,8 @@ pub struct MultipartObject {
     pub key: ObjectKey,
     pub media: Media,
     pub metadata: ObjectMetadata,
+    /// As in [`super::ImageStore::put_described`], but for the MD5, which parts have none of.
+    pub headers: ObjectHeaders,
 }
 
 /// What an [`super::ImageStore`] may be able to do besides: put one object in parts.

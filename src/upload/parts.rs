@@ -12,8 +12,8 @@ use crate::catalog::{CloseReason, KeptPart, OwnerFilter, Upload, UploadState};
 use crate::image::{ImageId, Visibility};
 use crate::library::{Library, SWEEP_AFTER_MS};
 use crate::store::{
-    LEAST_PART_BYTES, Media, MultipartId, MultipartObject, MultipartStore, ObjectMetadata, PartNumber, StorageKind,
-    StoreError, StoreErrorKind, UploadedPart,
+    LEAST_PART_BYTES, Media, MultipartId, MultipartObject, MultipartStore, ObjectHeaders, ObjectMetadata, PartNumber,
+    StorageKind, StoreError, StoreErrorKind, UploadedPart,
 };
 /// How long parts may be sent for a grant, in milliseconds: a day, in which 5 GB arrive at half a megabit a second.
 pub const MULTIPART_LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
@@ -32,6 +32,7 @@ pub async fn begin_parts(library: &Library, new: NewUpload) -> Result<Upload, Gr
         key: upload.key.clone(),
         media: Media::image(upload.format, Visibility::Private),
         metadata: ObjectMetadata::from([("image-id".to_owned(), upload.asset_id.to_string())]),
+        headers: ObjectHeaders::default(),
     };
     let id = store.create(object).await.map_err(GrantError::Store)?;
     upload.multipart_id = Some(id.clone());

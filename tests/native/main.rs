@@ -51,6 +51,7 @@ mod migrate_bucket;
 mod migrate_catalogue;
 mod migrate_complete;
 mod migrate_forgotten;
+mod migrate_in_parts;
 mod migrate_line;
 mod migrate_memory_source;
 mod migrate_read_through;

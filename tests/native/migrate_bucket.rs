@@ -24,6 +24,7 @@ pub struct OtherBucket {
     objects: RefCell<BTreeMap<String, Object>>,
     /// Changes objects between their listing and their reading.
     before_read: RefCell<Option<(String, Object)>>,
+    changes_at: Cell<usize>,
     pub status: Cell<Option<u16>>,
     pub lists: Cell<usize>,
     pub reads: Cell<usize>,
@@ -44,6 +45,17 @@ impl Object {
 }
 
 impl OtherBucket {
+    /// Headers that an object has.
+    pub fn says(&self, key: &str, headers: &[(&'static str, &'static str)]) {
+        self.objects.borrow_mut().get_mut(key).expect("an object").headers = headers.to_vec();
+    }
+
+    /// Has an object be another from so many reads on.
+    pub fn changes_at_read(&self, nth: usize, key: &str, bytes: &[u8]) {
+        self.before_read.replace(Some((key.to_owned(), Object { bytes: bytes.to_vec(), headers: Vec::new() })));
+        self.changes_at.set(nth);
+    }
+
     pub fn has(&self, key: &str, bytes: &[u8]) {
         self.objects.borrow_mut().insert(key.to_owned(), Object { bytes: bytes.to_vec(), headers: Vec::new() });
     }
@@ -88,7 +100,9 @@ impl OtherBucket {
             return page(200, Vec::new(), body.into_bytes());
         }
         self.reads.update(|reads| reads + 1);
-        if let Some((key, object)) = self.before_read.take() {
+        if self.reads.get() >= self.changes_at.get()
+            && let Some((key, object)) = self.before_read.take()
+        {
             self.objects.borrow_mut().insert(key, object);
         }
         let objects = self.objects.borrow();
@@ -97,9 +111,17 @@ impl OtherBucket {
         if wanted.is_some_and(|(_, etag)| *etag != format!("\"{}\"", object.etag())) {
             return page(412, Vec::new(), Vec::new());
         }
-        let mut headers = vec![("Content-Length".to_owned(), object.bytes.len().to_string())];
+        let range = request.headers.iter().find(|(name, _)| *name == "range").map(|(_, range)| range.clone());
+        let (status, body) = match range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) {
+            Some((first, last)) => {
+                let number = |text: &str| text.parse::<usize>().expect("a number");
+                (206, object.bytes[number(first)..object.bytes.len().min(number(last) + 1)].to_vec())
+            }
+            None => (200, object.bytes.clone()),
+        };
+        let mut headers = vec![("Content-Length".to_owned(), body.len().to_string())];
         headers.extend(object.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        page(200, headers, object.bytes.clone())
+        page(status, headers, body)
     }
 }
 

@@ -71,7 +71,11 @@ impl Migrate {
             });
         }
         context.count(|operations| operations.r2_class_a += 1);
-        let receipt = match self.destination.put(|| movable.copy(), async || movable.open().await).await {
+        let put = match movable.finish().await {
+            Some(finished) => finished,
+            None => self.destination.put(|| movable.copy(), async || movable.open().await).await,
+        };
+        let receipt = match put {
             Ok(receipt) => receipt,
             Err(error) => {
                 let put = Some(copy.key);

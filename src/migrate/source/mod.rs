@@ -5,6 +5,7 @@ mod configured;
 mod databases;
 pub mod embedded;
 mod error;
+mod part_sizes;
 mod seam;
 mod status;
 pub mod table;
@@ -13,6 +14,7 @@ pub mod url;
 pub use configured::ConfiguredSource;
 pub use databases::{Databases, OWN_BINDING, ledger_answer};
 pub use error::{SourceError, Unusable};
+pub use part_sizes::{InPartsSettings, PartSizes};
 pub use seam::{
     Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, Reached, ReturnedRows, SavedRows,
     Source, Surroundings, Switch,

@@ -5,12 +5,13 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::error::SourceError;
+use super::part_sizes::InPartsSettings;
 use super::status::SourceStatus;
 use crate::bytes::Body;
 use crate::image::{Format, ImageId, KeySecrets, ObjectKey, Sha256Digest, Visibility};
 use crate::migrate::archive::Saving;
 use crate::migrate::archive::backup::BackupItem;
-use crate::migrate::destination::{Destination, NewCopy};
+use crate::migrate::destination::{Destination, NewCopy, PutError};
 use crate::migrate::runs::{Entry, Forecast, IdType, InFlight, ItemId, Run, Stage};
 use crate::migrate::task::{Bounds, Counted, Interruption, ItemError, Outcome, Page, Refusal, SliceContext};
 use crate::runtime::{Runtime, Timestamp};
@@ -25,6 +26,8 @@ pub struct Surroundings {
     pub embedded: Rc<EmbeddedStore>,
     /// Whoever knows a key can read the object.
     pub bucket_is_public: bool,
+    /// Takes objects in parts, when it is bound.
+    pub in_parts: Option<InPartsSettings>,
     /// Makes the secret part of private images' keys; they have none without it.
     pub key_secrets: Option<KeySecrets>,
     /// Whether a generated image's object carries its prompt.
@@ -178,6 +181,11 @@ pub trait Movable {
 
     /// Takes the answers to [`Movable::reads`].
     fn take(&mut self, _answers: Vec<QueryResult>) {}
+
+    /// Makes its object where its bytes are in the bucket already, in parts; `None` where they are put.
+    async fn finish(&self) -> Option<Result<PutReceipt, PutError>> {
+        None
+    }
 
     /// Its bytes, from their start.
     ///

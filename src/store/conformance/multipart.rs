@@ -7,8 +7,8 @@ use super::trial::{Outcome, Sample, Trial, expect, failed};
 use crate::bytes::{Body, BodyError};
 use crate::image::{Format, ObjectKey};
 use crate::store::{
-    ImageStore, LEAST_PART_BYTES, Media, MultipartId, MultipartObject, MultipartStore, ObjectMetadata, PartNumber,
-    StoreError, StoreErrorKind, UploadedPart,
+    ImageStore, LEAST_PART_BYTES, Media, MultipartId, MultipartObject, MultipartStore, ObjectHeaders, ObjectMetadata,
+    PartNumber, StoreError, StoreErrorKind, UploadedPart,
 };
 
 /// One rule of the contract.
@@ -73,7 +73,7 @@ impl PartsTrial<'_> {
         let key = self.images.key(name)?;
         let media = Media::PrivateImage(Format::Png);
         let metadata = ObjectMetadata::from([("name".to_owned(), format!("{name} \u{2713}"))]);
-        let object = MultipartObject { key: key.clone(), media, metadata };
+        let object = MultipartObject { key: key.clone(), media, metadata, headers: ObjectHeaders::default() };
         let id = self.parts.create(object).await.map_err(failed("create"))?;
         Ok(Begun { parts: self.parts, key, id })
     }

@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::config::BucketSource;
+use super::in_parts::{self, Halt, Progress, WholeInParts};
 use super::movable::{BucketMovable, MAX_OBJECT_BYTES};
 use super::readers::Readers;
 use super::state::{self, Copied, ObjectState};
 use crate::image::{ImageId, Visibility};
+use crate::migrate::destination::Destination;
 use crate::migrate::runs::{IdType, InFlight, Run, Stage, Verdict};
-use crate::migrate::source::{Items, Movable, Prepared};
+use crate::migrate::source::{InPartsSettings, Items, Movable, PartSizes, Prepared};
 use crate::migrate::task::{
     Bounds, Interruption, Page, PageItem, Refusal, SliceContext, item_id, listed_ids, listed_page,
 };
@@ -25,6 +27,9 @@ pub struct BucketItems {
     pub client: Rc<Client>,
     /// Whoever knows a key can read the object.
     pub bucket_is_public: bool,
+    /// How objects are put that are too long for one put; those are refused without it.
+    pub in_parts: Option<InPartsSettings>,
+    pub destination: Destination,
     /// What is left of the page that was listed last, and the key behind which it begins.
     pub page: RefCell<Option<(Option<String>, Listing)>>,
     /// Whether an object was found not to be what was listed.
@@ -97,8 +102,9 @@ impl BucketItems {
             let detail = "whoever knew its key could read it";
             return Some(Err(Refusal::withheld("private-image-and-public-bucket", detail)));
         }
-        if state.size_bytes > MAX_OBJECT_BYTES {
-            let detail = format!("the object has {} bytes, over {MAX_OBJECT_BYTES}", state.size_bytes);
+        let most_bytes = self.in_parts.as_ref().map_or(MAX_OBJECT_BYTES, |_| PartSizes::MOST_BYTES);
+        if state.size_bytes > most_bytes {
+            let detail = format!("the object has {} bytes, over {most_bytes}", state.size_bytes);
             return Some(Err(Refusal::failed("too-large", detail)));
         }
         // Another state under the same key would have to be written over the copy that there is.
@@ -122,6 +128,46 @@ impl BucketItems {
         }))
     }
 
+    /// How an object is put in parts, when it is so long.
+    fn parts_of(&self, object: &ListedObject) -> Option<&InPartsSettings> {
+        self.in_parts.as_ref().filter(|settings| object.size_bytes > settings.sizes.above_bytes)
+    }
+
+    /// Comes on with an object that is put in parts, which is the first behind `after`. Once its parts are all there, it is the only item of
+    /// the page.
+    async fn put_in_parts(
+        &self,
+        run: &Run,
+        movable: BucketMovable,
+        settings: &InPartsSettings,
+        after: Option<&str>,
+        context: &SliceContext<'_>,
+    ) -> Result<Prepared, Interruption> {
+        let id = item_id(IdType::Text, &movable.object)?;
+        let cursor = json!({ "after": movable.object });
+        let alone = |found| {
+            let items = vec![PageItem { id, found: Some(found), cursor }];
+            Prepared::of(Page { items, is_last: false, largest_bytes: 0 })
+        };
+        let going_on = |cursor| Prepared {
+            cursor: Some(cursor),
+            ..Prepared::of(Page { items: Vec::new(), is_last: false, largest_bytes: 0 })
+        };
+        let saved = Progress::of_cursor(run.cursor.as_ref());
+        let was_whole = saved.as_ref().is_some_and(|saved| saved.is_whole() && saved.is_of(&movable));
+        match in_parts::go_on(&movable, settings, &self.destination, saved, context).await {
+            // What the bucket has is written down before the object is made of it.
+            Ok(progress) if !was_whole => Ok(going_on(progress.into_cursor(after))),
+            Ok(progress) => {
+                let whole = WholeInParts::new(movable, progress, settings.clone(), self.destination.clone());
+                Ok(alone(Ok(Box::new(whole) as Box<dyn Movable>)))
+            }
+            Err(Halt::Anew) => Ok(going_on(after.map_or_else(|| json!({}), |after| json!({ "after": after })))),
+            Err(Halt::Refused(refusal)) => Ok(alone(Err(refusal))),
+            Err(Halt::Run(interruption)) => Err(interruption),
+        }
+    }
+
     /// Objects that the caller named.
     async fn named(
         &self,
@@ -137,6 +183,10 @@ impl BucketItems {
             let object = object.filter(|object| object.key.starts_with(&self.source.prefix));
             let found = match object {
                 None => Err(Refusal::failed("not-found", "the bucket has no such object under the prefix")),
+                Some(object) if self.parts_of(&object).is_some() && !run.is_dry_run() => {
+                    let detail = "an object of this size is copied in parts, by a run over all objects";
+                    Err(Refusal::failed("too-large", detail))
+                }
                 Some(object) => {
                     let asked = state::known(&self.source.name, std::slice::from_ref(&object))?;
                     let (copied, deleted) = state::known_of(&context.read(Vec::from(asked)).await?)?;
@@ -193,6 +243,20 @@ impl Items for BucketItems {
         let mut reached = 0_usize;
         for object in &listing.objects {
             let copied = copied.iter().find(|copied| copied.item == object.key);
+            let parts = self.parts_of(object).filter(|_| !run.is_dry_run());
+            if let Some((settings, Ok(movable))) = parts.zip(parts.and_then(|_| self.copy_of(object, copied, &deleted)))
+            {
+                if !items.is_empty() {
+                    break;
+                }
+                let before = reached.checked_sub(1).and_then(|last| listing.objects.get(last));
+                let before = before.map(|object| object.key.clone()).or_else(|| after.map(str::to_owned));
+                let movable = BucketMovable { readers: Some(Rc::clone(&readers)), ..movable };
+                readers.ask_of(&object.key);
+                let prepared = self.put_in_parts(run, movable, settings, before.as_deref(), context).await?;
+                self.keep(after, listing);
+                return Ok(prepared);
+            }
             if let Some(found) = self.consider(run, object, copied, &deleted, &readers) {
                 if items.len() == usize::from(bounds.limit) {
                     break;

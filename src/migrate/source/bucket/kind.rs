@@ -80,6 +80,8 @@ impl Kind for BucketKind {
                 source: Rc::clone(&source),
                 client: Rc::clone(&client),
                 bucket_is_public: surroundings.bucket_is_public,
+                in_parts: surroundings.in_parts.clone(),
+                destination: surroundings.destination.clone(),
                 page: RefCell::new(None),
                 has_changed: Rc::new(Cell::new(false)),
             }),
@@ -96,10 +98,7 @@ impl Kind for BucketKind {
         surroundings: &Surroundings,
     ) -> Result<Result<Result<Reached, Refusal>, SourceError>, DatabaseError> {
         match self.client(name, &surroundings.destination.runtime) {
-            Ok((source, client)) => {
-                let database = self.databases.own();
-                Ok(Ok(reach(&source, client, surroundings.bucket_is_public, item, database).await?))
-            }
+            Ok((source, client)) => Ok(Ok(reach(&source, client, surroundings, item, self.databases.own()).await?)),
             Err(error) => Ok(Err(error)),
         }
     }

@@ -5,6 +5,7 @@
 //! never written.
 
 mod config;
+mod in_parts;
 mod items;
 mod kind;
 mod movable;

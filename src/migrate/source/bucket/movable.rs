@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::config::BucketSource;
 use super::readers::Readers;
 use super::state::ObjectState;
-use crate::bytes::{Body, BodyError};
+use crate::bytes::{Body, BodyError, ByteRange};
 use crate::catalog::{Associations, Content, Description, ImageRecord, SourceItem, Status, moved};
 use crate::image::{Format, Geometry, HeaderWalk, ImageId, Labels, ObjectKey, SNIFF_BYTES, Visibility};
 use crate::migrate::destination::NewCopy;
@@ -54,14 +54,15 @@ pub struct BucketMovable {
 /// What became known of an object when its bytes began to come.
 #[derive(Clone)]
 pub struct Opened {
-    format: Option<Format>,
-    geometry: Measured,
-    headers: ObjectHeaders,
-    metadata: ObjectMetadata,
+    pub format: Option<Format>,
+    pub geometry: Measured,
+    pub headers: ObjectHeaders,
+    pub metadata: ObjectMetadata,
 }
 
+/// The dimensions of an image.
 #[derive(Clone)]
-enum Measured {
+pub enum Measured {
     Known(Option<Geometry>),
     Passing(Rc<RefCell<HeaderWalk>>),
 }
@@ -80,7 +81,8 @@ impl Measured {
 }
 
 impl BucketMovable {
-    fn refusal(&self, error: ReadError) -> Refusal {
+    /// What a failed read comes to.
+    pub fn refusal(&self, error: ReadError) -> Refusal {
         let detail = error.to_string();
         match error {
             ReadError::Gone => Refusal::skipped("gone", "the object was deleted after it was listed"),
@@ -97,7 +99,7 @@ impl BucketMovable {
     }
 
     /// What the copy says of itself, which is what the object says.
-    fn headers(&self, object: &ReadObject, format: Option<Format>) -> ObjectHeaders {
+    pub fn headers(&self, object: &ReadObject, format: Option<Format>) -> ObjectHeaders {
         let header = |name| object.header(name).map(str::to_owned);
         let is_private = self.source.visibility == Visibility::Private;
         ObjectHeaders {
@@ -109,7 +111,7 @@ impl BucketMovable {
     }
 
     /// The object's own metadata, as far as there is room, and ours.
-    fn metadata(&self, object: &ReadObject) -> ObjectMetadata {
+    pub fn metadata(&self, object: &ReadObject) -> ObjectMetadata {
         let mut metadata = ObjectMetadata::new();
         let mut room_bytes = MAX_METADATA_BYTES;
         for (name, value) in &object.headers {
@@ -144,6 +146,19 @@ impl BucketMovable {
         let walk = Rc::new(RefCell::new(HeaderWalk::new(format, size_bytes)));
         let watch = Rc::clone(&walk);
         Ok((body.watched(move |run| watch.borrow_mut().pass(run)), Some(format), Measured::Passing(walk)))
+    }
+
+    /// Refuses what is no image, where that is not copied.
+    pub fn require_wanted(&self, format: Option<Format>) -> Result<(), Refusal> {
+        if format.is_none() && self.source.others == Others::Skip {
+            return Err(Refusal::skipped("not-an-image", "the source copies images only"));
+        }
+        Ok(())
+    }
+
+    /// A part of the object, as it was listed.
+    pub async fn read_range(&self, range: ByteRange) -> Result<ReadObject, Refusal> {
+        self.client.get_range(&self.object, Some(&self.state.etag), range).await.map_err(|error| self.refusal(error))
     }
 
     /// The last segment of its key.
@@ -233,9 +248,7 @@ impl Movable for BucketMovable {
             BodyError::TimedOut => self.refusal(ReadError::Timeout),
             _ => self.refusal(ReadError::Unavailable { status: None }),
         })?;
-        if format.is_none() && self.source.others == Others::Skip {
-            return Err(Refusal::skipped("not-an-image", "the source copies images only"));
-        }
+        self.require_wanted(format)?;
         let headers = self.headers(&object, format);
         let metadata = self.metadata(&object);
         self.opened.replace(Some(Opened { format, geometry, headers, metadata }));

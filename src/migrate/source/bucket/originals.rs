@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::config::BucketSource;
 use super::items::names;
 use super::movable::{MAX_OBJECT_BYTES, touch};
+use super::state::ObjectState;
 use crate::catalog::moved;
 use crate::migrate::destination::digest;
 use crate::migrate::runs::{ActionParameters, Entry, InFlight};
@@ -26,12 +27,31 @@ pub struct BucketOriginals {
 impl BucketOriginals {
     /// Proves that the object is still what was copied, before the copy goes, which may be the last of it.
     async fn prove(&self, entry: &Entry) -> Result<(), Refusal> {
+        if entry.size_bytes > MAX_OBJECT_BYTES {
+            return self.prove_by_state(entry).await;
+        }
         let gone = |why: String| Refusal::failed("original-gone", format!("the copy stays: {why}"));
         let object =
             self.client.get(&entry.item, None, MAX_OBJECT_BYTES).await.map_err(|error| gone(error.to_string()))?;
         let size_bytes = object.body.promised_bytes().unwrap_or(0);
         let sha256 = digest(&*self.runtime, object.body, size_bytes).await.map_err(gone)?;
         if sha256 == entry.sha256 {
+            Ok(())
+        } else {
+            Err(Refusal::failed("source-changed", "the copy stays, because the object is another by now"))
+        }
+    }
+}
+
+impl BucketOriginals {
+    /// Of an object that is too long to be read at once: that the bucket lists it as it was when all of it was read.
+    async fn prove_by_state(&self, entry: &Entry) -> Result<(), Refusal> {
+        let listed = self.client.find(&entry.item).await;
+        let gone = |why: String| Refusal::failed("original-gone", format!("the copy stays: {why}"));
+        let object = listed.map_err(|error| gone(error.to_string()))?;
+        let object = object.ok_or_else(|| gone("the server has no such object".to_owned()))?;
+        let known: Option<ObjectState> = serde_json::from_value(entry.original.clone()).ok();
+        if known.is_some_and(|known| known == ObjectState::of(&object)) {
             Ok(())
         } else {
             Err(Refusal::failed("source-changed", "the copy stays, because the object is another by now"))

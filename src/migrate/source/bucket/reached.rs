@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::config::BucketSource;
 use super::items::BucketItems;
 use super::state;
-use crate::migrate::source::{Movable as _, Reached};
+use crate::migrate::source::{Movable as _, Reached, Surroundings};
 use crate::migrate::task::Refusal;
 use crate::s3::{Client, ReadError};
 use crate::sql::{Database, DatabaseError};
@@ -18,7 +18,7 @@ use crate::sql::{Database, DatabaseError};
 pub async fn reach(
     source: &Rc<BucketSource>,
     client: Rc<Client>,
-    bucket_is_public: bool,
+    surroundings: &Surroundings,
     key: &str,
     database: &Rc<dyn Database>,
 ) -> Result<Result<Reached, Refusal>, DatabaseError> {
@@ -35,7 +35,10 @@ pub async fn reach(
     let items = BucketItems {
         source: Rc::clone(source),
         client,
-        bucket_is_public,
+        bucket_is_public: surroundings.bucket_is_public,
+        // Whoever reads does not wait for parts.
+        in_parts: None,
+        destination: surroundings.destination.clone(),
         page: RefCell::new(None),
         has_changed: Rc::new(Cell::new(false)),
     };
