@@ -228,9 +228,9 @@ impl Route {
     /// What stands in `path` where this route's has braces, joined by slashes; `None` when the rest differs.
     fn ids_in(&self, path: &str) -> Option<String> {
         if self.ids() == PathIds::ImageName {
-            // Names may have slashes; what another route has in its path is that route's.
+            // Names may have slashes; a path like another route's is that route's, whatever its ids are.
             let (before, _) = self.path.split_once('{')?;
-            if ROUTES.iter().any(|route| route.ids() != PathIds::ImageName && route.call(path).is_some()) {
+            if ROUTES.iter().any(|route| route.ids() != PathIds::ImageName && route.ids_in(path).is_some()) {
                 return None;
             }
             return path.strip_prefix(before).map(str::to_owned);
@@ -401,6 +401,10 @@ mod tests {
             let target = Target::parse(Method::Get, &path).unwrap();
             assert_eq!((target.route.name, target.signed_image()), ("serve-image", None));
             assert_eq!(target.id().as_deref(), path.strip_prefix("/images/"));
+        }
+        for (method, path) in [(Method::Get, "/images/x/description"), (Method::Post, "/images/x/describe")] {
+            let problem = Target::parse(method, path).map(|target| target.route.name).unwrap_err();
+            assert_eq!(problem.code, Code::ImageNotFound, "{path}");
         }
     }
 

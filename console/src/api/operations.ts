@@ -83,7 +83,7 @@ export type Operations = {
   "describe-batch": { path: { "id": T.BatchId }; query: {  }; body: undefined; answer: T.Batch };
   "docs": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "health": { path: {  }; query: {  }; body: undefined; answer: T.Health };
-  "serve-image": { path: { "id": T.ImageId }; query: { "w"?: number; "h"?: number; "fit"?: "contain" | "scale-down" | "cover" | "crop" | "clip" | "max" | "fill" | "min"; "q"?: number; "fm"?: "jpeg" | "jpg" | "png" | "webp" | "auto"; "dpr"?: number; "auto"?: string; "variant"?: string; "fallback"?: "original"; "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
+  "serve-image": { path: { "id": string }; query: { "w"?: number; "h"?: number; "fit"?: "contain" | "scale-down" | "cover" | "crop" | "clip" | "max" | "fill" | "min"; "q"?: number; "fm"?: "jpeg" | "jpg" | "png" | "webp" | "auto"; "dpr"?: number; "auto"?: string; "variant"?: string; "fallback"?: "original"; "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
   "look-at-image": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: T.Job };
   "image-description": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: T.ImageDescription };
   "list-jobs": { path: {  }; query: { "status"?: T.JobState; "asset_id"?: T.ImageId; "batch_id"?: T.BatchId; "limit"?: number; "cursor"?: string }; body: undefined; answer: T.JobPage };

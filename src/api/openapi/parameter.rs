@@ -6,6 +6,7 @@ use crate::api::PathIds;
 use crate::api::field::MAX_ASSOCIATION_BYTES;
 use crate::catalog::PageSize;
 use crate::image::FrameNumber;
+use crate::migrate::item::ITEM_ID_MAX_BYTES;
 use crate::store::PartNumber;
 
 pub fn parameter(place: &str, name: &str, schema: &Value, description: &str) -> Value {
@@ -42,8 +43,9 @@ pub(super) fn of_path(ids: PathIds) -> Vec<Value> {
         PathIds::Nothing => Vec::new(),
         PathIds::ImageId => vec![in_path("id", component("ImageId"))],
         PathIds::ImageName => {
-            let mut id = in_path("id", component("ImageId"));
-            id["description"] = "With READ_THROUGH also the key of an object, whose slashes stand as they are.".into();
+            let mut id = in_path("id", json!({ "type": "string", "minLength": 1, "maxLength": ITEM_ID_MAX_BYTES }));
+            id["description"] =
+                "An image's id; with READ_THROUGH also the key of an object, whose slashes stand as they are.".into();
             vec![id]
         }
         PathIds::RunId => vec![in_path("id", component("RunId"))],
