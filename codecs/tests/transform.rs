@@ -299,8 +299,9 @@ fn an_image_is_measured_the_same_in_every_format_and_orientation() {
 #[test]
 fn a_blurred_image_is_less_sharp_and_nothing_visible_has_no_colours() {
     let stripes = |width: u32| {
-        let paint =
-            move |column: u32, _: u32| if column / width % 2 == 0 { [0, 0, 0, 255] } else { [255, 255, 255, 255] };
+        let paint = move |column: u32, _: u32| {
+            if (column / width).is_multiple_of(2) { [0, 0, 0, 255] } else { [255, 255, 255, 255] }
+        };
         png(&samples::painted(256, 256, paint), None)
     };
     let soft = png(&gradient(256, 256), None);
