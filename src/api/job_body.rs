@@ -140,6 +140,9 @@ impl From<CreateError> for Problem {
             CreateError::Catalog(error) => error.into(),
             CreateError::NoEditor => Self::plain(Code::EditorNotConfigured),
             CreateError::NoVision => Self::plain(Code::VisionNotConfigured),
+            CreateError::NoQuestions => {
+                Self::field("prompt", "is for models; VISION_PROVIDER names none, so leave it out")
+            }
             CreateError::NoFrames => Self::plain(Code::SessionEmpty),
             CreateError::Format(format) => {
                 Self::field("asset_id", format!("is an image of type {format}, which the editor does not take"))

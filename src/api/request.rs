@@ -135,6 +135,21 @@ impl Request {
         text_fields(form).await
     }
 
+    /// As [`Request::fields`]; none when there is neither a body nor a content type.
+    ///
+    /// # Errors
+    /// As [`Request::fields`].
+    pub async fn optional_fields(&mut self) -> Result<JsonObject, Problem> {
+        if self.header("content-type").is_some() {
+            return self.fields().await;
+        }
+        let body = self.body.take().unwrap_or_else(Body::empty);
+        if body.collect(MAX_JSON_BYTES).await?.size_bytes() > 0 {
+            return self.fields().await;
+        }
+        Ok(JsonObject::new(Map::new()))
+    }
+
     /// The content type without its parameters.
     fn media_type(&self) -> &str {
         self.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim()

@@ -4,6 +4,7 @@ use super::{Jobs, message};
 use crate::catalog::jobs::{Job, JobKind, JobRequest, JobSubject, NewJob};
 use crate::catalog::{CatalogError, IdempotencyKey, ImageRecord, LimitReached};
 use crate::edit::Editor;
+use crate::generate::Prompt;
 use crate::image::{ImageId, JobId, Sha256Digest, UserId};
 use crate::queue::MESSAGES_AT_ONCE;
 use crate::telemetry::Event;
@@ -16,6 +17,8 @@ pub enum CreateError {
     NoEditor,
     /// No vision provider is configured.
     NoVision,
+    /// The vision provider answers no questions.
+    NoQuestions,
     /// The session has no frames.
     NoFrames,
     /// The editor does not take pictures of this format.
@@ -67,7 +70,7 @@ impl Jobs {
         self.create(new, key, body_digest).await
     }
 
-    /// Makes a job that looks at an image, or at a session's frames, as [`Jobs::create_edit`] makes one that edits.
+    /// Makes a job that looks at an image, or at a session's frames, and answers a question about them, as [`Jobs::create_edit`] makes one that edits.
     ///
     /// # Errors
     /// [`CreateError`]; after one of the catalogue the job may be there.
@@ -75,10 +78,12 @@ impl Jobs {
         &self,
         subject: JobSubject,
         owner_id: Option<UserId>,
+        question: Option<Prompt>,
         key: Option<&IdempotencyKey>,
     ) -> Result<(Job, bool), CreateError> {
-        if self.vision.is_none() {
-            return Err(CreateError::NoVision);
+        let vision = self.vision.as_ref().ok_or(CreateError::NoVision)?;
+        if question.is_some() && !vision.answers_questions() {
+            return Err(CreateError::NoQuestions);
         }
         let (kind, named) = match &subject {
             JobSubject::Image(id) => (JobKind::Describe, format!("describe {id}")),
@@ -95,9 +100,10 @@ impl Jobs {
             owner_id,
             subject,
             batch_id: None,
-            request: JobRequest::default(),
+            request: JobRequest { prompt: question.map(|prompt| prompt.as_str().to_owned()), ..JobRequest::default() },
             output_id: None,
         };
+        let named = new.request.prompt.as_ref().map_or(named.clone(), |question| format!("{named} {question}"));
         self.create(new, key, Sha256Digest::of(named.as_bytes())).await
     }
 

@@ -60,7 +60,7 @@ impl Jobs {
         if slice.records.is_empty() && analysis.pictures.is_empty() {
             return Err(Cause::lasting("session-empty", "the session has no frames any more"));
         }
-        let found = self.seen(vision, &slice.records).await?;
+        let found = self.seen(vision, &slice.records, job.request.prompt.as_deref()).await?;
         if let ([seen], JobSubject::Image(_)) = (&found.pictures[..], &job.subject)
             && let Some(code) = seen.error
         {
@@ -140,7 +140,7 @@ impl Jobs {
     }
 
     /// What the provider finds on each picture; of one that it does not take, why.
-    async fn seen(&self, vision: &dyn Vision, records: &[ImageRecord]) -> Result<Look, Cause> {
+    async fn seen(&self, vision: &dyn Vision, records: &[ImageRecord], question: Option<&str>) -> Result<Look, Cause> {
         let busy = || Cause::passing("busy", "the Worker has as much work as it has memory for");
         let runtime = &self.library.runtime;
         let refusal = |record: &ImageRecord| {
@@ -162,7 +162,7 @@ impl Jobs {
             for record in taken {
                 pictures.push(Picture { bytes: self.bytes_of(record).await?, format: record.description.format });
             }
-            let seen = within(runtime, self.settings.timeout_ms, vision.look(pictures, &memory)).await;
+            let seen = within(runtime, self.settings.timeout_ms, vision.look(pictures, question, &memory)).await;
             look = seen.unwrap_or(Err(GenerateError::Timeout))?;
         }
         let mut found = look.pictures.into_iter();

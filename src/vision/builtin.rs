@@ -66,7 +66,16 @@ impl Vision for BuiltinVision {
         size_bytes
     }
 
-    async fn look(&self, pictures: Vec<Picture>, memory: &GenerationShare<'_>) -> Result<Look, GenerateError> {
+    fn answers_questions(&self) -> bool {
+        false
+    }
+
+    async fn look(
+        &self,
+        pictures: Vec<Picture>,
+        _question: Option<&str>,
+        memory: &GenerationShare<'_>,
+    ) -> Result<Look, GenerateError> {
         let mut left_bytes: u64 = pictures.iter().map(|picture| picture.bytes.size_bytes() as u64).sum();
         let mut seen = Vec::with_capacity(pictures.len());
         for picture in pictures {

@@ -24,6 +24,8 @@ const INSTRUCTION: &str = "You describe images for people who search an archive.
     \\\"images\\\": [{\\\"index\\\": the number of the image, from 1 on, \\\"text\\\": one or two sentences about what it shows, \
     \\\"tags\\\": up to 8 words for search}]}, with one entry for each image, in order.";
 
+const QUESTION: &str = "Let the summary, of up to 200 words, answer this question about the images: ";
+
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
@@ -52,15 +54,21 @@ pub const fn room_bytes(size_bytes: u64) -> u64 {
     3 * size_bytes + 64 * 1024
 }
 
-/// The JSON of a request, whose first members are given, such as `"model":"x",`.
-pub fn request(first: &str, pictures: &[Picture]) -> Vec<u8> {
+/// The JSON of a request, whose first members are given, such as `"model":"x",`. What is asked about the pictures comes before them.
+pub fn request(first: &str, pictures: &[Picture], question: Option<&str>) -> Vec<u8> {
     let size_bytes: usize = pictures.iter().map(|picture| picture.bytes.size_bytes()).sum();
-    let mut json = Vec::with_capacity(size_bytes / 3 * 4 + 4096 + first.len());
+    let question = question.map(|question| {
+        let text = format!("{QUESTION}{question}");
+        format!(r#"{{"type":"text","text":{}}},"#, serde_json::Value::from(text))
+    });
+    let question = question.unwrap_or_default();
+    let mut json = Vec::with_capacity(size_bytes / 3 * 4 + 4096 + first.len() + question.len());
     json.extend(b"{");
     json.extend(first.as_bytes());
     json.extend(br#""response_format":{"type":"json_object"},"messages":[{"role":"system","content":""#);
     json.extend(INSTRUCTION.as_bytes());
     json.extend(br#""},{"role":"user","content":["#);
+    json.extend(question.as_bytes());
     for (number, picture) in pictures.iter().enumerate() {
         let comma = if number == 0 { "" } else { "," };
         let head = format!(
@@ -142,7 +150,7 @@ mod tests {
         let pictures = [(bytes.clone(), Format::Jpeg), (vec![1, 2], Format::Png)]
             .map(|(bytes, format)| Picture { bytes: bytes.into(), format });
         let json: serde_json::Value =
-            serde_json::from_slice(&request(r#""model":"m","#, &pictures)).unwrap_or_default();
+            serde_json::from_slice(&request(r#""model":"m","#, &pictures, None)).unwrap_or_default();
         assert_eq!((&json["model"], &json["response_format"]["type"]), (&"m".into(), &"json_object".into()));
         assert!(json["messages"][0]["content"].as_str().is_some_and(|text| text.contains(r#"{"summary": "#)));
         let content = &json["messages"][1]["content"];
@@ -152,6 +160,12 @@ mod tests {
             format!("data:image/jpeg;base64,{}", STANDARD.encode_to_string(bytes))
         );
         assert_eq!(content[3]["image_url"]["url"], "data:image/png;base64,AQI=");
+
+        let json: serde_json::Value =
+            serde_json::from_slice(&request("", &pictures, Some("a \"dog\"?\n"))).unwrap_or_default();
+        let content = &json["messages"][1]["content"];
+        assert_eq!(content.as_array().map(Vec::len), Some(5));
+        assert!(content[0]["text"].as_str().is_some_and(|text| text.ends_with("images: a \"dog\"?\n")), "{content}");
     }
 
     #[test]

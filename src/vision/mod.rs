@@ -76,12 +76,20 @@ pub trait Vision: 'static {
     /// What pictures of so many bytes take of the isolate's part for uploads while it looks at them.
     fn room_bytes(&self, size_bytes: u64) -> u64;
 
-    /// Looks at `pictures`, at most [`PICTURES_AT_ONCE`], all of which it takes. It may have been done, and billed, even when the answer is an
-    /// error.
+    /// Whether it answers questions about pictures.
+    fn answers_questions(&self) -> bool;
+
+    /// Looks at `pictures`, at most [`PICTURES_AT_ONCE`], all of which it takes; what is asked about them it answers in the summary. It may have
+    /// been done, and billed, even when the answer is an error.
     ///
     /// # Errors
     /// [`GenerateError`].
-    async fn look(&self, pictures: Vec<Picture>, memory: &GenerationShare<'_>) -> Result<Look, GenerateError>;
+    async fn look(
+        &self,
+        pictures: Vec<Picture>,
+        question: Option<&str>,
+        memory: &GenerationShare<'_>,
+    ) -> Result<Look, GenerateError>;
 }
 
 impl VisionName {

@@ -104,8 +104,17 @@ impl Vision for OpenAiVision {
         chat::room_bytes(size_bytes)
     }
 
-    async fn look(&self, pictures: Vec<Picture>, memory: &GenerationShare<'_>) -> Result<Look, GenerateError> {
-        let body = chat::request(&model_member(&self.settings.model), &pictures);
+    fn answers_questions(&self) -> bool {
+        true
+    }
+
+    async fn look(
+        &self,
+        pictures: Vec<Picture>,
+        question: Option<&str>,
+        memory: &GenerationShare<'_>,
+    ) -> Result<Look, GenerateError> {
+        let body = chat::request(&model_member(&self.settings.model), &pictures, question);
         let count = pictures.len();
         drop(pictures);
         let deadline = self.server.deadline(self.settings.timeout_ms);

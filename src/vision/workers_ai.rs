@@ -58,8 +58,18 @@ impl Vision for WorkersAiVision {
         chat::room_bytes(size_bytes)
     }
 
-    async fn look(&self, pictures: Vec<Picture>, memory: &GenerationShare<'_>) -> Result<Look, GenerateError> {
-        let input = String::from_utf8(chat::request("", &pictures)).map_err(|_| GenerateError::UnreadableAnswer)?;
+    fn answers_questions(&self) -> bool {
+        true
+    }
+
+    async fn look(
+        &self,
+        pictures: Vec<Picture>,
+        question: Option<&str>,
+        memory: &GenerationShare<'_>,
+    ) -> Result<Look, GenerateError> {
+        let input = chat::request("", &pictures, question);
+        let input = String::from_utf8(input).map_err(|_| GenerateError::UnreadableAnswer)?;
         let count = pictures.len();
         drop(pictures);
         let answer = workers_ai::json(&*self.binding, &self.model, input, self.timeout_ms, memory).await?;

@@ -37,7 +37,7 @@ fn openai(status: u16, body: &Value) -> (Result<Look, GenerateError>, Rc<Scripte
         timeout_ms: TIMEOUT_MS,
     };
     let vision = OpenAiVision::new(settings, http.clone(), clock);
-    (with_memory(|memory| now(vision.look(pictures(), memory))), http)
+    (with_memory(|memory| now(vision.look(pictures(), None, memory))), http)
 }
 
 fn chat(message: &Value) -> Value {
@@ -88,7 +88,7 @@ fn workers_ai_answers_with_text_an_object_or_a_completion() {
         let binding = Rc::new(ScriptedAi::answering(answer));
         let model = workers_ai::default_model();
         let vision = WorkersAiVision { model, binding: binding.clone(), timeout_ms: TIMEOUT_MS };
-        (with_memory(|memory| now(vision.look(pictures(), memory))), binding)
+        (with_memory(|memory| now(vision.look(pictures(), None, memory))), binding)
     };
     let json_answer = |answer: Value| Ok(AiOutput::Json(answer.to_string().into_bytes().into()));
     let as_object: Value = serde_json::from_str(&found()).unwrap();

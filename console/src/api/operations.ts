@@ -84,7 +84,7 @@ export type Operations = {
   "docs": { path: {  }; query: {  }; body: undefined; answer: undefined };
   "health": { path: {  }; query: {  }; body: undefined; answer: T.Health };
   "serve-image": { path: { "id": string }; query: { "w"?: number; "h"?: number; "fit"?: "contain" | "scale-down" | "cover" | "crop" | "clip" | "max" | "fill" | "min"; "q"?: number; "fm"?: "jpeg" | "jpg" | "png" | "webp" | "auto"; "dpr"?: number; "auto"?: string; "variant"?: string; "fallback"?: "original"; "expires"?: string; "signature"?: string }; body: undefined; answer: undefined };
-  "look-at-image": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: T.Job };
+  "look-at-image": { path: { "id": T.ImageId }; query: {  }; body: T.LookRequest | BodyInit; answer: T.Job };
   "image-description": { path: { "id": T.ImageId }; query: {  }; body: undefined; answer: T.ImageDescription };
   "list-jobs": { path: {  }; query: { "status"?: T.JobState; "asset_id"?: T.ImageId; "batch_id"?: T.BatchId; "limit"?: number; "cursor"?: string }; body: undefined; answer: T.JobPage };
   "create-job": { path: {  }; query: {  }; body: T.JobRequest | BodyInit; answer: T.Job };
@@ -94,7 +94,7 @@ export type Operations = {
   "openapi": { path: {  }; query: {  }; body: undefined; answer: Record<string, unknown> };
   "create-session": { path: {  }; query: {  }; body: T.SessionRequest | BodyInit; answer: T.Session };
   "session-analysis": { path: { "id": T.SessionId }; query: {  }; body: undefined; answer: T.SessionAnalysis };
-  "analyze-session": { path: { "id": T.SessionId }; query: {  }; body: undefined; answer: T.Job };
+  "analyze-session": { path: { "id": T.SessionId }; query: {  }; body: T.LookRequest | BodyInit; answer: T.Job };
   "delete-frames": { path: { "id": T.SessionId }; query: {  }; body: undefined; answer: T.Clearing };
   "list-frames": { path: { "id": T.SessionId }; query: { "limit"?: number; "cursor"?: string }; body: undefined; answer: T.FramePage };
   "upload-frames": { path: { "id": T.SessionId }; query: { "replace"?: boolean; "visibility"?: T.Visibility }; body: BodyInit; answer: T.FramesAnswer };

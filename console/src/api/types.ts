@@ -116,6 +116,8 @@ export type Line = { "detail"?: string; "from"?: string; "id": ItemId; "reason"?
 
 export type Links = { "console": string; "docs": string; "health": string; "openapi": string };
 
+export type LookRequest = { "prompt"?: string | null };
+
 export type MigrateRequest = { "action": "migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup" | "complete"; "background"?: boolean | null; "batchSize"?: number | null; "checkIntegrity"?: boolean | null; "concurrency"?: number | null; "confirmRunId"?: RunId | null; "deleteFromR2"?: boolean | null; "dryRun"?: boolean | null; "fallbackOnly"?: boolean | null; "force"?: boolean | null; "imageIds"?: (string)[] | null; "quietHours"?: number | null; "runId"?: RunId | null; "sampleSize"?: number | null; "source"?: string | null };
 
 export type MigrateResult = { "bytes": number; "dryRun": boolean; "duration": number; "errors": (Finding)[]; "estimatedCostUsd": number; "failed": number; "links"?: Forecast; "migrated": number; "operations": Operations; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };

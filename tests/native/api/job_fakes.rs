@@ -125,7 +125,16 @@ impl Vision for Onlooker {
         size_bytes
     }
 
-    async fn look(&self, pictures: Vec<vision::Picture>, _: &GenerationShare<'_>) -> Result<Look, GenerateError> {
+    fn answers_questions(&self) -> bool {
+        true
+    }
+
+    async fn look(
+        &self,
+        pictures: Vec<vision::Picture>,
+        question: Option<&str>,
+        _: &GenerationShare<'_>,
+    ) -> Result<Look, GenerateError> {
         self.calls.borrow_mut().push(pictures.len());
         let error = self.errors.borrow_mut().pop();
         if let Some(error) = error {
@@ -135,7 +144,7 @@ impl Vision for Onlooker {
             text: Some(format!("{} bytes", picture.bytes.size_bytes())),
             ..Seen::default()
         };
-        let summary = Some(format!("{} pictures", pictures.len()));
+        let summary = Some(format!("{} pictures{}", pictures.len(), question.unwrap_or_default()));
         Ok(Look { summary, pictures: pictures.iter().map(seen).collect() })
     }
 }

@@ -192,6 +192,33 @@ fn an_analysis_goes_with_the_first_of_its_frames() {
 }
 
 #[test]
+fn a_model_answers_questions_in_its_summaries_and_builtin_takes_none() {
+    let world = world("workers-ai");
+    add_pngs(&world, 20);
+    let image = uploaded(&world);
+    let question = json!({"prompt": ": who is it?"});
+    let asked = world.post_json("/sessions/s/analyze", &question, &[("idempotency-key", "k")]);
+    assert_eq!((asked.status, &asked.json()["prompt"]), (202, &question["prompt"]));
+    let other = world.post_json("/sessions/s/analyze", &json!({"prompt": "other"}), &[("idempotency-key", "k")]);
+    assert_eq!(other.code(), "idempotency-key-reused");
+    deliver_to_the_end(&world);
+    assert_eq!(analysis(&world)["summaries"], json!(["16 pictures: who is it?", "4 pictures: who is it?"]));
+
+    let describe = format!("/images/{image}/describe");
+    assert_eq!(world.post_json(&describe, &json!({"prompt": " "}), &[]).status, 400);
+    let asked = world.post_json(&describe, &question, &[]).json();
+    assert_eq!(world.call("DELETE", &format!("/api/images/{image}"), None).status, 204);
+    let job = world.call("GET", &format!("/jobs/{}", asked["id"].as_str().unwrap()), None).json();
+    assert_eq!(job.get("prompt"), None, "the words go with the image");
+
+    let world = self::world("builtin");
+    let describe = format!("/images/{}/describe", uploaded(&world));
+    let refused = world.post_json(&describe, &question, &[]);
+    assert_eq!((refused.status, &refused.json()["field"]), (400, &json!("prompt")));
+    assert_eq!(world.post_json(&describe, &json!({}), &[]).status, 202);
+}
+
+#[test]
 fn a_key_makes_one_job_and_what_stays_begun_is_forgotten() {
     let world = world("workers-ai");
     add_pngs(&world, 20);
