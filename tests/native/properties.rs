@@ -73,7 +73,9 @@ fn paths() -> impl Strategy<Value = String> {
 /// The one path of a target.
 fn path_of(target: &Target) -> String {
     let ids = target.id().unwrap_or_default();
-    let (id, number) = ids.split_once('/').unwrap_or((&ids, ""));
+    // Names of images have slashes of their own.
+    let is_name = target.route.ids() == PathIds::ImageName;
+    let (id, number) = ids.split_once('/').filter(|_| !is_name).unwrap_or((&ids, ""));
     target.route.path.replace("{id}", id).replace("{number}", number)
 }
 
