@@ -248,6 +248,7 @@ fn each_cause_has_its_word() {
         (&json!(2), &json!(2), 0),
         "{dry}"
     );
+    assert_eq!(dry["result"]["bytes"], bytes("rgb.png").len() + b"a text".len(), "as the listing says");
     let run = migrate(&world);
     let causes: Vec<_> = reasons(&world, &run).into_iter().map(|(_, why)| why).collect();
     assert_eq!(causes, [Json::Null, json!("not-an-image"), json!("key-not-possible"), json!("key-not-possible")]);

@@ -191,6 +191,13 @@ impl Line {
         self
     }
 
+    /// Says how long bytes are that were not seen.
+    #[must_use]
+    pub const fn with_size(mut self, size_bytes: Option<u64>) -> Self {
+        self.size_bytes = size_bytes;
+        self
+    }
+
     /// Names the place that the bytes were in, such as a table.
     #[must_use]
     pub fn from_place(mut self, place: &str) -> Self {
@@ -235,7 +242,7 @@ impl Line {
         self.sha256
     }
 
-    /// The length of its bytes, when they were seen.
+    /// The length of its bytes, when it is known.
     #[must_use]
     pub const fn size_bytes(&self) -> Option<u64> {
         self.size_bytes

@@ -98,6 +98,8 @@ pub struct Refusal {
     pub detail: String,
     /// Whether a skipped item is wanted all the same, and stays where it is.
     pub is_left: bool,
+    /// How long the item is, where that is known without a look at its bytes.
+    pub size_bytes: Option<u64>,
 }
 
 /// Why an item is not worked on to its end.
@@ -127,7 +129,7 @@ impl Refusal {
 
     /// The item is left, and `verdict` says what it is.
     pub fn new(verdict: Verdict, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { verdict, blame: Blame::Item, reason, detail: detail.into(), is_left: false }
+        Self { verdict, blame: Blame::Item, reason, detail: detail.into(), is_left: false, size_bytes: None }
     }
 
     /// The bucket failed.

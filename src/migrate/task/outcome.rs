@@ -72,8 +72,9 @@ impl Outcome {
 
     /// The outcome of an item that is left.
     #[must_use]
-    pub fn refused(id: ItemId, Refusal { verdict, blame, reason, detail, .. }: Refusal) -> Self {
-        Self { blame, ..Self::only(Line::new(id, verdict).because(reason, &detail)) }
+    pub fn refused(id: ItemId, Refusal { verdict, blame, reason, detail, size_bytes, .. }: Refusal) -> Self {
+        let line = Line::new(id, verdict).because(reason, &detail).with_size(size_bytes);
+        Self { blame, ..Self::only(line) }
     }
 
     /// The outcome of an item that is left, or what stops the run.

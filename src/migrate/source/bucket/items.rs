@@ -75,8 +75,8 @@ impl BucketItems {
             Err(refusal) => return Some(Err(refusal)),
         };
         if run.is_dry_run() {
-            let detail = format!("{} bytes; a dry run reads no object", movable.state.size_bytes);
-            return Some(Err(Refusal::new(Verdict::WouldMove, "not-read", detail)));
+            let would_move = Refusal::new(Verdict::WouldMove, "not-read", "a dry run reads no object");
+            return Some(Err(Refusal { size_bytes: Some(movable.state.size_bytes), ..would_move }));
         }
         readers.ask_of(&object.key);
         Some(Ok(Box::new(BucketMovable { readers: Some(Rc::clone(readers)), ..movable })))
