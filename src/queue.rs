@@ -17,6 +17,8 @@ pub enum Message {
     Collection { collection_id: String },
     /// Work on a job.
     Job { job_id: String },
+    /// Make the variants of an asset that are wanted of each.
+    Thumbnails { image_id: String },
 }
 
 /// A message as it waits in a queue. Earlier versions write no kind, and ignore it when they read.
@@ -29,6 +31,7 @@ struct Written {
     source: Option<String>,
     collection_id: Option<String>,
     job_id: Option<String>,
+    image_id: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -38,6 +41,7 @@ enum Kind {
     Run,
     Collection,
     Job,
+    Thumbnails,
 }
 
 impl TryFrom<Written> for Message {
@@ -55,6 +59,7 @@ impl TryFrom<Written> for Message {
                 Ok(Self::Collection { collection_id })
             }
             Kind::Job => Ok(Self::Job { job_id: written.job_id.ok_or(MISSING)? }),
+            Kind::Thumbnails => Ok(Self::Thumbnails { image_id: written.image_id.ok_or(MISSING)? }),
         }
     }
 }
@@ -138,6 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn a_message_about_thumbnails_is_none_to_versions_before() {
+        let json = r#"{"kind":"thumbnails","imageId":"i1"}"#;
+        let message = Message::Thumbnails { image_id: "i1".to_owned() };
+        assert_eq!(serde_json::to_string(&message).unwrap(), json);
+        assert_eq!(read(json).unwrap(), message);
+        assert!(serde_json::from_str::<RunMessage>(json).is_err());
+    }
+
+    #[test]
     fn a_message_of_an_unknown_kind_or_without_a_field_is_none() {
         for json in [
             r#"{"runId":"run-1"}"#,
@@ -147,6 +161,7 @@ mod tests {
             r#"{"kind":"run","source":"x"}"#,
             r#"{"kind":"collection","runId":"1","source":"x"}"#,
             r#"{"kind":"job","runId":"1","collectionId":"x"}"#,
+            r#"{"kind":"thumbnails","jobId":"1"}"#,
             r#"{"kind":null,"runId":"1","source":"x"}"#,
             "null",
             "[]",

@@ -27,6 +27,7 @@ mod run_body;
 mod services;
 mod shoot_body;
 mod signing;
+mod thumbnails;
 mod upload_token;
 
 pub use auth::Gate;

@@ -5,6 +5,7 @@ mod alerts;
 mod cron;
 mod queue;
 mod request;
+mod thumbnails;
 mod untold;
 
 use std::rc::Rc;

@@ -65,6 +65,15 @@ impl App {
                 let (delivery, outcome) = self.continue_job(&job_id).await;
                 (None, delivery, outcome)
             }
+            Some(Message::Thumbnails { image_id }) => {
+                let is_done = match image_id.parse() {
+                    Ok(id) => self.make_thumbnails(id).await,
+                    Err(_) => true,
+                };
+                let (delivery, outcome) =
+                    if is_done { (Delivery::Acknowledge, "ok") } else { (Delivery::Retry, "retry") };
+                (None, delivery, outcome)
+            }
         };
         let duration_ms = runtime.now().millis_since(started_at);
         self.services.recorder("queue").record(&Event::Message { run_id, duration_ms, outcome });

@@ -2,6 +2,7 @@
 
 use super::reader::Reader;
 use crate::generate::InvalidParameter;
+use crate::image::VariantForm;
 use crate::variants::{AspectRatio, MAX_SIDE, NamedVariants, VariantPolicy};
 
 /// Widths in pixels, unless `VARIANT_WIDTHS` says otherwise: those that Next.js asks for (`imageSizes` and `deviceSizes`).
@@ -29,6 +30,8 @@ pub struct VariantSettings {
     pub max_pixels: u32,
     /// `VARIANT_MAX_PER_IMAGE`.
     pub most: u16,
+    /// `THUMBNAIL_VARIANTS`: what is made of each asset when it is registered.
+    pub at_registration: Vec<VariantForm>,
 }
 
 impl VariantSettings {
@@ -45,13 +48,24 @@ impl VariantSettings {
             ratios: ratios.unwrap_or_else(default_ratios),
             named: reader.parsed("VARIANTS", named).unwrap_or_default(),
         };
+        let at_registration = reader.parsed("THUMBNAIL_VARIANTS", |text| forms(&policy, text)).unwrap_or_default();
         let max_pixels = reader.number("VARIANT_MAX_PIXELS", DEFAULT_MAX_PIXELS, 1..=MOST_PIXELS);
         Self {
             policy,
             max_pixels: u32::try_from(max_pixels).unwrap_or(u32::MAX),
             most: reader.small_number("VARIANT_MAX_PER_IMAGE", DEFAULT_MOST, MOST_PER_IMAGE),
+            at_registration,
         }
     }
+}
+
+/// The forms of named variants, with commas between their names.
+fn forms(policy: &VariantPolicy, text: &str) -> Result<Vec<VariantForm>, InvalidParameter> {
+    let forms = text.split(',').map(|name| {
+        let rule = || InvalidParameter("must be names of VARIANTS with commas between".to_owned());
+        policy.forms_of(name.trim()).ok_or_else(rule)
+    });
+    Ok(forms.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// Whole numbers with commas between, in rising order.
@@ -99,7 +113,12 @@ mod tests {
         assert!(problems.is_empty());
         assert_eq!(config.variants.policy.widths, [320, 640]);
         assert_eq!(config.variants.policy.qualities, [75]);
+        let named = ("VARIANTS", r#"{"card": {"w": 600, "fm": "auto"}, "thumbnail": {"w": 200}}"#);
+        let (config, problems) = parse(&[named, ("THUMBNAIL_VARIANTS", "thumbnail, card")]);
+        let forms: Vec<_> = config.variants.at_registration.iter().map(ToString::to_string).collect();
+        assert_eq!((forms.len(), problems.len()), (3, 0), "{forms:?}: one for each format that the card may have");
         for (variable, value) in [
+            ("THUMBNAIL_VARIANTS", "thumbnail"),
             ("VARIANT_WIDTHS", "320,,640"),
             ("VARIANT_WIDTHS", "0"),
             ("VARIANT_WIDTHS", "8193"),

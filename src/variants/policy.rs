@@ -68,6 +68,15 @@ impl VariantPolicy {
         Ok(VariantForm::new(dimensions.width, dimensions.height, fit, format, quality))
     }
 
+    /// The forms that the variant of this name may have; `None` when no variant has it.
+    #[must_use]
+    pub fn forms_of(&self, name: &str) -> Option<Vec<VariantForm>> {
+        let asked = Asked { choice: Choice::Named(name.to_owned()), falls_back: false };
+        let mut forms = vec![self.admit(&asked, true, false).ok()?, self.admit(&asked, false, false).ok()?];
+        forms.dedup();
+        Some(forms)
+    }
+
     /// Whether the answer depends on what the client takes.
     #[must_use]
     pub fn varies(&self, asked: &Asked) -> bool {

@@ -40,6 +40,7 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request) -> Result<Res
         sha256: input.sha256.map(|Parsed(sha256)| sha256),
     };
     let record = confirm(exchange.library, &claims, &exchange.caller.owner_filter()).await.map_err(confirm_problem)?;
+    exchange.announce_thumbnails(&record).await;
     Ok(Response::json(200, &AssetBody::new(exchange, claims.shoot_id, &record, &[], &request.origin)))
 }
 

@@ -1,6 +1,13 @@
 //! `GET /images/{id}` with a width, a height, a format or a name.
 
+use serde_json::json;
+use stillstore::app::Delivery;
+use stillstore::sql::Fault;
+use stillstore::store::StoreCall;
+
+use super::uploads::Presigned;
 use super::world::{Answer, PNG, TOKEN, World};
+use crate::runtime::block_on;
 
 const JPEG: &[u8] = include_bytes!("../../fixtures/images/baseline.jpg");
 const ROTATED: &[u8] = include_bytes!("../../fixtures/images/rotated.jpg");
@@ -214,4 +221,32 @@ fn an_image_has_as_many_variants_as_it_may() {
     assert_eq!(get(&world, &format!("{jpeg}?w=96&fallback=original")).body, JPEG);
     assert_eq!(get(&world, &format!("{jpeg}?w=64")).status, 200);
     assert_eq!(get(&world, &format!("{}?w=96", stored(&world, PNG))).status, 200);
+}
+
+#[test]
+fn what_is_wanted_of_each_asset_is_made_by_the_queue() {
+    let named = ("VARIANTS", r#"{"card": {"w": 12, "fm": "auto"}, "thumbnail": {"w": 8}}"#);
+    // With an editor's name, the world has a queue.
+    let vars = [named, ("THUMBNAIL_VARIANTS", "thumbnail,card"), ("EDIT_PROVIDER", "builtin")];
+    let world = world(true, &vars);
+    stored(&world, JPEG);
+    assert!(world.mailbox.messages.borrow().is_empty(), "an image that is no asset has what is asked for");
+    let upload = Presigned::new(&world, &json!({}));
+    assert_eq!(upload.put(&world, ALPHA.to_vec()).status, 200);
+    let asset = upload.confirm(&world);
+    assert_eq!((asset.status, world.codecs.calls.get()), (200, 0), "{asset:?}");
+    world.bucket.plan.fail_all(StoreCall::Get, Fault::FailBefore);
+    let message = world.mailbox.messages.borrow()[0].0.clone();
+    let deliver = || block_on(world.app.deliver(Some(serde_json::to_string(&message).unwrap())));
+    assert_eq!(deliver(), Delivery::Retry);
+    world.bucket.plan.heal();
+    assert_eq!((deliver(), deliver()), (Delivery::Acknowledge, Delivery::Acknowledge));
+    assert_eq!(world.codecs.calls.get(), 3, "the card in both its formats, once");
+    let id = asset.json()["id"].as_str().unwrap().to_owned();
+    let thumbnail = world.call("GET", &format!("/images/{id}?variant=thumbnail"), None);
+    assert_eq!((picture(&thumbnail).0, world.codecs.calls.get()), (8, 3));
+
+    assert_eq!(world.call("DELETE", &format!("/api/images/{id}"), None).status, 204);
+    assert_eq!(deliver(), Delivery::Acknowledge, "the image is gone");
+    assert_eq!(world.codecs.calls.get(), 3);
 }
