@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 
 import { transform } from "unpic/providers/imgix";
 
-import { Client, STORAGE_MODES, bytesOf } from "./client.ts";
+import { Client, STORAGE_MODES, bytesOf, pathOf } from "./client.ts";
 import { projectDir } from "./harness/project.ts";
 import { startWorker } from "./harness/worker.ts";
 import type { RunningWorker } from "./harness/worker.ts";
@@ -84,6 +84,30 @@ for (const { storage, vars } of STORAGE_MODES) {
       }));
   });
 }
+
+test("those that are wanted of each asset are there before anybody asks", () =>
+  withWorker({ vars: { VARIANTS: '{"card":{"w":20}}', THUMBNAIL_VARIANTS: "card" } }, async (worker, client) => {
+    const post = async (path: string, fields: object) => {
+      const headers = { "content-type": "application/json" };
+      const response = await client.call("POST", path, { headers, body: JSON.stringify(fields) });
+      assert.ok(response.ok, await response.clone().text());
+      return (await response.json()) as Record<string, any>;
+    };
+    const { id: shoot_id } = await post("/shoots", { name: "Garden" });
+    const granted = await post("/uploads/presign", { shoot_id, filename: "a.jpg", content_type: "image/jpeg" });
+    const { url, headers } = granted["upload"];
+    assert.equal((await worker.fetch(pathOf(url), { method: "PUT", headers, body: JPEG })).status, 200);
+    const { asset_id, object_key } = granted;
+    await post("/uploads/confirm", { shoot_id, asset_id, object_key });
+    const kept = "SELECT count(*) AS n FROM stillstore_variants WHERE image_id = ?1 AND state = 'stored'";
+    for (const deadline = Date.now() + 20_000; (await worker.db.prepare(kept).bind(asset_id).first("n")) !== 1; ) {
+      assert.ok(Date.now() < deadline, "the queue makes it");
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    const { instances } = await worker.codecs();
+    assert.equal((await client.call("GET", `/images/${asset_id}?variant=card`)).status, 200);
+    assert.equal((await worker.codecs()).instances, instances, "it is kept");
+  }));
 
 test("a trap ends its own request, and the next one gets a new instance", () =>
   withWorker({}, async (worker, client) => {
