@@ -13,6 +13,7 @@ import type { Job } from "./job.ts";
 import { migrate } from "./jobs/migrate.ts";
 import { serve, serveEmbedded } from "./jobs/serve.ts";
 import { measureStart } from "./jobs/start.ts";
+import { sent } from "./jobs/sent.ts";
 import { generate, upload } from "./jobs/upload.ts";
 import { LoadClient } from "./load.ts";
 import { describeMachine } from "./machine.ts";
@@ -21,13 +22,13 @@ import { emptyReport, printReport, saveReport } from "./report/report.ts";
 
 const HELP = `npm run bench -- [options]
   --quick          fewer and shorter rounds, less data: a few minutes
-  --job NAME       only this job, again for more: ${"serve embedded generate upload migrate start costs"}
+  --job NAME       only this job, again for more: ${"serve embedded generate upload sent migrate start costs"}
   --large          costs at 100,000 images, too
   --rounds N       at most N rounds
   --json FILE      writes every measurement to FILE
   --save           writes docs/bench/results.md and docs/bench/results.svg`;
 
-const JOBS = ["serve", "embedded", "generate", "upload", "migrate", "start", "costs"] as const;
+const JOBS = ["serve", "embedded", "generate", "upload", "sent", "migrate", "start", "costs"] as const;
 type JobName = (typeof JOBS)[number];
 
 await runIfProgram(import.meta.url, async (args) => {
@@ -76,6 +77,7 @@ await runIfProgram(import.meta.url, async (args) => {
       await job.stop();
     }
     if (wanted.has("upload")) await run(upload(quick));
+    if (wanted.has("sent")) await run(sent(quick));
     if (wanted.has("migrate")) {
       await run(quick ? migrate(60, 200_000, 2, "migrate-small") : migrate(500, 200_000, 10, "migrate-small"));
       await run(quick ? migrate(8, 5_000_000, 2, "migrate-large") : migrate(60, 5_000_000, 7, "migrate-large"));

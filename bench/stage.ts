@@ -41,6 +41,7 @@ export async function prepare<Seed>(
   const worker = await startWorker({ persist: directory, vars: { ...plantVars } });
   // Where the contenders without a catalogue write down what they stored.
   await worker.db.prepare("CREATE TABLE bench_images (id TEXT PRIMARY KEY, storage_key TEXT NOT NULL)").run();
+  await worker.db.prepare("CREATE TABLE bench_uploads (id TEXT PRIMARY KEY)").run();
   const seed = await plant(worker);
   await worker.stop();
   return { directory, seed, vars: { ...vars } };

@@ -1,18 +1,20 @@
 // The least JavaScript that moves the bytes: no checks, no policy, no catalogue, no recovery. What the platform allows.
 import { decoded, moveAll } from "./pages.ts";
+import { answerSent } from "./sent.ts";
 
-type Env = { DB: D1Database; R2_IMAGES: R2Bucket; OPENAI_BASE_URL: string };
+type Env = { DB: D1Database; R2_IMAGES: R2Bucket; API_TOKEN: string; OPENAI_BASE_URL: string };
 
 type Row = { storage: string; storage_key: string; content_type: string; sha256: string; embedded_write_id: string | null };
 
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
-    const { pathname } = new URL(request.url);
+    const url = new URL(request.url);
+    const { pathname } = url;
     if (pathname.startsWith("/images/")) return serve(request, env, pathname.slice("/images/".length));
     if (pathname === "/api/images") return upload(request, env);
     if (pathname === "/api/generate-image") return generate(request, env);
     if (pathname === "/api/migrate-images") return migrate(env);
-    return new Response("ok");
+    return (await answerSent(request, env, url, false)) ?? new Response("ok");
   },
 };
 

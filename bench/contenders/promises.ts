@@ -2,8 +2,9 @@
 // headers, a line of log for each request and each call of R2. No policy, no checks, no fallback, no recovery.
 import { bodyOf, putHashed } from "./digests.ts";
 import { moveAll } from "./pages.ts";
+import { answerSent } from "./sent.ts";
 
-type Env = { DB: D1Database; R2_IMAGES: R2Bucket; OPENAI_BASE_URL: string };
+type Env = { DB: D1Database; R2_IMAGES: R2Bucket; API_TOKEN: string; OPENAI_BASE_URL: string };
 
 type Row = { storage: string; storage_key: string; content_type: string; size_bytes: number; sha256: string; created_at_ms: number };
 
@@ -35,7 +36,8 @@ async function answer(request: Request, env: Env, pathname: string): Promise<Ans
   if (pathname === "/api/images") return { route: "upload-image", response: await upload(request, env) };
   if (pathname === "/api/generate-image") return { route: "generate-image", response: await generate(request, env) };
   if (pathname === "/api/migrate-images") return { route: "migrate-images", response: await migrate(env) };
-  return { route: "none", response: new Response("ok") };
+  const response = await answerSent(request, env, new URL(request.url), true);
+  return response === undefined ? { route: "none", response: new Response("ok") } : { route: "sent", response };
 }
 
 function log(fields: object): void {

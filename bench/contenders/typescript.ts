@@ -24,6 +24,8 @@ async function route(request: Request, env: Env): Promise<Response> {
   const url = new URL(request.url);
   const image = /^\/images\/([0-9a-f-]{36})$/.exec(url.pathname);
   if (request.method === "GET" && image?.[1] !== undefined) return serveImage(request, env, image[1]);
+  const upload = /^\/uploads\/([0-9a-f-]{36})$/.exec(url.pathname)?.[1];
+  if (request.method === "PUT" && upload !== undefined) return putUpload(request, env, url, upload);
   if (request.headers.get("authorization") !== `Bearer ${env.API_TOKEN}`) {
     return Response.json({ error: "unauthorized" }, { status: 401 });
   }
@@ -34,9 +36,14 @@ async function route(request: Request, env: Env): Promise<Response> {
       return generateImage(request, env);
     case "POST /api/migrate-images":
       return migrateImages(env);
-    default:
-      return Response.json({ error: "not found" }, { status: 404 });
+    case "POST /uploads/presign":
+      return presign(request, env, url);
+    case "POST /uploads/confirm":
+      return confirmUpload(request, env);
   }
+  const session = /^\/sessions\/([\w-]{1,128})\/frames$/.exec(url.pathname)?.[1];
+  if (request.method === "POST" && session !== undefined) return uploadFrames(request, env, session);
+  return Response.json({ error: "not found" }, { status: 404 });
 }
 
 async function serveImage(request: Request, env: Env, id: string): Promise<Response> {
@@ -115,6 +122,59 @@ async function generateImage(request: Request, env: Env): Promise<Response> {
 async function saveImage(env: Env, id: string, key: string, status: number): Promise<Response> {
   await env.DB.prepare("INSERT INTO bench_images (id, storage_key) VALUES (?, ?)").bind(id, key).run();
   return Response.json({ id, key, imageUrl: `/images/${id}` }, { status });
+}
+
+async function presign(request: Request, env: Env, url: URL): Promise<Response> {
+  const { content_type: contentType } = await request.json<{ content_type?: unknown }>();
+  if (typeof contentType !== "string" || !contentType.startsWith("image/")) {
+    return Response.json({ error: "content_type must be an image's" }, { status: 400 });
+  }
+  const id = crypto.randomUUID();
+  await env.DB.prepare("INSERT INTO bench_uploads (id) VALUES (?)").bind(id).run();
+  const expires = Math.floor(Date.now() / 1000) + 3600;
+  const signature = await sign(env, `${id}:${expires}`);
+  const put = `${url.origin}/uploads/${id}?expires=${expires}&signature=${signature}`;
+  return Response.json({ asset_id: id, object_key: `uploads/${id}`, upload: { url: put, headers: { "content-type": contentType } } });
+}
+
+async function putUpload(request: Request, env: Env, url: URL, id: string): Promise<Response> {
+  const expires = url.searchParams.get("expires") ?? "";
+  const isSigned = url.searchParams.get("signature") === (await sign(env, `${id}:${expires}`));
+  if (!isSigned || Number(expires) * 1000 < Date.now()) return Response.json({ error: "forbidden" }, { status: 403 });
+  const contentType = request.headers.get("content-type") ?? "image/png";
+  await env.R2_IMAGES.put(`uploads/${id}`, request.body, { httpMetadata: { contentType } });
+  return Response.json({ id });
+}
+
+async function confirmUpload(request: Request, env: Env): Promise<Response> {
+  const { asset_id: id } = await request.json<{ asset_id?: unknown }>();
+  if (typeof id !== "string") return Response.json({ error: "asset_id is required" }, { status: 400 });
+  const upload = await env.DB.prepare("SELECT id FROM bench_uploads WHERE id = ?").bind(id).first();
+  if (upload === null) return Response.json({ error: "not found" }, { status: 404 });
+  const object = await env.R2_IMAGES.head(`uploads/${id}`);
+  if (object === null) return Response.json({ error: "nothing was uploaded" }, { status: 409 });
+  await env.DB.prepare("DELETE FROM bench_uploads WHERE id = ?").bind(id).run();
+  return saveImage(env, id, object.key, 200);
+}
+
+async function uploadFrames(request: Request, env: Env, session: string): Promise<Response> {
+  const form = await request.formData();
+  let stored = 0;
+  for (const [name, file] of form) {
+    if (typeof file === "string") continue;
+    const key = `frames/${session}/${name.padStart(4, "0")}.png`;
+    await env.R2_IMAGES.put(key, await file.arrayBuffer(), { httpMetadata: { contentType: file.type } });
+    await env.DB.prepare("INSERT INTO bench_images (id, storage_key) VALUES (?, ?)").bind(crypto.randomUUID(), key).run();
+    stored += 1;
+  }
+  return Response.json({ stored }, { status: 201 });
+}
+
+async function sign(env: Env, message: string): Promise<string> {
+  const encoder = new TextEncoder();
+  const key = await crypto.subtle.importKey("raw", encoder.encode(env.API_TOKEN), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const signature = await crypto.subtle.sign("HMAC", key, encoder.encode(message));
+  return [...new Uint8Array(signature)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function migrateImages(env: Env): Promise<Response> {
