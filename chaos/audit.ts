@@ -38,6 +38,12 @@ const IMAGES_WITHOUT_BLOB = `SELECT id, storage, embedded_write_id FROM stillsto
     SELECT 1 FROM stillstore_blobs WHERE write_id = embedded_write_id AND owner_id = id AND stored_at_ms IS NOT NULL)`;
 const CHUNKS_WITHOUT_BLOB = `SELECT write_id, count(*) AS chunks FROM stillstore_chunks
   WHERE write_id NOT IN (SELECT write_id FROM stillstore_blobs) GROUP BY write_id`;
+// What is claimed is being added, or was given up and is the sweep's to give back.
+const USAGE = `SELECT owner_id, bytes - ifnull((SELECT sum(bytes) FROM stillstore_usage_claims AS claim WHERE claim.owner_id = usage.owner_id), 0) AS bytes
+  FROM stillstore_usage AS usage ORDER BY 1`;
+const USED = `SELECT owner_id, ifnull((SELECT sum(size_bytes) FROM stillstore_images AS image WHERE image.owner_id = usage.owner_id AND status = 'stored'), 0)
+  + ifnull((SELECT sum(size_bytes) FROM stillstore_variants AS variant WHERE variant.owner_id = usage.owner_id AND state = 'stored'), 0) AS bytes
+  FROM stillstore_usage AS usage ORDER BY 1`;
 const LINES_OF_ENDED_RUNS = `SELECT run_id, count(*) AS slices FROM stillstore_run_lines
   WHERE run_id NOT IN (SELECT id FROM stillstore_runs WHERE state = 'failed') GROUP BY run_id`;
 
@@ -198,6 +204,7 @@ export class Audit {
       await this.#rows("SELECT source, stage, count(*) AS n FROM stillstore_moves GROUP BY 1, 2 ORDER BY 1, 2"),
       "the counters of moves",
     );
+    assert.deepEqual(await this.#rows(USAGE), await this.#rows(USED), "what users have counts for their limits");
   }
 
   /** A sweep removes 100 images and 32 blobs, and looks at so many grants and variants. */

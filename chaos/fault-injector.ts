@@ -5,6 +5,7 @@ import type { Fault } from "../tests/workerd/harness/fault-plan.ts";
 import { takeUp } from "../tests/workerd/migrations.ts";
 import { Choices } from "./choices.ts";
 import type { Operator } from "./operator.ts";
+import { JWT_SECRET } from "./token.ts";
 import type { World } from "./world.ts";
 
 const LONGEST_CALM_MS = 2_000;
@@ -15,6 +16,8 @@ const LONGEST_GATHERING_MS = 500;
 const STORE_TIMEOUT_MS = 2_000;
 const PATIENCE_MS = STORE_TIMEOUT_MS + 500;
 const POLL_MS = 50;
+/** More than anybody sends: what counts for a limit is checked, not who is refused. */
+const USER_MAX_BYTES = "100000000000";
 
 const METHODS: Record<string, (string | undefined)[]> = {
   R2_IMAGES: [undefined, "get", "head", "put", "put", "put", "delete", "list"],
@@ -26,7 +29,7 @@ const SUBJECTS: Record<string, string[]> = {
   R2_IMAGES: ["stillstore/", "uploads/", "generated/", "operator/", "frames/", "/variants/"],
   DB: [
     "INSERT INTO stillstore_images", "INSERT INTO stillstore_images", "UPDATE stillstore_images",
-    "stillstore_blobs", "stillstore_uploads", "stillstore_variants", "stillstore_collections", "stillstore_jobs", "stillstore_runs", "stillstore_run_lines", "stillstore_moves",
+    "stillstore_blobs", "stillstore_uploads", "stillstore_variants", "stillstore_collections", "stillstore_jobs", "stillstore_usage", "stillstore_runs", "stillstore_run_lines", "stillstore_moves",
   ],
 };
 const SUBJECT_CHANCE = 0.5;
@@ -138,6 +141,8 @@ export class FaultInjector {
       ENABLE_R2_STORAGE: String(this.#choices.chance(0.6)),
       MIGRATE_FALLBACK_IMAGES: String(this.#choices.chance(0.3)),
       STORE_TIMEOUT_MS: String(STORE_TIMEOUT_MS),
+      JWT_SECRET,
+      USER_MAX_BYTES,
       ...(this.#choices.chance(0.5) ? { MIGRATION_OPERATIONS: "60" } : {}),
     };
   }

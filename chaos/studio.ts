@@ -1,4 +1,4 @@
-// A client that sends images by grants, in parts and as frames, asks for other sizes, and asks again until it is answered.
+// A user who sends images by grants, in parts and as frames, asks for other sizes, and asks again until it is answered.
 import assert from "node:assert/strict";
 
 import type { Asset, FramesAnswer, MultipartUpload, PresignedUpload, Shoot } from "../tests/workerd/harness/api-types.ts";
@@ -7,6 +7,7 @@ import { digest } from "../tests/workerd/migrations.ts";
 import { Choices } from "./choices.ts";
 import { assertAnswer } from "./client.ts";
 import type { KeptImage, Model } from "./model.ts";
+import { tokenOf } from "./token.ts";
 import { Unanswered, untilAnswered } from "./world.ts";
 import type { Answered, World } from "./world.ts";
 
@@ -24,6 +25,8 @@ export class Studio {
   #world: World;
   #model: Model;
   #choices: Choices;
+  /** Says who it is: what it makes counts for its limits. */
+  #asUser: { authorization: string };
   #shoot: string | undefined;
   #assets: KeptImage[] = [];
   #frames = new Map<number, KeptImage>();
@@ -36,6 +39,7 @@ export class Studio {
     this.#world = world;
     this.#model = model;
     this.#choices = new Choices(seed);
+    this.#asUser = { authorization: `Bearer ${tokenOf(name)}` };
   }
 
   async operate(): Promise<void> {
@@ -79,7 +83,7 @@ export class Studio {
     const { asset_id: id } = begun.json() as MultipartUpload;
     const path = `/uploads/multipart/${id}`;
     const parts = [bytes.subarray(0, PART_BYTES), bytes.subarray(PART_BYTES)];
-    const headers = { "content-type": "application/octet-stream" };
+    const headers = { ...this.#asUser, "content-type": "application/octet-stream" };
     for (const number of this.#choices.chance(0.5) ? [1, 2] : [2, 1, 2]) {
       const body = parts[number - 1] ?? Buffer.alloc(0);
       assertAnswer(await untilAnswered(() => this.#world.ask("PUT", `${path}/${number}`, { headers, body: new Uint8Array(body) })), 200);
@@ -110,7 +114,7 @@ export class Studio {
     const answer = await untilAnswered(async () => {
       const form = new FormData();
       for (const [number, bytes] of frames) form.set(`frame_${number}`, new Blob([new Uint8Array(bytes)]));
-      const answer = await this.#world.ask("POST", `/sessions/${this.#name}/frames${query}`, { body: form });
+      const answer = await this.#world.ask("POST", `/sessions/${this.#name}/frames${query}`, { headers: this.#asUser, body: form });
       if (answer.status !== 207) return answer;
       const refused = (answer.json() as FramesAnswer).frames.filter(({ code }) => code !== undefined);
       for (const { code, frameNumber } of refused) {
@@ -130,7 +134,7 @@ export class Studio {
   async _empty(): Promise<void> {
     const leaving = [...this.#frames.values()];
     for (const image of leaving) image.fate = image.fate === "stored" ? "doubtful" : image.fate;
-    const answer = await untilAnswered(() => this.#world.ask("DELETE", `/sessions/${this.#name}/frames`));
+    const answer = await untilAnswered(() => this.#world.ask("DELETE", `/sessions/${this.#name}/frames`, { headers: this.#asUser }));
     assert.ok([200, 202, 404].includes(answer.status), `${answer.request}: ${answer.status}`);
     this.#frames.clear();
     for (const image of leaving) this.#model.delete(image);
@@ -141,7 +145,7 @@ export class Studio {
     const image = this.#choices.chance(0.3) ? frame?.[1] : this.#choices.one(this.#assets);
     if (image === undefined) return;
     image.fate = "doubtful";
-    assertAnswer(await untilAnswered(() => this.#world.ask("DELETE", `/api/images/${image.id}`)), 204);
+    assertAnswer(await untilAnswered(() => this.#world.ask("DELETE", `/api/images/${image.id}`, { headers: this.#asUser })), 204);
     this.#model.delete(image);
     image.isRemoved = true;
     this.#assets = this.#assets.filter((other) => other !== image);
@@ -218,7 +222,7 @@ export class Studio {
   }
 
   #post(path: string, fields: object): Promise<Answered> {
-    const headers = { "content-type": "application/json" };
+    const headers = { ...this.#asUser, "content-type": "application/json" };
     return this.#world.ask("POST", path, { headers, body: JSON.stringify(fields) });
   }
 }

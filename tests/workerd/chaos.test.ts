@@ -49,6 +49,13 @@ const DAMAGE: Record<string, Damage> = {
     found: /nobody made the image of the row/,
     sabotage: (worker) => worker.db.prepare(STRAY_ROW).bind(randomUUID()).run(),
   },
+  "bytes that a user is wrongly counted for": {
+    found: /what users have counts/,
+    sabotage: async (worker) => {
+      const { meta } = await worker.db.prepare("UPDATE stillstore_usage SET bytes = bytes + 1").run();
+      assert.ok(meta.changes > 0, "users have limits");
+    },
+  },
   "a deletion that left no tombstone": {
     found: /what was deleted with success/,
     sabotage: (worker) => worker.db.prepare("UPDATE stillstore_images SET status = 'deleting' WHERE status = 'deleted'").run(),
