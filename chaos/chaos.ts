@@ -24,12 +24,14 @@ export type Settings = {
   seconds: number;
   seed: number;
   say?: (chronicle: Chronicle) => void;
+  /** Whether studios and the retoucher are at work, too. */
+  withStudios?: boolean;
   /** Does damage behind the Worker's back before the end, to prove that it is found. */
   sabotage?: (worker: RunningWorker) => Promise<void>;
 };
 
 /** Ends early at the first audit behind a violation: what comes after it may only be its consequence. */
-export async function runChaos({ seconds, seed, say, sabotage }: Settings): Promise<Chronicle> {
+export async function runChaos({ seconds, seed, say, withStudios = true, sabotage }: Settings): Promise<Chronicle> {
   const chronicle = new Chronicle();
   const persist = await mkdtemp(join(tmpdir(), "stillstore-chaos-"));
   const world = new World(chronicle, persist);
@@ -46,9 +48,9 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
     await application.create(await world.start(injector.vars()));
     const tasks = [
       ...clients.map((client, index) => world.occupy(`client ${index}`, () => client.operate())),
-      ...studios.map((studio, index) => world.occupy(`studio ${index}`, () => studio.operate())),
+      ...(withStudios ? studios : []).map((studio, index) => world.occupy(`studio ${index}`, () => studio.operate())),
       ...Array.from({ length: APPLICATION_READERS }, () => world.occupy("application", () => application.operate())),
-      world.occupy("retoucher", () => retoucher.operate()),
+      ...(withStudios ? [world.occupy("retoucher", () => retoucher.operate())] : []),
       world.occupy("operator", () => operator.operate()),
     ];
     const until = performance.now() + seconds * 1_000;

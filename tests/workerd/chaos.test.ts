@@ -79,10 +79,10 @@ async function stored(worker: RunningWorker, storage?: "r2"): Promise<{ id: stri
 describe("chaos", { concurrency: true }, () => {
   for (const seed of SEEDS) {
     test(`nothing is lost in ${SECONDS} seconds of kills and faults, seed ${seed}`, async (t) => {
-      const { counts, violations } = await runChaos({ seconds: SECONDS, seed });
+      const { counts, violations } = await runChaos({ seconds: SECONDS, seed, withStudios: false });
       t.diagnostic(JSON.stringify(counts));
       assert.deepEqual(violations, []);
-      for (const name of ["kills", "faults", "readsCompared", "variantsCompared", "jobsCompleted", "listingsCompared", "runs", "audits"] as const) {
+      for (const name of ["kills", "faults", "readsCompared", "listingsCompared", "runs", "audits"] as const) {
         assert.ok(counts[name] > 0, `${name}: ${JSON.stringify(counts)}`);
       }
     });
