@@ -4,12 +4,15 @@
 
 use std::cell::RefCell;
 
-use crate::{Fit, Format, Output, Refusal, Request, Target, measure as measure_bytes, transform as transform_bytes};
+use crate::{
+    Fit, Format, Output, Placeholder, Refusal, Request, Target, measure as measure_bytes, transform as transform_bytes,
+};
 
 #[derive(Default)]
 struct State {
     input: Vec<u8>,
     output: Option<Output>,
+    placeholder: Vec<u8>,
 }
 
 thread_local! {
@@ -38,6 +41,7 @@ pub extern "C" fn transform(
     max_pixels: u32,
     coarseness: u32,
     enhances: u32,
+    with_placeholder: u32,
 ) -> u32 {
     let fit = match fit {
         0 => Fit::Contain,
@@ -54,8 +58,18 @@ pub extern "C" fn transform(
     };
     let small = |number: u32| u8::try_from(number).unwrap_or(1);
     let (orientation, quality, coarseness) = (small(orientation), small(quality), small(coarseness));
-    let request =
-        Request { width, height, fit, orientation, target, quality, max_pixels, coarseness, enhances: enhances != 0 };
+    let request = Request {
+        width,
+        height,
+        fit,
+        orientation,
+        target,
+        quality,
+        max_pixels,
+        coarseness,
+        enhances: enhances != 0,
+        with_placeholder: with_placeholder != 0,
+    };
     work(|input| transform_bytes(input, &request))
 }
 
@@ -66,7 +80,7 @@ pub extern "C" fn measure(orientation: u32, max_pixels: u32, coarseness: u32) ->
     work(|input| {
         let measures = measure_bytes(input, small(orientation), max_pixels, small(coarseness))?;
         let bytes = measures.to_bytes();
-        Ok(Output { bytes, format: Format::Png, width: 0, height: 0, is_of_animation: false })
+        Ok(Output { bytes, format: Format::Png, width: 0, height: 0, is_of_animation: false, placeholder: None })
     })
 }
 
@@ -75,6 +89,7 @@ fn work(work: impl FnOnce(&[u8]) -> Result<Output, Refusal>) -> u32 {
         let input = std::mem::take(&mut state.input);
         match work(&input) {
             Ok(output) => {
+                state.placeholder = output.placeholder.as_ref().map(Placeholder::to_bytes).unwrap_or_default();
                 state.output = Some(output);
                 0
             }
@@ -85,7 +100,8 @@ fn work(work: impl FnOnce(&[u8]) -> Result<Output, Refusal>) -> u32 {
     })
 }
 
-/// A fact about the output: 0 its place, 1 its size in bytes, 2 its format, 3 its width, 4 its height, 5 whether it is of an animation.
+/// A fact about the output: 0 its place, 1 its size in bytes, 2 its format, 3 its width, 4 its height, 5 whether it is of an animation, 6 the place of
+/// its placeholder, 7 the size of that in bytes, 0 without one.
 #[unsafe(no_mangle)]
 pub extern "C" fn answer(fact: u32) -> usize {
     STATE.with_borrow(|state| {
@@ -100,7 +116,9 @@ pub extern "C" fn answer(fact: u32) -> usize {
             },
             3 => output.width as usize,
             4 => output.height as usize,
-            _ => usize::from(output.is_of_animation),
+            5 => usize::from(output.is_of_animation),
+            6 => state.placeholder.as_ptr() as usize,
+            _ => state.placeholder.len(),
         }
     })
 }

@@ -108,6 +108,7 @@ mod tests {
             max_pixels: 1_000_000,
             coarseness: 1,
             enhances: false,
+            with_placeholder: false,
         };
         let plan = Plan::new(from.0, from.1, &request);
         ((plan.width, plan.height), (plan.left, plan.top, plan.shown_width, plan.shown_height))

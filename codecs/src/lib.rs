@@ -19,7 +19,7 @@ mod reduce;
 mod webp;
 
 pub use geometry::Fit;
-pub use measure::{Colour, Measures};
+pub use measure::{Colour, Measures, Placeholder};
 
 use geometry::Plan;
 
@@ -46,6 +46,8 @@ pub struct Request {
     pub coarseness: u8,
     /// Whether its levels are made to use the whole range, and its edges are sharpened.
     pub enhances: bool,
+    /// Whether the output comes with the whole image's [`Placeholder`].
+    pub with_placeholder: bool,
 }
 
 /// Which format to make.
@@ -77,6 +79,7 @@ pub struct Output {
     pub height: u32,
     /// Whether the image has more frames than the one that is shown.
     pub is_of_animation: bool,
+    pub placeholder: Option<Placeholder>,
 }
 
 /// Why there is no variant.
@@ -98,13 +101,19 @@ pub fn transform(bytes: &[u8], request: &Request) -> Result<Output, Refusal> {
     let mut pixels = decode(bytes, request)?;
     let is_of_animation = pixels.is_of_animation;
     let profile = pixels.profile.take().filter(|profile| is_of_rgb(profile));
+    // Of the variant, which has fewer pixels, unless it shows a part only.
+    let placeholder = |whole: &measure::Whole<'_>| Placeholder::of(whole, request.orientation);
+    let of_image = (request.with_placeholder && !pixels.shows_all()).then(|| placeholder(&(&pixels).into()));
+    let shows_all = pixels.shows_all();
     let mut canvas = pixels.scaled()?;
+    let of_variant = (request.with_placeholder && shows_all).then(|| placeholder(&(&canvas).into()));
+    let placeholder = of_image.or(of_variant).transpose()?;
     if request.enhances {
         enhance::enhance(&mut canvas);
     }
     let (width, height) = canvas.upright_size(request.orientation);
     let (format, bytes) = encode::encode(canvas, request, profile.as_deref())?;
-    Ok(Output { bytes, format, width, height, is_of_animation })
+    Ok(Output { bytes, format, width, height, is_of_animation, placeholder })
 }
 
 /// Measures the image in `bytes`, whose EXIF orientation is given, at 512 by 512 pixels at most. `max_pixels` and `coarseness` are those of

@@ -4,8 +4,8 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::enhance::luma;
-use crate::pixels::Canvas;
-use crate::reduce::rgba_of;
+use crate::pixels::{Canvas, Pixels};
+use crate::reduce::{Reducer, rgba_of};
 use crate::{Fit, Refusal, Request, Target};
 
 /// Images are measured at this size at most: what is blurred when it is seen in a page counts as blurred.
@@ -41,6 +41,73 @@ pub struct Measures {
     pub difference_hash: u64,
 }
 
+/// What a page shows while an image is on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placeholder {
+    /// At most 25 bytes.
+    pub thumbhash: Vec<u8>,
+    /// The most frequent colour; none of an image in which nothing is visible.
+    pub colour: Option<[u8; 3]>,
+}
+
+/// Pixels of a whole image, as they are stored.
+pub struct Whole<'samples> {
+    pub width: u32,
+    pub height: u32,
+    /// As of [`Pixels`].
+    pub channels: usize,
+    pub samples: &'samples [u8],
+    pub has_alpha: bool,
+}
+
+impl<'samples> From<&'samples Pixels> for Whole<'samples> {
+    fn from(pixels: &'samples Pixels) -> Self {
+        let Pixels { width, height, channels, has_alpha, ref samples, .. } = *pixels;
+        Self { width, height, channels, samples, has_alpha }
+    }
+}
+
+impl<'samples> From<&'samples Canvas> for Whole<'samples> {
+    fn from(canvas: &'samples Canvas) -> Self {
+        let Canvas { width, height, channels, is_opaque, ref samples } = *canvas;
+        Self { width, height, channels, samples, has_alpha: !is_opaque }
+    }
+}
+
+impl Placeholder {
+    /// Of an image with this EXIF orientation, which is averaged row by row, so that it takes no memory to speak of.
+    ///
+    /// # Errors
+    /// [`Refusal::Undecodable`] of one without pixels.
+    pub fn of(whole: &Whole<'_>, orientation: u8) -> Result<Self, Refusal> {
+        let Whole { width, height, channels, samples, has_alpha } = *whole;
+        let reduction = f64::from(width.max(height)) / f64::from(THUMB_SIDE);
+        let mut reducer = Reducer::new(width, height, reduction, has_alpha);
+        for row in samples.chunks_exact(width as usize * channels) {
+            reducer.push(row, channels);
+        }
+        let (width, height, samples) = reducer.finish();
+        let small = Canvas { width, height, channels: 4, samples, is_opaque: false }.oriented(orientation);
+        let (size, rgba) = ((small.width, small.height), &small.samples[..]);
+        let (thumb_width, thumb_height) = within(size, THUMB_SIDE);
+        let thumb = resized(rgba, size, (thumb_width, thumb_height)).ok_or(Refusal::Undecodable)?;
+        let coloured = resized(rgba, size, within(size, COLOUR_SIDE)).ok_or(Refusal::Undecodable)?;
+        Ok(Self {
+            thumbhash: thumbhash::rgba_to_thumb_hash(thumb_width as usize, thumb_height as usize, &thumb),
+            colour: colours(&coloured).first().map(|colour| colour.rgb),
+        })
+    }
+
+    /// The form in which it leaves the module: whether there is a colour, that, and the `ThumbHash`.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![u8::from(self.colour.is_some())];
+        bytes.extend(self.colour.unwrap_or_default());
+        bytes.extend(&self.thumbhash);
+        bytes
+    }
+}
+
 /// What an image is decoded for.
 pub fn request(orientation: u8, max_pixels: u32, coarseness: u8) -> Request {
     Request {
@@ -53,6 +120,7 @@ pub fn request(orientation: u8, max_pixels: u32, coarseness: u8) -> Request {
         max_pixels,
         coarseness,
         enhances: false,
+        with_placeholder: false,
     }
 }
 
@@ -63,11 +131,7 @@ pub fn request(orientation: u8, max_pixels: u32, coarseness: u8) -> Request {
 pub fn measure(canvas: &Canvas) -> Result<Measures, Refusal> {
     let rgba: Vec<u8> = canvas.samples.chunks_exact(canvas.channels).flat_map(rgba_of).collect();
     let (width, height) = (canvas.width, canvas.height);
-    let within = |side: u32| {
-        let longer = width.max(height).max(side);
-        let scaled = |length: u32| (length * side / longer).max(1);
-        (scaled(width), scaled(height))
-    };
+    let within = |side: u32| within((width, height), side);
     let resized = |(to_width, to_height)| resized(&rgba, (width, height), (to_width, to_height));
     let (thumb_width, thumb_height) = within(THUMB_SIDE);
     let thumb = resized((thumb_width, thumb_height)).ok_or(Refusal::Undecodable)?;
@@ -97,6 +161,13 @@ impl Measures {
         bytes.extend(&self.thumbhash);
         bytes
     }
+}
+
+/// A size, as large as possible within a square.
+fn within((width, height): (u32, u32), side: u32) -> (u32, u32) {
+    let longer = width.max(height).max(side);
+    let scaled = |length: u32| (length * side / longer).max(1);
+    (scaled(width), scaled(height))
 }
 
 fn resized(rgba: &[u8], (width, height): (u32, u32), (to_width, to_height): (u32, u32)) -> Option<Vec<u8>> {

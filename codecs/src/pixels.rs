@@ -80,12 +80,15 @@ impl Pixels {
         Ok(Canvas { width: plan.width, height: plan.height, channels: 4, samples: rgba, is_opaque })
     }
 
+    /// Whether the variant shows the whole image: what is cut off is cut off at both sides.
+    pub fn shows_all(&self) -> bool {
+        self.plan.left <= 0.0 && self.plan.top <= 0.0
+    }
+
     /// Whether the variant is these pixels as they are: they are then not in memory twice.
     fn is_the_variant(&self) -> bool {
         let plan = self.plan;
-        // What is cut off is cut off at both sides.
-        let shows_all = plan.left <= 0.0 && plan.top <= 0.0;
-        self.channels != 2 && shows_all && (self.width, self.height) == (plan.width, plan.height)
+        self.channels != 2 && self.shows_all() && (self.width, self.height) == (plan.width, plan.height)
     }
 
     /// Scales some rows of the variant after the others, so that not the whole image is there as RGBA.

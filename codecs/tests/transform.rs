@@ -4,7 +4,7 @@
 
 mod samples;
 
-use samples::{gif_of_two_frames, gradient, jpeg, png, progressive_jpeg, rgba_of, webp};
+use samples::{gif_of_two_frames, gradient, jpeg, painted, png, progressive_jpeg, rgba_of, webp};
 use stillstore_codecs::{Fit, Format, Output, Refusal, Request, Target, transform};
 
 const REQUEST: Request = Request {
@@ -17,6 +17,7 @@ const REQUEST: Request = Request {
     max_pixels: 4_000_000,
     coarseness: 1,
     enhances: false,
+    with_placeholder: false,
 };
 
 fn made(bytes: &[u8], request: &Request) -> Output {
@@ -313,4 +314,31 @@ fn a_blurred_image_is_less_sharp_and_nothing_visible_has_no_colours() {
     let pixel = png(&samples::painted(1, 1, |_, _| [9, 9, 9, 255]), None);
     assert_eq!(stillstore_codecs::measure(&pixel, 1, 100_000, 1).unwrap().sharpness, 0);
     assert_eq!(stillstore_codecs::measure(&soft, 1, 100, 1).unwrap_err(), Refusal::TooManyPixels);
+}
+
+#[test]
+fn a_placeholder_is_of_the_whole_image_whatever_the_variant_shows() {
+    // Red on the left fifth, blue elsewhere, as it is stored.
+    let image = painted(200, 40, |column, _| if column < 40 { [255, 0, 0, 255] } else { [0, 0, 255, 255] });
+    let bytes = png(&image, None);
+    let of = |request: Request| made(&bytes, &Request { with_placeholder: true, ..request }).placeholder.unwrap();
+    let whole = of(Request { width: 200, ..REQUEST });
+    assert_eq!(whole.colour, Some([0, 0, 255]));
+    for request in [
+        Request { width: 20, height: 20, fit: Fit::Cover, ..REQUEST },
+        Request { width: 30, height: 40, fit: Fit::Crop, ..REQUEST },
+        Request { width: 50, ..REQUEST },
+    ] {
+        let placeholder = of(request);
+        assert_eq!(placeholder.colour, whole.colour, "{request:?}");
+        let (width, height, rgba) = thumbhash::thumb_hash_to_rgba(&placeholder.thumbhash).unwrap();
+        assert!(width > height * 3, "{width}x{height}");
+        let pixel = |column: usize| &rgba[(height / 2 * width + column) * 4..][..3];
+        assert!(pixel(1)[0] > pixel(1)[2] && pixel(width - 2)[2] > pixel(width - 2)[0], "{request:?}");
+    }
+    // Orientation 6: the left side is on top.
+    let turned = of(Request { width: 20, orientation: 6, ..REQUEST });
+    let (width, height, rgba) = thumbhash::thumb_hash_to_rgba(&turned.thumbhash).unwrap();
+    assert!(height > width * 3 && rgba[width / 2 * 4] > rgba[width / 2 * 4 + 2], "{width}x{height}");
+    assert_eq!(made(&bytes, &REQUEST).placeholder, None);
 }

@@ -32,6 +32,13 @@ pub struct ImageBody<'record> {
     /// The number that EXIF data gives the orientation, 1 to 8; `width` and `height` heed it.
     #[cfg_attr(test, schemars(range(min = 1, max = 8)))]
     orientation: Option<u8>,
+    /// evanw's `ThumbHash` in base64; absent until the image was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thumbhash: Option<&'record str>,
+    /// `#rrggbb`, the most frequent colour; absent until the image was measured, and of one in which nothing is visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(regex(pattern = "^#[0-9a-f]{6}$")))]
+    dominant_color: Option<String>,
     filename: Option<&'record str>,
     storage: StorageKind,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +76,7 @@ impl<'record> ImageBody<'record> {
         let description = &record.description;
         let content = record.content.as_ref();
         let dimensions = content.and_then(|content| content.dimensions);
+        let placeholder = record.placeholder.as_ref();
         let (url, url_expires_at) = url_of(exchange, record, origin);
         let is_operator = exchange.caller.principal == Principal::Operator;
         Self {
@@ -83,6 +91,8 @@ impl<'record> ImageBody<'record> {
             width: dimensions.map(|dimensions| dimensions.width),
             height: dimensions.map(|dimensions| dimensions.height),
             orientation: content.and_then(|content| content.orientation).map(Orientation::get),
+            thumbhash: placeholder.map(|placeholder| placeholder.thumbhash.as_str()),
+            dominant_color: placeholder.and_then(|placeholder| placeholder.dominant_colour).map(String::from),
             filename: description.filename.as_deref(),
             storage: record.storage,
             fallback_reason: record.fallback_reason.as_deref().filter(|_| record.storage == StorageKind::D1),

@@ -41,6 +41,13 @@ struct ShootFile<'record> {
     file_path: &'record str,
     width: Option<u32>,
     height: Option<u32>,
+    /// evanw's `ThumbHash` in base64; absent until the image was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thumbhash: Option<&'record str>,
+    /// `#rrggbb`, the most frequent colour; absent until the image was measured, and of one in which nothing is visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(regex(pattern = "^#[0-9a-f]{6}$")))]
+    dominant_color: Option<String>,
     #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     created_at: String,
     /// Lives for an hour if the image is private.
@@ -83,6 +90,7 @@ impl<'record> ShootFile<'record> {
         let description = &record.description;
         let content = record.content.as_ref();
         let dimensions = content.and_then(|content| content.dimensions);
+        let placeholder = record.placeholder.as_ref();
         let (download_url, _) = url_of(exchange, record, origin);
         Self {
             id: description.id,
@@ -91,6 +99,8 @@ impl<'record> ShootFile<'record> {
             file_path: description.key.as_str(),
             width: dimensions.map(|dimensions| dimensions.width),
             height: dimensions.map(|dimensions| dimensions.height),
+            thumbhash: placeholder.map(|placeholder| placeholder.thumbhash.as_str()),
+            dominant_color: placeholder.and_then(|placeholder| placeholder.dominant_colour).map(String::from),
             created_at: description.created_at.to_iso8601(),
             download_url,
         }

@@ -4,9 +4,10 @@ use serde::Deserialize;
 
 use super::columns::IMAGE_COLUMNS;
 use super::jobs::{Job, JobEvent, JobSubject, complete_job, continue_job};
+use super::placeholders::keep_placeholder;
 use super::row::records;
 use super::{Catalog, CatalogError, ImageRecord};
-use crate::image::{JobId, SessionId};
+use crate::image::{ImageId, JobId, Placeholder, SessionId};
 use crate::runtime::Timestamp;
 use crate::sql::{Lease, Statement};
 
@@ -58,6 +59,8 @@ pub struct AnalysisPart {
     pub after_ordinal: Option<u32>,
     /// What ends the job with it; `None` when the job goes on.
     pub completion: Option<JobEvent>,
+    /// What was measured, for the records of the images.
+    pub placeholders: Vec<(ImageId, Placeholder)>,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +139,7 @@ impl Catalog {
             statements.push(keep);
             statements.push(continue_job(job.id, lease, now));
         }
+        statements.extend(part.placeholders.iter().map(|(id, placeholder)| keep_placeholder(*id, placeholder)));
         self.database.batch(statements).await.map(drop).map_err(during)
     }
 

@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use super::record::Status;
-use crate::image::{CollectionId, Context, ImageId, ObjectKey, Orientation, Sha256Digest, UserId, Visibility};
+use crate::image::{
+    CollectionId, Colour, Context, ImageId, ObjectKey, Orientation, Sha256Digest, ThumbHash, UserId, Visibility,
+};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, DatabaseErrorKind, Statement, Value};
 use crate::store::StorageKind;
@@ -107,6 +109,8 @@ columns! {
     two_homes: Option<u8>, Stepped, Never;
     status: Status, Stepped, Never;
     version: i64, Stepped, Never;
+    thumbhash: Option<ThumbHash>, Stepped, Early("NULL");
+    dominant_color: Option<Colour>, Stepped, Early("NULL");
 }
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {

@@ -146,6 +146,7 @@ fn statements(commit: Commit<'_>) -> Result<Vec<Statement>, DatabaseError> {
         embedded_write_id: None,
         // The first choice may have taken the bytes all the same.
         two_homes: Some(fallback_reason.is_some()),
+        placeholder: None,
         updated_at: now,
     };
     let complete_key = idempotency

@@ -37,6 +37,7 @@ mod lookup;
 mod misses;
 pub mod moved;
 mod multipart;
+mod placeholders;
 mod purges;
 mod reconcile;
 mod record;

@@ -162,6 +162,7 @@ fn holding(id: ImageId, key: &ObjectKey, now: Timestamp) -> ImageRecord {
         fallback_reason: None,
         embedded_write_id: None,
         two_homes: None,
+        placeholder: None,
         updated_at: now,
     }
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::image::{
-    CollectionId, Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Orientation, Sha256Digest,
-    ShootId, UserId, Visibility,
+    CollectionId, Context, Dimensions, FailedProvider, Format, ImageId, Labels, ObjectKey, Orientation, Placeholder,
+    Sha256Digest, ShootId, UserId, Visibility,
 };
 use crate::runtime::Timestamp;
 use crate::sql::Value;
@@ -181,5 +181,7 @@ pub struct ImageRecord {
     /// Whether bytes may be in R2 and in the database. `None` while that is not known: the image was not stored yet, or a Worker stored
     /// it that does not know of this.
     pub two_homes: Option<bool>,
+    /// Absent until pixels of the image were decoded for another reason.
+    pub placeholder: Option<Placeholder>,
     pub updated_at: Timestamp,
 }

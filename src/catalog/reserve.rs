@@ -59,6 +59,7 @@ impl Catalog {
             fallback_reason: None,
             embedded_write_id: None,
             two_homes: None,
+            placeholder: None,
             updated_at: now,
         };
         let insert = insert_record(&pending, UNLESS_TAKEN).map_err(&during)?;

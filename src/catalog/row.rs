@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use super::OwnerFilter;
 use super::columns::{IMAGE_COLUMNS, ImageRow, insert};
 use super::record::{Associations, Content, Description, Frame, GenerationRecord, ImageRecord, SourceItem};
-use crate::image::{Dimensions, Format, ImageId, ObjectKey};
+use crate::image::{Dimensions, Format, ImageId, ObjectKey, Placeholder};
 use crate::sql::{DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 
 impl TryFrom<ImageRow> for ImageRecord {
@@ -52,6 +52,7 @@ impl TryFrom<ImageRow> for ImageRecord {
             fallback_reason: row.fallback_reason,
             embedded_write_id: row.embedded_write_id,
             two_homes: row.two_homes.map(|flag| flag == 1),
+            placeholder: row.thumbhash.map(|thumbhash| Placeholder { thumbhash, dominant_colour: row.dominant_color }),
             updated_at: row.updated_at_ms,
         })
     }
@@ -98,6 +99,8 @@ impl TryFrom<&ImageRecord> for ImageRow {
             two_homes: record.two_homes.map(u8::from),
             status: record.status,
             version: record.version,
+            thumbhash: record.placeholder.as_ref().map(|placeholder| placeholder.thumbhash.clone()),
+            dominant_color: record.placeholder.as_ref().and_then(|placeholder| placeholder.dominant_colour),
         })
     }
 }

@@ -15,10 +15,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::lookup::{SELECT_SERVING, serving_answer, serving_statement};
+use super::placeholders::keep_placeholder;
 use super::row::corrupt;
 use super::{Catalog, CatalogError, OwnerFilter, Serving};
 use crate::bytes::Blob;
-use crate::image::{Format, ImageId, ObjectKey, Sha256Digest, VariantForm};
+use crate::image::{Format, ImageId, ObjectKey, Placeholder, Sha256Digest, VariantForm};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, Lease, QueryResult, Statement, to_json};
 use crate::store::{CHUNK_BYTES, StorageKind};
@@ -57,7 +58,9 @@ const CLAIM: &str = "INSERT INTO stillstore_variants (image_id, form, state, sto
     lease_expires_at_ms = excluded.lease_expires_at_ms, due_at_ms = excluded.due_at_ms \
     WHERE state = 'making' AND lease_expires_at_ms <= ?6";
 
-const COUNT: &str = "SELECT count(*) AS variants FROM stillstore_variants WHERE image_id = ?1";
+// And whether the image has a placeholder: its first variant makes one.
+const COUNT: &str = "SELECT count(*) AS variants, (SELECT thumbhash IS NOT NULL FROM stillstore_images WHERE id = ?1) AS has_placeholder \
+    FROM stillstore_variants WHERE image_id = ?1";
 
 const KEEP: &str = "UPDATE stillstore_variants SET state = 'stored', content_type = ?4, size_bytes = ?5, sha256 = ?6, \
     is_of_animation = ?7, created_at_ms = ?8, lease_token = NULL, due_at_ms = NULL \
@@ -132,7 +135,7 @@ pub enum VariantState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VariantClaim {
     /// The lease is the caller's.
-    Claimed,
+    Claimed { has_placeholder: bool },
     /// It is not free.
     Taken(VariantState),
     /// The image has as many variants as it may.
@@ -167,6 +170,7 @@ struct Row {
 #[derive(Deserialize)]
 struct CountRow {
     variants: u64,
+    has_placeholder: Option<u8>,
 }
 
 impl Row {
@@ -250,19 +254,19 @@ impl Catalog {
         let count = Statement::new(COUNT).bind(name.image_id.to_string());
         let [_, row, count] = self.batch(OPERATION, [claim, select(SELECT, name), count]).await?;
         let during = CatalogError::during(OPERATION);
+        let count: Option<CountRow> = count.first().map_err(&during)?;
         let Some(row) = row.first::<Row>().map_err(&during)? else {
-            let count = count.first::<CountRow>().map_err(&during)?.map_or(0, |row| row.variants);
-            let is_full = count >= u64::from(most);
+            let is_full = count.map_or(0, |row| row.variants) >= u64::from(most);
             return Ok(if is_full { VariantClaim::LimitReached } else { VariantClaim::NoImage });
         };
         if row.lease_token.as_deref() == Some(lease.token()) {
-            return Ok(VariantClaim::Claimed);
+            return Ok(VariantClaim::Claimed { has_placeholder: count.and_then(|row| row.has_placeholder) == Some(1) });
         }
         let state = row.state(name.image_id).map_err(|column| during(corrupt(column)))?;
         Ok(VariantClaim::Taken(state))
     }
 
-    /// Makes a variant readable whose bytes are stored. False when the lease was lost: the image was deleted or moved, or another request took
+    /// Makes a variant readable whose bytes are stored, and keeps the placeholder that was measured with it. False when the lease was lost: the image was deleted or moved, or another request took
     /// over.
     ///
     /// # Errors
@@ -271,6 +275,7 @@ impl Catalog {
         &self,
         name: VariantName<'_>,
         variant: &StoredVariant,
+        placeholder: Option<&Placeholder>,
         lease: &Lease,
     ) -> Result<bool, CatalogError> {
         let keep = select(KEEP, name)
@@ -281,8 +286,10 @@ impl Catalog {
             .bind(i64::from(variant.is_of_animation))
             .bind(variant.created_at.as_millis());
         let adopt = select(ADOPT, name).bind(variant.key.as_str());
-        let [kept, _] = self.batch("keep_variant", [keep, adopt]).await?;
-        Ok(kept.changes > 0)
+        let placeholder = placeholder.map(|placeholder| keep_placeholder(name.image_id, placeholder));
+        let statements = [keep, adopt].into_iter().chain(placeholder).collect();
+        let results = self.database.batch(statements).await.map_err(CatalogError::during("keep_variant"))?;
+        Ok(results.first().is_some_and(|kept| kept.changes > 0))
     }
 
     /// Records that the image cannot become that, for a day.

@@ -9,6 +9,7 @@ use crate::catalog::{AnalysisPart, ImageRecord, OwnerFilter};
 use crate::generate::GenerateError;
 use crate::runtime::within;
 use crate::sql::{DatabaseErrorKind, Lease};
+use crate::variants::Measures;
 use crate::vision::{Analysis, BYTES_AT_ONCE, Look, PICTURES_AT_ONCE, Picture, Seen, Vision};
 
 /// The most frames of a session that an analysis has: with the longest texts, as many as a row may hold.
@@ -67,6 +68,11 @@ impl Jobs {
             return Err(Cause::lasting(code, "the image cannot be looked at"));
         }
         analysis.summaries.extend(found.summary);
+        let measured = slice.records.iter().zip(&found.pictures).filter(|(record, _)| record.placeholder.is_none());
+        let placeholders = measured.filter_map(|(record, seen)| {
+            Some((record.description.id, seen.measures.as_ref().and_then(Measures::placeholder)?))
+        });
+        let placeholders = placeholders.collect();
         for (record, seen) in slice.records.iter().zip(found.pictures) {
             analysis.add(record, seen);
         }
@@ -85,6 +91,7 @@ impl Jobs {
             last_ordinal: last.map(|place| place.ordinal).or(after_ordinal),
             after_ordinal,
             completion: (!slice.has_more).then_some(completion),
+            placeholders,
         };
         self.keep(job, lease, &part).await
     }

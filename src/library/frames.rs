@@ -300,6 +300,7 @@ impl<'library> FrameIntake<'library> {
                 orientation: geometry.and_then(|geometry| geometry.orientation),
             }),
             generation: None,
+            placeholder: None,
             two_homes: Some(receipt.fallback_reason.is_some()),
             fallback_reason: receipt.fallback_reason,
             embedded_write_id: None,

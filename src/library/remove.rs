@@ -181,6 +181,7 @@ mod tests {
             fallback_reason: None,
             embedded_write_id: None,
             two_homes: None,
+            placeholder: None,
             updated_at: at,
         }
     }

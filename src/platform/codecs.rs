@@ -42,7 +42,8 @@ impl Codecs for WasmCodecs {
             _ => Format::Webp,
         };
         let is_of_animation = parts.get(2).is_truthy();
-        Ok(MadeVariant { bytes: JsBytes::blob(parts.get(0).unchecked_into()), format, is_of_animation })
+        let placeholder = MadeVariant::placeholder_from_bytes(&parts.get(3).unchecked_into::<Uint8Array>().to_vec());
+        Ok(MadeVariant { bytes: JsBytes::blob(parts.get(0).unchecked_into()), format, is_of_animation, placeholder })
     }
 
     async fn measure(&self, job: MeasureJob) -> Result<Measures, CodecError> {
@@ -53,7 +54,7 @@ impl Codecs for WasmCodecs {
     }
 }
 
-/// The bytes, the format and whether there are more frames, of an answer of the module's.
+/// The bytes, the format, whether there are more frames, and the placeholder, of an answer of the module's.
 fn parts(answer: Result<JsValue, JsValue>) -> Result<Array, CodecError> {
     let answer = answer.map_err(|error| CodecError::Unavailable(message_of(&error)))?;
     if let Some(refusal) = answer.as_string() {
@@ -69,7 +70,7 @@ fn parts(answer: Result<JsValue, JsValue>) -> Result<Array, CodecError> {
 }
 
 /// The parameters of the module's `transform`, in order.
-fn numbers_of(job: &Job) -> [u32; 9] {
+fn numbers_of(job: &Job) -> [u32; 10] {
     let fit = match job.fit {
         Fit::Contain => 0,
         Fit::ScaleDown => 1,
@@ -93,5 +94,6 @@ fn numbers_of(job: &Job) -> [u32; 9] {
         job.max_pixels,
         job.coarseness.into(),
         job.enhances.into(),
+        job.with_placeholder.into(),
     ]
 }

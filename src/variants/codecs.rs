@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::bytes::Blob;
-use crate::image::{Fit, Format, VariantForm, VariantFormat};
+use crate::image::{Colour, Fit, Format, Placeholder, ThumbHash, VariantForm, VariantFormat};
 
 /// What to make of an image.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Job {
     pub coarseness: u8,
     /// Whether its levels are made to use the whole range, and its edges are sharpened.
     pub enhances: bool,
+    /// Whether the whole image's placeholder is measured by the way.
+    pub with_placeholder: bool,
 }
 
 /// A variant that was made.
@@ -34,6 +36,7 @@ pub struct MadeVariant {
     pub format: Format,
     /// Whether it shows the first frame of several.
     pub is_of_animation: bool,
+    pub placeholder: Option<Placeholder>,
 }
 
 /// What to measure.
@@ -122,6 +125,25 @@ impl Measures {
     }
 }
 
+impl Measures {
+    /// What a page shows of the image until it is there.
+    #[must_use]
+    pub fn placeholder(&self) -> Option<Placeholder> {
+        let dominant_colour = self.colours.first().map(|colour| Colour::new(colour.rgb));
+        Some(Placeholder { thumbhash: ThumbHash::from_bytes(&self.thumbhash)?, dominant_colour })
+    }
+}
+
+impl MadeVariant {
+    /// The placeholder in the bytes that the codecs' module answers with; `None` when there are none, or they are cut off.
+    #[must_use]
+    pub fn placeholder_from_bytes(bytes: &[u8]) -> Option<Placeholder> {
+        let ([has_colour, rgb @ ..], thumbhash) = bytes.split_first_chunk::<4>()?;
+        let dominant_colour = (*has_colour == 1).then(|| Colour::new(*rgb));
+        Some(Placeholder { thumbhash: ThumbHash::from_bytes(thumbhash)?, dominant_colour })
+    }
+}
+
 impl Job {
     /// The job that makes `form` of an image of this format.
     pub(super) fn new(bytes: Blob, form: &VariantForm, original: Format) -> Self {
@@ -140,6 +162,7 @@ impl Job {
             max_pixels: 1,
             coarseness: 1,
             enhances: false,
+            with_placeholder: false,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::codecs::{CodecError, Codecs, Job, MadeVariant};
 use super::memory::{self, HEADER_BYTES, Original};
 use crate::bytes::Blob;
 use crate::catalog::{CatalogError, ServableImage, StoredVariant, VariantClaim, VariantName, VariantState};
-use crate::image::{Format, Geometry, VariantForm};
+use crate::image::{Format, Geometry, Placeholder, VariantForm};
 use crate::library::{Library, MemoryBudget, OpenError};
 use crate::sql::Lease;
 use crate::store::StoreError;
@@ -34,6 +34,13 @@ pub struct Outcome {
     pub variant: StoredVariant,
     /// All of it, when it was made just now.
     pub bytes: Option<Blob>,
+}
+
+/// A variant that was made and is not kept yet.
+struct Made {
+    variant: StoredVariant,
+    bytes: Blob,
+    placeholder: Option<Placeholder>,
 }
 
 /// Why there is no variant.
@@ -109,7 +116,9 @@ impl Maker<'_> {
                 Ok(claimed) => claimed,
             };
             match claimed {
-                VariantClaim::Claimed => return self.make(image, name, &lease).await,
+                VariantClaim::Claimed { has_placeholder } => {
+                    return self.make(image, name, &lease, !has_placeholder).await;
+                }
                 VariantClaim::Taken(taken) => state = taken,
                 VariantClaim::LimitReached => return Err(VariantError::LimitReached),
                 VariantClaim::NoImage => return self.make_unkept(image, form).await,
@@ -120,15 +129,21 @@ impl Maker<'_> {
 
     /// Makes a variant that cannot be kept just now.
     async fn make_unkept(&self, image: &ServableImage, form: &VariantForm) -> Result<Outcome, VariantError> {
-        let (variant, bytes) = self.transform(image, form).await?;
+        let Made { variant, bytes, .. } = self.transform(image, form, false).await?;
         self.record(image, "ok", bytes.size_bytes(), false, None);
         Ok(Outcome { variant, bytes: Some(bytes) })
     }
 
-    /// Makes a variant whose lease this request has.
-    async fn make(&self, image: &ServableImage, name: VariantName<'_>, lease: &Lease) -> Result<Outcome, VariantError> {
+    /// Makes a variant whose lease this request has, and the image's placeholder, unless it has one.
+    async fn make(
+        &self,
+        image: &ServableImage,
+        name: VariantName<'_>,
+        lease: &Lease,
+        with_placeholder: bool,
+    ) -> Result<Outcome, VariantError> {
         let catalog = &self.library.catalog;
-        let (variant, bytes) = match self.transform(image, name.form).await {
+        let made = match self.transform(image, name.form, with_placeholder).await {
             Ok(made) => made,
             Err(VariantError::Refused(refusal)) => {
                 catalog.refuse_variant(name, refusal.as_str(), lease, self.library.runtime.now()).await?;
@@ -140,7 +155,8 @@ impl Maker<'_> {
                 return Err(error);
             }
         };
-        let kept = self.keep(image, name, &variant, &bytes, lease).await;
+        let kept = self.keep(image, name, &made, lease).await;
+        let Made { variant, bytes, .. } = made;
         if kept.is_err() {
             let _ = catalog.release_variant(name, lease).await;
         }
@@ -153,16 +169,16 @@ impl Maker<'_> {
         &self,
         image: &ServableImage,
         name: VariantName<'_>,
-        variant: &StoredVariant,
-        bytes: &Blob,
+        Made { variant, bytes, placeholder }: &Made,
         lease: &Lease,
     ) -> Result<bool, String> {
         let put = self.library.put_variant(image.id, variant, image.visibility, bytes).await;
         put.map_err(|error: StoreError| error.to_string())?;
         let catalog = &self.library.catalog;
-        match catalog.keep_variant(name, variant, lease).await {
+        let keep = || catalog.keep_variant(name, variant, placeholder.as_ref(), lease);
+        match keep().await {
             // Once more: the first may have taken effect, and then changes nothing.
-            Err(_) => catalog.keep_variant(name, variant, lease).await.map_err(|error| error.to_string()),
+            Err(_) => keep().await.map_err(|error| error.to_string()),
             Ok(is_kept) => Ok(is_kept),
         }
     }
@@ -172,9 +188,10 @@ impl Maker<'_> {
         &self,
         image: &ServableImage,
         form: &VariantForm,
-    ) -> Result<(StoredVariant, Blob), VariantError> {
-        let outcome = self.transformed(image, form).await;
-        let MadeVariant { bytes, format, is_of_animation } = match outcome {
+        with_placeholder: bool,
+    ) -> Result<Made, VariantError> {
+        let outcome = self.transformed(image, form, with_placeholder).await;
+        let MadeVariant { bytes, format, is_of_animation, placeholder } = match outcome {
             Ok(made) => made,
             Err(VariantError::Refused(refusal)) => {
                 self.record(image, refusal.as_str(), 0, false, None);
@@ -192,10 +209,15 @@ impl Maker<'_> {
             is_of_animation,
             created_at: runtime.now(),
         };
-        Ok((variant, bytes))
+        Ok(Made { variant, bytes, placeholder })
     }
 
-    async fn transformed(&self, image: &ServableImage, form: &VariantForm) -> Result<MadeVariant, VariantError> {
+    async fn transformed(
+        &self,
+        image: &ServableImage,
+        form: &VariantForm,
+        with_placeholder: bool,
+    ) -> Result<MadeVariant, VariantError> {
         // The image is in memory twice.
         if image.size_bytes > MemoryBudget::MAX_VARIANT_BYTES / 2 {
             return Err(Refusal::TooLarge.into());
@@ -220,6 +242,7 @@ impl Maker<'_> {
             orientation: orientation.map_or(1, crate::image::Orientation::get),
             max_pixels: self.max_pixels,
             coarseness: need.coarseness,
+            with_placeholder,
             ..Job::new(bytes, form, format)
         };
         self.codecs.transform(job).await.map_err(|error| match error {

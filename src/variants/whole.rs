@@ -34,6 +34,7 @@ pub fn enhancing(bytes: Blob, quality: u8, max_pixels: u32) -> Result<(Job, u64)
         max_pixels,
         coarseness: read.need.coarseness,
         enhances: true,
+        with_placeholder: false,
     };
     Ok((job, read.need.peak_bytes))
 }

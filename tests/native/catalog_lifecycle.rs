@@ -27,6 +27,7 @@ fn a_reservation_is_a_pending_row_that_holds_the_whole_description() {
         generation: None,
         fallback_reason: None,
         embedded_write_id: None,
+        placeholder: None,
         two_homes: None,
         updated_at: at(5),
     };
@@ -83,6 +84,7 @@ fn a_commit_stores_everything_with_or_without_a_reservation() {
             generation: Some(generation.clone()),
             fallback_reason: Some("store-unavailable".to_owned()),
             embedded_write_id: None,
+            placeholder: None,
             two_homes: Some(true),
             updated_at: at(1),
         };

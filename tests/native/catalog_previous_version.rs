@@ -176,8 +176,12 @@ fn a_deletion_by_the_version_before_erases_what_it_does_not_know_of() {
     assert!(
         image.owner_id.is_some() && image.frame.is_some() && image.parent_id.is_some() && image.moved_from.is_some()
     );
+    let hash = "1QcSHQRnh493V4dIh4eXh1h4kJUI";
+    shelf.sql(&format!("UPDATE stillstore_images SET thumbhash = '{hash}', dominant_color = '#aabbcc'")).unwrap();
+    assert_eq!(shelf.find(image.id).unwrap().placeholder.unwrap().thumbhash.as_str(), hash);
     Before::new(&shelf, 1).delete();
     let tombstone = shelf.find(image.id).unwrap();
+    assert_eq!(tombstone.placeholder, None);
     assert_eq!((tombstone.status, tombstone.version), (Status::Deleted, 5));
     let left = tombstone.description;
     assert_eq!((left.owner_id, left.frame, left.parent_id, left.moved_from), (None, None, None, None));

@@ -23,6 +23,7 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../migrations/0017_stillstore_holdings.sql"),
     include_str!("../../migrations/0018_stillstore_analyses.sql"),
     include_str!("../../migrations/0019_stillstore_read_through.sql"),
+    include_str!("../../migrations/0020_stillstore_placeholders.sql"),
 );
 
 #[test]
@@ -43,7 +44,7 @@ fn a_query_that_sorts_fails_the_tests() {
 #[test]
 fn triggers_keep_to_the_form_that_the_remote_parser_takes() {
     let triggers: Vec<_> = MIGRATIONS.lines().filter(|line| line.starts_with("CREATE TRIGGER")).collect();
-    assert_eq!(triggers.len(), 49);
+    assert_eq!(triggers.len(), 50);
     for trigger in triggers {
         assert!(trigger.contains(" BEGIN ") && trigger.ends_with("; END;"), "{trigger}");
         assert_eq!(trigger.matches(';').count(), 2, "{trigger}");
@@ -86,6 +87,9 @@ fn the_schema_refuses_rows_that_no_operation_writes() {
         "source = NULL WHERE status = 'stored'",
         "source_item = NULL WHERE status = 'stored'",
         "two_homes = 2 WHERE status = 'stored'",
+        "thumbhash = 'short' WHERE status = 'stored'",
+        "thumbhash = '1QcSHQRnh493V4dIh4eXh1h4kJUI', dominant_color = 'red' WHERE status = 'stored'",
+        "dominant_color = '#aabbcc' WHERE status = 'stored'",
         "version = 0 WHERE status = 'stored'",
         "storage_key = 'portraits/jane.png' WHERE status = 'deleted'",
         "filename = 'jane.png' WHERE status = 'deleted'",
@@ -124,6 +128,7 @@ fn a_tombstone_keeps_nothing_that_is_written_into_it() {
         "collection_id = 'jane', ordinal = 1",
         "parent_id = 'jane'",
         "source = 'rooms', source_item = 'jane'",
+        "thumbhash = '1QcSHQRnh493V4dIh4eXh1h4kJUI', dominant_color = '#aabbcc'",
     ] {
         shelf.sql(&format!("UPDATE stillstore_images SET {set}")).unwrap();
         assert_eq!(shelf.sql("SELECT * FROM stillstore_images").unwrap(), before, "{set}");

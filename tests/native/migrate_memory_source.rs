@@ -224,6 +224,7 @@ impl Movable for Picture {
             generation: None,
             fallback_reason: None,
             embedded_write_id: None,
+            placeholder: None,
             two_homes: Some(false),
             updated_at: now,
         };

@@ -11,6 +11,8 @@ use stillstore_codecs as codecs;
 #[derive(Default)]
 pub struct CountedCodecs {
     pub calls: Cell<usize>,
+    /// Placeholders that were measured beside variants.
+    pub placeholders: Cell<usize>,
     /// Breaks down at the next call.
     pub traps: Cell<bool>,
     /// Others go on while a variant is made.
@@ -25,6 +27,7 @@ impl Codecs for CountedCodecs {
 
     async fn transform(&self, job: Job) -> Result<MadeVariant, CodecError> {
         self.calls.set(self.calls.get() + 1);
+        self.placeholders.set(self.placeholders.get() + usize::from(job.with_placeholder));
         if self.traps.take() {
             return Err(CodecError::Trapped("unreachable".to_owned()));
         }
@@ -60,6 +63,7 @@ impl Codecs for CountedCodecs {
             max_pixels: job.max_pixels,
             coarseness: job.coarseness,
             enhances: job.enhances,
+            with_placeholder: job.with_placeholder,
         };
         let output = codecs::transform(&job.bytes.to_vec(), &request).map_err(error)?;
         let format = match output.format {
@@ -67,8 +71,15 @@ impl Codecs for CountedCodecs {
             codecs::Format::Png => Format::Png,
             codecs::Format::Webp => Format::Webp,
         };
-        Ok(MadeVariant { bytes: output.bytes.into(), format, is_of_animation: output.is_of_animation })
+        let placeholder = output.placeholder.map(|placeholder| placeholder.to_bytes()).unwrap_or_default();
+        Ok(MadeVariant {
+            bytes: output.bytes.into(),
+            format,
+            is_of_animation: output.is_of_animation,
+            placeholder: MadeVariant::placeholder_from_bytes(&placeholder),
+        })
     }
+
     async fn measure(&self, job: MeasureJob) -> Result<Measures, CodecError> {
         self.calls.set(self.calls.get() + 1);
         if self.traps.take() {

@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { Response } from "miniflare";
-import type { Browser } from "playwright-core";
+import type { Browser, Route } from "playwright-core";
 
 import { ApplicationTable } from "./application-table.ts";
 import { Client, STORAGE_MODES, bytesOf, sha256 } from "./client.ts";
+import type { ImagePage } from "./harness/api-types.ts";
 import { startBrowser } from "./harness/browser.ts";
 import { ConsolePage } from "./harness/console.ts";
 import { projectDir } from "./harness/project.ts";
@@ -162,6 +163,29 @@ for (const { storage, vars } of STORAGE_MODES) {
       await person.press("Delete");
       await person.answer("Delete 2 images");
       await person.says("6 images");
+    });
+
+    test("while thumbnails are on their way, the gallery shows what they will look like", async (t) => {
+      const person = await open("#/add");
+      t.after(() => person.close());
+      const { page } = person;
+      const { images } = (await (await client.call("GET", "/api/images")).json()) as ImagePage;
+      assert.ok(images.every(({ thumbhash }) => thumbhash !== undefined), "each has had a thumbnail");
+      const held: Route[] = [];
+      await page.route(/\/images\/.*w=384/, (route) => void held.push(route));
+      await person.go("#/gallery");
+      await person.until(`document.querySelectorAll(".picture canvas").length === ${images.length}`);
+      const colours = (await page.evaluate("[...document.querySelectorAll('.picture')].map(({ style }) => style.backgroundColor)")) as string[];
+      const rgb = (hex: string) => `rgb(${[1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)).join(", ")})`;
+      assert.deepEqual(colours, images.map(({ dominantColor }) => rgb(dominantColor ?? "")));
+      const drawn = "[...document.querySelectorAll('canvas')].map((canvas) => canvas.getContext('2d').getImageData(0, 0, 8, 8).data.some((byte) => byte > 0))";
+      assert.deepEqual(await page.evaluate(drawn), images.map(() => true));
+      await look(person, "gallery-placeholders");
+      await Promise.all(held.map((route) => route.continue()));
+      await person.until("document.querySelector('.picture canvas') === null");
+      const behind = "[...document.querySelectorAll('.picture')].every(({ style }) => style.backgroundColor === '')";
+      assert.equal(await page.evaluate(behind), true, "nothing is seen through a picture");
+      assert.deepEqual(person.faults, []);
     });
 
     test("an image that a row still shows is deleted only when asked again", async (t) => {

@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 
 import { transform } from "unpic/providers/imgix";
 
+import type { Image } from "./harness/api-types.ts";
 import { Client, STORAGE_MODES, bytesOf, pathOf } from "./client.ts";
 import { projectDir } from "./harness/project.ts";
 import { startWorker } from "./harness/worker.ts";
@@ -50,6 +51,8 @@ for (const { storage, vars } of STORAGE_MODES) {
         const original = await worker.fetch(`/images/${id}`);
         assert.deepEqual(await bytesOf(original), Buffer.from(JPEG));
         assert.equal((await worker.codecs()).instances, 0, "a plain read loads no codecs");
+        const record = async () => (await (await client.call("GET", `/api/images/${id}`)).json()) as Image;
+        assert.equal((await record()).thumbhash, undefined);
         for (const [query, type] of [["w=32", "image/jpeg"], ["w=32&fm=png", "image/png"], ["w=32&h=32&fit=cover&fm=webp", "image/webp"]]) {
           const made = await worker.fetch(`/images/${id}?${query}`);
           assert.equal(made.status, 200, query);
@@ -63,6 +66,9 @@ for (const { storage, vars } of STORAGE_MODES) {
           assert.deepEqual(await bytesOf(part), bytes.subarray(3, 10));
         }
         assert.equal((await worker.codecs()).instances, 1);
+        const { thumbhash, dominantColor } = await record();
+        assert.match(String(thumbhash), /^[\w+/]{7,36}=*$/);
+        assert.match(String(dominantColor), /^#[0-9a-f]{6}$/);
         const { results } = await worker.db.prepare("SELECT state, storage FROM stillstore_variants").all();
         assert.deepEqual(results, Array(3).fill({ state: "stored", storage }));
         const deleted = await client.call("DELETE", `/api/images/${id}`);

@@ -2,7 +2,7 @@
 
 export type Action = "migrate" | "validate" | "rollback" | "cleanup" | "backup" | "restore" | "complete";
 
-export type Asset = { "content_type": string; "created_at": string; "download_url": string; "file_path": string; "file_size": number | null; "filename": string | null; "height": number | null; "id": ImageId; "outputs": (ShootFile)[]; "shoot_id": ShootId; "width": number | null };
+export type Asset = { "content_type": string; "created_at": string; "dominant_color"?: string; "download_url": string; "file_path": string; "file_size": number | null; "filename": string | null; "height": number | null; "id": ImageId; "outputs": (ShootFile)[]; "shoot_id": ShootId; "thumbhash"?: string; "width": number | null };
 
 export type AssetPage = { "assets": (Asset)[]; "next_cursor"?: string };
 
@@ -54,7 +54,7 @@ export type Finding = { "detail"?: string; "id": string; "reason"?: string };
 
 export type Forecast = { "expired": number; "requests": number; "seconds": number; "willExpire": number };
 
-export type Frame = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "frameNumber": number; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "parentId"?: ImageId; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
+export type Frame = { "content_type": string; "context": Context | null; "createdAt": string; "dominantColor"?: string; "fallbackReason"?: string; "filename": string | null; "frameNumber": number; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "parentId"?: ImageId; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "thumbhash"?: string; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
 export type FrameAnswer = { "code"?: Code; "detail"?: string; "frameNumber"?: number; "image"?: Image; "outcome": "stored" | "unchanged" | "replaced" | "refused" };
 
@@ -82,7 +82,7 @@ export type HomeBody = { "bytes": number; "images": number };
 
 export type Homes = { "d1": HomeBody; "r2": HomeBody };
 
-export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "parentId"?: ImageId; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
+export type Image = { "content_type": string; "context": Context | null; "createdAt": string; "dominantColor"?: string; "fallbackReason"?: string; "filename": string | null; "generation"?: GenerationRecord; "height": number | null; "id": ImageId; "key": string; "metadata": Labels; "orientation": number | null; "ownerId"?: string; "parentId"?: ImageId; "participantId": string | null; "personaId": string | null; "sessionId": string | null; "sha256": Sha256Digest | null; "size": number | null; "source"?: string; "sourceItem"?: string; "status": Status; "storage": StorageKind; "tableId": string | null; "thumbhash"?: string; "updatedAt": string; "url": string; "urlExpiresAt"?: string; "visibility": Visibility; "width": number | null };
 
 export type ImageDescription = { "analyzedAt": string; "jobId": JobId; "model"?: string; "pictures": (PictureAnalysis)[]; "provider": string; "summaries": (string)[]; "version": number };
 
@@ -200,7 +200,7 @@ export type Share = { "included": number; "percent": number; "resource": "r2-sto
 
 export type Shoot = { "created_at": string; "id": ShootId; "name": string };
 
-export type ShootFile = { "content_type": string; "created_at": string; "download_url": string; "file_path": string; "file_size": number | null; "height": number | null; "id": ImageId; "width": number | null };
+export type ShootFile = { "content_type": string; "created_at": string; "dominant_color"?: string; "download_url": string; "file_path": string; "file_size": number | null; "height": number | null; "id": ImageId; "thumbhash"?: string; "width": number | null };
 
 export type ShootId = string;
 

@@ -3,6 +3,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import type { Image } from "../api/types.ts";
 import { bytesPath, nameOf, thumbnailPath } from "../image-url.ts";
+import { decodeThumbHash } from "./thumbhash.ts";
 
 const GAP_PX = 12;
 const NARROWEST_TILE_PX = 150;
@@ -87,13 +88,29 @@ function Tile({ image, isSelected, onToggle }: { image: Image; isSelected: boole
 /** A small variant, else the image itself; what a browser cannot show, such as HEIC, is named by its type. */
 export function Thumbnail({ image }: { image: Image }) {
   const [failures, setFailures] = useState(0);
+  const [isLoaded, setIsLoaded] = useState(false);
   const src = [thumbnailPath(image), bytesPath(image)][failures];
   if (src === undefined) return <span class="picture">{image.content_type.replace("image/", "").toUpperCase()}</span>;
+  // A picture may show through: nothing stays behind it.
   return (
-    <span class="picture">
-      <img src={src} alt="" loading="lazy" decoding="async" onError={() => setFailures(failures + 1)} />
+    <span class="picture" style={{ backgroundColor: isLoaded ? undefined : image.dominantColor }}>
+      {!isLoaded && image.thumbhash !== undefined && <Blurred thumbhash={image.thumbhash} />}
+      <img src={src} alt="" loading="lazy" decoding="async" onLoad={() => setIsLoaded(true)} onError={() => setFailures(failures + 1)} />
     </span>
   );
+}
+
+/** What a ThumbHash shows. On a canvas, since the policy of the page allows no `data:` URL. */
+function Blurred({ thumbhash }: { thumbhash: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    const pixels = decodeThumbHash(thumbhash);
+    if (canvas.current === null || pixels === undefined) return;
+    const { width, height, rgba } = pixels;
+    Object.assign(canvas.current, { width, height });
+    canvas.current.getContext("2d")?.putImageData(new ImageData(rgba, width, height), 0, 0);
+  }, [thumbhash]);
+  return <canvas ref={canvas} aria-hidden="true" />;
 }
 
 const STEPS: Record<string, (columns: number) => number> = {

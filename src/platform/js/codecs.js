@@ -26,10 +26,10 @@ function instantiate() {
 }
 
 /**
- * `[bytes, format, isOfAnimation]`, or why there is none in a word, with more after a space. After a trap the instance is thrown away.
+ * `[bytes, format, isOfAnimation, placeholder]`, or why there is none in a word, with more after a space. After a trap the instance is thrown away.
  * @param {Uint8Array} image
  * @param {Uint32Array} numbers of the module's `transform`, in order
- * @returns {[Uint8Array, number, boolean] | string}
+ * @returns {[Uint8Array, number, boolean, Uint8Array] | string}
  */
 export function transform(image, numbers) {
   return work("transform", image, numbers);
@@ -39,7 +39,7 @@ export function transform(image, numbers) {
  * The same with the module's `measure`, whose bytes are the measures.
  * @param {Uint8Array} image
  * @param {Uint32Array} numbers of the module's `measure`, in order
- * @returns {[Uint8Array, number, boolean] | string}
+ * @returns {[Uint8Array, number, boolean, Uint8Array] | string}
  */
 export function measure(image, numbers) {
   return work("measure", image, numbers);
@@ -49,7 +49,7 @@ export function measure(image, numbers) {
  * @param {"transform" | "measure"} name
  * @param {Uint8Array} image
  * @param {Uint32Array} numbers
- * @returns {[Uint8Array, number, boolean] | string}
+ * @returns {[Uint8Array, number, boolean, Uint8Array] | string}
  */
 function work(name, image, numbers) {
   const codecs = kept ?? instantiate();
@@ -62,11 +62,14 @@ function work(name, image, numbers) {
       keep(codecs);
       return refusal ?? "trapped with an unknown answer";
     }
-    const [place = 0, sizeBytes = 0, format = 0, , , isOfAnimation = 0] = [0, 1, 2, 3, 4, 5].map((fact) => codecs.answer(fact) >>> 0);
+    const [place = 0, sizeBytes = 0, format = 0, isOfAnimation = 0, placeholderPlace = 0, placeholderBytes = 0] = [0, 1, 2, 5, 6, 7].map(
+      (fact) => codecs.answer(fact) >>> 0,
+    );
     const bytes = new Uint8Array(codecs.memory.buffer, place, sizeBytes).slice();
+    const placeholder = new Uint8Array(codecs.memory.buffer, placeholderPlace, placeholderBytes).slice();
     codecs.room(0);
     keep(codecs);
-    return [bytes, format, isOfAnimation === 1];
+    return [bytes, format, isOfAnimation === 1, placeholder];
   } catch (error) {
     return `trapped ${error instanceof Error ? error.message : String(error)}`;
   }

@@ -107,6 +107,8 @@ fn an_image_is_measured_without_a_key() {
     let colour = &picture["dominantColors"][0];
     assert!(colour["color"].as_str().unwrap().starts_with('#') && colour["percent"].as_u64().unwrap() > 2, "{picture}");
     assert_eq!(picture["perceptualHash"].as_str().unwrap().len(), 16);
+    let record = world.call("GET", &format!("/api/images/{id}"), None).json();
+    assert_eq!((&record["thumbhash"], &record["dominantColor"]), (&picture["thumbhash"], &colour["color"]));
     // What is not decoded is refused at once; and nothing is left of an image that is deleted.
     let svg = world.upload("filename=a.svg", &image_fixtures::bytes("plain.svg")).json();
     let refused = ask(&world, &format!("/images/{}/describe", svg["id"].as_str().unwrap()), &[]).json();
@@ -313,6 +315,7 @@ fn what_comes_too_late_is_refused() {
         last_ordinal: Some(1),
         after_ordinal,
         completion: is_last.then(|| JobEvent::new(world.app.services.runtime.now(), JobState::Completed)),
+        placeholders: Vec::new(),
     };
     let keep = |(job, lease): &(Box<Job>, Lease), part: &AnalysisPart| {
         let kept = block_on(catalog.keep_analysis(job, lease, part, world.app.services.runtime.now()));

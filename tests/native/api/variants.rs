@@ -244,6 +244,10 @@ fn what_is_wanted_of_each_asset_is_made_by_the_queue() {
     assert_eq!(world.codecs.calls.get(), 3, "the card in both its formats, once");
     let id = asset.json()["id"].as_str().unwrap().to_owned();
     let thumbnail = world.call("GET", &format!("/images/{id}?variant=thumbnail"), None);
+    let shoot = asset.json()["shoot_id"].as_str().unwrap().to_owned();
+    let listed = world.call("GET", &format!("/shoots/{shoot}/assets"), None).json();
+    let listed = &listed["assets"][0];
+    assert!(listed["thumbhash"].is_string() && listed["dominant_color"].is_string(), "{listed}");
     assert_eq!((picture(&thumbnail).0, world.codecs.calls.get()), (8, 3));
 
     assert_eq!(world.call("DELETE", &format!("/api/images/{id}"), None).status, 204);

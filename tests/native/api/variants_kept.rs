@@ -186,3 +186,51 @@ fn variants_count_as_their_owners_bytes() {
     assert_eq!(world.call("DELETE", &format!("/api/images/{id}"), None).status, 204);
     assert_eq!(bytes(), 500_000 - JPEG.len() as u64, "nothing of the variant is left");
 }
+
+#[test]
+fn the_first_variant_gives_the_record_a_placeholder() {
+    for r2_enabled in [true, false] {
+        let world = World::new(r2_enabled);
+        let path = stored(&world);
+        let record = || world.call("GET", &format!("/api{path}"), None).json();
+        let before = record();
+        assert!(before.get("thumbhash").is_none() && before.get("dominantColor").is_none(), "{before}");
+        assert_eq!(get(&world, &format!("{path}?w=64"), &[]).status, 200);
+        let after = record();
+        let hash = after["thumbhash"].as_str().unwrap().to_owned();
+        assert!((8..=36).contains(&hash.len()), "{hash}");
+        assert!(
+            after["dominantColor"].as_str().is_some_and(|colour| colour.len() == 7 && colour.starts_with('#')),
+            "{after}"
+        );
+        for field in ["updatedAt", "sha256", "status"] {
+            assert_eq!(before[field], after[field], "{field}");
+        }
+        assert_eq!(world.call("GET", "/api/images", None).json()["images"][0]["thumbhash"], hash.as_str());
+        let measured = world.codecs.placeholders.get();
+        assert_eq!(get(&world, &format!("{path}?w=96"), &[]).status, 200);
+        assert_eq!(world.codecs.placeholders.get(), measured, "once");
+        assert_eq!(world.call("DELETE", &format!("/api{path}"), None).status, 204);
+        let left = world.rows("SELECT thumbhash, dominant_color FROM stillstore_images");
+        assert_eq!(left, [serde_json::json!({"thumbhash": null, "dominant_color": null})]);
+    }
+}
+
+#[test]
+fn a_placeholder_that_was_not_kept_is_made_with_the_next_variant() {
+    for fault in [Fault::FailBefore, Fault::FailAfter] {
+        for nth in 1..=8 {
+            let world = World::new(false);
+            let path = stored(&world);
+            world.database.plan.fail_nth(None, nth, fault);
+            get(&world, &format!("{path}?w=32"), &[]);
+            world.database.plan.heal();
+            for width in [32, 64] {
+                assert_eq!(get(&world, &format!("{path}?w={width}"), &[]).status, 200, "{fault:?} {nth}");
+            }
+            let hashes = world.rows("SELECT id FROM stillstore_images WHERE thumbhash IS NOT NULL");
+            assert_eq!(hashes.len(), 1, "{fault:?} {nth}");
+            world.assert_invariants();
+        }
+    }
+}

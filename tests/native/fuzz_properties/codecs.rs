@@ -38,10 +38,12 @@ fn check_output(output: &Output, request: &Request) {
         orientation: 1,
         coarseness: 1,
         enhances: false,
+        with_placeholder: true,
         ..*request
     };
     let again = transform(&output.bytes, &same).expect("what was made can be decoded");
     assert_eq!((again.width, again.height), (output.width, output.height));
+    assert!(again.placeholder.is_some_and(|placeholder| (5..=25).contains(&placeholder.thumbhash.len())), "{output:?}");
 }
 
 fn request(input: &[u8]) -> Request {
@@ -58,5 +60,6 @@ fn request(input: &[u8]) -> Request {
         max_pixels: MAX_PIXELS,
         coarseness: [1, 2, 4, 8][pick(22, 4) as usize],
         enhances: pick(24, 2) == 1,
+        with_placeholder: pick(25, 2) == 1,
     }
 }

@@ -204,6 +204,7 @@ impl BucketMovable {
             generation: None,
             fallback_reason: None,
             embedded_write_id: None,
+            placeholder: None,
             two_homes: Some(false),
             updated_at: now,
         }

@@ -153,6 +153,7 @@ impl Ready {
             generation: None,
             fallback_reason: None,
             embedded_write_id: None,
+            placeholder: None,
             two_homes: Some(false),
             updated_at: now,
         }
