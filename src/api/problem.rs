@@ -180,7 +180,7 @@ codes! {
     /// A user has added as many images as they may in a day.
     ImageLimitReached = 429 "image-limit-reached" "The user has added as many images today as a user may" => "Wait as long as Retry-After says: until the next day begins in UTC.";
     /// A user has had as many images generated as they may in a day.
-    GenerationLimitReached = 429 "generation-limit-reached" "The user has had as many images generated today as a user may" => "Wait as long as Retry-After says: until the next day begins in UTC.";
+    GenerationLimitReached = 429 "generation-limit-reached" "The user has had as many generations and looks of a model today as a user may" => "Wait as long as Retry-After says: until the next day begins in UTC.";
     /// The provider says that there were too many requests.
     ProviderRateLimited = 429 "provider-rate-limited" "The image provider is rate limited" => "Wait as long as Retry-After says, then try again.";
     /// A bug.

@@ -38,6 +38,9 @@ const FORGET_BEGUN: &str = "DELETE FROM stillstore_analyses WHERE job_id IN (\
     SELECT job_id FROM stillstore_analyses INDEXED BY stillstore_analyses_begun WHERE is_whole = 0 AND updated_at_ms <= ?1 \
     ORDER BY updated_at_ms LIMIT ?2)";
 
+const SELECT_SIZES: &str = "SELECT size_bytes FROM stillstore_images INDEXED BY stillstore_images_by_collection \
+    WHERE status = 'stored' AND collection_id = ?1 ORDER BY ordinal, id LIMIT ?2";
+
 /// An analysis that is kept, whole or in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptAnalysis {
@@ -69,6 +72,11 @@ struct Row {
     last_ordinal: Option<u32>,
     answer: String,
     updated_at_ms: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct SizeRow {
+    size_bytes: u64,
 }
 
 impl Catalog {
@@ -107,7 +115,8 @@ impl Catalog {
     /// is given back, for the next worker to go on at once.
     ///
     /// # Errors
-    /// [`CatalogError`]; of the kind of constraints, and nothing has changed, when the worker has the job no more or what it looked at is gone.
+    /// [`CatalogError`]; of the kind of constraints, and nothing has changed, when the worker has the job no more, what it looked at is gone, or
+    /// the owner may have no further call of a model ([`Catalog::calls_limit_reached`]).
     pub async fn keep_analysis(
         &self,
         job: &Job,
@@ -138,9 +147,24 @@ impl Catalog {
         } else {
             statements.push(keep);
             statements.push(continue_job(job.id, lease, now));
+            // The call that this part took was the last one that counts: frames came since the job was made.
+            if let (1, Some(owner)) = (job.counted_calls, self.limited(job.owner_id.as_ref())) {
+                statements.extend(self.count_call(owner, now));
+            }
         }
         statements.extend(part.placeholders.iter().map(|(id, placeholder)| keep_placeholder(*id, placeholder)));
         self.database.batch(statements).await.map(drop).map_err(during)
+    }
+
+    /// The sizes in bytes of the readable frames of a session, at most `limit` of them, by number.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn frame_sizes(&self, session: &SessionId, limit: u16) -> Result<Vec<u64>, CatalogError> {
+        let select = Statement::new(SELECT_SIZES).bind(session.as_str()).bind(i64::from(limit));
+        let [rows] = self.batch("frame_sizes", [select]).await?;
+        let rows: Vec<SizeRow> = rows.rows().map_err(CatalogError::during("frame_sizes"))?;
+        Ok(rows.into_iter().map(|row| row.size_bytes).collect())
     }
 
     /// Forgets parts to which nothing was added since `updated_until`, at most `limit` of them.

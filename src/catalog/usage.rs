@@ -62,6 +62,10 @@ const PURGE: &str = "DELETE FROM stillstore_usage_claims WHERE image_id IN (\
     SELECT 1 FROM stillstore_uploads WHERE asset_id = claim.image_id AND state = 'granted') \
     ORDER BY claimed_at_ms LIMIT ?2)";
 
+// A call of a model beyond those that its job was made with.
+const CALL: &str = "UPDATE stillstore_usage SET images = iif(?2 > day, 0, images), generations = iif(?2 > day, 0, generations) + 1, \
+    day = max(day, ?2) WHERE owner_id = ?1";
+
 /// What an image that is being added takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claim<'user> {
@@ -167,6 +171,62 @@ impl Catalog {
                 Err(error) => return Err(during(error)),
             }
         }
+    }
+
+    /// As [`Catalog::batch_within_limits`], where a trigger counts `calls` calls of a model with one of the statements, unless it changes nothing.
+    pub(super) async fn batch_with_calls(
+        &self,
+        operation: &'static str,
+        statements: Vec<Statement>,
+        owner: &UserId,
+        calls: u32,
+        now: Timestamp,
+    ) -> Result<Result<Vec<QueryResult>, LimitReached>, CatalogError> {
+        let during = CatalogError::during(operation);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let guard = [self.calls_hold(owner)];
+            let batch = [open(owner, now)].into_iter().chain(statements.clone()).chain(guard).collect();
+            match self.database.batch(batch).await {
+                Ok(results) => return Ok(Ok(results.into_iter().skip(1).take(statements.len()).collect())),
+                Err(refusal) if refusal.kind == DatabaseErrorKind::Constraint => {
+                    match self.calls_limit_reached(owner, calls, now).await? {
+                        Some(limit) => return Ok(Err(limit)),
+                        None if attempt < MAX_ATTEMPTS => {}
+                        None => return Err(during(refusal)),
+                    }
+                }
+                Err(error) => return Err(during(error)),
+            }
+        }
+    }
+
+    /// The limit that so many calls of a model would exceed now.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database failed.
+    pub async fn calls_limit_reached(
+        &self,
+        owner: &UserId,
+        calls: u32,
+        now: Timestamp,
+    ) -> Result<Option<LimitReached>, CatalogError> {
+        let Room { usage, limits, .. } = self.room(owner, now).await?;
+        let made = if usage.day >= day(now) { usage.generations } else { 0 };
+        let is_reached = limits.generations_a_day.is_some_and(|limit| made + i64::from(calls) > whole(limit));
+        Ok(is_reached.then(|| Limit::GenerationsADay.reached_at(now)))
+    }
+
+    /// Counts one more call of a model, and fails the transaction where that is one too many.
+    pub(super) fn count_call(&self, owner: &UserId, now: Timestamp) -> [Statement; 3] {
+        let count = Statement::new(CALL).bind(owner.as_str()).bind(day(now));
+        [open(owner, now), count, self.calls_hold(owner)]
+    }
+
+    fn calls_hold(&self, owner: &UserId) -> Statement {
+        let limits = [None, None, self.limits.generations_a_day].map(|limit| Value::from(limit.map(whole)));
+        limits.into_iter().fold(Statement::new(GUARD).bind(owner.as_str()), Statement::bind).bind("")
     }
 
     /// What an owner may still have.

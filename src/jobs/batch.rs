@@ -100,6 +100,7 @@ impl Jobs {
             subject: JobSubject::Image(asset.description.id),
             batch_id: Some(batch),
             request: request.clone(),
+            calls: 0,
             output_id: Some(ImageId::from_random_bytes(self.library.runtime.random_bytes())),
         }
     }

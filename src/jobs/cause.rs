@@ -113,9 +113,10 @@ impl From<LimitReached> for Cause {
         let (code, detail) = match limit {
             Limit::Bytes => ("byte-limit-reached", "the user's images would have more bytes than a user may have"),
             Limit::ImagesADay => ("image-limit-reached", "the user has added as many images today as a user may"),
-            Limit::GenerationsADay => {
-                ("generation-limit-reached", "the user has had as many images generated today as a user may")
-            }
+            Limit::GenerationsADay => (
+                "generation-limit-reached",
+                "the user has had as many generations and looks of a model today as a user may",
+            ),
         };
         Self::lasting(code, detail)
     }

@@ -1,5 +1,6 @@
 //! Making jobs.
 
+use super::look::{MAX_FRAMES, calls_for};
 use super::{Jobs, message};
 use crate::catalog::jobs::{Job, JobKind, JobRequest, JobSubject, NewJob};
 use crate::catalog::{CatalogError, IdempotencyKey, ImageRecord, LimitReached};
@@ -65,6 +66,7 @@ impl Jobs {
             batch_id: None,
             request,
             output_id: Some(ImageId::from_random_bytes(self.library.runtime.random_bytes())),
+            calls: 0,
         };
         let body_digest = digest(description.id, &new.request);
         self.create(new, key, body_digest).await
@@ -85,15 +87,21 @@ impl Jobs {
         if question.is_some() && !vision.answers_questions() {
             return Err(CreateError::NoQuestions);
         }
-        let (kind, named) = match &subject {
-            JobSubject::Image(id) => (JobKind::Describe, format!("describe {id}")),
+        // What costs nothing counts for nothing.
+        let asks_model = vision.model().is_some();
+        let (kind, named, calls) = match &subject {
+            JobSubject::Image(id) => (JobKind::Describe, format!("describe {id}"), 1),
             JobSubject::Session(id) => {
-                if self.library.catalog.frames_after(id, None, 1).await?.is_empty() {
+                let is_counted = asks_model && self.library.catalog.limited(owner_id.as_ref()).is_some();
+                let most = if is_counted { MAX_FRAMES } else { 1 };
+                let sizes_bytes = self.library.catalog.frame_sizes(id, most).await?;
+                if sizes_bytes.is_empty() {
                     return Err(CreateError::NoFrames);
                 }
-                (JobKind::Analyze, format!("analyze {id}"))
+                (JobKind::Analyze, format!("analyze {id}"), calls_for(&sizes_bytes))
             }
         };
+        let calls = if asks_model { calls } else { 0 };
         let new = NewJob {
             id: JobId::from_random_bytes(self.library.runtime.random_bytes()),
             kind,
@@ -102,6 +110,7 @@ impl Jobs {
             batch_id: None,
             request: JobRequest { prompt: question.map(|prompt| prompt.as_str().to_owned()), ..JobRequest::default() },
             output_id: None,
+            calls,
         };
         let named = new.request.prompt.as_ref().map_or(named.clone(), |question| format!("{named} {question}"));
         self.create(new, key, Sha256Digest::of(named.as_bytes())).await

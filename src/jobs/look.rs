@@ -13,7 +13,7 @@ use crate::variants::Measures;
 use crate::vision::{Analysis, BYTES_AT_ONCE, Look, PICTURES_AT_ONCE, Picture, Seen, Vision};
 
 /// The most frames of a session that an analysis has: with the longest texts, as many as a row may hold.
-const MAX_FRAMES: usize = 1_000;
+pub(super) const MAX_FRAMES: u16 = 1_000;
 /// Frames that a worker asks for: those of one call, and whether there are more.
 const FRAMES_AND_ONE: u16 = 17;
 
@@ -77,7 +77,9 @@ impl Jobs {
             analysis.add(record, seen);
         }
         let too_large = |what: &str| Cause::lasting("session-too-large", what.to_owned());
-        if analysis.pictures.len() > MAX_FRAMES || (slice.has_more && analysis.pictures.len() == MAX_FRAMES) {
+        if analysis.pictures.len() > usize::from(MAX_FRAMES)
+            || (slice.has_more && analysis.pictures.len() == usize::from(MAX_FRAMES))
+        {
             return Err(too_large("the session has more frames than an analysis has"));
         }
         let answer = analysis.to_json().map_err(|_| too_large("the analysis is longer than is kept"))?;
@@ -110,6 +112,13 @@ impl Jobs {
             Err(error) if error.kind() == DatabaseErrorKind::Constraint => {
                 let now = library.catalog.find_job(job.id, &OwnerFilter::Any).await?;
                 if now.is_some_and(|job| job.state == JobState::Processing && job.holder.has(lease)) {
+                    if let Some(owner) =
+                        library.catalog.limited(job.owner_id.as_ref()).filter(|_| job.counted_calls == 1)
+                        && let Some(limit) =
+                            library.catalog.calls_limit_reached(owner, 1, library.runtime.now()).await?
+                    {
+                        return Err(limit.into());
+                    }
                     return match job.subject {
                         JobSubject::Image(_) => Err(gone()),
                         JobSubject::Session(_) => {
@@ -134,13 +143,7 @@ impl Jobs {
             JobSubject::Image(id) => vec![catalog.find_stored(*id).await?.ok_or_else(gone)?],
             JobSubject::Session(id) => catalog.frames_after(id, after, FRAMES_AND_ONE).await?,
         };
-        let mut sum_bytes = 0;
-        let fitting = records.iter().take(PICTURES_AT_ONCE).take_while(|record| {
-            let is_first = sum_bytes == 0;
-            sum_bytes += size_bytes(record).max(1);
-            is_first || sum_bytes <= BYTES_AT_ONCE
-        });
-        let fitting = fitting.count();
+        let fitting = fitting(records.iter().map(size_bytes));
         let has_more = records.len() > fitting;
         records.truncate(fitting);
         Ok(Slice { records, has_more })
@@ -179,4 +182,26 @@ impl Jobs {
         });
         Ok(Look { pictures: each.collect(), summary: look.summary })
     }
+}
+
+/// How many of pictures of these sizes one call takes.
+fn fitting(sizes_bytes: impl Iterator<Item = u64>) -> usize {
+    let mut sum_bytes = 0;
+    let fitting = sizes_bytes.take(PICTURES_AT_ONCE).take_while(|size_bytes| {
+        let is_first = sum_bytes == 0;
+        sum_bytes += size_bytes.max(&1);
+        is_first || sum_bytes <= BYTES_AT_ONCE
+    });
+    fitting.count()
+}
+
+/// How many calls pictures of these sizes take.
+pub(super) fn calls_for(mut sizes_bytes: &[u64]) -> u32 {
+    let mut calls = 0;
+    while !sizes_bytes.is_empty() {
+        // At least one fits.
+        sizes_bytes = sizes_bytes.get(fitting(sizes_bytes.iter().copied())..).unwrap_or_default();
+        calls += 1;
+    }
+    calls
 }

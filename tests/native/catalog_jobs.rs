@@ -54,6 +54,7 @@ fn new_job(number: u8, image: ImageId) -> NewJob {
         subject: JobSubject::Image(image),
         batch_id: None,
         request: JobRequest { prompt: Some(format!("prompt {number}")), ..JobRequest::default() },
+        calls: 0,
         output_id: Some(ImageId::from_random_bytes([100 + number; 16])),
     }
 }

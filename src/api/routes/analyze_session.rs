@@ -25,7 +25,7 @@ pub async fn handle(exchange: &Exchange<'_>, mut request: Request, id: SessionId
 
 #[cfg(test)]
 pub fn operation(schemas: &mut Schemas) -> Operation {
-    let own = [Code::IdempotencyKeyReused, Code::SessionEmpty, Code::VisionNotConfigured];
+    let own = [Code::IdempotencyKeyReused, Code::SessionEmpty, Code::GenerationLimitReached, Code::VisionNotConfigured];
     Operation {
         summary: "Makes a job that says what is on the frames of a session",
         parameters: vec![key_parameter()],

@@ -52,6 +52,12 @@ pub fn operation(schemas: &mut Schemas) -> Operation {
         parameters: vec![key_parameter()],
         body: Some(question_body(schemas)),
         answers: made_answers(schemas),
-        codes: [&FIELDS[..], &[Code::IdempotencyKeyReused, Code::VisionNotConfigured], &IMAGE, &DATABASE].concat(),
+        codes: [
+            &FIELDS[..],
+            &[Code::IdempotencyKeyReused, Code::GenerationLimitReached, Code::VisionNotConfigured],
+            &IMAGE,
+            &DATABASE,
+        ]
+        .concat(),
     }
 }

@@ -18,9 +18,9 @@ const FORGET_KEY: &str = "UPDATE stillstore_jobs SET key_digest = NULL, body_dig
 
 // Of a batch, all or none: a request that asks for something else than the one before it with its key makes no job.
 const INSERT: &str = "INSERT INTO stillstore_jobs (id, kind, state, owner_id, image_id, session_id, batch_id, request, output_id, \
-    attempts, events, key_digest, body_digest, due_at_ms, created_at_ms, updated_at_ms) \
+    counted_calls, attempts, events, key_digest, body_digest, due_at_ms, created_at_ms, updated_at_ms) \
     SELECT value ->> '$.id', value ->> '$.kind', 'queued', value ->> '$.owner_id', value ->> '$.image_id', value ->> '$.session_id', \
-    value ->> '$.batch_id', value ->> '$.request', value ->> '$.output_id', 0, ?2, ?3, ?4, ?5, ?5, ?5 FROM json_each(?1) \
+    value ->> '$.batch_id', value ->> '$.request', value ->> '$.output_id', value ->> '$.counted_calls', 0, ?2, ?3, ?4, ?5, ?5, ?5 FROM json_each(?1) \
     WHERE NOT EXISTS (SELECT 1 FROM stillstore_jobs INDEXED BY stillstore_jobs_by_batch \
     WHERE batch_id = ?6 AND request <> ?7 AND request <> '{}') ON CONFLICT DO NOTHING";
 
@@ -37,6 +37,7 @@ struct NewRow<'job> {
     batch_id: Option<BatchId>,
     request: String,
     output_id: Option<ImageId>,
+    counted_calls: u32,
 }
 
 impl Catalog {
@@ -52,7 +53,8 @@ impl Catalog {
     }
 
     /// Makes a job, unless there is one with the key that was made within a day: then that one is the answer, whose digest of the
-    /// request may be another. What the job makes counts for its owner from here on, as [`Catalog::claim_generation`] counts it.
+    /// request may be another. What the job makes, or its calls of a model, count for its owner from here on, as [`Catalog::claim_generation`]
+    /// counts them.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed; the job may be there.
@@ -65,22 +67,26 @@ impl Catalog {
         let during = CatalogError::during("create_job");
         let digest = key.map(|(key, _)| key.digest().to_string());
         let forget = Statement::new(FORGET_KEY).bind(digest.clone()).bind(forgotten_until(now).as_millis());
-        let insert = insert(std::slice::from_ref(job), key, None, now).map_err(&during)?;
+        let owner = self.limited(job.owner_id.as_ref());
+        let insert = insert(std::slice::from_ref(job), owner.is_some(), key, None, now).map_err(&during)?;
         let select = match digest {
             Some(digest) => Statement::new(SELECT_BY_KEY).bind(digest),
             None => select(job.id, &OwnerFilter::Any),
         };
         let statements = vec![forget, insert, select];
-        let claim = self.limited(job.owner_id.as_ref()).zip(job.output_id);
-        let results = match claim {
-            None => self.database.batch(statements).await.map_err(&during)?,
-            Some((owner, image_id)) => {
+        let counted = match (owner, job.output_id) {
+            (Some(owner), Some(image_id)) => {
                 let claim = Claim { owner, image_id, size_bytes: 1, stage: ClaimStage::Generation };
-                match self.batch_within_limits("create_job", statements, claim, now).await? {
-                    Ok(results) => results,
-                    Err(limit) => return Ok(Err(limit)),
-                }
+                self.batch_within_limits("create_job", statements, claim, now).await?
             }
+            (Some(owner), None) if job.calls > 0 => {
+                self.batch_with_calls("create_job", statements, owner, job.calls, now).await?
+            }
+            _ => Ok(self.database.batch(statements).await.map_err(&during)?),
+        };
+        let results = match counted {
+            Ok(results) => results,
+            Err(limit) => return Ok(Err(limit)),
         };
         let made = results.last().map(first_job).transpose().map_err(&during)?.flatten();
         made.map(Ok).ok_or_else(|| during(corrupt("no row after a job was made")))
@@ -93,7 +99,7 @@ impl Catalog {
     pub async fn create_batch(&self, batch: BatchId, jobs: &[NewJob], now: Timestamp) -> Result<bool, CatalogError> {
         let during = CatalogError::during("create_batch");
         let Some(first) = jobs.first() else { return Ok(true) };
-        let insert = insert(jobs, None, Some((batch, &first.request)), now).map_err(&during)?;
+        let insert = insert(jobs, false, None, Some((batch, &first.request)), now).map_err(&during)?;
         let select = Statement::new(SELECT).bind(first.id.to_string()).bind(OwnerFilter::Any.param());
         let [_, row] = self.batch("create_batch", [insert, select]).await?;
         let made = first_job(&row).map_err(during)?;
@@ -109,11 +115,12 @@ fn forgotten_until(now: Timestamp) -> Timestamp {
 /// The insertion of `jobs`: with a key and the digest of the request that it came with, or all of a batch, which asks for one thing.
 fn insert(
     jobs: &[NewJob],
+    is_counted: bool,
     key: Option<(&IdempotencyKey, Sha256Digest)>,
     batch: Option<(BatchId, &JobRequest)>,
     now: Timestamp,
 ) -> Result<Statement, DatabaseError> {
-    let rows: Vec<NewRow<'_>> = jobs.iter().map(NewRow::new).collect::<Result<_, _>>()?;
+    let rows: Vec<NewRow<'_>> = jobs.iter().map(|job| NewRow::new(job, is_counted)).collect::<Result<_, _>>()?;
     let (batch, request) = batch.unzip();
     Ok(Statement::new(INSERT)
         .bind(to_json(&rows)?)
@@ -126,7 +133,7 @@ fn insert(
 }
 
 impl<'job> NewRow<'job> {
-    fn new(job: &'job NewJob) -> Result<Self, DatabaseError> {
+    fn new(job: &'job NewJob, is_counted: bool) -> Result<Self, DatabaseError> {
         let (image_id, session_id) = match &job.subject {
             JobSubject::Image(image) => (Some(*image), None),
             JobSubject::Session(session) => (None, Some(session.to_string())),
@@ -140,6 +147,7 @@ impl<'job> NewRow<'job> {
             batch_id: job.batch_id,
             request: to_json(&job.request)?,
             output_id: job.output_id,
+            counted_calls: if is_counted { job.calls } else { 0 },
         })
     }
 }

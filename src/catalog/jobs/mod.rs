@@ -124,6 +124,8 @@ pub struct NewJob {
     pub request: JobRequest,
     /// The image that it makes, if it makes one.
     pub output_id: Option<ImageId>,
+    /// Calls of a model that it takes. They count if the owner has limits.
+    pub calls: u32,
 }
 
 /// A whole row.
@@ -138,6 +140,8 @@ pub struct Job {
     pub request: JobRequest,
     pub output_id: Option<ImageId>,
     pub attempts: u32,
+    /// Calls of a model that its owner's limit has counted and that are still to be made.
+    pub counted_calls: u32,
     pub error: Option<JobFailure>,
     pub events: Vec<JobEvent>,
     /// Of the request whose `Idempotency-Key` it has.

@@ -11,7 +11,7 @@ use crate::sql::{DatabaseError, Holder, QueryResult, from_json};
 /// The columns of [`Row`].
 macro_rules! job_columns {
     () => {
-        "id, kind, state, owner_id, image_id, session_id, batch_id, request, output_id, attempts, error, events, body_digest, \
+        "id, kind, state, owner_id, image_id, session_id, batch_id, request, output_id, attempts, counted_calls, error, events, body_digest, \
          lease_token, lease_expires_at_ms, due_at_ms, created_at_ms, updated_at_ms"
     };
 }
@@ -30,6 +30,7 @@ struct Row {
     request: String,
     output_id: Option<ImageId>,
     attempts: u32,
+    counted_calls: u32,
     error: Option<String>,
     events: String,
     body_digest: Option<Sha256Digest>,
@@ -71,6 +72,7 @@ impl TryFrom<Row> for Job {
             request: from_json::<JobRequest>(&row.request)?,
             output_id: row.output_id,
             attempts: row.attempts,
+            counted_calls: row.counted_calls,
             error: row.error.as_deref().map(from_json::<JobFailure>).transpose()?,
             events: from_json::<Vec<JobEvent>>(&row.events)?,
             body_digest: row.body_digest,

@@ -87,11 +87,12 @@ const COMPLETE: &str = concat!(
     " WHERE id = ?1"
 );
 
-// The attempts count from the last progress on. NULL is refused, as above.
+// The attempts count from the last progress on. Of counted calls one is made, and the last one stays: whoever goes on counts another
+// (`keep_analysis`). NULL is refused, as above.
 const CONTINUE: &str = concat!(
     "UPDATE stillstore_jobs SET state = CASE WHEN state = 'processing' AND ",
     lease_is_held!("?2"),
-    " THEN 'queued' END, attempts = 0, due_at_ms = ?3, ",
+    " THEN 'queued' END, attempts = 0, counted_calls = min(counted_calls, max(counted_calls - 1, 1)), due_at_ms = ?3, ",
     lease_given_back!(),
     " WHERE id = ?1"
 );

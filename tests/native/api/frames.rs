@@ -7,7 +7,7 @@ use stillstore::store::StoreCall;
 use super::world::{Answer, PNG, TOKEN, World};
 use crate::runtime::block_on;
 
-const BOUNDARY: &str = "x-frames";
+pub const BOUNDARY: &str = "x-frames";
 const HOURS_2_MS: i64 = 2 * 60 * 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 

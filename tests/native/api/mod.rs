@@ -19,6 +19,7 @@ mod jobs;
 mod jobs_crash;
 mod late_puts;
 mod limits;
+mod look_limits;
 mod looks;
 mod migrate;
 mod migrate_backup_crash;
