@@ -9,6 +9,7 @@ import { Audit } from "./audit.ts";
 import { Chronicle } from "./chronicle.ts";
 import { Client } from "./client.ts";
 import { FaultInjector } from "./fault-injector.ts";
+import { inTime } from "./in-time.ts";
 import { Model } from "./model.ts";
 import { Operator } from "./operator.ts";
 import { Retoucher } from "./retoucher.ts";
@@ -19,19 +20,20 @@ const CLIENTS = 4;
 const STUDIOS = 2;
 const APPLICATION_READERS = 2;
 const FAULTS_BETWEEN_AUDITS = 6;
+/** Ten times what they take on a machine that has other work. */
+const LONGEST_FAULT_MS = 120_000;
+const LONGEST_AUDIT_MS = 300_000;
 
 export type Settings = {
   seconds: number;
   seed: number;
   say?: (chronicle: Chronicle) => void;
-  /** Whether studios and the retoucher are at work, too. */
-  withStudios?: boolean;
   /** Does damage behind the Worker's back before the end, to prove that it is found. */
   sabotage?: (worker: RunningWorker) => Promise<void>;
 };
 
 /** Ends early at the first audit behind a violation: what comes after it may only be its consequence. */
-export async function runChaos({ seconds, seed, say, withStudios = true, sabotage }: Settings): Promise<Chronicle> {
+export async function runChaos({ seconds, seed, say, sabotage }: Settings): Promise<Chronicle> {
   const chronicle = new Chronicle();
   const persist = await mkdtemp(join(tmpdir(), "stillstore-chaos-"));
   const world = new World(chronicle, persist);
@@ -48,19 +50,19 @@ export async function runChaos({ seconds, seed, say, withStudios = true, sabotag
     await application.create(await world.start(injector.vars()));
     const tasks = [
       ...clients.map((client, index) => world.occupy(`client ${index}`, () => client.operate())),
-      ...(withStudios ? studios : []).map((studio, index) => world.occupy(`studio ${index}`, () => studio.operate())),
+      ...studios.map((studio, index) => world.occupy(`studio ${index}`, () => studio.operate())),
       ...Array.from({ length: APPLICATION_READERS }, () => world.occupy("application", () => application.operate())),
-      ...(withStudios ? [world.occupy("retoucher", () => retoucher.operate())] : []),
+      world.occupy("retoucher", () => retoucher.operate()),
       world.occupy("operator", () => operator.operate()),
     ];
     const until = performance.now() + seconds * 1_000;
     while (performance.now() < until && chronicle.violationCount === 0) {
       world.open();
       for (let fault = 0; fault < FAULTS_BETWEEN_AUDITS && performance.now() < until; fault += 1) {
-        await injector.inject();
+        await inTime("a fault", LONGEST_FAULT_MS, injector.inject());
         say?.(chronicle);
       }
-      await world.close();
+      await inTime("the last operation before an audit", LONGEST_FAULT_MS, world.close());
       await recorded(chronicle, "audit", () => audit.check());
     }
     await sabotage?.(world.worker);
@@ -69,11 +71,12 @@ export async function runChaos({ seconds, seed, say, withStudios = true, sabotag
     await Promise.all(tasks);
     await world.take().stop();
   } finally {
+    await world.abandon();
     await rm(persist, { recursive: true, force: true });
   }
   return chronicle;
 }
 
 async function recorded(chronicle: Chronicle, name: string, check: () => Promise<void>): Promise<void> {
-  await check().catch((error) => chronicle.violation(`${name}: ${error.message}`));
+  await inTime(name, LONGEST_AUDIT_MS, check()).catch((error) => chronicle.violation(`${name}: ${error.message}`));
 }

@@ -5,6 +5,7 @@ import type { Fault } from "../tests/workerd/harness/fault-plan.ts";
 import { takeUp } from "../tests/workerd/migrations.ts";
 import { Choices } from "./choices.ts";
 import type { Operator } from "./operator.ts";
+import { inTime } from "./in-time.ts";
 import { JWT_SECRET } from "./token.ts";
 import type { World } from "./world.ts";
 
@@ -16,6 +17,7 @@ const LONGEST_GATHERING_MS = 500;
 const STORE_TIMEOUT_MS = 2_000;
 const PATIENCE_MS = STORE_TIMEOUT_MS + 500;
 const POLL_MS = 50;
+const LONGEST_END_MS = 60_000;
 /** More than anybody sends: what counts for a limit is checked, not who is refused. */
 const USER_MAX_BYTES = "100000000000";
 
@@ -128,7 +130,7 @@ export class FaultInjector {
   }
 
   async #end(how: "kills" | "restarts", end: (worker: ReturnType<World["take"]>) => Promise<void>): Promise<void> {
-    await end(this.#world.take());
+    await inTime(how, LONGEST_END_MS, end(this.#world.take()));
     this.#world.chronicle.count(how);
     const vars = this.vars();
     this.#world.chronicle.note(`${how}: ${JSON.stringify(vars)}`);

@@ -106,10 +106,14 @@ export class Studio {
     const number = this.#choices.one([...this.#frames.keys()]);
     const image = this.#frames.get(number ?? -1);
     if (number === undefined || image === undefined) return;
-    if (image.fate === "stored") image.fate = "doubtful";
+    const { bytes } = this.#picture();
+    // Formats that take no remark have one picture each, and that in the place of itself is no other.
+    const isAnother = digest(bytes) !== image.sha256;
+    if (isAnother && image.fate === "stored") image.fate = "doubtful";
     this.#frames.delete(number);
-    await this.#sendFrames(new Map([[number, this.#picture().bytes]]), "?replace=true");
-    if (this.#frames.has(number)) this.#model.delete(image);
+    await this.#sendFrames(new Map([[number, bytes]]), "?replace=true");
+    if (isAnother && this.#frames.has(number)) this.#model.delete(image);
+    if (!isAnother) this.#frames.set(number, image);
   }
 
   /** Sends the form until each of its frames is there, or is told that its session or its key is busy. */

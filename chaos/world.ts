@@ -6,6 +6,7 @@ import type { Answer } from "../tests/workerd/flows.ts";
 import { startWorker } from "../tests/workerd/harness/worker.ts";
 import type { RunningWorker } from "../tests/workerd/harness/worker.ts";
 import type { Chronicle } from "./chronicle.ts";
+import { Overdue, inTime } from "./in-time.ts";
 
 /** The codes of an answer that says what is down. `internal-error` and `bytes-missing` are not among them. */
 const EXCUSES = ["storage-unavailable", "database-unavailable", "multipart-unavailable"];
@@ -16,6 +17,9 @@ const GONE = 410;
 const RETRY_MS = 100;
 /** Far longer than a fault lasts. */
 const LONGEST_WAIT_MS = 60_000;
+
+/** Far longer than a held call is held, on a machine that has other work. */
+const LONGEST_ANSWER_MS = 60_000;
 
 /** An answer that came whole. */
 export type Answered = Answer & {
@@ -65,7 +69,7 @@ export class World {
   async start(vars: Record<string, string>): Promise<RunningWorker> {
     assert.equal(this.#worker, undefined, "one Worker at a time");
     this.#vars = vars;
-    this.#worker = await startWorker({ persist: this.#persist, vars, faults: true, onLog: () => {} });
+    this.#worker = await inTime("a start", LONGEST_ANSWER_MS, startWorker({ persist: this.#persist, vars, faults: true, onLog: () => {} }));
     this.#wake();
     return this.#worker;
   }
@@ -137,6 +141,14 @@ export class World {
     this.#wake();
   }
 
+  /** Ends the Worker that is up, if one is, whatever it does. */
+  async abandon(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    this.end();
+    await worker?.kill();
+  }
+
   /** The answer, if it is no 5xx. */
   ask(method: string, path: string, init?: RequestInit): Promise<Answered> {
     const { range } = (init?.headers ?? {}) as Record<string, string>;
@@ -167,10 +179,11 @@ export class World {
     while (this.#worker === undefined) await this.#change();
     const before = this.disruptions;
     try {
-      return await work(this.#worker);
+      return await inTime(what, LONGEST_ANSWER_MS, work(this.#worker));
     } catch (error) {
       if (error instanceof assert.AssertionError) throw error;
-      if (this.disruptions === before) this.chronicle.violation(`${what} failed while all was well: ${words(error)}`);
+      if (error instanceof Overdue) this.chronicle.violation(error.message);
+      else if (this.disruptions === before) this.chronicle.violation(`${what} failed while all was well: ${words(error)}`);
       throw new Unanswered(what, error);
     }
   }
