@@ -65,12 +65,14 @@ function verdict(run, result) {
       lines.push(result.isComplete ? "Complete: the source can be switched off." : `Not complete${why.length > 0 ? `: ${why.join(", ")}` : ""}.`);
       lines.push(`  ${count(result.left ?? 0)} left at the source (${period(result.listedFrom, result.listedUntil)})`);
       lines.push(`  ${copies} (${period(result.verifiedFrom, result.verifiedUntil)})`);
+      if (result.references > 0) lines.push(`  ${counted(result.references, "text")} with URLs of the source`);
       if (result.lastReadThrough) lines.push(`  last read through at ${printable(result.lastReadThrough)}`);
       return lines;
     }
     case "rollback": {
       const back = count(result.rolledBack ?? progress.succeeded);
       lines.push(dryRun ? `Would bring back ${back} of ${total}${skipped}.` : `Brought back ${back} of ${total}${skipped}${time}.`);
+      if (result.references > 0) lines.push(`${counted(result.references, "text")} ${dryRun ? "would have" : "have"} the old URLs again.`);
       break;
     }
     case "cleanup":
@@ -82,6 +84,7 @@ function verdict(run, result) {
     case "migrate": {
       const moved = `${count(result.migrated ?? progress.succeeded)} of ${total}, ${bytes(result.bytes ?? progress.bytes)}`;
       lines.push(dryRun ? `Would move ${moved}${skipped}.` : `Moved ${moved}${skipped}${time}.`);
+      if (result.references > 0) lines.push(`${counted(result.references, "text")} ${dryRun ? "would name" : "name"} copies in place of objects.`);
       break;
     }
     default:
@@ -95,6 +98,7 @@ function verdict(run, result) {
 const OPEN = {
   "left-at-source": "not all of it is in R2",
   "not-verified": "copies are missing or wrong",
+  "references-left": "texts hold its URLs",
   "read-through": "readers fetch from it",
   "run-in-progress": "a run is moving it",
 };

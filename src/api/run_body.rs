@@ -79,6 +79,8 @@ pub(super) struct MigrateBody<'run> {
     bytes: u64,
     operations: OperationsBody,
     estimated_cost_usd: f64,
+    /// Texts of the application that name copies now, in place of objects; a dry run counts those that hold such URLs.
+    references: u64,
     /// For sources of links: how many cannot be fetched in time, and what fetching the others takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     links: Option<Forecast>,
@@ -110,6 +112,8 @@ pub(super) struct RollbackBody<'run> {
     skipped: u64,
     errors: Vec<ErrorBody<'run>>,
     dry_run: bool,
+    /// Texts of the application that have their old URLs again.
+    references: u64,
 }
 
 #[derive(Serialize)]
@@ -157,13 +161,15 @@ pub(super) struct BackupBody<'run> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct CompleteBody<'run> {
     is_complete: bool,
-    /// Why the source is needed still: `left-at-source`, `not-verified`, `read-through`, `run-in-progress`.
+    /// Why the source is needed still: `left-at-source`, `not-verified`, `references-left`, `read-through`, `run-in-progress`.
     open: &'run [String],
     /// Items that the source has and R2 has not, or in another state.
     left: u64,
     verified: u64,
     /// Copies that are missing or wrong, or could not be looked at.
     wrong: u64,
+    /// Texts of the application that hold URLs of the source.
+    references: u64,
     /// When the source was gone through, from and until; `null` until it was.
     listed_from: Option<String>,
     listed_until: Option<String>,
@@ -187,6 +193,7 @@ impl<'run> CompleteBody<'run> {
             left: completion.left,
             verified: completion.verified,
             wrong: completion.wrong,
+            references: completion.references,
             listed_from: text(completion.listed_from),
             listed_until: text(completion.listed_until),
             verified_from: text(completion.verified_from),
@@ -264,7 +271,8 @@ impl<'run> ResultBody<'run> {
         let progress = &run.progress;
         let (failed, skipped) = (progress.failures(), progress.of(Verdict::Skipped));
         let success = failed == 0 && !matches!(run.state, State::Failed | State::Cancelled);
-        let total = run.total().unwrap_or_else(|| progress.done());
+        let references = progress.texts();
+        let total = run.total().unwrap_or_else(|| progress.done() - references);
         let dry_run = run.is_dry_run();
         let errors = findings(progress, Verdict::Failed);
         let is_backup = run.action() == Action::Backup;
@@ -285,6 +293,7 @@ impl<'run> ResultBody<'run> {
                     bytes: progress.bytes,
                     estimated_cost_usd: operations.cost_usd(),
                     operations,
+                    references,
                     links: progress.forecast,
                 })
             }
@@ -307,6 +316,7 @@ impl<'run> ResultBody<'run> {
                 skipped,
                 errors: all_findings(progress),
                 dry_run,
+                references,
             }),
             Action::Cleanup => Self::Cleanup(CleanupBody {
                 success,

@@ -58,6 +58,7 @@ mod migrate_read_through;
 mod migrate_receipt;
 mod migrate_record;
 mod migrate_record_faults;
+mod migrate_references;
 mod migrate_table;
 mod migrate_table_backup;
 mod migrate_table_config;

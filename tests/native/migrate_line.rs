@@ -48,7 +48,7 @@ fn a_line_has_its_fields_in_order() {
 #[test]
 fn verdicts_are_spelled_one_way_and_four_are_failures() {
     let spelled: Vec<&str> = Verdict::ALL.iter().map(|verdict| verdict.as_str()).collect();
-    let expected = "moved would-move restored would-restore cleaned would-clean kept saved valid missing corrupted left orphaned \
+    let expected = "moved would-move restored would-restore cleaned would-clean kept rewritten would-rewrite saved valid missing corrupted left orphaned \
                     skipped failed";
     assert_eq!(spelled.join(" "), expected);
     for verdict in Verdict::ALL {

@@ -93,6 +93,7 @@ impl Kind for MemoryKind {
             originals: Box::new(MemoryOriginals(Rc::clone(&self.0), around.destination.clone())),
             objects: Box::new(MemoryObjects),
             archive: None,
+            references: None,
         }))
     }
 

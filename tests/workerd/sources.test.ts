@@ -18,6 +18,7 @@ import { acted, digest, receiptOf, runOf, untilState } from "./migrations.ts";
 const PNG = readFileSync(join(projectDir, "tests/fixtures/images/rgb.png"));
 const LARGE = pngOf(9 << 20, 1);
 const PREFIX = "tree/";
+const OLD_URL = "https://old.example.com/";
 const ODD = `${PREFIX}b & <ü> 日本+ %41.png`;
 
 let server: Server;
@@ -50,6 +51,8 @@ before(async () => {
       endpoint: `http://127.0.0.1:${s3Port}/cdn-cgi/local/r2/s3`,
       bucket: "stillstore-images",
       prefix: PREFIX,
+      publicUrl: OLD_URL,
+      references: [{ table: "pages", column: "html" }],
     },
   ];
   worker = await startWorker({
@@ -62,6 +65,7 @@ before(async () => {
     },
   });
   await worker.db.prepare("CREATE TABLE posts (id TEXT PRIMARY KEY NOT NULL, picture TEXT)").run();
+  await worker.db.prepare("CREATE TABLE pages (id INTEGER PRIMARY KEY, html TEXT)").run();
 });
 after(async () => {
   await Promise.all([worker?.stop(), old?.stop()]);
@@ -119,8 +123,12 @@ test("a bucket is copied through its S3 endpoint, and its later runs read nothin
     });
   }
   await old.bucket.put("elsewhere.png", PNG);
+  const odd = `${OLD_URL}${ODD.split("/").map(encodeURIComponent).join("/")}`;
+  const texts = [`<img src="${odd}"> and ${OLD_URL}${PREFIX}a.png, not ${OLD_URL}${PREFIX}a.png.webp`, JSON.stringify([odd]).replaceAll("/", "\\/")];
+  for (const text of texts) await worker.db.prepare("INSERT INTO pages (html) VALUES (?1)").bind(text).run();
+  const pages = async () => (await worker.db.prepare("SELECT html FROM pages ORDER BY id").all<{ html: string }>()).results.map(({ html }) => html);
   const run = await acted(worker, { action: "migrate", source: "old" });
-  assert.deepEqual([run.result.migrated, run.state], [objects.size, "completed"], JSON.stringify(await runOf(worker, run.runId)));
+  assert.deepEqual([run.result.references, run.result.migrated, run.state], [texts.length, objects.size, "completed"], JSON.stringify(await runOf(worker, run.runId)));
   for (const [key, bytes] of objects) {
     const copy = await worker.bucket.get(key);
     assert.ok(copy, key);
@@ -134,6 +142,12 @@ test("a bucket is copied through its S3 endpoint, and its later runs read nothin
   for (const { sourceItem, url } of listed.images) {
     assert.equal(digest(await read(url)), digest(objects.get(sourceItem) as Uint8Array), sourceItem);
   }
+  const [html, json] = await pages();
+  const shown = [.../src="([^"]+)"/.exec(html ?? "")!.slice(1), .../and ([^,]+),/.exec(html ?? "")!.slice(1), ...JSON.parse(json ?? "")];
+  for (const url of shown) assert.equal(digest(await read(url)), digest(PNG), url);
+  assert.ok(html?.endsWith(`not ${OLD_URL}${PREFIX}a.png.webp`));
+  const left = await acted(worker, { action: "complete" as "validate", source: "old" });
+  assert.deepEqual((left.result as unknown as { open: string[] }).open, ["references-left"]);
   const valid = await acted(worker, { action: "validate", source: "old" });
   assert.deepEqual([valid.result.isValid, valid.result.valid], [true, objects.size], JSON.stringify(valid));
 
@@ -143,7 +157,8 @@ test("a bucket is copied through its S3 endpoint, and its later runs read nothin
   const changed = await acted(worker, { action: "migrate", source: "old" });
   assert.deepEqual([changed.result.migrated, changed.state], [1, "completed"]);
   const back = await acted(worker, { action: "rollback", source: "old", deleteFromR2: true });
-  assert.deepEqual([back.result.rolledBack, back.result.failed], [objects.size, 0], JSON.stringify(back));
+  assert.deepEqual([back.result.rolledBack, back.result.failed, back.result.references], [objects.size, 0, 2], JSON.stringify(back));
+  assert.deepEqual(await pages(), texts);
 });
 
 test("a server that is down lets the run wait", async () => {

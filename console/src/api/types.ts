@@ -30,7 +30,7 @@ export type ColourShare = { "color": string; "percent": number };
 
 export type CompleteRequest = { "sha256"?: Sha256Digest | null };
 
-export type CompleteResult = { "errors": (Finding)[]; "isComplete": boolean; "lastReadThrough": string | null; "left": number; "listedFrom": string | null; "listedUntil": string | null; "open": (string)[]; "verified": number; "verifiedFrom": string | null; "verifiedUntil": string | null; "warnings": (string)[]; "wrong": number };
+export type CompleteResult = { "errors": (Finding)[]; "isComplete": boolean; "lastReadThrough": string | null; "left": number; "listedFrom": string | null; "listedUntil": string | null; "open": (string)[]; "references": number; "verified": number; "verifiedFrom": string | null; "verifiedUntil": string | null; "warnings": (string)[]; "wrong": number };
 
 export type ConfigProblem = { "given"?: string; "rule": string; "variable": string };
 
@@ -120,7 +120,7 @@ export type LookRequest = { "prompt"?: string | null };
 
 export type MigrateRequest = { "action": "migrate" | "validate" | "rollback" | "stats" | "backup" | "restore" | "pause" | "resume" | "cancel" | "status" | "cleanup" | "complete"; "background"?: boolean | null; "batchSize"?: number | null; "checkIntegrity"?: boolean | null; "concurrency"?: number | null; "confirmRunId"?: RunId | null; "deleteFromR2"?: boolean | null; "dryRun"?: boolean | null; "fallbackOnly"?: boolean | null; "force"?: boolean | null; "imageIds"?: (string)[] | null; "quietHours"?: number | null; "runId"?: RunId | null; "sampleSize"?: number | null; "source"?: string | null };
 
-export type MigrateResult = { "bytes": number; "dryRun": boolean; "duration": number; "errors": (Finding)[]; "estimatedCostUsd": number; "failed": number; "links"?: Forecast; "migrated": number; "operations": Operations; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
+export type MigrateResult = { "bytes": number; "dryRun": boolean; "duration": number; "errors": (Finding)[]; "estimatedCostUsd": number; "failed": number; "links"?: Forecast; "migrated": number; "operations": Operations; "references": number; "skipped": number; "success": boolean; "total": number; "warnings": (string)[] };
 
 export type MigrationStats = { "base64Images": number; "estimatedSpaceSaved": number; "failedImages": number; "fallbackImages": number; "migratedImages": number; "migrationProgress": number | null; "missingSources": (string)[]; "partiallyMigratedImages": number; "sources": (SourceStats)[]; "totalImages": number };
 
@@ -176,7 +176,7 @@ export type Requested = "pause" | "cancel";
 
 export type Result = MigrateResult | ValidateResult | RollbackResult | CleanupResult | BackupResult | CompleteResult;
 
-export type RollbackResult = { "dryRun": boolean; "errors": (Finding)[]; "failed": number; "rolledBack": number; "skipped": number; "success": boolean; "total": number };
+export type RollbackResult = { "dryRun": boolean; "errors": (Finding)[]; "failed": number; "references": number; "rolledBack": number; "skipped": number; "success": boolean; "total": number };
 
 export type Run = { "action": Action; "createdAt": string; "dryRun": boolean; "finishedAt": string | null; "id": RunId; "progress": Progress; "receipt": ReceiptInfo | null; "requested"?: Requested; "result": Result; "source": string; "state": State; "updatedAt": string };
 
@@ -242,6 +242,6 @@ export type Usage = { "alerts": (Share)[]; "cleanup": Freeable | null; "contexts
 
 export type ValidateResult = { "corrupted": (Finding)[]; "errors": (Finding)[]; "invalid": number; "isValid": boolean; "missing": (Finding)[]; "orphaned": (Finding)[]; "totalChecked": number; "valid": number; "warnings": (string)[] };
 
-export type Verdict = "moved" | "would-move" | "restored" | "would-restore" | "cleaned" | "would-clean" | "kept" | "saved" | "valid" | "missing" | "corrupted" | "left" | "orphaned" | "skipped" | "failed";
+export type Verdict = "moved" | "would-move" | "restored" | "would-restore" | "cleaned" | "would-clean" | "kept" | "rewritten" | "would-rewrite" | "saved" | "valid" | "missing" | "corrupted" | "left" | "orphaned" | "skipped" | "failed";
 
 export type Visibility = "public" | "private";

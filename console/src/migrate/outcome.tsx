@@ -38,6 +38,7 @@ const NUMBERS: Record<string, string> = {
   kept: "Originals kept",
   saved: "Saved",
   restored: "Restored",
+  references: "Texts with URLs",
   skipped: "Skipped",
   failed: "Failed",
   bytes: "Bytes",

@@ -1,6 +1,7 @@
 //! Whether a source can be switched off: nothing changes, and the receipt says what was found.
 //!
-//! Three legs: what the source has that no run has moved; what was moved against the bucket; then what else would miss the source.
+//! Legs, one behind the other: what the source has that no run has moved; what was moved against the bucket; texts that hold URLs of the
+//! source; then what else would miss it.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,8 @@ use serde_json::Value as Json;
 use super::validate::Validate;
 use crate::migrate::runs::{ActionParameters, Completion, InFlight, Line, Parameters, Run, Verdict, read_through};
 use crate::migrate::source::Prepared;
-use crate::migrate::task::{Bounds, Interruption, Outcome, Refusal, Slice, SliceContext, Task};
+use crate::migrate::source::references::{Chosen, References, Scan};
+use crate::migrate::task::{Bounds, Interruption, Outcome, Refusal, Slice, SliceContext, Task, item_id};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement, from_json, to_json};
 
@@ -22,6 +24,8 @@ const LOOKS: u64 = 4;
 pub struct Complete {
     /// Checks what was moved.
     pub moved: Validate,
+    /// The texts that may still hold URLs of the source.
+    pub references: Option<References>,
     /// For so long nobody may have read through.
     pub quiet_hours: u32,
 }
@@ -34,6 +38,8 @@ enum Cursor {
     Source(Option<Json>),
     /// Going through the journal.
     Journal(Option<Json>),
+    /// Going through texts.
+    Texts(Scan),
     /// Asking what else needs the source.
     Rest,
 }
@@ -136,7 +142,7 @@ impl Complete {
         }
         let next = if slice.exhausted {
             completion.verified_until = Some(context.runtime.now());
-            Cursor::Rest
+            if self.references.is_some() { Cursor::Texts(Scan::default()) } else { Cursor::Rest }
         } else {
             Cursor::Journal(slice.cursor.take().or(at))
         };
@@ -144,6 +150,27 @@ impl Complete {
         slice.cursor = Some(to_value(&next)?);
         slice.completion = Some(completion);
         Ok(slice)
+    }
+
+    fn texts_leg(
+        run: &Run,
+        references: &References,
+        scan: &Scan,
+        answers: &[QueryResult],
+        bounds: Bounds,
+    ) -> Result<Slice, Interruption> {
+        let Chosen { rows, next } = references.choose(scan, answers.first(), bounds.limit)?;
+        let ids = references.column(scan.column).map(|(ids, _)| ids).unwrap_or_default();
+        let mut outcomes = Vec::new();
+        for (seen, behind) in rows {
+            let line = references.line(scan.column, item_id(ids, &seen.item)?, Verdict::Left);
+            let line = line.because("reference-left", "the text holds a URL of the old bucket");
+            outcomes.push(Outcome { cursor: Some(to_value(&Cursor::Texts(behind))?), ..Outcome::only(line) });
+        }
+        let mut completion = found(run);
+        completion.references += outcomes.len() as u64;
+        let next = next.map_or(Cursor::Rest, Cursor::Texts);
+        Ok(Slice { outcomes, cursor: Some(to_value(&next)?), completion: Some(completion), ..Slice::default() })
     }
 
     fn rest_leg(&self, run: &Run, answers: &[QueryResult], now: Timestamp) -> Result<Slice, Interruption> {
@@ -157,6 +184,7 @@ impl Complete {
         completion.open = [
             (completion.left > 0, "left-at-source"),
             (completion.wrong > 0, "not-verified"),
+            (completion.references > 0, "references-left"),
             (was_read || is_being_read, "read-through"),
             (is_being_moved, "run-in-progress"),
         ]
@@ -202,6 +230,9 @@ impl Task for Complete {
         Ok(match cursor(run)? {
             Cursor::Source(at) => self.moved.source.items.select(&rehearsal(run, at), bounds)?,
             Cursor::Journal(at) => self.moved.select(&check(run, at), bounds)?,
+            Cursor::Texts(scan) => {
+                self.references.as_ref().and_then(|references| references.holding(&scan)).into_iter().collect()
+            }
             Cursor::Rest => Vec::from(read_through::needs_source(&run.source)),
         })
     }
@@ -216,6 +247,11 @@ impl Task for Complete {
         match cursor(run)? {
             Cursor::Source(at) => self.source_leg(run, at, found, bounds, context).await,
             Cursor::Journal(at) => self.journal_leg(run, at, found, bounds, context).await,
+            Cursor::Texts(scan) => match &self.references {
+                Some(references) => Self::texts_leg(run, references, &scan, &found, bounds),
+                // They were taken out of the configuration meanwhile.
+                None => Ok(Slice { cursor: Some(to_value(&Cursor::Rest)?), ..Slice::default() }),
+            },
             Cursor::Rest => self.rest_leg(run, &found, context.runtime.now()),
         }
     }

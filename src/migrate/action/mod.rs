@@ -6,7 +6,9 @@ mod complete;
 mod migrate;
 mod moved_items;
 mod orphans;
+mod putting_back;
 mod restore;
+mod rewriting;
 mod rollback;
 mod validate;
 
@@ -22,7 +24,7 @@ use super::task::{Interruption, Task};
 /// [`Interruption::Fatal`] when the source's rows cannot be saved and the run is to do that.
 pub fn task_of(
     run: &Run,
-    source: Source,
+    mut source: Source,
     destination: Destination,
     retention_ms: i64,
 ) -> Result<Box<dyn Task>, Interruption> {
@@ -31,8 +33,22 @@ pub fn task_of(
         detail: format!("the rows of the source {} cannot be saved", run.source),
     };
     Ok(match run.parameters.action.clone() {
-        ActionParameters::Migrate { .. } => Box::new(migrate::Migrate { source, destination }),
-        ActionParameters::Rollback { delete_from_r2, .. } => Box::new(rollback::RollBack { source, delete_from_r2 }),
+        ActionParameters::Migrate { .. } => {
+            let references = source.references.take();
+            let items = Box::new(migrate::Migrate { source, destination: destination.clone() });
+            match references {
+                Some(references) => Box::new(rewriting::Rewriting { items, references, destination }),
+                None => items,
+            }
+        }
+        ActionParameters::Rollback { delete_from_r2, .. } => {
+            let references = source.references.take();
+            let items = Box::new(rollback::RollBack { source, delete_from_r2 });
+            match references {
+                Some(references) => Box::new(putting_back::PuttingBack { items, references }),
+                None => items,
+            }
+        }
         ActionParameters::Cleanup { force, moved_by, .. } => {
             let moved_until = (!force).then(|| run.created_at.plus_millis(-retention_ms));
             Box::new(cleanup::CleanUp { source, moved_until, moved_by })
@@ -41,8 +57,9 @@ pub fn task_of(
             Box::new(validate::Validate { source, destination, check_integrity, sample_size })
         }
         ActionParameters::Complete { check_integrity, quiet_hours } => {
+            let references = source.references.take();
             let moved = validate::Validate { source, destination, check_integrity, sample_size: None };
-            Box::new(complete::Complete { moved, quiet_hours })
+            Box::new(complete::Complete { moved, references, quiet_hours })
         }
         ActionParameters::Backup => {
             let archive = source.archive.ok_or_else(no_archive)?;

@@ -20,6 +20,9 @@ pub struct Completion {
     pub verified: u64,
     /// Copies that are missing or wrong, or could not be looked at.
     pub wrong: u64,
+    /// Texts that hold URLs of the source.
+    #[serde(default)]
+    pub references: u64,
     /// When a reader last fetched something of the source.
     pub last_read_through: Option<Timestamp>,
     /// Why the source is needed still; nothing, once it is not.

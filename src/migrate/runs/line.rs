@@ -40,6 +40,10 @@ pub enum Verdict {
     WouldClean,
     /// Its original stays: its time is not over, or its copy is not proved.
     Kept,
+    /// A text of the application names copies in place of objects, or objects again.
+    Rewritten,
+    /// A dry run would have rewritten it.
+    WouldRewrite,
     /// It is in the backup.
     Saved,
     /// Its copy is there and right.
@@ -60,7 +64,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order in which documentation lists them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Moved,
         Self::WouldMove,
         Self::Restored,
@@ -68,6 +72,8 @@ impl Verdict {
         Self::Cleaned,
         Self::WouldClean,
         Self::Kept,
+        Self::Rewritten,
+        Self::WouldRewrite,
         Self::Saved,
         Self::Valid,
         Self::Missing,
@@ -89,6 +95,8 @@ impl Verdict {
             Self::Cleaned => "cleaned",
             Self::WouldClean => "would-clean",
             Self::Kept => "kept",
+            Self::Rewritten => "rewritten",
+            Self::WouldRewrite => "would-rewrite",
             Self::Saved => "saved",
             Self::Valid => "valid",
             Self::Missing => "missing",
@@ -112,6 +120,8 @@ impl Verdict {
             | Self::Cleaned
             | Self::WouldClean
             | Self::Kept
+            | Self::Rewritten
+            | Self::WouldRewrite
             | Self::Saved
             | Self::Valid
             | Self::Orphaned

@@ -135,6 +135,12 @@ impl Progress {
         self.verdicts.get(&verdict).copied().unwrap_or(0)
     }
 
+    /// Texts that were rewritten, or would be: they are no items.
+    #[must_use]
+    pub fn texts(&self) -> u64 {
+        self.of(Verdict::Rewritten) + self.of(Verdict::WouldRewrite)
+    }
+
     /// Items that did not go well.
     #[must_use]
     pub fn failures(&self) -> u64 {

@@ -46,7 +46,9 @@ impl Run {
     #[must_use]
     pub fn total(&self) -> Option<u64> {
         match (self.action(), self.state) {
-            (Action::Migrate, State::Completed | State::CompletedWithErrors) => Some(self.progress.done()),
+            (Action::Migrate, State::Completed | State::CompletedWithErrors) => {
+                Some(self.progress.done() - self.progress.texts())
+            }
             _ => self.progress.total,
         }
     }

@@ -6,6 +6,7 @@ mod databases;
 pub mod embedded;
 mod error;
 mod part_sizes;
+pub mod references;
 mod seam;
 mod status;
 pub mod table;

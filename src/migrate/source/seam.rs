@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::error::SourceError;
 use super::part_sizes::InPartsSettings;
+use super::references::References;
 use super::status::SourceStatus;
 use crate::bytes::Body;
 use crate::image::{Format, ImageId, KeySecrets, ObjectKey, Sha256Digest, Visibility};
@@ -108,6 +109,8 @@ pub struct Source {
     pub objects: Box<dyn Objects>,
     /// For sources whose rows can be saved and brought back.
     pub archive: Option<Archive>,
+    /// For sources whose old URLs are in texts of the application.
+    pub references: Option<References>,
 }
 
 /// The rows of a source, for backup and restore.

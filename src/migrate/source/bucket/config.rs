@@ -3,11 +3,25 @@
 use serde_json::{Map, Value as Json};
 
 use crate::image::{Context, ObjectKey, Visibility};
+use crate::migrate::source::references::ReferencesConfig;
 use crate::migrate::source::table::{InvalidSource, fields};
 use crate::s3::{Bucket, Credentials};
 
-const FIELDS: [&str; 11] =
-    ["kind", "name", "endpoint", "region", "bucket", "style", "prefix", "key", "others", "context", "visibility"];
+const FIELDS: [&str; 13] = [
+    "kind",
+    "name",
+    "endpoint",
+    "region",
+    "bucket",
+    "style",
+    "prefix",
+    "key",
+    "others",
+    "context",
+    "visibility",
+    "publicUrl",
+    "references",
+];
 
 /// What a key is made of: the source's key goes in its place.
 const PLACE: &str = "{key}";
@@ -30,6 +44,8 @@ pub struct BucketSource {
     pub visibility: Visibility,
     /// Whether its entry says so.
     pub states_visibility: bool,
+    /// The application's texts that hold URLs of its objects.
+    pub references: Option<ReferencesConfig>,
     credentials: Option<Credentials>,
 }
 
@@ -62,6 +78,7 @@ impl BucketSource {
             Some("skip") => Others::Skip,
             Some(_) => return Err("others must be copy or skip".to_owned().into()),
         };
+        let visibility = fields::visibility(entry)?;
         Ok(Self {
             name: fields::name(entry)?,
             url: url(entry)?,
@@ -71,8 +88,9 @@ impl BucketSource {
             key_after: after.to_owned(),
             others,
             context: fields::context(entry)?,
-            visibility: fields::visibility(entry)?,
+            visibility,
             states_visibility: fields::text(entry, "visibility")?.is_some(),
+            references: ReferencesConfig::parse(entry, visibility)?,
             credentials: None,
         })
     }

@@ -12,6 +12,7 @@ use super::reached::reach;
 use crate::http::HttpClient;
 use crate::image::{ImageId, ObjectKey};
 use crate::migrate::runs::{IdType, Ledger, Run, Totals};
+use crate::migrate::source::references::References;
 use crate::migrate::source::{
     Count, Databases, Images, Kind, OWN_BINDING, Objects, Reached, Source, SourceError, SourceStatus, Surroundings,
     Unusable,
@@ -73,6 +74,13 @@ impl Kind for BucketKind {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
+        let references = match &source.references {
+            Some(config) => match References::open(&**self.databases.own(), &source.name, config).await? {
+                Ok(references) => Some(references),
+                Err(problem) => return Ok(Err(SourceError::Unusable { name: source.name.clone(), problem })),
+            },
+            None => None,
+        };
         Ok(Ok(Source {
             ids: IdType::Text,
             place: source.place(),
@@ -88,6 +96,7 @@ impl Kind for BucketKind {
             originals: Box::new(BucketOriginals { source: Rc::clone(&source), client, runtime }),
             objects: Box::new(BucketObjects { source }),
             archive: None,
+            references,
         }))
     }
 

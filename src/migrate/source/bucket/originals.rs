@@ -3,14 +3,16 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use serde::Deserialize;
 
 use super::config::BucketSource;
 use super::items::names;
-use super::movable::{MAX_OBJECT_BYTES, touch};
+use super::movable::MAX_OBJECT_BYTES;
 use super::state::ObjectState;
 use crate::catalog::moved;
 use crate::migrate::destination::digest;
 use crate::migrate::runs::{ActionParameters, Entry, InFlight};
+use crate::migrate::source::references::{require_unshown, showing};
 use crate::migrate::source::{Change, Originals};
 use crate::migrate::task::{ItemError, Refusal, SliceContext};
 use crate::runtime::Runtime;
@@ -22,6 +24,11 @@ pub struct BucketOriginals {
     pub source: Rc<BucketSource>,
     pub client: Rc<Client>,
     pub runtime: Rc<dyn Runtime>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    texts: u8,
 }
 
 impl BucketOriginals {
@@ -61,17 +68,21 @@ impl BucketOriginals {
 
 #[async_trait(?Send)]
 impl Originals for BucketOriginals {
-    fn load(&self, _entry: &Entry) -> Statement {
-        Statement::new("SELECT 1 AS one")
+    fn load(&self, entry: &Entry) -> Statement {
+        showing(&self.source.name, &entry.item)
     }
 
-    async fn restore(&self, entry: &Entry, _: &QueryResult, context: &SliceContext<'_>) -> Result<Change, ItemError> {
+    async fn restore(&self, entry: &Entry, row: &QueryResult, context: &SliceContext<'_>) -> Result<Change, ItemError> {
+        if row.first::<Shown>()?.is_some_and(|shown| shown.texts == 1) {
+            let detail = "a text of the application still shows the copy";
+            return Err(Refusal::failed("still-referenced", detail).into());
+        }
         if matches!(context.run.parameters.action, ActionParameters::Rollback { delete_from_r2: true, .. }) {
             self.prove(entry).await?;
         }
         let now = context.runtime.now();
         let mut statements = Vec::from(moved::forget_moved(&self.source.name, &[entry.image_id], now)?);
-        statements.push(touch(context.run));
+        statements.push(require_unshown(context.run, &entry.item));
         Ok(Change { statements, original: entry.original.clone(), ..Change::default() })
     }
 

@@ -60,6 +60,7 @@ impl Kind for EmbeddedKind {
                 saved: Box::new(EmbeddedSavedRows { database: Rc::clone(&self.database), bucket_is_public }),
                 returned: Box::new(EmbeddedReturnedRows { embedded, runtime: destination.runtime, prompt_in_metadata }),
             }),
+            references: None,
         }))
     }
 

@@ -114,6 +114,7 @@ impl Kind for TableKind {
                 saved: Box::new(TableSavedRows { table: Rc::clone(&table), database: Rc::clone(&database) }),
                 returned: Box::new(TableReturnedRows { table, catalogue, database, runtime }),
             }),
+            references: None,
         }))
     }
 

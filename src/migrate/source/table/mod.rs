@@ -45,4 +45,5 @@ pub(super) use original::Original;
 pub(super) use ready::{
     ImageBytes, Inspected, Ready, RowAsRead, columns_too_large, of_rejection, private_image_and_public_bucket,
 };
+pub(super) use schema::Schema;
 pub(super) use sql::{Sql, whole};

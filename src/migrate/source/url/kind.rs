@@ -116,6 +116,7 @@ impl Kind for UrlKind {
             }),
             objects: Box::new(TableObjects { catalogue }),
             archive: None,
+            references: None,
         }))
     }
 
