@@ -10,6 +10,7 @@ import { measureCeiling } from "./ceiling.ts";
 import { buildCrate } from "./contenders.ts";
 import { runJob } from "./job.ts";
 import type { Job } from "./job.ts";
+import { measureCodecs } from "./jobs/codecs.ts";
 import { migrate } from "./jobs/migrate.ts";
 import { serve, serveEmbedded } from "./jobs/serve.ts";
 import { measureStart } from "./jobs/start.ts";
@@ -22,13 +23,13 @@ import { emptyReport, printReport, saveReport } from "./report/report.ts";
 
 const HELP = `npm run bench -- [options]
   --quick          fewer and shorter rounds, less data: a few minutes
-  --job NAME       only this job, again for more: ${"serve embedded generate upload sent migrate start costs"}
+  --job NAME       only this job, again for more: ${"serve embedded generate upload sent migrate codecs start costs"}
   --large          costs at 100,000 images, too
   --rounds N       at most N rounds
   --json FILE      writes every measurement to FILE
   --save           writes docs/bench/results.md and docs/bench/results.svg`;
 
-const JOBS = ["serve", "embedded", "generate", "upload", "sent", "migrate", "start", "costs"] as const;
+const JOBS = ["serve", "embedded", "generate", "upload", "sent", "migrate", "codecs", "start", "costs"] as const;
 type JobName = (typeof JOBS)[number];
 
 await runIfProgram(import.meta.url, async (args) => {
@@ -82,6 +83,7 @@ await runIfProgram(import.meta.url, async (args) => {
       await run(quick ? migrate(60, 200_000, 2, "migrate-small") : migrate(500, 200_000, 10, "migrate-small"));
       await run(quick ? migrate(8, 5_000_000, 2, "migrate-large") : migrate(60, 5_000_000, 7, "migrate-large"));
     }
+    if (wanted.has("codecs")) report.codecs = await measureCodecs(Math.min(maxRounds, quick ? 5 : 30), say);
     if (wanted.has("start")) report.start = await measureStart(Math.min(maxRounds, quick ? 3 : 9), say);
     if (wanted.has("costs")) {
       report.costs = await measureCosts(say);

@@ -4,6 +4,7 @@ import { CONTENDERS, STARTERS, VARIANTS } from "../contenders.ts";
 import type { Contender, Starter } from "../contenders.ts";
 import type { Cost, OperationCosts, TableCosts } from "../costs.ts";
 import type { Memory, Row } from "../job.ts";
+import type { CodecsRow } from "../jobs/codecs.ts";
 import type { Start } from "../jobs/start.ts";
 import { ratioOf, summaryOf } from "../measure.ts";
 import type { Ratio, Sample } from "../measure.ts";
@@ -51,6 +52,18 @@ export function targetResults(row: Row): { against: string; atLeast: number; rat
     const ratio = ratioOf(row.samples.stillstore, row.samples[against]);
     return { against, atLeast, ratio, met: ratio.rate >= atLeast };
   });
+}
+
+export function codecsTable(rows: CodecsRow[]): Table {
+  return {
+    title: "Variants: processor time beside sharp's on one thread (and the middle half of the ratios), PSNR against sharp's picture, memory of the codecs",
+    head: ["variant", "ours, ms", "sharp, ms", "/ sharp", "PSNR, dB", "wasm, MB", "target"],
+    lines: rows.map(({ title, ours, sharp, ratio, low, high, psnr, wasmBytes, target }) => {
+      const result = `at most ${target}: ${ratio <= target ? "met" : "MISSED"}`;
+      const text = `${ratio.toFixed(2)} (${low.toFixed(2)}-${high.toFixed(2)})`;
+      return [title, ours.toFixed(0), sharp.toFixed(0), text, psnr.toFixed(1), (wasmBytes / 1e6).toFixed(1), result];
+    }),
+  };
 }
 
 export function memoryTable(memory: Record<string, Record<Contender, Memory>>): Table {

@@ -6,11 +6,12 @@ import type { Ceiling } from "../ceiling.ts";
 import type { Contender, Starter } from "../contenders.ts";
 import type { OperationCosts, TableCosts } from "../costs.ts";
 import type { Memory, Row } from "../job.ts";
+import type { CodecsRow } from "../jobs/codecs.ts";
 import type { Start } from "../jobs/start.ts";
 import { machineText } from "../machine.ts";
 import type { Machine } from "../machine.ts";
 import { readPrices } from "../prices.ts";
-import { ceilingTable, costTable, growthTable, memoryTable, variantTable, startTable, targetResults, throughputTable } from "./figures.ts";
+import { ceilingTable, codecsTable, costTable, growthTable, memoryTable, variantTable, startTable, targetResults, throughputTable } from "./figures.ts";
 import type { Table } from "./figures.ts";
 import { picture } from "./svg.ts";
 import { markdownTable, terminalTable } from "./table.ts";
@@ -21,6 +22,7 @@ export type Report = {
   ceiling: Ceiling[];
   rows: Row[];
   memory: Record<string, Record<Contender, Memory>>;
+  codecs?: CodecsRow[];
   start?: Record<Starter, Start>;
   costs?: OperationCosts[];
   costsByTable?: TableCosts[];
@@ -52,6 +54,7 @@ function tablesOf(report: Report): Table[] {
     ...(report.rows.length > 0 ? [throughputTable(report.rows)] : []),
     ...(variants.lines.length > 0 ? [variants] : []),
     ...(report.rows.length > 0 ? [memoryTable(report.memory)] : []),
+    ...(report.codecs === undefined ? [] : [codecsTable(report.codecs)]),
     ...(report.start === undefined ? [] : [startTable(report.start)]),
     ...(report.costs === undefined ? [] : [costTable(report.costs, prices)]),
     ...(report.costsByTable === undefined ? [] : [growthTable(report.costsByTable, prices)]),

@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use crate::generate::InvalidParameter;
 use crate::image::VariantForm;
-use crate::variants::{AspectRatio, MAX_SIDE, NamedVariants, VariantPolicy};
+use crate::variants::{AspectRatio, MAX_SIDE, NamedVariants, VariantMaker, VariantPolicy};
 
 /// Widths in pixels, unless `VARIANT_WIDTHS` says otherwise: those that Next.js asks for (`imageSizes` and `deviceSizes`).
 const DEFAULT_WIDTHS: [u32; 15] = [32, 48, 64, 96, 128, 256, 384, 640, 750, 828, 1_080, 1_200, 1_920, 2_048, 3_840];
@@ -24,6 +24,8 @@ const MOST_PER_IMAGE: u16 = 1_000;
 /// What the configuration says about variants.
 #[derive(Debug, Clone)]
 pub struct VariantSettings {
+    /// `VARIANT_MAKER`.
+    pub maker: VariantMaker,
     /// `VARIANT_WIDTHS`, `VARIANT_QUALITIES`, `VARIANT_ASPECT_RATIOS` and `VARIANTS`.
     pub policy: VariantPolicy,
     /// `VARIANT_MAX_PIXELS`.
@@ -51,12 +53,20 @@ impl VariantSettings {
         let at_registration = reader.parsed("THUMBNAIL_VARIANTS", |text| forms(&policy, text)).unwrap_or_default();
         let max_pixels = reader.number("VARIANT_MAX_PIXELS", DEFAULT_MAX_PIXELS, 1..=MOST_PIXELS);
         Self {
+            maker: reader.parsed("VARIANT_MAKER", maker).unwrap_or(VariantMaker::Codecs),
             policy,
             max_pixels: u32::try_from(max_pixels).unwrap_or(u32::MAX),
             most: reader.small_number("VARIANT_MAX_PER_IMAGE", DEFAULT_MOST, MOST_PER_IMAGE),
             at_registration,
         }
     }
+}
+
+fn maker(text: &str) -> Result<VariantMaker, InvalidParameter> {
+    VariantMaker::ALL.into_iter().find(|maker| maker.as_str() == text).ok_or_else(|| {
+        let accepted = VariantMaker::ALL.map(VariantMaker::as_str).join(", ");
+        InvalidParameter(format!("must be one of {accepted}"))
+    })
 }
 
 /// The forms of named variants, with commas between their names.
@@ -127,6 +137,7 @@ mod tests {
             ("VARIANT_ASPECT_RATIOS", "0:1"),
             ("VARIANTS", "{\"card\": {\"w\": \"wide\"}}"),
             ("VARIANT_MAX_PIXELS", "0"),
+            ("VARIANT_MAKER", "sharp"),
             ("VARIANT_MAX_PER_IMAGE", "1001"),
         ] {
             let (_, problems) = parse(&[(variable, value)]);

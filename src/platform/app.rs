@@ -31,6 +31,7 @@ use crate::runtime::Runtime;
 use crate::sql::{Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement};
 use crate::store::{ImageStore, MultipartStore};
 use crate::telemetry::Sink;
+use crate::variants::{Codecs, VariantMaker};
 use crate::vision::builtin::BuiltinVision;
 use crate::vision::openai::{OpenAiVision, OpenAiVisionSettings};
 use crate::vision::workers_ai::WorkersAiVision;
@@ -102,6 +103,15 @@ fn assemble(environment: &Environment) -> App {
         let rule = "must not be workers-ai unless the binding AI is there".to_owned();
         problems.push(ConfigProblem { variable: "VISION_PROVIDER", rule, given: None });
     }
+    let codecs: Rc<dyn Codecs> = match (config.variants.maker, &environment.transformer) {
+        (VariantMaker::Codecs, _) => Rc::new(WasmCodecs),
+        (VariantMaker::Images, Some(images)) => Rc::clone(images) as Rc<dyn Codecs>,
+        (VariantMaker::Images, None) => {
+            let rule = "must not be images unless the binding IMAGES is there".to_owned();
+            problems.push(ConfigProblem { variable: "VARIANT_MAKER", rule, given: None });
+            Rc::new(WasmCodecs)
+        }
+    };
     App::new(Bindings {
         config,
         problems,
@@ -118,7 +128,7 @@ fn assemble(environment: &Environment) -> App {
         runtime,
         sink: Rc::new(Console),
         cache: Rc::new(WorkersCache),
-        codecs: Rc::new(WasmCodecs),
+        codecs,
     })
 }
 

@@ -28,6 +28,10 @@ impl Codecs for WasmCodecs {
         matches!(format, Format::Jpeg | Format::Png | Format::Gif | Format::Webp)
     }
 
+    fn works_elsewhere(&self) -> bool {
+        false
+    }
+
     async fn transform(&self, job: Job) -> Result<MadeVariant, CodecError> {
         let numbers = numbers_of(&job);
         let image = blob_to_js(&job.bytes);

@@ -9,13 +9,14 @@ use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::d1::D1Database;
+use super::images::ImagesBinding;
 use super::outside::WorkerAi;
 use super::queue::WorkerQueue;
 use super::r2::R2Store;
 
 #[wasm_bindgen(module = "/src/platform/js/environment.js")]
 extern "C" {
-    fn read(env: &JsValue, database: &str, images: &str, ai: &str, runs: &str) -> Array;
+    fn read(env: &JsValue, database: &str, images: &str, ai: &str, runs: &str, transformer: &str) -> Array;
 
     #[wasm_bindgen(js_name = databaseOf)]
     fn database_of(env: &JsValue, name: &str) -> JsValue;
@@ -33,6 +34,8 @@ pub struct Environment {
     pub ai: Option<Rc<WorkerAi>>,
     /// The binding `MIGRATIONS`.
     pub runs: Option<Rc<WorkerQueue>>,
+    /// The binding `IMAGES`.
+    pub transformer: Option<Rc<ImagesBinding>>,
 }
 
 impl Environment {
@@ -47,7 +50,7 @@ impl Environment {
     }
 
     fn read(env: &JsValue) -> Self {
-        let parts = read(env, "DB", "R2_IMAGES", "AI", "MIGRATIONS");
+        let parts = read(env, "DB", "R2_IMAGES", "AI", "MIGRATIONS", "IMAGES");
         let variables = parts.get(0).as_string().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         let binding = |index| Some(parts.get(index)).filter(|binding| !binding.is_null());
         Self {
@@ -57,6 +60,7 @@ impl Environment {
             images: binding(2).map(|bucket| Rc::new(R2Store::new(bucket))),
             ai: binding(3).map(|ai| Rc::new(WorkerAi::new(ai))),
             runs: binding(4).map(|queue| Rc::new(WorkerQueue::new(queue))),
+            transformer: binding(5).map(|images| Rc::new(ImagesBinding::new(images))),
         }
     }
 }

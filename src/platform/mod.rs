@@ -8,6 +8,7 @@ mod conformance;
 mod d1;
 mod environment;
 mod foreign;
+mod images;
 mod messages;
 mod outside;
 mod queue;

@@ -10,6 +10,8 @@ use crate::image::{Colour, Fit, Format, Placeholder, ThumbHash, VariantForm, Var
 pub struct Job {
     /// The whole image.
     pub bytes: Blob,
+    /// Its format.
+    pub original: Format,
     pub width: Option<u32>,
     pub height: Option<u32>,
     pub fit: Fit,
@@ -90,6 +92,9 @@ pub trait Codecs: 'static {
     /// Whether images of this format are decoded.
     fn decodes(&self, format: Format) -> bool;
 
+    /// Whether variants are made outside of this isolate, so that no pixels are in its memory.
+    fn works_elsewhere(&self) -> bool;
+
     /// Makes a variant.
     ///
     /// # Errors
@@ -153,6 +158,7 @@ impl Job {
         };
         Self {
             bytes,
+            original,
             width: form.width(),
             height: form.height(),
             fit: form.fit(),

@@ -3,10 +3,12 @@
 use super::Refusal;
 use super::codecs::{CodecError, Codecs, Job, MadeVariant};
 use super::memory::{self, HEADER_BYTES, Original};
+use super::whole::measuring;
 use crate::bytes::Blob;
 use crate::catalog::{CatalogError, ServableImage, StoredVariant, VariantClaim, VariantName, VariantState};
-use crate::image::{Format, Geometry, Placeholder, VariantForm};
+use crate::image::{Fit, Format, Geometry, Placeholder, VariantForm};
 use crate::library::{Library, MemoryBudget, OpenError};
+use crate::runtime::within;
 use crate::sql::Lease;
 use crate::store::StoreError;
 use crate::telemetry::Event;
@@ -17,6 +19,9 @@ const LEASE_MS: i64 = 60_000;
 const LOOK_MS: u64 = 30;
 /// How often it looks: for 15 seconds.
 const LOOKS: u64 = 15_000 / LOOK_MS;
+
+/// How long what makes variants elsewhere may take, in milliseconds.
+const ELSEWHERE_MS: u64 = 30_000;
 
 /// Makes variants of images.
 pub struct Maker<'request> {
@@ -235,7 +240,12 @@ impl Maker<'_> {
         }
         let header = bytes.prefix(HEADER_BYTES);
         let original = Original { format, header: &header, size_bytes: image.size_bytes, dimensions };
-        let need = memory::need(&original, form, MemoryBudget::MAX_VARIANT_BYTES).ok_or(Refusal::TooLarge)?;
+        let need = if self.codecs.works_elsewhere() {
+            memory::need_elsewhere(&original, form, MemoryBudget::MAX_VARIANT_BYTES)
+        } else {
+            memory::need(&original, form, MemoryBudget::MAX_VARIANT_BYTES)
+        };
+        let need = need.ok_or(Refusal::TooLarge)?;
         drop(arriving);
         let _room = self.room(need.peak_bytes).await?;
         let job = Job {
@@ -245,7 +255,14 @@ impl Maker<'_> {
             with_placeholder,
             ..Job::new(bytes, form, format)
         };
-        self.codecs.transform(job).await.map_err(|error| match error {
+        let made = match self.made(job).await {
+            Ok(made) if with_placeholder && made.placeholder.is_none() && shows_all(form) => {
+                let placeholder = self.placeholder_of(&made).await;
+                Ok(MadeVariant { placeholder, ..made })
+            }
+            made => made,
+        };
+        made.map_err(|error| match error {
             CodecError::Unsupported => Refusal::Unsupported.into(),
             CodecError::Undecodable => Refusal::Impossible.into(),
             CodecError::TooManyPixels => Refusal::TooLarge.into(),
@@ -255,6 +272,24 @@ impl Maker<'_> {
             }
             CodecError::Unavailable(cause) => VariantError::Unavailable(cause),
         })
+    }
+
+    /// What the codecs make. What is elsewhere may never answer.
+    async fn made(&self, job: Job) -> Result<MadeVariant, CodecError> {
+        let work = self.codecs.transform(job);
+        if !self.codecs.works_elsewhere() {
+            return work.await;
+        }
+        let in_time = within(&self.library.runtime, ELSEWHERE_MS, work).await;
+        in_time.unwrap_or_else(|_| Err(CodecError::Unavailable("no answer in time".to_owned())))
+    }
+
+    /// The placeholder of an image, of its variant, where that can be measured now.
+    async fn placeholder_of(&self, made: &MadeVariant) -> Option<Placeholder> {
+        let (job, peak_bytes) = measuring(made.bytes.clone(), self.max_pixels).ok()?;
+        let now = self.library.runtime.now();
+        let _room = self.library.budget.take_for_variant(peak_bytes, now, LEASE_MS.unsigned_abs())?;
+        self.codecs.measure(job).await.ok()?.placeholder()
     }
 
     /// A share of the isolate's memory, as soon as there is one.
@@ -274,4 +309,9 @@ impl Maker<'_> {
         let bytes = bytes as u64;
         self.library.recorder.record(&Event::Variant { image_id: image.id, outcome, bytes, kept, cause });
     }
+}
+
+/// Whether nothing of the image is cut off.
+fn shows_all(form: &VariantForm) -> bool {
+    matches!(form.fit(), Fit::Contain | Fit::ScaleDown) || form.width().is_none() || form.height().is_none()
 }

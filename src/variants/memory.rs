@@ -3,6 +3,7 @@
 //! The factors are above what was measured in V8; docs/variants.md has the figures.
 
 use crate::image::{Dimensions, Fit, Format, VariantForm, VariantFormat};
+use crate::store::EMBEDDED_MAX_BYTES;
 
 /// How much of a file holds its header. Photographs carry a small picture of themselves, and more, in front of theirs.
 pub const HEADER_BYTES: usize = 256 * 1024;
@@ -13,6 +14,9 @@ const STRIP_BYTES: u64 = 8 * 1024 * 1024;
 
 /// A JPEG of more pixels is encoded without its own Huffman tables, for which all coefficients would be in memory.
 const WITHOUT_COEFFICIENTS_PIXELS: u64 = 2_000_000;
+
+/// The longest variant that is taken from elsewhere.
+const MAX_MADE_BYTES: u64 = EMBEDDED_MAX_BYTES;
 
 /// An image that a variant is to be made of.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +40,13 @@ pub struct Need {
 /// when that does not help.
 pub fn need(original: &Original<'_>, form: &VariantForm, limit_bytes: u64) -> Option<Need> {
     least(original, limit_bytes, |coarseness| peak_bytes(original, form, coarseness))
+}
+
+/// What it takes to have `form` made elsewhere: the image twice, on its way out, and the variant. `None` when that is more than `limit_bytes`.
+pub fn need_elsewhere(original: &Original<'_>, form: &VariantForm, limit_bytes: u64) -> Option<Need> {
+    let made_bytes = 4 * made_pixels(original.dimensions, form);
+    let peak_bytes = 2 * original.size_bytes + made_bytes.min(MAX_MADE_BYTES);
+    (peak_bytes <= limit_bytes).then_some(Need { peak_bytes, coarseness: 1 })
 }
 
 /// What it takes to enhance an image in its own size; a JPEG in a half of it or less, where that is more than `limit_bytes`.

@@ -5,6 +5,7 @@
 //! ```
 
 mod codecs;
+mod images;
 mod maker;
 mod memory;
 mod policy;
@@ -12,6 +13,7 @@ mod query;
 mod whole;
 
 pub use codecs::{CodecError, Codecs, DominantColour, Job, MadeVariant, MeasureJob, Measures};
+pub use images::{ImagesRequest, VariantMaker};
 pub use maker::{Maker, Outcome, VariantError};
 pub use policy::{AspectRatio, NamedVariants, VariantPolicy};
 pub use query::{Asked, Choice, Dimensions, FALLBACK, InvalidQuery, MAX_SIDE, NAMES, Wanted};

@@ -25,6 +25,7 @@ pub fn enhancing(bytes: Blob, quality: u8, max_pixels: u32) -> Result<(Job, u64)
     let read = Read::new(&bytes, max_pixels, memory::need_to_enhance)?;
     let job = Job {
         bytes,
+        original: read.format,
         width: None,
         height: None,
         fit: Fit::ScaleDown,

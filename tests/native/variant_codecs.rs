@@ -15,6 +15,10 @@ pub struct CountedCodecs {
     pub placeholders: Cell<usize>,
     /// Breaks down at the next call.
     pub traps: Cell<bool>,
+    /// Works elsewhere, and knows AVIF and HEIC, of which it makes variants of another picture.
+    pub is_elsewhere: Cell<bool>,
+    /// Never answers the next call.
+    pub hangs: Cell<bool>,
     /// Others go on while a variant is made.
     pub yields: Cell<bool>,
 }
@@ -22,7 +26,12 @@ pub struct CountedCodecs {
 #[async_trait(?Send)]
 impl Codecs for CountedCodecs {
     fn decodes(&self, format: Format) -> bool {
-        matches!(format, Format::Jpeg | Format::Png | Format::Gif | Format::Webp)
+        let is_known = matches!(format, Format::Jpeg | Format::Png | Format::Gif | Format::Webp);
+        is_known || (self.is_elsewhere.get() && format != Format::Svg)
+    }
+
+    fn works_elsewhere(&self) -> bool {
+        self.is_elsewhere.get()
     }
 
     async fn transform(&self, job: Job) -> Result<MadeVariant, CodecError> {
@@ -30,6 +39,9 @@ impl Codecs for CountedCodecs {
         self.placeholders.set(self.placeholders.get() + usize::from(job.with_placeholder));
         if self.traps.take() {
             return Err(CodecError::Trapped("unreachable".to_owned()));
+        }
+        if self.hangs.take() {
+            return std::future::pending().await;
         }
         if self.yields.get() {
             let mut has_yielded = false;
@@ -65,7 +77,13 @@ impl Codecs for CountedCodecs {
             enhances: job.enhances,
             with_placeholder: job.with_placeholder,
         };
-        let output = codecs::transform(&job.bytes.to_vec(), &request).map_err(error)?;
+        let bytes = match job.original {
+            Format::Avif | Format::Heic => include_bytes!("../fixtures/images/rgb.png").to_vec(),
+            _ => job.bytes.to_vec(),
+        };
+        let with_placeholder = request.with_placeholder && !self.is_elsewhere.get();
+        let request = codecs::Request { with_placeholder, ..request };
+        let output = codecs::transform(&bytes, &request).map_err(error)?;
         let format = match output.format {
             codecs::Format::Jpeg => Format::Jpeg,
             codecs::Format::Png => Format::Png,

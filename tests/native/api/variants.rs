@@ -254,3 +254,30 @@ fn what_is_wanted_of_each_asset_is_made_by_the_queue() {
     assert_eq!(deliver(), Delivery::Acknowledge, "the image is gone");
     assert_eq!(world.codecs.calls.get(), 3);
 }
+
+#[test]
+fn what_makes_variants_elsewhere_takes_more_formats_and_its_variant_is_measured_here() {
+    for r2_enabled in [true, false] {
+        let world = world(r2_enabled, &[("VARIANT_MAKER", "images")]);
+        world.codecs.is_elsewhere.set(true);
+        let avif = stored(&world, AVIF);
+        assert_eq!(picture(&get(&world, &format!("{avif}?w=32"))).2, "jpg");
+        assert_eq!(
+            (world.codecs.calls.get(), get(&world, &format!("{avif}?w=32")).status),
+            (2, 200),
+            "made and measured once"
+        );
+        let record = world.call("GET", &format!("/api{avif}"), None).json();
+        assert!(record["thumbhash"].is_string() && record["dominantColor"].is_string(), "{record}");
+        // What is cut off is not measured.
+        let jpeg = stored(&world, JPEG);
+        assert_eq!(get(&world, &format!("{jpeg}?w=32&h=32&fit=cover")).status, 200);
+        assert!(world.call("GET", &format!("/api{jpeg}"), None).json().get("thumbhash").is_none());
+        let svg = get(&world, &format!("{}?w=32", stored(&world, SVG)));
+        assert_eq!((svg.status, svg.code().as_str()), (422, "variant-unsupported"));
+        world.codecs.hangs.set(true);
+        let late = get(&world, &format!("{jpeg}?w=48"));
+        assert_eq!((late.status, late.code().as_str()), (503, "busy"), "it is not waited for without end");
+        assert_eq!(get(&world, &format!("{jpeg}?w=48")).status, 200);
+    }
+}

@@ -226,6 +226,10 @@ impl Codecs for Shared<CountedCodecs> {
         self.0.decodes(format)
     }
 
+    fn works_elsewhere(&self) -> bool {
+        self.0.works_elsewhere()
+    }
+
     async fn transform(&self, job: Job) -> Result<MadeVariant, CodecError> {
         self.0.transform(job).await
     }
