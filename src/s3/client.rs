@@ -90,7 +90,8 @@ impl Client {
         if let Some(after) = after {
             request = request.with_query("start-after", after);
         }
-        let answer = self.send(&request, MAX_LISTING_BYTES).await?;
+        let limits = AnswerLimits { timeout_ms: self.timeout_ms, max_response_bytes: MAX_LISTING_BYTES };
+        let answer = self.send(&request, limits).await?;
         let status = answer.status;
         let unreadable = ReadError::Unreadable { status };
         let body = answer.body.collect(MAX_LISTING_BYTES).await.map_err(|error| of_http(error.into()))?;
@@ -107,34 +108,41 @@ impl Client {
         if let Some(etag) = etag.filter(|etag| !etag.is_empty()) {
             request = request.with_header("if-match", format!("\"{etag}\""));
         }
-        self.read(request, max_bytes).await
+        self.read(request, AnswerLimits { timeout_ms: self.timeout_ms, max_response_bytes: max_bytes }).await
     }
 
-    /// Reads a part of an object, if its `ETag` is `etag` still.
+    /// Reads a part of an object, if its `ETag` is `etag` still, within `timeout_ms` until its last byte.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn get_range(&self, key: &str, etag: Option<&str>, range: ByteRange) -> Result<ReadObject, ReadError> {
+    pub async fn get_range(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+        range: ByteRange,
+        timeout_ms: u64,
+    ) -> Result<ReadObject, ReadError> {
         let last = range.offset_bytes + range.length_bytes - 1;
         let mut request =
             ObjectRequest::new("GET", key).with_header("range", format!("bytes={}-{last}", range.offset_bytes));
         if let Some(etag) = etag.filter(|etag| !etag.is_empty()) {
             request = request.with_header("if-match", format!("\"{etag}\""));
         }
-        let object = self.read(request, range.length_bytes).await?;
+        let limits = AnswerLimits { timeout_ms, max_response_bytes: range.length_bytes };
+        let object = self.read(request, limits).await?;
         // A server that does not know ranges sends all of it.
         if object.body.promised_bytes() == Some(range.length_bytes) { Ok(object) } else { Err(ReadError::Changed) }
     }
 
-    async fn read(&self, request: ObjectRequest<'_>, max_bytes: u64) -> Result<ReadObject, ReadError> {
-        let answer = self.send(&request, max_bytes).await?;
+    async fn read(&self, request: ObjectRequest<'_>, limits: AnswerLimits) -> Result<ReadObject, ReadError> {
+        let answer = self.send(&request, limits).await?;
         let unreadable = ReadError::Unreadable { status: answer.status };
         let length_bytes = answer.declared_bytes().ok_or(unreadable)?;
         let HttpAnswer { headers, body, .. } = answer;
         Ok(ReadObject { body: body.promising(length_bytes), headers })
     }
 
-    async fn send(&self, request: &ObjectRequest<'_>, max_response_bytes: u64) -> Result<HttpAnswer, ReadError> {
+    async fn send(&self, request: &ObjectRequest<'_>, limits: AnswerLimits) -> Result<HttpAnswer, ReadError> {
         let nothing = Payload::Exactly(Sha256Digest::of(b""));
         let (url, headers) = self.bucket.sign(request, nothing, self.runtime.now());
         let headers = headers.into_iter().filter_map(|(name, value)| Some((sent(&name)?, value)));
@@ -144,7 +152,7 @@ impl Client {
             // A body that is compressed on its way would have another length than the object.
             headers: headers.chain([("accept-encoding", "identity".to_owned())]).collect(),
             body: Vec::new(),
-            limits: AnswerLimits { timeout_ms: self.timeout_ms, max_response_bytes },
+            limits,
             max_redirects: 0,
         };
         let answer = self.http.send(request).await.map_err(of_http)?;

@@ -18,7 +18,8 @@ pub const LEAST_PART_BYTES: u64 = 5 << 20;
 #[serde(transparent)]
 pub struct MultipartId(String);
 
-/// The number of a part: 1 to 1,000, which is enough for the largest upload in the smallest parts.
+/// The number of a part: 1 to 10,000, as R2 has it; what a client sends has up to 1,000, which is enough for the largest upload in the
+/// smallest parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct PartNumber(u16);
@@ -92,8 +93,19 @@ impl From<String> for MultipartId {
 }
 
 impl PartNumber {
-    /// The highest number.
+    /// The highest number in what a client sends.
     pub const MAX: Self = Self(1_000);
+    /// The highest number that a store takes.
+    pub const MAX_OF_STORE: Self = Self(10_000);
+
+    /// The number of a part that no client sends.
+    ///
+    /// # Errors
+    /// When it is 0, or over [`PartNumber::MAX_OF_STORE`].
+    pub fn in_store(number: usize) -> Result<Self, InvalidPartNumber> {
+        let number = u16::try_from(number).map_err(|_| InvalidPartNumber)?;
+        if (1..=Self::MAX_OF_STORE.0).contains(&number) { Ok(Self(number)) } else { Err(InvalidPartNumber) }
+    }
 
     /// The number.
     #[must_use]

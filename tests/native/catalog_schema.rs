@@ -26,6 +26,7 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../migrations/0020_stillstore_placeholders.sql"),
     include_str!("../../migrations/0021_stillstore_look_limits.sql"),
     include_str!("../../migrations/0022_stillstore_references.sql"),
+    include_str!("../../migrations/0023_stillstore_set_aside.sql"),
 );
 
 #[test]

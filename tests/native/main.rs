@@ -59,6 +59,7 @@ mod migrate_receipt;
 mod migrate_record;
 mod migrate_record_faults;
 mod migrate_references;
+mod migrate_set_aside;
 mod migrate_table;
 mod migrate_table_backup;
 mod migrate_table_config;

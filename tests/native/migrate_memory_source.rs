@@ -19,7 +19,7 @@ use stillstore::migrate::seam::{
 use stillstore::migrate::{Interruption, OWN_BINDING, Run, SourceError, SourceStatus};
 use stillstore::runtime::{Runtime, Timestamp};
 use stillstore::sql::{DatabaseCall, DatabaseError, Fault, QueryResult, Statement};
-use stillstore::store::{PutReceipt, StorageKind, StoreCall};
+use stillstore::store::{ObjectInfo, PutReceipt, StorageKind, StoreCall};
 
 use crate::api::migrate_crash::{Seam, ask_until_crash, assert_honest, take_up, walk};
 use crate::api::world::World;
@@ -304,11 +304,11 @@ impl Objects for MemoryObjects {
         PREFIX.to_owned()
     }
 
-    fn owns(&self, key: &ObjectKey) -> bool {
-        key.as_str().starts_with(PREFIX)
+    fn owns(&self, object: &ObjectInfo) -> bool {
+        object.key.as_str().starts_with(PREFIX)
     }
 
-    fn image_of(&self, _key: &ObjectKey) -> Option<ImageId> {
+    fn image_of(&self, _object: &ObjectInfo) -> Option<ImageId> {
         None
     }
 

@@ -77,8 +77,7 @@ impl Look {
         // Both are in the order of their keys.
         let is_named = |key: &ObjectKey| rows.binary_search_by(|row| row.storage_key.cmp(key)).is_ok();
         let is_present = |key: &ObjectKey| page.objects.binary_search_by(|object| object.key.cmp(key)).is_ok();
-        let is_unmatched =
-            |object: &&ObjectInfo| holds(&object.key) && scope.owns(&object.key) && !is_named(&object.key);
+        let is_unmatched = |object: &&ObjectInfo| holds(&object.key) && scope.owns(object) && !is_named(&object.key);
         let mut unnamed: Vec<_> = page.objects.iter().filter(is_unmatched).cloned().collect();
         let mut questions = unnamed
             .chunks(KEYS_PER_STATEMENT)
@@ -148,7 +147,7 @@ struct ImageRow {
 /// table's row.
 fn otherwise_named(objects: &[ObjectInfo], scope: &dyn Objects) -> Result<Statement, DatabaseError> {
     let keys: Vec<_> = objects.iter().map(|object| &object.key).collect();
-    let images: Vec<_> = keys.iter().filter_map(|key| scope.image_of(key)).collect();
+    let images: Vec<_> = objects.iter().filter_map(|object| scope.image_of(object)).collect();
     Ok(Statement::new(
         "SELECT storage_key FROM stillstore_images WHERE storage_key IN (SELECT value FROM json_each(?1)) UNION ALL \
          SELECT storage_key FROM stillstore_uploads WHERE storage_key IN (SELECT value FROM json_each(?1)) UNION ALL \
@@ -159,11 +158,12 @@ fn otherwise_named(objects: &[ObjectInfo], scope: &dyn Objects) -> Result<Statem
     .bind(to_json(&images)?))
 }
 
-/// Asks which objects a run over `source` is putting or removing: it answers for them.
+/// Asks which objects a run over `source`, or a reader, is putting or removing: they answer for them.
 fn being_put(source: &str) -> Statement {
     Statement::new(
         "SELECT value ->> 'key' AS storage_key FROM stillstore_runs INDEXED BY stillstore_runs_exclusive, json_each(in_flight) \
-         WHERE source = ?1 AND exclusive = 1 AND state IN ('running', 'paused')",
+         WHERE source = ?1 AND exclusive = 1 AND state IN ('running', 'paused') UNION ALL \
+         SELECT storage_key FROM stillstore_read_throughs WHERE source = ?1 AND storage_key IS NOT NULL",
     )
     .bind(source)
 }

@@ -17,7 +17,7 @@ use crate::migrate::runs::{Entry, Forecast, IdType, InFlight, ItemId, Run, Stage
 use crate::migrate::task::{Bounds, Counted, Interruption, ItemError, Outcome, Page, Refusal, SliceContext};
 use crate::runtime::{Runtime, Timestamp};
 use crate::sql::{Database, DatabaseError, QueryResult, Statement};
-use crate::store::{EmbeddedStore, PutReceipt};
+use crate::store::{EmbeddedStore, ObjectInfo, PutReceipt};
 
 /// What a kind of source may use.
 #[derive(Clone)]
@@ -249,10 +249,10 @@ pub trait Objects {
     fn prefix(&self) -> String;
 
     /// Whether an object is one of the source's: others may share the bucket.
-    fn owns(&self, key: &ObjectKey) -> bool;
+    fn owns(&self, object: &ObjectInfo) -> bool;
 
     /// The image that the journal knows an object by, when it is not known by its key.
-    fn image_of(&self, key: &ObjectKey) -> Option<ImageId>;
+    fn image_of(&self, object: &ObjectInfo) -> Option<ImageId>;
 
     /// The catalogue's database, when the run's is another: rows there may name an object too.
     fn catalogue(&self) -> Option<&Rc<dyn Database>> {

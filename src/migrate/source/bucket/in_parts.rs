@@ -4,16 +4,17 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use futures::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::movable::{BucketMovable, Measured, Opened};
+use super::movable::{BucketMovable, IMAGE_ID, Measured, Opened};
 use super::state::ObjectState;
 use crate::bytes::{Body, ByteRange, ResumableSha256};
 use crate::image::{Format, ObjectKey, SNIFF_BYTES};
 use crate::migrate::destination::{Destination, NewCopy, PutError};
 use crate::migrate::runs::Run;
-use crate::migrate::source::{Contents, InPartsSettings, Movable, Switch};
+use crate::migrate::source::{Contents, InPartsSettings, Movable, PartSizes, Switch};
 use crate::migrate::task::{Interruption, Refusal, SliceContext};
 use crate::runtime::{Timestamp, within};
 use crate::s3::ReadError;
@@ -22,6 +23,9 @@ use crate::store::{
     Media, MultipartId, MultipartObject, ObjectHeaders, ObjectMetadata, PartNumber, PutReceipt, StorageKind,
     StoreError, StoreErrorKind, UploadedPart,
 };
+
+/// What the bucket calls the parts goes into the run's row, of which D1 takes 2,000,000 bytes.
+const MAX_ETAGS_BYTES: u64 = 1_400_000;
 
 /// How far an object is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -84,7 +88,7 @@ impl Progress {
     }
 
     fn parts(&self) -> Vec<UploadedPart> {
-        let numbers = (1_u32..).map_while(|number| PartNumber::try_from(number).ok());
+        let numbers = (1..).map_while(|number| PartNumber::in_store(number).ok());
         numbers.zip(&self.etags).map(|(number, etag)| UploadedPart { number, etag: etag.clone() }).collect()
     }
 }
@@ -164,9 +168,8 @@ async fn put_next(
     progress: &mut Progress,
     context: &SliceContext<'_>,
 ) -> Result<(), Halt> {
-    let number = u32::try_from(progress.etags.len() + 1).unwrap_or(u32::MAX);
     let too_many = |_| Refusal::failed("too-large", "the object has more parts than an upload takes");
-    let number = PartNumber::try_from(number).map_err(too_many)?;
+    let number = PartNumber::in_store(progress.etags.len() + 1).map_err(too_many)?;
     // A part may take as long as a put; the lease is renewed first.
     context.announce(&[], Vec::new()).await.map_err(Halt::Run)?;
     let offset_bytes = progress.put_bytes();
@@ -176,10 +179,36 @@ async fn put_next(
     let digest = Rc::clone(&passing);
     let body = object.body.watched(move |run| digest.borrow_mut().pass(&run.to_vec()));
     context.count(|operations| operations.r2_class_a += 1);
-    let part = in_time(destination, 1, settings.store.put_part(&progress.key, &progress.upload, number, body)).await?;
+    let put = settings.store.put_part(&progress.key, &progress.upload, number, body);
+    let put = in_time(destination, PartSizes::calls_of(length_bytes), put);
+    let part = while_leased(destination, context, put).await?;
     progress.digest = passing.borrow().clone();
+    let parts = progress.state.size_bytes.div_ceil(progress.part_bytes);
+    if part.etag.len() as u64 * parts > MAX_ETAGS_BYTES {
+        let detail = "the bucket's names of all its parts do not fit into the run's row";
+        return Err(Refusal::failed("too-large", detail).into());
+    }
     progress.etags.push(part.etag);
     Ok(())
+}
+
+/// What `work` gives. Until then the lease is renewed once in the time of a call: a part may take several.
+async fn while_leased<T>(
+    destination: &Destination,
+    context: &SliceContext<'_>,
+    work: impl Future<Output = Result<T, Halt>>,
+) -> Result<T, Halt> {
+    let mut work = Box::pin(work);
+    loop {
+        match select(work, destination.runtime.sleep(destination.timeout_ms)).await {
+            Either::Left((done, _)) => return done,
+            Either::Right(((), rest)) => work = rest,
+        }
+        // A database that fails for a moment does not cost the part.
+        if let Err(Interruption::LeaseLost) = context.announce(&[], Vec::new()).await {
+            return Err(Halt::Run(Interruption::LeaseLost));
+        }
+    }
 }
 
 async fn in_time<T>(
@@ -234,7 +263,7 @@ impl WholeInParts {
                     Err(late) => return Err(failed(Refusal::of_late_bucket(late), attempt > 0)),
                 };
             if let Some(found) = found {
-                let is_ours = found.metadata.get("image-id") == Some(&self.movable.image_id.to_string());
+                let is_ours = found.metadata.get(IMAGE_ID) == Some(&self.movable.image_id.to_string());
                 if is_ours && found.size_bytes == self.progress.state.size_bytes {
                     return Ok(());
                 }

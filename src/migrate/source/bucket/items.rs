@@ -6,14 +6,14 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::config::BucketSource;
+use super::config::{BucketSource, Others};
 use super::in_parts::{self, Halt, Progress, WholeInParts};
-use super::movable::{BucketMovable, MAX_OBJECT_BYTES};
+use super::movable::{BucketMovable, MAX_OBJECT_BYTES, SetAside};
 use super::readers::Readers;
-use super::state::{self, Copied, ObjectState};
-use crate::image::{ImageId, Visibility};
+use super::state::{self, Known, ObjectState};
+use crate::image::Visibility;
 use crate::migrate::destination::Destination;
-use crate::migrate::runs::{IdType, InFlight, Run, Stage, Verdict};
+use crate::migrate::runs::{IdType, InFlight, ItemId, Run, Stage, Verdict};
 use crate::migrate::source::{InPartsSettings, Items, Movable, PartSizes, Prepared};
 use crate::migrate::task::{
     Bounds, Interruption, Page, PageItem, Refusal, SliceContext, item_id, listed_ids, listed_page,
@@ -34,6 +34,8 @@ pub struct BucketItems {
     pub page: RefCell<Option<(Option<String>, Listing)>>,
     /// Whether an object was found not to be what was listed.
     pub has_changed: Rc<Cell<bool>>,
+    /// What the slice found to be no images.
+    pub set_aside: SetAside,
 }
 
 type Item = PageItem<Result<Box<dyn Movable>, Refusal>>;
@@ -66,14 +68,23 @@ impl BucketItems {
         &self,
         run: &Run,
         object: &ListedObject,
-        copied: Option<&Copied>,
-        deleted: &[ImageId],
+        known: &Known,
         readers: &Rc<Readers>,
     ) -> Option<Result<Box<dyn Movable>, Refusal>> {
-        let movable = match self.copy_of(object, copied, deleted)? {
+        let movable = match self.copy_of(object, known)? {
             Ok(movable) => movable,
             Err(refusal) => return Some(Err(refusal)),
         };
+        let is_set_aside = self.source.others == Others::Skip && known.is_set_aside(&object.key, &movable.state);
+        if is_set_aside && run.is_dry_run() {
+            return Some(Err(Refusal::withheld(
+                "not-an-image",
+                "a run has read it, and the source copies images only",
+            )));
+        }
+        if is_set_aside {
+            return None;
+        }
         if run.is_dry_run() {
             let would_move = Refusal::new(Verdict::WouldMove, "not-read", "a dry run reads no object");
             return Some(Err(Refusal { size_bytes: Some(movable.state.size_bytes), ..would_move }));
@@ -83,19 +94,15 @@ impl BucketItems {
     }
 
     /// The copy that an object is to get; `None` when this state of it was copied.
-    pub fn copy_of(
-        &self,
-        object: &ListedObject,
-        copied: Option<&Copied>,
-        deleted: &[ImageId],
-    ) -> Option<Result<BucketMovable, Refusal>> {
+    pub fn copy_of(&self, object: &ListedObject, known: &Known) -> Option<Result<BucketMovable, Refusal>> {
+        let copied = known.copied(&object.key);
         let state = ObjectState::of(object);
         let standing = copied.filter(|copied| copied.stage != Stage::Restored);
         if standing.is_some_and(|copied| state.is_copied(copied)) {
             return None;
         }
         let image_id = state.image_id(&self.source.name, &object.key);
-        if deleted.contains(&image_id) {
+        if known.is_deleted(image_id) {
             return Some(Err(Refusal::skipped("deleted", "the copy was deleted here, and stays deleted")));
         }
         if self.bucket_is_public && self.source.visibility == Visibility::Private {
@@ -106,6 +113,10 @@ impl BucketItems {
         if state.size_bytes > most_bytes {
             let detail = format!("the object has {} bytes, over {most_bytes}", state.size_bytes);
             return Some(Err(Refusal::failed("too-large", detail)));
+        }
+        if object.key.split('/').any(|segment| matches!(segment, "." | "..")) {
+            let detail = "no request can name the object, since its key has a segment . or ..";
+            return Some(Err(Refusal::failed("key-not-possible", detail)));
         }
         // Another state under the same key would have to be written over the copy that there is.
         let is_other = copied.is_some_and(|copied| !state.is_copied(copied));
@@ -122,6 +133,7 @@ impl BucketItems {
             key,
             image_id,
             earlier: copied.map(|copied| (copied.stage, copied.storage_key.clone())),
+            set_aside: Rc::clone(&self.set_aside),
             has_changed: Rc::clone(&self.has_changed),
             opened: RefCell::new(None),
             readers: None,
@@ -189,14 +201,23 @@ impl BucketItems {
                 }
                 Some(object) => {
                     let asked = state::known(&self.source.name, std::slice::from_ref(&object))?;
-                    let (copied, deleted) = state::known_of(&context.read(Vec::from(asked)).await?)?;
-                    self.consider(run, &object, copied.first(), &deleted, &readers)
-                        .unwrap_or_else(|| Err(Refusal::skipped("already-moved", "the object was copied as it is")))
+                    let known = state::known_of(&context.read(Vec::from(asked)).await?)?;
+                    self.consider(run, &object, &known, &readers)
+                        .unwrap_or_else(|| Err(settled_before(&object, &known)))
                 }
             };
             items.push(PageItem { id, found: Some(found), cursor });
         }
         Ok(Some(Prepared::of(Page { items, is_last: page.is_last, largest_bytes: 0 })))
+    }
+}
+
+/// Why a named object needs nothing done.
+fn settled_before(object: &ListedObject, known: &Known) -> Refusal {
+    if known.is_set_aside(&object.key, &ObjectState::of(object)) {
+        Refusal::skipped("not-an-image", "a run has read it, and the source copies images only")
+    } else {
+        Refusal::skipped("already-moved", "the object was copied as it is")
     }
 }
 
@@ -237,15 +258,15 @@ impl Items for BucketItems {
         let after = run.cursor.as_ref().and_then(|cursor| cursor.get("after")?.as_str());
         let listing = self.behind(after, context).await?;
         let asked = state::known(&self.source.name, &listing.objects)?;
-        let (copied, deleted) = state::known_of(&context.read(Vec::from(asked)).await?)?;
+        let known = state::known_of(&context.read(Vec::from(asked)).await?)?;
         let readers = Readers::of(&self.source);
         let mut items: Vec<Item> = Vec::new();
         let mut reached = 0_usize;
         for object in &listing.objects {
-            let copied = copied.iter().find(|copied| copied.item == object.key);
-            let parts = self.parts_of(object).filter(|_| !run.is_dry_run());
-            if let Some((settings, Ok(movable))) = parts.zip(parts.and_then(|_| self.copy_of(object, copied, &deleted)))
-            {
+            let is_set_aside =
+                self.source.others == Others::Skip && known.is_set_aside(&object.key, &ObjectState::of(object));
+            let parts = self.parts_of(object).filter(|_| !run.is_dry_run() && !is_set_aside);
+            if let Some((settings, Ok(movable))) = parts.zip(parts.and_then(|_| self.copy_of(object, &known))) {
                 if !items.is_empty() {
                     break;
                 }
@@ -257,7 +278,7 @@ impl Items for BucketItems {
                 self.keep(after, listing);
                 return Ok(prepared);
             }
-            if let Some(found) = self.consider(run, object, copied, &deleted, &readers) {
+            if let Some(found) = self.consider(run, object, &known, &readers) {
                 if items.len() == usize::from(bounds.limit) {
                     break;
                 }
@@ -275,6 +296,11 @@ impl Items for BucketItems {
         }
         self.keep(after, listing);
         Ok(Prepared { cursor, ..Prepared::of(Page { items, is_last, largest_bytes: 0 }) })
+    }
+
+    fn settled(&self, _run: &Run, item: &ItemId) -> Vec<Statement> {
+        let found = self.set_aside.borrow_mut().remove(&*item.as_text());
+        found.map(|state| state::set_aside(&self.source.name, &item.as_text(), &state)).into_iter().collect()
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::config::BucketSource;
 use super::items::BucketItems;
+use super::movable::{IMAGE_ID, SOURCE, SetAside};
 use super::originals::BucketOriginals;
 use super::reached::reach;
 use crate::http::HttpClient;
@@ -21,6 +22,7 @@ use crate::migrate::task::Refusal;
 use crate::runtime::Runtime;
 use crate::s3::Client;
 use crate::sql::{DatabaseError, Statement};
+use crate::store::ObjectInfo;
 
 /// The buckets that are configured. Their runs and journals are in the catalogue's database.
 pub struct BucketKind {
@@ -92,6 +94,7 @@ impl Kind for BucketKind {
                 destination: surroundings.destination.clone(),
                 page: RefCell::new(None),
                 has_changed: Rc::new(Cell::new(false)),
+                set_aside: SetAside::default(),
             }),
             originals: Box::new(BucketOriginals { source: Rc::clone(&source), client, runtime }),
             objects: Box::new(BucketObjects { source }),
@@ -142,7 +145,7 @@ impl Kind for BucketKind {
     }
 }
 
-/// The copies of one bucket. Their keys may be anybody's, so that none is called an orphan.
+/// The copies of one bucket. Their keys may be anybody's, and their metadata say what they are.
 struct BucketObjects {
     source: Rc<BucketSource>,
 }
@@ -152,12 +155,12 @@ impl Objects for BucketObjects {
         self.source.key_prefix()
     }
 
-    fn owns(&self, _key: &ObjectKey) -> bool {
-        false
+    fn owns(&self, object: &ObjectInfo) -> bool {
+        object.metadata.get(SOURCE) == Some(&self.source.name) && self.image_of(object).is_some()
     }
 
-    fn image_of(&self, _key: &ObjectKey) -> Option<ImageId> {
-        None
+    fn image_of(&self, object: &ObjectInfo) -> Option<ImageId> {
+        object.metadata.get(IMAGE_ID)?.parse().ok()
     }
 
     fn rows_in_bucket(&self, _after: Option<&ObjectKey>) -> Option<Statement> {

@@ -1,6 +1,7 @@
 //! An object on its way from the other bucket.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use crate::migrate::destination::NewCopy;
 use crate::migrate::runs::journal::{self, Catalogued};
 use crate::migrate::runs::ledger::require_one_change;
 use crate::migrate::runs::{Entry, Run, Stage};
-use crate::migrate::source::{Contents, Movable, Switch};
+use crate::migrate::source::{Contents, Movable, PartSizes, Switch};
 use crate::migrate::task::Refusal;
 use crate::runtime::Timestamp;
 use crate::s3::{Client, ReadError, ReadObject};
@@ -33,6 +34,11 @@ const MAX_METADATA_BYTES: usize = 6_144;
 /// The longest key that goes onto the copy a second time.
 const MAX_ITEM_METADATA_BYTES: usize = 256;
 
+/// What a copy says of itself: the source that it is of, and the image that it is.
+pub const SOURCE: &str = "source";
+pub const IMAGE_ID: &str = "image-id";
+const ITEM_ID: &str = "item-id";
+
 /// An object that is ready to be copied.
 pub struct BucketMovable {
     pub client: Rc<Client>,
@@ -44,12 +50,17 @@ pub struct BucketMovable {
     pub image_id: ImageId,
     /// Where the journal says that it is, and the key of the copy of another state.
     pub earlier: Option<(Stage, String)>,
+    /// Gets the object when it is found to be no image and is not to be copied.
+    pub set_aside: SetAside,
     /// Told when the object is not what was listed.
     pub has_changed: Rc<std::cell::Cell<bool>>,
     pub opened: RefCell<Option<Opened>>,
     /// Who fetches objects beside the run; `None` for a reader himself.
     pub readers: Option<Rc<Readers>>,
 }
+
+/// Objects that a slice found to be no images, and left.
+pub type SetAside = Rc<RefCell<BTreeMap<String, ObjectState>>>;
 
 /// What became known of an object when its bytes began to come.
 #[derive(Clone)]
@@ -122,10 +133,10 @@ impl BucketMovable {
                 metadata.insert(name, value.clone());
             }
         }
-        metadata.insert("source".to_owned(), self.source.name.clone());
-        metadata.insert("image-id".to_owned(), self.image_id.to_string());
+        metadata.insert(SOURCE.to_owned(), self.source.name.clone());
+        metadata.insert(IMAGE_ID.to_owned(), self.image_id.to_string());
         if self.object.len() <= MAX_ITEM_METADATA_BYTES && self.object.bytes().all(|byte| byte.is_ascii_graphic()) {
-            metadata.insert("item-id".to_owned(), self.object.clone());
+            metadata.insert(ITEM_ID.to_owned(), self.object.clone());
         }
         metadata
     }
@@ -151,6 +162,7 @@ impl BucketMovable {
     /// Refuses what is no image, where that is not copied.
     pub fn require_wanted(&self, format: Option<Format>) -> Result<(), Refusal> {
         if format.is_none() && self.source.others == Others::Skip {
+            self.set_aside.borrow_mut().insert(self.object.clone(), self.state.clone());
             return Err(Refusal::skipped("not-an-image", "the source copies images only"));
         }
         Ok(())
@@ -158,7 +170,10 @@ impl BucketMovable {
 
     /// A part of the object, as it was listed.
     pub async fn read_range(&self, range: ByteRange) -> Result<ReadObject, Refusal> {
-        self.client.get_range(&self.object, Some(&self.state.etag), range).await.map_err(|error| self.refusal(error))
+        let calls = PartSizes::calls_of(range.length_bytes);
+        let read =
+            self.client.get_range(&self.object, Some(&self.state.etag), range, calls * self.client.timeout_ms).await;
+        read.map_err(|error| self.refusal(error))
     }
 
     /// The last segment of its key.
@@ -174,8 +189,7 @@ impl BucketMovable {
 
     fn record(&self, opened: &Opened, format: Format, receipt: &PutReceipt, now: Timestamp) -> ImageRecord {
         let geometry = opened.geometry.geometry();
-        let labels =
-            opened.metadata.iter().filter(|(name, _)| !["source", "image-id", "item-id"].contains(&name.as_str()));
+        let labels = opened.metadata.iter().filter(|(name, _)| ![SOURCE, IMAGE_ID, ITEM_ID].contains(&name.as_str()));
         ImageRecord {
             description: Description {
                 id: self.image_id,

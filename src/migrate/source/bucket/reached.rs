@@ -3,9 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::config::BucketSource;
+use super::config::{BucketSource, Others};
 use super::items::BucketItems;
-use super::state;
+use super::movable::SetAside;
+use super::state::{self, ObjectState};
 use crate::migrate::source::{Movable as _, Reached, Surroundings};
 use crate::migrate::task::Refusal;
 use crate::s3::{Client, ReadError};
@@ -31,7 +32,7 @@ pub async fn reach(
         Err(error) => return Ok(Err(of_listing(error))),
     };
     let asked = state::known(&source.name, std::slice::from_ref(&object))?;
-    let (copied, deleted) = state::known_of(&database.batch(Vec::from(asked)).await?)?;
+    let known = state::known_of(&database.batch(Vec::from(asked)).await?)?;
     let items = BucketItems {
         source: Rc::clone(source),
         client,
@@ -41,8 +42,12 @@ pub async fn reach(
         destination: surroundings.destination.clone(),
         page: RefCell::new(None),
         has_changed: Rc::new(Cell::new(false)),
+        set_aside: SetAside::default(),
     };
-    let movable = match items.copy_of(&object, copied.first(), &deleted) {
+    if source.others == Others::Skip && known.is_set_aside(key, &ObjectState::of(&object)) {
+        return Ok(Err(not_an_image()));
+    }
+    let movable = match items.copy_of(&object, &known) {
         Some(Ok(movable)) => movable,
         Some(Err(refusal)) => return Ok(Err(refusal)),
         None => return Ok(Err(Refusal::of_source("changed-meanwhile", "somebody else moved the object"))),
@@ -52,7 +57,7 @@ pub async fn reach(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let Some(format) = movable.format() else {
-        return Ok(Err(Refusal::skipped("not-an-image", "only images are served")));
+        return Ok(Err(not_an_image()));
     };
     Ok(Ok(Reached {
         image_id: movable.image_id,
@@ -63,6 +68,10 @@ pub async fn reach(
         body,
         movable: Box::new(movable),
     }))
+}
+
+fn not_an_image() -> Refusal {
+    Refusal::skipped("not-an-image", "only images are served")
 }
 
 fn not_found() -> Refusal {

@@ -63,26 +63,83 @@ impl ObjectState {
     }
 }
 
-/// Asks what the journal says of objects, and which of their images were deleted on purpose.
+/// What is known of some objects.
+#[derive(Debug, Default)]
+pub struct Known {
+    copied: Vec<Copied>,
+    deleted: Vec<ImageId>,
+    set_aside: Vec<(String, ObjectState)>,
+}
+
+impl Known {
+    /// What the journal says of an object.
+    pub fn copied(&self, key: &str) -> Option<&Copied> {
+        self.copied.iter().find(|copied| copied.item == key)
+    }
+
+    /// Whether an image was deleted here on purpose.
+    pub fn is_deleted(&self, image: ImageId) -> bool {
+        self.deleted.contains(&image)
+    }
+
+    /// Whether this state of an object was found to be no image.
+    pub fn is_set_aside(&self, key: &str, state: &ObjectState) -> bool {
+        self.set_aside.iter().any(|(known, known_state)| {
+            let is_same = known == key && known_state.etag == state.etag && known_state.size_bytes == state.size_bytes;
+            is_same && (!state.etag.is_empty() || known_state.modified == state.modified)
+        })
+    }
+}
+
+/// Asks what the journal says of objects, which of their images were deleted on purpose, and which were found to be no images.
 ///
 /// # Errors
 /// When a value has no JSON form.
-pub fn known(source: &str, objects: &[ListedObject]) -> Result<[Statement; 2], DatabaseError> {
+pub fn known(source: &str, objects: &[ListedObject]) -> Result<[Statement; 3], DatabaseError> {
     let keys: Vec<_> = objects.iter().map(|object| object.key.as_str()).collect();
     let images: Vec<_> = objects.iter().map(|object| ObjectState::of(object).image_id(source, &object.key)).collect();
     let copied = "SELECT item_id AS item, stage, storage_key, original ->> 'etag' AS etag, original ->> 'size' AS size_bytes, \
         original ->> 'modified' AS modified FROM stillstore_moves WHERE source = ?1 AND item_id IN (SELECT value FROM json_each(?2))";
     let deleted = "SELECT id FROM stillstore_images WHERE id IN (SELECT value FROM json_each(?1)) AND status IN ('deleted', 'deleting') \
         UNION ALL SELECT image_id FROM stillstore_deleted_moves WHERE image_id IN (SELECT value FROM json_each(?1))";
-    Ok([Statement::new(copied).bind(source).bind(to_json(&keys)?), Statement::new(deleted).bind(to_json(&images)?)])
+    let set_aside = "SELECT item_id, etag, size_bytes AS size, modified FROM stillstore_set_aside \
+        WHERE source = ?1 AND item_id IN (SELECT value FROM json_each(?2))";
+    let keys = to_json(&keys)?;
+    Ok([
+        Statement::new(copied).bind(source).bind(keys.as_str()),
+        Statement::new(deleted).bind(to_json(&images)?),
+        Statement::new(set_aside).bind(source).bind(keys),
+    ])
 }
 
 /// The answers to [`known`].
 ///
 /// # Errors
 /// When they are none.
-pub fn known_of(answers: &[QueryResult]) -> Result<(Vec<Copied>, Vec<ImageId>), DatabaseError> {
-    let copied = answers.first().map(QueryResult::rows::<Copied>).transpose()?.unwrap_or_default();
+pub fn known_of(answers: &[QueryResult]) -> Result<Known, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Row {
+        item_id: String,
+        #[serde(flatten)]
+        state: ObjectState,
+    }
+    let rows = answers.get(2).map(QueryResult::rows::<Row>).transpose()?.unwrap_or_default();
     let deleted = answers.get(1).map(QueryResult::rows::<Deleted>).transpose()?.unwrap_or_default();
-    Ok((copied, deleted.into_iter().map(|deleted| deleted.id).collect()))
+    Ok(Known {
+        copied: answers.first().map(QueryResult::rows::<Copied>).transpose()?.unwrap_or_default(),
+        deleted: deleted.into_iter().map(|deleted| deleted.id).collect(),
+        set_aside: rows.into_iter().map(|row| (row.item_id, row.state)).collect(),
+    })
+}
+
+/// Remembers that this state of an object is no image.
+pub fn set_aside(source: &str, key: &str, state: &ObjectState) -> Statement {
+    let sql = "INSERT INTO stillstore_set_aside (source, item_id, etag, size_bytes, modified) VALUES (?1, ?2, ?3, ?4, ?5) \
+        ON CONFLICT (source, item_id) DO UPDATE SET etag = excluded.etag, size_bytes = excluded.size_bytes, modified = excluded.modified";
+    Statement::new(sql)
+        .bind(source)
+        .bind(key)
+        .bind(state.etag.as_str())
+        .bind(i64::try_from(state.size_bytes).unwrap_or(i64::MAX))
+        .bind(state.modified.as_str())
 }

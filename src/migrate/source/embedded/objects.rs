@@ -4,6 +4,7 @@ use crate::image::{ImageId, ObjectKey, ParsedKey};
 use crate::migrate::source::Objects;
 use crate::sql::Statement;
 use crate::store::LIST_LIMIT;
+use crate::store::ObjectInfo;
 
 /// The objects of catalogued images.
 pub struct EmbeddedObjects;
@@ -13,11 +14,11 @@ impl Objects for EmbeddedObjects {
         String::new()
     }
 
-    fn owns(&self, key: &ObjectKey) -> bool {
-        ParsedKey::parse(key).is_some()
+    fn owns(&self, object: &ObjectInfo) -> bool {
+        ParsedKey::parse(&object.key).is_some()
     }
 
-    fn image_of(&self, _key: &ObjectKey) -> Option<ImageId> {
+    fn image_of(&self, _object: &ObjectInfo) -> Option<ImageId> {
         None
     }
 

@@ -7,6 +7,7 @@ use super::keys;
 use crate::image::{ImageId, ObjectKey};
 use crate::migrate::source::Objects;
 use crate::sql::{Database, Statement};
+use crate::store::ObjectInfo;
 
 /// The objects of one table. The journal has each, but for pictures that were replaced, which the catalogue has.
 pub struct TableObjects {
@@ -18,12 +19,12 @@ impl Objects for TableObjects {
         keys::prefix(&self.catalogue.source)
     }
 
-    fn owns(&self, key: &ObjectKey) -> bool {
-        keys::image_id(key).is_some()
+    fn owns(&self, object: &ObjectInfo) -> bool {
+        keys::image_id(&object.key).is_some()
     }
 
-    fn image_of(&self, key: &ObjectKey) -> Option<ImageId> {
-        keys::image_id(key)
+    fn image_of(&self, object: &ObjectInfo) -> Option<ImageId> {
+        keys::image_id(&object.key)
     }
 
     fn catalogue(&self) -> Option<&Rc<dyn Database>> {
