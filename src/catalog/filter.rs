@@ -27,7 +27,7 @@ pub struct ListFilter {
     pub looked_for: LookedFor,
 }
 
-/// Filters that no index has: a page looks through [`LOOKED_THROUGH`] images that match the others.
+/// Filters that no index has: a page looks through [`super::LOOKED_THROUGH`] images that match the others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LookedFor {
     pub context: Option<Context>,

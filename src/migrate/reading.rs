@@ -34,7 +34,7 @@ impl UnderWay {
     /// A place for an item; `None` when it has one already.
     ///
     /// # Errors
-    /// [`Full`].
+    /// `Full`.
     pub fn enter(self: &Rc<Self>, item: &str) -> Result<Option<Place>, Full> {
         let mut items = self.items.borrow_mut();
         if items.contains(item) {

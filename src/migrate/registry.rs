@@ -211,7 +211,7 @@ impl Sources {
     }
 
     /// What cleanups would free, about: the images whose original is in a database still, and the bytes that those take there as base64.
-    /// It reads up to [`journal::SAMPLED`] entries of each source, and is exact for images of one size.
+    /// It reads up to `journal::SAMPLED` entries of each source, and is exact for images of one size.
     ///
     /// # Errors
     /// When a database fails.

@@ -85,6 +85,16 @@ impl ImagesRequest {
     }
 }
 
+/// Whether an image has more frames than the first, as far as its header says: a WebP does, a GIF when it asks to be repeated.
+pub(super) fn is_animation(format: Format, header: &[u8]) -> bool {
+    const REPEATS: &[u8] = b"NETSCAPE2.0";
+    match format {
+        Format::Webp => header.get(12..16) == Some(b"VP8X") && header.get(20).is_some_and(|flags| flags & 2 != 0),
+        Format::Gif => header.windows(REPEATS.len()).any(|bytes| bytes == REPEATS),
+        _ => false,
+    }
+}
+
 impl CodecError {
     /// What an error of the binding means; `code` is Cloudflare's, where there is one.
     #[must_use]
@@ -137,6 +147,17 @@ mod tests {
         let request = ImagesRequest::new(&job(Format::Jpeg, VariantFormat::Jpeg, Fit::ScaleDown));
         let json = r##"{"transform":{"width":64,"fit":"scale-down"},"output":{"format":"image/jpeg","quality":75,"background":"#ffffff","anim":false}}"##;
         assert_eq!(serde_json::to_string(&request).unwrap(), json);
+    }
+
+    #[test]
+    fn headers_tell_animations() {
+        const ANIMATED_WEBP: &[u8] = include_bytes!("../../tests/fixtures/images/animated.webp");
+        const ANIMATED_GIF: &[u8] = include_bytes!("../../tests/fixtures/images/animated.gif");
+        const STILL_WEBP: &[u8] = include_bytes!("../../tests/fixtures/images/extended-alpha-exif.webp");
+        const STILL_GIF: &[u8] = include_bytes!("../../tests/fixtures/images/still.gif");
+        assert!(is_animation(Format::Webp, ANIMATED_WEBP) && is_animation(Format::Gif, ANIMATED_GIF));
+        assert!(!is_animation(Format::Webp, STILL_WEBP) && !is_animation(Format::Gif, STILL_GIF));
+        assert!(!is_animation(Format::Webp, &ANIMATED_WEBP[..20]) && !is_animation(Format::Png, ANIMATED_GIF));
     }
 
     #[test]

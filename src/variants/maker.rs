@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use super::codecs::{CodecError, Codecs, Job, MadeVariant};
+use super::images::is_animation;
 use super::memory::{self, HEADER_BYTES, Original};
 use super::whole::measuring;
 use crate::bytes::Blob;
@@ -255,7 +256,11 @@ impl Maker<'_> {
             with_placeholder,
             ..Job::new(bytes, form, format)
         };
-        let made = match self.made(job).await {
+        // Whoever works elsewhere does not say it.
+        let is_animation = self.codecs.works_elsewhere() && is_animation(format, &header);
+        let made = self.made(job).await;
+        let made = made.map(|made| MadeVariant { is_of_animation: made.is_of_animation || is_animation, ..made });
+        let made = match made {
             Ok(made) if with_placeholder && made.placeholder.is_none() && shows_all(form) => {
                 let placeholder = self.placeholder_of(&made).await;
                 Ok(MadeVariant { placeholder, ..made })

@@ -45,12 +45,14 @@ for (const { storage, vars } of STORAGE_MODES) {
         assert.deepEqual(await pictureAt(worker, `${rotated}?w=96`), ["jpeg", 24, 40]);
         assert.deepEqual(await pictureAt(worker, `${png}?w=32`), ["png", 32, 19]);
         assert.deepEqual(await pictureAt(worker, `${avif}?w=32`), ["jpeg", 32, 19]);
+        const gif = await worker.fetch(`${await stored("animated.gif")}?w=32`);
+        assert.deepEqual([gif.status, gif.headers.get("x-variant-frame"), (await sharp(await bytesOf(gif)).metadata()).pages], [200, "first", undefined]);
         const [made, again] = await Promise.all([worker.fetch(`${avif}?w=32`), worker.fetch(`${avif}?w=32`)]);
         assert.deepEqual(await bytesOf(made), await bytesOf(again));
         const record = (await (await client.call("GET", `/api${avif}`)).json()) as Image;
         assert.match(`${record.thumbhash} ${record.dominantColor}`, /^[\w+/]{7,36}=* #[0-9a-f]{6}$/);
         const count = "SELECT count(*) AS n FROM stillstore_variants WHERE state = 'stored' AND storage = ?1";
-        assert.equal(await worker.db.prepare(count).bind(storage).first("n"), 6);
+        assert.equal(await worker.db.prepare(count).bind(storage).first("n"), 7);
       }));
   });
 }
