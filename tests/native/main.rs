@@ -48,6 +48,7 @@ mod jwt_fakes;
 mod jwt_published;
 mod migrate_backup;
 mod migrate_bucket;
+mod migrate_bucket_lives;
 mod migrate_catalogue;
 mod migrate_complete;
 mod migrate_forgotten;

@@ -56,6 +56,10 @@ impl OtherBucket {
         self.changes_at.set(nth);
     }
 
+    pub fn loses(&self, key: &str) {
+        self.objects.borrow_mut().remove(key);
+    }
+
     pub fn has(&self, key: &str, bytes: &[u8]) {
         self.objects.borrow_mut().insert(key.to_owned(), Object { bytes: bytes.to_vec(), headers: Vec::new() });
     }

@@ -49,3 +49,18 @@ fn a_copy_that_nothing_names_is_an_orphan_and_what_others_put_is_not() {
     act(&world, &json!({"action": "rollback", "source": "old"}));
     assert_eq!(orphans(&world), ["pics/b.txt"], "what was rolled back is in the journal");
 }
+
+#[test]
+fn an_object_that_changed_and_was_rolled_back_is_copied_again() {
+    for delete in [false, true] {
+        let (world, bucket) = world_with(&[], &[("pics/a.png", &bytes("rgb.png"))]);
+        migrate(&world);
+        bucket.has("pics/a.png", &bytes("still.gif"));
+        migrate(&world);
+        act(&world, &json!({"action": "rollback", "source": "old", "deleteFromR2": delete}));
+        let run = migrate(&world);
+        assert_eq!((&run["result"]["migrated"], &run["result"]["failed"]), (&json!(1), &json!(0)), "{delete}: {run}");
+        let valid = act(&world, &json!({"action": "validate", "source": "old"}));
+        assert_eq!((&valid["result"]["isValid"], &valid["result"]["valid"]), (&json!(true), &json!(1)), "{valid}");
+    }
+}

@@ -11,7 +11,7 @@ use super::in_parts::{self, Halt, Progress, WholeInParts};
 use super::movable::{BucketMovable, MAX_OBJECT_BYTES, SetAside};
 use super::readers::Readers;
 use super::state::{self, Known, ObjectState};
-use crate::image::Visibility;
+use crate::image::{ObjectKey, Visibility};
 use crate::migrate::destination::Destination;
 use crate::migrate::runs::{IdType, InFlight, ItemId, Run, Stage, Verdict};
 use crate::migrate::source::{InPartsSettings, Items, Movable, PartSizes, Prepared};
@@ -118,9 +118,15 @@ impl BucketItems {
             let detail = "no request can name the object, since its key has a segment . or ..";
             return Some(Err(Refusal::failed("key-not-possible", detail)));
         }
-        // Another state under the same key would have to be written over the copy that there is.
-        let is_other = copied.is_some_and(|copied| !state.is_copied(copied));
-        let key = self.source.key_of(&object.key, is_other.then(|| state.digits()).as_deref());
+        // Another state under the same key would have to be written over the copy that there is. One that was rolled back has its copy still.
+        let own_copy = copied.filter(|copied| state.is_copied(copied));
+        let plain = self.source.key_of(&object.key, None);
+        let is_other = copied.is_some() || plain.as_ref().is_some_and(|plain| known.is_held(plain, image_id));
+        let key = match own_copy.map(|copied| ObjectKey::try_from(copied.storage_key.clone())) {
+            Some(Ok(key)) => Some(key),
+            _ if is_other => self.source.key_of(&object.key, Some(&state.digits())),
+            _ => plain,
+        };
         let Some(key) = key else {
             let detail = "the copy's key would be reserved, over 1,024 bytes, or have control characters";
             return Some(Err(Refusal::failed("key-not-possible", detail)));
@@ -200,7 +206,7 @@ impl BucketItems {
                     Err(Refusal::failed("too-large", detail))
                 }
                 Some(object) => {
-                    let asked = state::known(&self.source.name, std::slice::from_ref(&object))?;
+                    let asked = state::known(&self.source, std::slice::from_ref(&object))?;
                     let known = state::known_of(&context.read(Vec::from(asked)).await?)?;
                     self.consider(run, &object, &known, &readers)
                         .unwrap_or_else(|| Err(settled_before(&object, &known)))
@@ -257,12 +263,18 @@ impl Items for BucketItems {
         }
         let after = run.cursor.as_ref().and_then(|cursor| cursor.get("after")?.as_str());
         let listing = self.behind(after, context).await?;
-        let asked = state::known(&self.source.name, &listing.objects)?;
-        let known = state::known_of(&context.read(Vec::from(asked)).await?)?;
+        // The page is asked about as far as a slice of new objects goes. When some of these were copied, all the rest follows at once.
+        let (first, rest) = listing.objects.split_at(usize::from(bounds.limit).min(listing.objects.len()));
+        let asked = state::known(&self.source, first)?;
+        let mut known = state::known_of(&context.read(Vec::from(asked)).await?)?;
         let readers = Readers::of(&self.source);
         let mut items: Vec<Item> = Vec::new();
         let mut reached = 0_usize;
-        for object in &listing.objects {
+        for (at, object) in listing.objects.iter().enumerate() {
+            if at == first.len() && items.len() < usize::from(bounds.limit) {
+                let asked = state::known(&self.source, rest)?;
+                known = state::known_of(&context.read(Vec::from(asked)).await?)?;
+            }
             let is_set_aside =
                 self.source.others == Others::Skip && known.is_set_aside(&object.key, &ObjectState::of(object));
             let parts = self.parts_of(object).filter(|_| !run.is_dry_run() && !is_set_aside);

@@ -31,7 +31,7 @@ pub async fn reach(
         Ok(None) => return Ok(Err(not_found())),
         Err(error) => return Ok(Err(of_listing(error))),
     };
-    let asked = state::known(&source.name, std::slice::from_ref(&object))?;
+    let asked = state::known(source, std::slice::from_ref(&object))?;
     let known = state::known_of(&database.batch(Vec::from(asked)).await?)?;
     let items = BucketItems {
         source: Rc::clone(source),

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::image::{ImageId, Sha256Digest};
+use super::config::BucketSource;
+use crate::image::{ImageId, ObjectKey, Sha256Digest};
 use crate::migrate::runs::Stage;
 use crate::s3::ListedObject;
 use crate::sql::{DatabaseError, QueryResult, Statement, to_json};
@@ -69,6 +70,14 @@ pub struct Known {
     copied: Vec<Copied>,
     deleted: Vec<ImageId>,
     set_aside: Vec<(String, ObjectState)>,
+    held: Vec<Held>,
+}
+
+/// An image that has the key that a copy would get.
+#[derive(Debug, Deserialize)]
+struct Held {
+    id: ImageId,
+    storage_key: String,
 }
 
 impl Known {
@@ -82,6 +91,11 @@ impl Known {
         self.deleted.contains(&image)
     }
 
+    /// Whether another image has a key: one of a state of the object that was copied before, or anybody's.
+    pub fn is_held(&self, key: &ObjectKey, image: ImageId) -> bool {
+        self.held.iter().any(|held| held.storage_key == key.as_str() && held.id != image)
+    }
+
     /// Whether this state of an object was found to be no image.
     pub fn is_set_aside(&self, key: &str, state: &ObjectState) -> bool {
         self.set_aside.iter().any(|(known, known_state)| {
@@ -91,11 +105,14 @@ impl Known {
     }
 }
 
-/// Asks what the journal says of objects, which of their images were deleted on purpose, and which were found to be no images.
+/// Asks what the journal says of objects, which of their images were deleted on purpose, which were found to be no images, and who has the
+/// keys of their copies.
 ///
 /// # Errors
 /// When a value has no JSON form.
-pub fn known(source: &str, objects: &[ListedObject]) -> Result<[Statement; 3], DatabaseError> {
+pub fn known(source: &BucketSource, objects: &[ListedObject]) -> Result<[Statement; 4], DatabaseError> {
+    let wanted: Vec<_> = objects.iter().filter_map(|object| source.key_of(&object.key, None)).collect();
+    let source = source.name.as_str();
     let keys: Vec<_> = objects.iter().map(|object| object.key.as_str()).collect();
     let images: Vec<_> = objects.iter().map(|object| ObjectState::of(object).image_id(source, &object.key)).collect();
     let copied = "SELECT item_id AS item, stage, storage_key, original ->> 'etag' AS etag, original ->> 'size' AS size_bytes, \
@@ -104,11 +121,13 @@ pub fn known(source: &str, objects: &[ListedObject]) -> Result<[Statement; 3], D
         UNION ALL SELECT image_id FROM stillstore_deleted_moves WHERE image_id IN (SELECT value FROM json_each(?1))";
     let set_aside = "SELECT item_id, etag, size_bytes AS size, modified FROM stillstore_set_aside \
         WHERE source = ?1 AND item_id IN (SELECT value FROM json_each(?2))";
+    let held = "SELECT id, storage_key FROM stillstore_images WHERE storage_key IN (SELECT value FROM json_each(?1))";
     let keys = to_json(&keys)?;
     Ok([
         Statement::new(copied).bind(source).bind(keys.as_str()),
         Statement::new(deleted).bind(to_json(&images)?),
         Statement::new(set_aside).bind(source).bind(keys),
+        Statement::new(held).bind(to_json(&wanted)?),
     ])
 }
 
@@ -128,6 +147,7 @@ pub fn known_of(answers: &[QueryResult]) -> Result<Known, DatabaseError> {
     Ok(Known {
         copied: answers.first().map(QueryResult::rows::<Copied>).transpose()?.unwrap_or_default(),
         deleted: deleted.into_iter().map(|deleted| deleted.id).collect(),
+        held: answers.get(3).map(QueryResult::rows::<Held>).transpose()?.unwrap_or_default(),
         set_aside: rows.into_iter().map(|row| (row.item_id, row.state)).collect(),
     })
 }
