@@ -93,7 +93,8 @@ impl From<OpenError> for Cause {
         match error {
             OpenError::Store(error) => error.into(),
             OpenError::Catalog(error) => error.into(),
-            OpenError::Gone => gone(),
+            OpenError::Gone | OpenError::PutBack => gone(),
+            OpenError::Unasked => Self::passing("database-unavailable", "too many ask the image's database"),
             OpenError::Missing => Self::lasting("bytes-missing", "the bytes of the image cannot be found"),
         }
     }

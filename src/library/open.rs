@@ -14,6 +14,10 @@ pub enum OpenError {
     Catalog(CatalogError),
     /// Deleted between the reading of the row and of the bytes.
     Gone,
+    /// Put back into its source in between: there is no such image any more, and there may be again.
+    PutBack,
+    /// It may have moved on in between, and its database was not asked, because too many ask it.
+    Unasked,
     /// The row says stored, and the bytes are not there.
     Missing,
 }
@@ -29,10 +33,12 @@ impl Library {
         if let Some(object) = self.open_at(image, range).await? {
             return Ok(self.followed(image, range, object));
         }
-        let Serving::Found(again) =
-            self.catalog.find_for_serving(image.id, &OwnerFilter::Any).await.map_err(OpenError::Catalog)?
-        else {
-            return Err(OpenError::Gone);
+        let serving = self.catalog.find_for_serving(image.id, &OwnerFilter::Any).await;
+        let again = match serving.map_err(OpenError::Catalog)? {
+            Serving::Found(again) => again,
+            Serving::Gone => return Err(OpenError::Gone),
+            Serving::Unknown => return Err(OpenError::PutBack),
+            Serving::Unasked => return Err(OpenError::Unasked),
         };
         if again.version == image.version {
             return Err(OpenError::Missing);

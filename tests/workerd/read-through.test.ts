@@ -179,6 +179,20 @@ test("an object that was put and not recorded is removed by the sweep, and copie
   await untilMoved(key);
 });
 
+test("whoever reads while a rollback takes the image out of the catalogue is told that there is none, not that it was deleted", async () => {
+  const key = `${PREFIX}put-back.png`;
+  await old.bucket.put(key, PNG);
+  await assertRead(key, PNG);
+  const id = await untilMoved(key);
+  await worker.faults.set({ binding: "R2_IMAGES", method: "get", matching: key, when: "hang" });
+  const reading = serve(worker, id);
+  await worker.faults.untilHeld();
+  await acted(worker, { action: "rollback", source: "old", imageIds: [key], deleteFromR2: true });
+  await worker.faults.clear();
+  const answer = await reading;
+  assert.deepEqual([answer.status, answer.json().code], [404, "image-not-found"]);
+});
+
 test("what was deleted stays deleted", async () => {
   const key = `${PREFIX}deleted.png`;
   await old.bucket.put(key, PNG);

@@ -144,6 +144,8 @@ pub(super) fn open_problem(error: OpenError) -> Problem {
     match error {
         OpenError::Catalog(error) => error.into(),
         OpenError::Gone => Problem::plain(Code::ImageDeleted),
+        OpenError::PutBack => Problem::plain(Code::ImageNotFound),
+        OpenError::Unasked => Problem::plain(Code::Busy),
         OpenError::Missing => Problem::plain(Code::BytesMissing),
         OpenError::Store(error) => {
             Problem::new(Code::StorageUnavailable, "the image is stored but cannot be read now").because(&error)
