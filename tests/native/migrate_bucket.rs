@@ -228,6 +228,28 @@ fn a_later_run_copies_what_is_new_or_has_changed_and_reads_nothing_else() {
 }
 
 #[test]
+fn a_state_that_was_copied_before_gets_the_key_that_it_had() {
+    let (first, second) = (bytes("rgb.png"), bytes("still.gif"));
+    let (world, bucket) = world_with(&[], &[("pics/a.png", &first)]);
+    migrate(&world);
+    bucket.has("pics/a.png", &second);
+    migrate(&world);
+    let both = objects(&world);
+    assert_eq!(both.len(), 2, "{both:?}");
+
+    let back = act(&world, &json!({"action": "rollback", "source": "old", "deleteFromR2": true}));
+    assert_eq!(back["result"]["rolledBack"], 1, "{back}");
+    let run = migrate(&world);
+    assert_eq!((&run["result"]["migrated"], &run["result"]["failed"]), (&json!(1), &json!(0)), "{run}");
+    assert_eq!(objects(&world), both, "the first copy is another image's still");
+
+    bucket.has("pics/a.png", &first);
+    let run = migrate(&world);
+    assert_eq!((&run["result"]["migrated"], &run["result"]["failed"]), (&json!(1), &json!(0)), "{run}");
+    assert_eq!(objects(&world), both, "no object loses its name");
+}
+
+#[test]
 fn an_object_that_changes_after_it_was_listed_is_read_again() {
     let (world, bucket) = world_with(&[], &[("pics/a.png", &bytes("rgb.png")), ("pics/b.png", &bytes("still.gif"))]);
     let newer = Object { bytes: bytes("baseline.jpg"), headers: Vec::new() };

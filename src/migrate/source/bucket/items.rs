@@ -11,7 +11,7 @@ use super::in_parts::{self, Halt, Progress, WholeInParts};
 use super::movable::{BucketMovable, MAX_OBJECT_BYTES, SetAside};
 use super::readers::Readers;
 use super::state::{self, Known, ObjectState};
-use crate::image::{ObjectKey, Visibility};
+use crate::image::{ImageId, ObjectKey, Visibility};
 use crate::migrate::destination::Destination;
 use crate::migrate::runs::{IdType, InFlight, ItemId, Run, Stage, Verdict};
 use crate::migrate::source::{InPartsSettings, Items, Movable, PartSizes, Prepared};
@@ -118,16 +118,7 @@ impl BucketItems {
             let detail = "no request can name the object, since its key has a segment . or ..";
             return Some(Err(Refusal::failed("key-not-possible", detail)));
         }
-        // Another state under the same key would have to be written over the copy that there is. One that was rolled back has its copy still.
-        let own_copy = copied.filter(|copied| state.is_copied(copied));
-        let plain = self.source.key_of(&object.key, None);
-        let is_other = copied.is_some() || plain.as_ref().is_some_and(|plain| known.is_held(plain, image_id));
-        let key = match own_copy.map(|copied| ObjectKey::try_from(copied.storage_key.clone())) {
-            Some(Ok(key)) => Some(key),
-            _ if is_other => self.source.key_of(&object.key, Some(&state.digits())),
-            _ => plain,
-        };
-        let Some(key) = key else {
+        let Some(key) = self.key_of(object, &state, image_id, known) else {
             let detail = "the copy's key would be reserved, over 1,024 bytes, or have control characters";
             return Some(Err(Refusal::failed("key-not-possible", detail)));
         };
@@ -144,6 +135,29 @@ impl BucketItems {
             opened: RefCell::new(None),
             readers: None,
         }))
+    }
+
+    /// The key of a state's copy: the one that it has in the catalogue or had before a rollback, else the plain one unless that is of
+    /// another state's copy, or anybody's.
+    fn key_of(
+        &self,
+        object: &ListedObject,
+        state: &ObjectState,
+        image_id: ImageId,
+        known: &Known,
+    ) -> Option<ObjectKey> {
+        if let Some(key) = known.key_of(image_id) {
+            return Some(key.clone());
+        }
+        let copied = known.copied(&object.key);
+        if let Some(copied) = copied.filter(|copied| state.is_copied(copied)) {
+            return copied.storage_key.clone().try_into().ok();
+        }
+        let plain = self.source.key_of(&object.key, None);
+        if copied.is_some() || plain.as_ref().is_some_and(|plain| known.is_held(plain, image_id)) {
+            return self.source.key_of(&object.key, Some(&state.digits()));
+        }
+        plain
     }
 
     /// How an object is put in parts, when it is so long.

@@ -29,9 +29,12 @@ pub struct Copied {
     pub modified: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Deleted {
+/// An image that a state of an object is, or was.
+#[derive(Debug, Deserialize)]
+struct KnownImage {
     id: ImageId,
+    /// Where its bytes are; `None` when it was deleted on purpose.
+    storage_key: Option<ObjectKey>,
 }
 
 impl ObjectState {
@@ -68,7 +71,7 @@ impl ObjectState {
 #[derive(Debug, Default)]
 pub struct Known {
     copied: Vec<Copied>,
-    deleted: Vec<ImageId>,
+    images: Vec<KnownImage>,
     set_aside: Vec<(String, ObjectState)>,
     held: Vec<Held>,
 }
@@ -88,7 +91,12 @@ impl Known {
 
     /// Whether an image was deleted here on purpose.
     pub fn is_deleted(&self, image: ImageId) -> bool {
-        self.deleted.contains(&image)
+        self.images.iter().any(|known| known.id == image && known.storage_key.is_none())
+    }
+
+    /// Where an image's bytes are, which stays in the catalogue when another state of its object takes its place.
+    pub fn key_of(&self, image: ImageId) -> Option<&ObjectKey> {
+        self.images.iter().find(|known| known.id == image)?.storage_key.as_ref()
     }
 
     /// Whether another image has a key: one of a state of the object that was copied before, or anybody's.
@@ -105,7 +113,7 @@ impl Known {
     }
 }
 
-/// Asks what the journal says of objects, which of their images were deleted on purpose, which were found to be no images, and who has the
+/// Asks what the journal says of objects, what the catalogue says of their images, which were found to be no images, and who has the
 /// keys of their copies.
 ///
 /// # Errors
@@ -117,15 +125,16 @@ pub fn known(source: &BucketSource, objects: &[ListedObject]) -> Result<[Stateme
     let images: Vec<_> = objects.iter().map(|object| ObjectState::of(object).image_id(source, &object.key)).collect();
     let copied = "SELECT item_id AS item, stage, storage_key, original ->> 'etag' AS etag, original ->> 'size' AS size_bytes, \
         original ->> 'modified' AS modified FROM stillstore_moves WHERE source = ?1 AND item_id IN (SELECT value FROM json_each(?2))";
-    let deleted = "SELECT id FROM stillstore_images WHERE id IN (SELECT value FROM json_each(?1)) AND status IN ('deleted', 'deleting') \
-        UNION ALL SELECT image_id FROM stillstore_deleted_moves WHERE image_id IN (SELECT value FROM json_each(?1))";
+    let catalogued = "SELECT id, CASE status WHEN 'stored' THEN storage_key END AS storage_key FROM stillstore_images \
+        WHERE id IN (SELECT value FROM json_each(?1)) \
+        UNION ALL SELECT image_id, NULL FROM stillstore_deleted_moves WHERE image_id IN (SELECT value FROM json_each(?1))";
     let set_aside = "SELECT item_id, etag, size_bytes AS size, modified FROM stillstore_set_aside \
         WHERE source = ?1 AND item_id IN (SELECT value FROM json_each(?2))";
     let held = "SELECT id, storage_key FROM stillstore_images WHERE storage_key IN (SELECT value FROM json_each(?1))";
     let keys = to_json(&keys)?;
     Ok([
         Statement::new(copied).bind(source).bind(keys.as_str()),
-        Statement::new(deleted).bind(to_json(&images)?),
+        Statement::new(catalogued).bind(to_json(&images)?),
         Statement::new(set_aside).bind(source).bind(keys),
         Statement::new(held).bind(to_json(&wanted)?),
     ])
@@ -143,10 +152,9 @@ pub fn known_of(answers: &[QueryResult]) -> Result<Known, DatabaseError> {
         state: ObjectState,
     }
     let rows = answers.get(2).map(QueryResult::rows::<Row>).transpose()?.unwrap_or_default();
-    let deleted = answers.get(1).map(QueryResult::rows::<Deleted>).transpose()?.unwrap_or_default();
     Ok(Known {
         copied: answers.first().map(QueryResult::rows::<Copied>).transpose()?.unwrap_or_default(),
-        deleted: deleted.into_iter().map(|deleted| deleted.id).collect(),
+        images: answers.get(1).map(QueryResult::rows::<KnownImage>).transpose()?.unwrap_or_default(),
         held: answers.get(3).map(QueryResult::rows::<Held>).transpose()?.unwrap_or_default(),
         set_aside: rows.into_iter().map(|row| (row.item_id, row.state)).collect(),
     })
