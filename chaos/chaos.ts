@@ -12,6 +12,7 @@ import { FaultInjector } from "./fault-injector.ts";
 import { inTime } from "./in-time.ts";
 import { Model } from "./model.ts";
 import { Operator } from "./operator.ts";
+import { Outside } from "./outside.ts";
 import { Retoucher } from "./retoucher.ts";
 import { Studio } from "./studio.ts";
 import { World } from "./world.ts";
@@ -39,20 +40,24 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
   const world = new World(chronicle, persist);
   const model = new Model(chronicle);
   const application = new Application(world, seed + 1);
-  const operator = new Operator(world, model, application, seed + 2);
-  const injector = new FaultInjector(world, operator, seed);
+  const outside = await Outside.start(world, seed + 3 + CLIENTS + STUDIOS + 1);
+  const operator = new Operator(world, model, application, outside, seed + 2);
+  const injector = new FaultInjector(world, operator, outside, seed);
   const clients = Array.from({ length: CLIENTS }, (_, index) => new Client(`client-${index}`, world, model, seed + 3 + index));
   const studios = Array.from({ length: STUDIOS }, (_, index) => new Studio(`studio-${index}`, world, model, seed + 3 + CLIENTS + index));
   const retoucher = new Retoucher("retoucher", world, model, seed + 3 + CLIENTS + STUDIOS);
-  const audit = new Audit(world, model, application, operator, clients, studios, retoucher);
+  const audit = new Audit(world, model, application, outside, operator, clients, studios, retoucher);
 
   try {
-    await application.create(await world.start(injector.vars()));
+    const worker = await world.start(injector.vars());
+    await application.create(worker);
+    await outside.create(worker);
     const tasks = [
       ...clients.map((client, index) => world.occupy(`client ${index}`, () => client.operate())),
       ...studios.map((studio, index) => world.occupy(`studio ${index}`, () => studio.operate())),
       ...Array.from({ length: APPLICATION_READERS }, () => world.occupy("application", () => application.operate())),
       world.occupy("retoucher", () => retoucher.operate()),
+      world.occupy("outside", () => outside.operate()),
       world.occupy("operator", () => operator.operate()),
     ];
     const until = performance.now() + seconds * 1_000;
@@ -72,6 +77,7 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
     await world.take().stop();
   } finally {
     await world.abandon();
+    await outside.stop();
     await rm(persist, { recursive: true, force: true });
   }
   return chronicle;

@@ -5,6 +5,8 @@ import type { Fault } from "../tests/workerd/harness/fault-plan.ts";
 import { takeUp } from "../tests/workerd/migrations.ts";
 import { Choices } from "./choices.ts";
 import type { Operator } from "./operator.ts";
+import { BUCKET, LINKS } from "./outside.ts";
+import type { Outside } from "./outside.ts";
 import { inTime } from "./in-time.ts";
 import { JWT_SECRET } from "./token.ts";
 import type { World } from "./world.ts";
@@ -28,10 +30,10 @@ const METHODS: Record<string, (string | undefined)[]> = {
 };
 /** What only some calls are about, so that a step fails for good whose neighbours do not. */
 const SUBJECTS: Record<string, string[]> = {
-  R2_IMAGES: ["stillstore/", "uploads/", "generated/", "operator/", "frames/", "/variants/"],
+  R2_IMAGES: ["stillstore/", "uploads/", "generated/", "operator/", "frames/", "/variants/", "tree/", "posts/"],
   DB: [
     "INSERT INTO stillstore_images", "INSERT INTO stillstore_images", "UPDATE stillstore_images",
-    "stillstore_blobs", "stillstore_uploads", "stillstore_variants", "stillstore_collections", "stillstore_jobs", "stillstore_usage", "stillstore_runs", "stillstore_run_lines", "stillstore_moves",
+    "stillstore_blobs", "stillstore_uploads", "stillstore_variants", "stillstore_collections", "stillstore_jobs", "stillstore_usage", "stillstore_runs", "stillstore_run_lines", "stillstore_moves", "stillstore_read_throughs",
   ],
 };
 const SUBJECT_CHANCE = 0.5;
@@ -41,25 +43,28 @@ const WRITTEN_DOWN = "slices = slices + 1";
 export class FaultInjector {
   #world: World;
   #operator: Operator;
+  #outside: Outside;
   #choices: Choices;
   #hasInjected = false;
 
-  constructor(world: World, operator: Operator, seed: number) {
+  constructor(world: World, operator: Operator, outside: Outside, seed: number) {
     this.#world = world;
     this.#operator = operator;
+    this.#outside = outside;
     this.#choices = new Choices(seed);
   }
 
   /** Lets all be well for a while, then disturbs it once. The first fault kills, so that each run has seen one, however short it is. */
   async inject(): Promise<void> {
     await sleep(this.#choices.whole(0, LONGEST_CALM_MS));
-    const drawn = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 8, moveUnderReaders: 3 });
+    const drawn = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 8, moveUnderReaders: 3, trouble: 5 });
     const fault = this.#hasInjected ? drawn : "kill";
     this.#hasInjected = true;
     await this.#world.disrupt(async () => {
       if (fault === "fail" || fault === "failAndKill") await this.#fail();
       if (fault === "standStill") await this.#standStill();
       if (fault === "moveUnderReaders") await this.#moveUnderReaders();
+      if (fault === "trouble") await this.#trouble();
       if (fault === "restart") await this.#end("restarts", (worker) => worker.stop());
       if (fault === "kill" || fault === "failAndKill") await this.#end("kills", (worker) => worker.kill());
       else await this.#heal();
@@ -103,6 +108,15 @@ export class FaultInjector {
     await this.#countFaults();
   }
 
+  /** Lets what lies outside fail and lie, while runs read from it. */
+  async #trouble(): Promise<void> {
+    this.#world.chronicle.note("trouble outside");
+    await this.#outside.trouble(async () => {
+      await this.#operator.beginFor({ action: "migrate", source: this.#choices.one([LINKS, BUCKET]) ?? "" });
+      await sleep(this.#choices.whole(50, LONGEST_FAULTS_MS));
+    });
+  }
+
   #fault(): Fault {
     const binding = this.#choices.weighted({ R2_IMAGES: 10, DB: 10, MIGRATIONS: 1 });
     const matching = this.#choices.chance(SUBJECT_CHANCE) ? this.#choices.one(SUBJECTS[binding] ?? []) : undefined;
@@ -143,6 +157,7 @@ export class FaultInjector {
       ENABLE_R2_STORAGE: String(this.#choices.chance(0.6)),
       MIGRATE_FALLBACK_IMAGES: String(this.#choices.chance(0.3)),
       STORE_TIMEOUT_MS: String(STORE_TIMEOUT_MS),
+      ...this.#outside.vars,
       JWT_SECRET,
       USER_MAX_BYTES,
       ...(this.#choices.chance(0.5) ? { MIGRATION_OPERATIONS: "60" } : {}),
