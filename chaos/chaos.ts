@@ -44,8 +44,9 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
   const operator = new Operator(world, model, application, outside, seed + 2);
   const injector = new FaultInjector(world, operator, outside, seed);
   const clients = Array.from({ length: CLIENTS }, (_, index) => new Client(`client-${index}`, world, model, seed + 3 + index));
-  const studios = Array.from({ length: STUDIOS }, (_, index) => new Studio(`studio-${index}`, world, model, seed + 3 + CLIENTS + index));
-  const retoucher = new Retoucher("retoucher", world, model, seed + 3 + CLIENTS + STUDIOS);
+  const sessions = Array.from({ length: STUDIOS }, (_, index) => `studio-${index}`);
+  const studios = sessions.map((session, index) => new Studio(session, world, model, seed + 3 + CLIENTS + index));
+  const retoucher = new Retoucher("retoucher", world, model, sessions, seed + 3 + CLIENTS + STUDIOS);
   const audit = new Audit(world, model, application, outside, operator, clients, studios, retoucher);
 
   try {

@@ -11,6 +11,7 @@ export const COUNTED = [
   "bytesCompared",
   "variantsCompared",
   "jobsCompleted",
+  "findingsCompared",
   "listingsCompared",
   "runs",
   "kills",
