@@ -57,14 +57,15 @@ enum Step {
     },
 }
 
+/// A call of the database or the bucket that fails.
 #[derive(Debug, Clone, Copy)]
-struct Failure {
+pub struct Failure {
     is_of_database: bool,
     nth: usize,
     fault: Fault,
 }
 
-fn failure() -> impl Strategy<Value = Option<Failure>> {
+pub fn failure() -> impl Strategy<Value = Option<Failure>> {
     let failure = (any::<bool>(), 1..24_usize, proptest::sample::select(Fault::ALL.to_vec()))
         .prop_map(|(is_of_database, nth, fault)| Failure { is_of_database, nth, fault });
     proptest::option::weighted(0.6, failure)
@@ -83,6 +84,21 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(action, batch_size, failure)| Step::Act { action, batch_size, failure }),
         2 => (1..15_i64).prop_map(|minutes| Step::Wait { minutes }),
     ]
+}
+
+pub fn fail(world: &World, failure: Option<Failure>) {
+    match failure {
+        Some(Failure { is_of_database: true, nth, fault }) => {
+            world.database.plan.fail_nth(None::<DatabaseCall>, nth, fault);
+        }
+        Some(Failure { nth, fault, .. }) => world.bucket.plan.fail_nth(None::<StoreCall>, nth, fault),
+        None => {}
+    }
+}
+
+pub fn heal(world: &World) {
+    world.database.plan.heal();
+    world.bucket.plan.heal();
 }
 
 fn content(content: usize) -> Vec<u8> {
@@ -114,21 +130,6 @@ impl Life {
         Self { world, bucket, has: BTreeMap::new(), had: BTreeMap::new(), deleted: BTreeSet::new() }
     }
 
-    fn fail(&self, failure: Option<Failure>) {
-        match failure {
-            Some(Failure { is_of_database: true, nth, fault }) => {
-                self.world.database.plan.fail_nth(None::<DatabaseCall>, nth, fault);
-            }
-            Some(Failure { nth, fault, .. }) => self.world.bucket.plan.fail_nth(None::<StoreCall>, nth, fault),
-            None => {}
-        }
-    }
-
-    fn heal(&self) {
-        self.world.database.plan.heal();
-        self.world.bucket.plan.heal();
-    }
-
     fn step(&mut self, step: &Step) {
         self.world.runtime.advance(1_000);
         match step {
@@ -158,9 +159,9 @@ impl Life {
                     3 => json!({"action": "rollback", "source": "old", "batchSize": batch_size, "deleteFromR2": true}),
                     _ => json!({"action": "complete", "source": "old", "batchSize": batch_size}),
                 };
-                self.fail(*failure);
+                fail(&self.world, *failure);
                 let _ = ask_until_crash(&self.world, &body);
-                self.heal();
+                heal(&self.world);
             }
             Step::Wait { minutes } => {
                 self.world.runtime.advance(minutes * MINUTE_MS);
@@ -171,10 +172,10 @@ impl Life {
     }
 
     fn read(&self, key: usize, failure: Option<Failure>) {
-        self.fail(failure);
+        fail(&self.world, failure);
         let path = format!("/images/{}", encoded(KEYS[key]));
         let answer = self.world.send_until_crash("GET", &path, &[], None);
-        self.heal();
+        heal(&self.world);
         let Some(answer) = answer.filter(|answer| answer.status == 200) else { return };
         let had = self.had.get(&key).into_iter().flatten();
         assert!(had.into_iter().any(|had| content(*had) == answer.body), "{}: what nobody put", KEYS[key]);
@@ -221,22 +222,10 @@ impl Life {
         rows.iter().map(|row| row["body"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Everybody lets go, and what was begun ends.
-    fn settle(&self) {
-        self.heal();
-        self.bucket.status.set(None);
-        for _ in 0..12 {
-            self.world.runtime.advance(2 * 60 * MINUTE_MS);
-            block_on(self.world.app.tick());
-            if query(&self.world.sqlite, "SELECT id FROM stillstore_runs WHERE state = 'running'").is_empty() {
-                return self.check();
-            }
-        }
-        panic!("a run does not end");
-    }
-
     fn finish(&self) {
-        self.settle();
+        self.bucket.status.set(None);
+        settle(&self.world);
+        self.check();
         let run = act(&self.world, &json!({"action": "migrate", "source": "old"}));
         // What was no image and has changed is an orphan, and keeps its key until somebody removes it.
         let errors = run["result"]["errors"].as_array().unwrap();
@@ -276,7 +265,20 @@ impl Life {
     }
 }
 
-fn cases() -> u32 {
+/// Everybody lets go, and what was begun ends.
+pub fn settle(world: &World) {
+    heal(world);
+    for _ in 0..12 {
+        world.runtime.advance(2 * 60 * MINUTE_MS);
+        block_on(world.app.tick());
+        if query(&world.sqlite, "SELECT id FROM stillstore_runs WHERE state = 'running'").is_empty() {
+            return;
+        }
+    }
+    panic!("a run does not end");
+}
+
+pub fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES)
 }
 
