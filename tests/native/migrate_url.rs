@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde_json::{Value as Json, json};
-use stillstore::bytes::BodyError;
+use stillstore::bytes::{Body, BodyError};
 use stillstore::config::Config;
 use stillstore::http::{HttpError, HttpResponse};
 use stillstore::image::Sha256Digest;
@@ -109,6 +109,33 @@ fn links_become_copies_and_copies_links_again() {
     let moved = migrate(&world);
     assert_eq!(moved["result"]["migrated"], 2, "{moved}");
     assert!(query(&world.sqlite, "SELECT * FROM stillstore_links").is_empty());
+}
+
+#[test]
+fn links_that_were_moved_stay_moved_when_the_worker_gets_another_address() {
+    let world = world();
+    post(&world, "a", "https://one.example.org/a.png");
+    post(&world, "b", "https://one.example.org/b.png");
+    let links = query(&world.sqlite, "SELECT id, picture FROM posts ORDER BY id");
+    let body = Body::from(json!({"action": "migrate", "source": "posts"}).to_string().into_bytes());
+    let json = [("content-type", "application/json"), ("authorization", &*format!("Bearer {TOKEN}"))];
+    let first = world.send_at("https://old.example.org", "POST", "/api/migrate-images", &json, Some(body)).json();
+    assert_eq!(first["result"]["migrated"], 2, "{first}");
+    let moved = query(&world.sqlite, ROWS);
+    assert!(moved[0]["picture"].as_str().unwrap().starts_with("https://old.example.org/images/"), "{moved:?}");
+
+    // A row whose link is new is moved as ever.
+    execute(&world.sqlite, "UPDATE posts SET picture = 'https://one.example.org/a.png' WHERE id = 'a'", Vec::new());
+    let again = migrate(&world);
+    assert_eq!((&again["result"]["total"], &again["result"]["migrated"]), (&json!(1), &json!(1)), "{again}");
+    assert_eq!(again["state"], "completed", "{again}");
+    assert_eq!(query(&world.sqlite, ROWS)[1], moved[1], "the row names the copy where it was");
+    let named = act(&world, &json!({"action": "migrate", "source": "posts", "imageIds": ["b"]}));
+    assert_eq!(reasons(&world, &named), [(json!("b"), json!("already-moved"))]);
+
+    let back = act(&world, &json!({"action": "rollback", "source": "posts"}));
+    assert_eq!(back["result"]["rolledBack"], 2, "{back}");
+    assert_eq!(query(&world.sqlite, "SELECT id, picture FROM posts ORDER BY id"), links);
 }
 
 #[test]

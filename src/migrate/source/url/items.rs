@@ -294,7 +294,7 @@ impl Items for UrlItems {
     }
 
     fn count(&self, run: &Run) -> Statement {
-        self.table.count(&self.own_urls(run))
+        links::count(&self.table, &self.own_urls(run))
     }
 
     async fn prepare(

@@ -73,8 +73,16 @@ pub fn behind(table: &Table, after: Option<&str>, own_urls: &str) -> Statement {
     let mut sql = Sql::default();
     sql.push("SELECT CAST(").push(&table.id()).push(" AS TEXT) AS item, ").push(&link(table)).push(" AS link FROM ");
     sql.push(&table.table());
-    table.push_candidates(&mut sql, own_urls);
+    push_candidates(table, &mut sql, own_urls);
     table.push_after(&mut sql, after, LISTED_AT_ONCE);
+    sql.into_statement()
+}
+
+/// How many links there are to move.
+pub fn count(table: &Table, own_urls: &str) -> Statement {
+    let mut sql = Sql::default();
+    sql.push("SELECT count(*) AS items FROM ").push(&table.table());
+    push_candidates(table, &mut sql, own_urls);
     sql.into_statement()
 }
 
@@ -220,13 +228,31 @@ fn link(table: &Table) -> String {
     format!("CASE WHEN typeof({url}) = 'text' AND octet_length({url}) <= {MAX_URL_BYTES} THEN {url} END")
 }
 
+fn push_candidates(table: &Table, sql: &mut Sql, own_urls: &str) {
+    table.push_candidates(sql, own_urls);
+    sql.push(" AND NOT ");
+    push_is_moved(table, sql);
+}
+
+/// Adds the condition that the row names the copy that was made of its link, at whatever address the Worker had then: what is fetched
+/// from there is no original, and the journal would forget the link.
+fn push_is_moved(table: &Table, sql: &mut Sql) {
+    sql.push("EXISTS (SELECT 1 FROM stillstore_moves WHERE source = ").bind(table.source.name.as_str());
+    sql.push(" AND item_id = CAST(")
+        .push(&table.id())
+        .push(" AS TEXT) AND stage <> 'restored' AND original ->> 'url' = ");
+    sql.push(&table.column(&table.source.url)).push(" COLLATE BINARY)");
+}
+
 /// Adds the columns of a row that a move needs.
 fn push_row(table: &Table, sql: &mut Sql, own_urls: &str) {
     let (id, url) = (table.id(), table.column(&table.source.url));
     sql.push(&id).push(" IS NOT NULL AS is_there, (").push(&url).push(" IS NOT NULL");
     table.push_filter(sql);
     sql.push(") AS is_wanted, substr(").push(&url).push(", 1, ").bind(whole(own_urls.len() as u64));
-    sql.push(") COLLATE BINARY IS ").bind(own_urls).push(" AS is_ours, ").push(&link(table)).push(" AS link, ");
+    sql.push(") COLLATE BINARY IS ").bind(own_urls).push(" OR ");
+    push_is_moved(table, sql);
+    sql.push(" AS is_ours, ").push(&link(table)).push(" AS link, ");
     sql.push(&table.before()).push(" AS before, ");
     table.push_metadata_and_earlier(sql);
 }
