@@ -234,8 +234,8 @@ fn push_candidates(table: &Table, sql: &mut Sql, own_urls: &str) {
     push_is_moved(table, sql);
 }
 
-/// Adds the condition that the row names the copy that was made of its link, at whatever address the Worker had then: what is fetched
-/// from there is no original, and the journal would forget the link.
+/// Adds the condition that the row names the copy that was made of its link, at whatever address the Worker had then, where a fetch
+/// would only find the copy.
 fn push_is_moved(table: &Table, sql: &mut Sql) {
     sql.push("EXISTS (SELECT 1 FROM stillstore_moves WHERE source = ").bind(table.source.name.as_str());
     sql.push(" AND item_id = CAST(")
