@@ -334,6 +334,44 @@ fn an_image_that_is_too_large_to_be_held_is_fetched_twice() {
 }
 
 #[test]
+fn photographs_are_asked_for_once() {
+    let world = world();
+    let jpeg = large_jpeg(3_900_000);
+    for photo in 0..20 {
+        let link = format!("https://{}.example.org/{photo}.jpg", photo % 5);
+        insert(&world.sqlite, &format!("{photo:02}"), &link);
+        let bytes = [&jpeg[..], link.as_bytes()].concat();
+        let length = vec![("content-length".to_owned(), bytes.len().to_string())];
+        let headers = if photo % 2 == 0 { length } else { Vec::new() };
+        world.outside.pages.borrow_mut().insert(link, HttpResponse { headers, ..page(200, &bytes) });
+    }
+    let run = act(&world, &json!({"action": "migrate", "source": "posts", "concurrency": 16}));
+    let run = if run["state"] == "running" { take_up(&world, "posts") } else { run };
+    assert_eq!((&run["result"]["migrated"], &run["result"]["failed"]), (&json!(20), &json!(0)), "{run}");
+    assert_eq!(world.outside.asked().len(), 20);
+}
+
+#[test]
+fn a_slow_host_has_no_link_of_another_fetched_again() {
+    let world = world();
+    for fast in 0..8 {
+        post(&world, &format!("fast{fast}"), &format!("https://{fast}.example.org/a.png"));
+    }
+    insert(&world.sqlite, "slow", "https://slow.example.org/a.png");
+    let runtime = Rc::clone(&world.runtime);
+    *world.outside.server.borrow_mut() = Some(Rc::new(move |request| {
+        let is_slow = request.url.contains("slow");
+        is_slow.then(|| runtime.advance(30_000));
+        is_slow.then_some(Err(HttpError::Timeout))
+    }));
+    let run = migrate(&world);
+    let run = if run["state"] == "running" { take_up(&world, "posts") } else { run };
+    assert_eq!((&run["result"]["migrated"], &run["result"]["failed"]), (&json!(8), &json!(1)), "{run}");
+    let asked = world.outside.asked();
+    assert_eq!(asked.iter().filter(|url| !url.contains("slow")).count(), 8, "{asked:?}");
+}
+
+#[test]
 fn discord_renews_links_that_have_expired() {
     const REFRESH: &str = "https://discord.com/api/v10/attachments/refresh-urls";
     let world = world_with(&source(), &[("DISCORD_BOT_TOKEN", "bot-token-of-the-test")]);

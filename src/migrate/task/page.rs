@@ -5,6 +5,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::bounds::SLICE_MS;
 use super::context::SliceContext;
 use super::failure::{Blame, Interruption};
 use super::outcome::{Outcome, Slice};
@@ -110,11 +111,14 @@ impl<T> Page<T> {
 /// An item being handled. Boxed, so that what runs several of them is compiled once and not for each action.
 type Handled<'item> = LocalBoxFuture<'item, Result<Outcome, Interruption>>;
 
-/// The outcomes of the items that were begun in time, in their order.
+/// The outcomes of the items that were begun in time, in their order. The time counts from here on: what a slow source gave is handled,
+/// and not asked for again.
 async fn together(handled: Vec<Handled<'_>>, context: &SliceContext<'_>) -> Result<Vec<Outcome>, Interruption> {
+    let began_at = context.runtime.now();
+    let is_late = || context.runtime.now().millis_since(began_at) >= SLICE_MS;
     // However late it is, a slice has one item, so that the run moves on.
     let outcomes: Vec<Outcome> = stream::iter(handled.into_iter().enumerate())
-        .take_while(|(index, _)| ready(*index == 0 || !context.is_late()))
+        .take_while(|(index, _)| ready(*index == 0 || !is_late()))
         .map(|(_, handling)| handling)
         .buffered(usize::from(context.run.parameters.concurrency.max(1)))
         .try_collect()

@@ -7,7 +7,7 @@ use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use super::cause::Failure;
-use super::intake::{Intake, Taken};
+use super::intake::{Intake, Room, Taken};
 use super::pacing::Pacing;
 use crate::migrate::task::SliceContext;
 
@@ -36,14 +36,16 @@ pub async fn fetch_all(
     let mut fetched = Vec::new();
     loop {
         while under_way.len() < at_once
-            && (fetched.is_empty() && under_way.is_empty() || !context.is_late() && intake.has_room())
+            && (fetched.is_empty() && under_way.is_empty() || !context.is_late())
+            && let Some(room) = intake.room()
             && let Some((index, wait_ms)) = next_turn(&waiting, pacing, context)
             && let Some(wanted) = waiting.remove(index)
         {
-            under_way.push(fetch(wanted, wait_ms, intake, pacing, context));
+            under_way.push(fetch(wanted, wait_ms, room, intake, pacing, context));
         }
         match under_way.next().await {
-            Some(done) => fetched.push(done),
+            Some(Some(done)) => fetched.push(done),
+            Some(None) => {}
             None => return fetched,
         }
     }
@@ -60,16 +62,17 @@ fn next_turn(waiting: &VecDeque<Wanted>, pacing: &RefCell<Pacing>, context: &Sli
 fn fetch<'call>(
     wanted: Wanted,
     wait_ms: u64,
+    room: Room,
     intake: &'call Intake,
     pacing: &'call RefCell<Pacing>,
     context: &'call SliceContext<'_>,
-) -> LocalBoxFuture<'call, Fetched> {
+) -> LocalBoxFuture<'call, Option<Fetched>> {
     Box::pin(async move {
         let Wanted { place, host, link } = wanted;
         if wait_ms > 0 {
             context.runtime.sleep(wait_ms).await;
         }
-        let taken = intake.take(&link).await;
+        let taken = intake.take(&link, room).await;
         let mut pacing = pacing.borrow_mut();
         match &taken {
             Err(Failure::Host(failure)) => {
@@ -78,6 +81,6 @@ fn fetch<'call>(
             }
             Ok(_) | Err(Failure::Item(_)) => pacing.succeeded(&host),
         }
-        (place, taken)
+        Some((place, taken.transpose()?))
     })
 }

@@ -182,7 +182,6 @@ impl UrlItems {
         cursors: Vec<Json>,
         context: &SliceContext<'_>,
     ) -> Result<Vec<Item>, Interruption> {
-        self.intake.begin_slice();
         let rules = &self.intake.fetcher.rules;
         let mut failures = renew(&mut considered, &self.refreshers, rules, &self.pacing, context).await;
         let is_unavailable = |place: usize| failures.iter().any(|(failed, _)| *failed == place);

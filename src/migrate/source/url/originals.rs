@@ -55,9 +55,8 @@ impl UrlOriginals {
             Refusal::failed("original-gone", format!("the copy stays, because the link gives nothing: {why}"))
         };
         let link = self.link(original).ok_or_else(|| gone("it was no text"))?;
-        self.intake.begin_slice();
-        match self.intake.take(&link).await {
-            Ok(taken) if taken.content.sha256 == entry.sha256 => Ok(()),
+        match self.intake.digest(&link).await {
+            Ok(sha256) if sha256 == entry.sha256 => Ok(()),
             Ok(_) => {
                 Err(Refusal::failed("source-changed", "the copy stays, because the link gives something else by now"))
             }
