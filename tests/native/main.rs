@@ -71,6 +71,7 @@ mod migrate_table_sources;
 mod migrate_table_status;
 mod migrate_url;
 mod migrate_url_crash;
+mod migrate_url_hosts;
 mod migrate_url_lives;
 mod migrate_value;
 mod multipart;

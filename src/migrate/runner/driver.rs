@@ -144,7 +144,7 @@ async fn work_through(leased: &mut LeasedRun<'_>, budget: Budget) -> Result<(), 
             Some(items) => items,
             None => begin(leased, bounds).await?,
         };
-        let slice = perform(leased, items, bounds).await?;
+        let slice = perform(leased, items, bounds, budget.until).await?;
         let wanted = Bounds::for_items_of(slice.largest_bytes, batch_size);
         let left = operations_left(leased, budget, &slice);
         bounds = affordable(leased, wanted, left);
@@ -156,13 +156,19 @@ async fn work_through(leased: &mut LeasedRun<'_>, budget: Budget) -> Result<(), 
 }
 
 /// Does the outside part of a slice.
-async fn perform(leased: &mut LeasedRun<'_>, items: Vec<QueryResult>, bounds: Bounds) -> Result<Slice, Interruption> {
+async fn perform(
+    leased: &mut LeasedRun<'_>,
+    items: Vec<QueryResult>,
+    bounds: Bounds,
+    until: Timestamp,
+) -> Result<Slice, Interruption> {
     let context = SliceContext {
         ledger: &leased.driver.ledger,
         runtime: &leased.driver.runtime,
         run: &leased.run,
         lease: &leased.lease,
         began_at: leased.driver.runtime.now(),
+        until,
         operations: &leased.operations,
         announced: RefCell::default(),
     };

@@ -18,6 +18,8 @@ pub struct SliceContext<'run> {
     pub run: &'run Run,
     pub lease: &'run Lease,
     pub began_at: Timestamp,
+    /// When the invocation begins no other slice.
+    pub until: Timestamp,
     pub operations: &'run RefCell<Operations>,
     /// Keys that were written down by [`SliceContext::announce`].
     pub announced: RefCell<Vec<InFlight>>,
@@ -30,7 +32,13 @@ impl SliceContext<'_> {
     /// Whether there is no time left to begin another item.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        self.runtime.now().millis_since(self.began_at) >= SLICE_MS
+        self.left_ms() == 0
+    }
+
+    /// How long other items may be begun, in milliseconds.
+    #[must_use]
+    pub fn left_ms(&self) -> u64 {
+        SLICE_MS.saturating_sub(self.runtime.now().millis_since(self.began_at))
     }
 
     /// Writes down the keys about to be put, renews the lease, and answers `extra` in the same round trip.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -84,7 +85,7 @@ impl Generator for StudioHandle {
         self.0.requests.borrow_mut().push(request.clone());
         if self.0.yields.get() {
             let mut has_yielded = false;
-            std::future::poll_fn(|context| {
+            poll_fn(|context| {
                 if std::mem::replace(&mut has_yielded, true) {
                     return Poll::Ready(());
                 }
@@ -138,6 +139,7 @@ impl EdgeCache for Cache {
 }
 
 /// A server that knows its own URLs.
+pub type IsDue = dyn Fn(&HttpRequest) -> bool;
 pub type Server = dyn Fn(&HttpRequest) -> Option<Result<HttpResponse, HttpError>>;
 
 /// What is out there: answers by URL, any other URL has no host.
@@ -148,6 +150,8 @@ pub struct Outside {
     pub server: RefCell<Option<Rc<Server>>>,
     /// Answers that come before those, once each.
     pub first: RefCell<BTreeMap<String, VecDeque<Result<HttpResponse, HttpError>>>>,
+    /// Asked again and again before an answer comes, until it says yes.
+    pub is_due: RefCell<Option<Rc<IsDue>>>,
     /// Bodies that end with this, in place of their end.
     pub breaks: Cell<Option<fn() -> BodyError>>,
     pub requests: RefCell<Vec<HttpRequest>>,
@@ -199,6 +203,14 @@ impl HttpClient for Shared<Outside> {
         let answered = server.and_then(|server| server(&request));
         let first = self.0.first.borrow_mut().get_mut(&request.url).and_then(VecDeque::pop_front);
         let page = self.0.pages.borrow().get(&request.url).cloned().ok_or(HttpError::Connect);
+        let is_due = self.0.is_due.borrow().clone();
+        if let Some(is_due) = is_due {
+            poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if is_due(&request) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
         self.0.requests.borrow_mut().push(request);
         let page = answered.or(first).unwrap_or(page)?;
         let arriving = Arriving::of(page.body);

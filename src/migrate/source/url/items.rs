@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
 use super::cause::Failure;
-use super::fetching::{Fetched, Wanted, fetch_all};
+use super::fetching::{Fetched, Fetches, Wanted};
 use super::intake::{Intake, Taken};
 use super::links::{self, FoundLink, LinkRow, Listed, NO_DEADLINE_MS, ReadyHost};
 use super::pacing::Pacing;
@@ -39,12 +39,13 @@ pub struct UrlItems {
     pub table: Rc<Table>,
     pub catalogue: TableCatalogue,
     pub limits: HostLimits,
-    pub intake: Intake,
+    pub intake: Rc<Intake>,
     pub refreshers: Rc<[Rc<dyn LinkRefresher>]>,
     /// Whoever knows a key can read the object.
     pub bucket_is_public: bool,
     pub key_secrets: Option<KeySecrets>,
-    pub pacing: RefCell<Pacing>,
+    pub pacing: Rc<RefCell<Pacing>>,
+    pub fetches: Fetches,
     /// The links of the last page that are on the list.
     pub listed: RefCell<BTreeMap<String, Listed>>,
 }
@@ -109,7 +110,7 @@ impl UrlItems {
         context: &SliceContext<'_>,
     ) -> Result<Result<Vec<(Listed, LinkRow)>, Prepared>, Interruption> {
         let hosts = found.first().map(QueryResult::rows::<ReadyHost>).transpose()?.unwrap_or_default();
-        if hosts.is_empty() {
+        if hosts.is_empty() && self.fetches.is_idle() {
             let ready_at = found.get(1).map(QueryResult::first::<ReadyAt>).transpose()?.flatten();
             let Some(ready_at) = ready_at.and_then(|next| next.ready_at_ms) else {
                 return Ok(Err(Prepared::of(empty_page(true))));
@@ -183,36 +184,45 @@ impl UrlItems {
         context: &SliceContext<'_>,
     ) -> Result<Vec<Item>, Interruption> {
         let rules = &self.intake.fetcher.rules;
-        let mut failures = renew(&mut considered, &self.refreshers, rules, &self.pacing, context).await;
-        let is_unavailable = |place: usize| failures.iter().any(|(failed, _)| *failed == place);
-        let wanted = considered.iter().enumerate().filter_map(|(place, (_, waiting))| {
-            let Waiting { current, link, .. } = waiting.as_ref().ok().filter(|_| !is_unavailable(place))?;
-            let host = self.intake.fetcher.rules.admit(link).ok()?.authority();
-            Some(Wanted { place, host, link: current.clone() })
-        });
-        let mut fetched: BTreeMap<usize, Result<Taken, Failure>> =
-            fetch_all(wanted.collect(), &self.intake, &self.pacing, context).await.into_iter().collect();
-        fetched.extend(failures.drain(..).map(|(place, failure)| -> Fetched { (place, Err(failure)) }));
+        let failures = renew(&mut considered, &self.refreshers, rules, &self.pacing, context).await;
+        let mut failures: BTreeMap<_, _> = failures.into_iter().collect();
+        let mut wanted = Vec::new();
+        let mut ended = Vec::new();
+        for (place, (id, waiting)) in considered.into_iter().enumerate() {
+            match (waiting, failures.remove(&place)) {
+                (Err(refusal), _) => ended.push((place, id, Err(refusal))),
+                (Ok(waiting), Some(failure)) => ended.push((place, id, Ok((waiting, Err(failure))))),
+                (Ok(waiting), None) => {
+                    let host = rules.admit(&waiting.link).map(|url| url.authority()).unwrap_or_default();
+                    wanted.push(Wanted { place, host, waiting });
+                }
+            }
+        }
+        let is_named = run.parameters.item_ids.is_some();
+        for Fetched { place, waiting, taken } in self.fetches.fetch(wanted, !is_named, context).await {
+            ended.push((place, waiting.id.clone(), Ok((waiting, taken))));
+        }
+        // Named items are gone through in their order; what is fetched together with links of an earlier slice has no order.
+        ended.sort_by_key(|(place, ..)| *place);
 
         let mut items = Vec::new();
         let mut statements = Vec::new();
-        for (place, ((id, waiting), cursor)) in considered.into_iter().zip(cursors).enumerate() {
-            let found = match waiting {
+        for (index, (place, id, ended)) in ended.into_iter().enumerate() {
+            if is_named && place != index {
+                break;
+            }
+            let found = match ended {
                 Err(refusal) => Err(refusal),
-                Ok(waiting) => match fetched.remove(&place) {
-                    Some(Ok(taken)) => Ok(self.ready(waiting, taken)),
-                    Some(Err(failure)) => match again(&failure, &waiting) {
-                        Some(listed) => {
-                            statements.push(links::count_attempt(&run.id, listed));
-                            continue;
-                        }
-                        None => Err(failure.refusal()),
-                    },
-                    None if waiting.listed.is_some() => continue,
-                    // Named items are gone through in their order.
-                    None => break,
+                Ok((waiting, Ok(taken))) => Ok(self.ready(waiting, taken)),
+                Ok((waiting, Err(failure))) => match again(&failure, &waiting) {
+                    Some(listed) => {
+                        statements.push(links::count_attempt(&run.id, listed));
+                        continue;
+                    }
+                    None => Err(failure.refusal()),
                 },
             };
+            let cursor = cursors.get(place).filter(|_| is_named).cloned().unwrap_or_else(|| json!({ "fetch": true }));
             items.push(PageItem { id, found: Some(found), cursor });
         }
         for (name, host) in self.pacing.borrow_mut().take_changed() {
@@ -329,9 +339,12 @@ impl Items for UrlItems {
                     Err(prepared) => return Ok(prepared),
                 };
                 let mut on_list = self.listed.borrow_mut();
-                on_list.clear();
+                on_list.retain(|item, _| item_id(ids, item).is_ok_and(|id| self.fetches.has(&id)));
                 for (listed, row) in next {
                     let id = item_id(ids, &listed.item)?;
+                    if self.fetches.has(&id) {
+                        continue;
+                    }
                     on_list.insert(listed.item.clone(), listed.clone());
                     let attempts = row.attempts;
                     let waiting = self.consider(&id, row, Some(listed), now);

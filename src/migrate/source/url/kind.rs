@@ -7,6 +7,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::config::UrlSource;
+use super::fetching::Fetches;
 use super::intake::Intake;
 use super::items::UrlItems;
 use super::links;
@@ -94,16 +95,18 @@ impl Kind for UrlKind {
         let destination = surroundings.destination.clone();
         let limits = self.sources.iter().find(|source| source.table.name == run.source);
         let limits = limits.map(|source| source.hosts.clone()).unwrap_or_default();
-        let intake = || Intake::new(self.fetcher(run, &destination.runtime), self.outside.timeout_ms);
+        let intake = || Rc::new(Intake::new(self.fetcher(run, &destination.runtime), self.outside.timeout_ms));
+        let (own_intake, pacing) = (intake(), Rc::new(RefCell::new(Pacing::new(limits.clone()))));
         Ok(Ok(Source {
             ids: table.schema.ids,
             place: table.place(),
             items: Box::new(UrlItems {
                 table: Rc::clone(&table),
                 catalogue: catalogue.clone(),
-                pacing: RefCell::new(Pacing::new(limits.clone())),
+                fetches: Fetches::new(Rc::clone(&own_intake), Rc::clone(&pacing)),
+                pacing,
                 limits,
-                intake: intake(),
+                intake: own_intake,
                 refreshers: Rc::clone(&self.outside.refreshers),
                 bucket_is_public: surroundings.bucket_is_public,
                 key_secrets: surroundings.key_secrets,

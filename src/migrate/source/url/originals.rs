@@ -18,7 +18,7 @@ use crate::sql::{QueryResult, Statement};
 pub struct UrlOriginals {
     pub table: Rc<Table>,
     pub catalogue: TableCatalogue,
-    pub intake: Intake,
+    pub intake: Rc<Intake>,
 }
 
 #[derive(Deserialize)]
