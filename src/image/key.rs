@@ -24,7 +24,8 @@ const FRAMES_PREFIX: &str = "frames/";
 /// The folder of what jobs made.
 const OUTPUTS: &str = "outputs";
 
-/// A key in a store: 1 to 1,024 bytes of UTF-8 (R2's limit) without control characters. Keys of our own making are printable ASCII.
+/// A key in a store: 1 to 1,024 bytes of UTF-8 (R2's limit) without U+0000, where SQLite ends a text of JSON. Keys of our own making are
+/// printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectKey(String);
@@ -132,7 +133,7 @@ impl TryFrom<String> for ObjectKey {
     type Error = InvalidObjectKey;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let valid = (1..=1024).contains(&text.len()) && !text.chars().any(char::is_control);
+        let valid = (1..=1024).contains(&text.len()) && !text.contains('\0');
         if valid { Ok(Self(text)) } else { Err(InvalidObjectKey) }
     }
 }
@@ -151,7 +152,7 @@ impl fmt::Display for ObjectKey {
 
 impl fmt::Display for InvalidObjectKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a key is 1 to 1,024 bytes of text without control characters")
+        formatter.write_str("a key is 1 to 1,024 bytes of text without U+0000")
     }
 }
 

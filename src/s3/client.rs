@@ -13,6 +13,8 @@ use crate::runtime::Runtime;
 pub const LISTED_AT_ONCE: u16 = 1_000;
 /// A page of 1,000 objects with keys of 1,024 bytes, each of which XML may make six of, and 400 bytes beside.
 const MAX_LISTING_BYTES: u64 = 8 * 1024 * 1024;
+/// The answer to a request for a listing is none.
+const NO_LISTING: ReadError = ReadError::Unreadable { status: 200 };
 
 /// Reads a bucket.
 pub struct Client {
@@ -56,6 +58,26 @@ pub enum ReadError {
     },
 }
 
+/// Where a page begins.
+enum From<'listing> {
+    Start,
+    /// After this key.
+    Key(&'listing str),
+    /// Where the page before it said.
+    Token(&'listing str),
+}
+
+impl ReadError {
+    /// Whether the server may answer the same request in another way later.
+    const fn is_passing(self) -> bool {
+        match self {
+            Self::Timeout => true,
+            Self::Unavailable { status } => !matches!(status, Some(501)),
+            _ => false,
+        }
+    }
+}
+
 impl ReadObject {
     /// The first header called `name`.
     #[must_use]
@@ -85,10 +107,50 @@ impl Client {
     }
 
     async fn list_some(&self, prefix: &str, after: Option<&str>, limit: u16) -> Result<Listing, ReadError> {
+        let begun = self.runtime.now();
+        let mut listing = self.page(prefix, &after.map_or(From::Start, From::Key), limit).await?;
+        // A page may have no objects and say that more follow. Then only the server knows where.
+        while listing.objects.is_empty() && listing.is_truncated {
+            let token = listing.next.ok_or(NO_LISTING)?;
+            if self.runtime.now().millis_since(begun) > self.timeout_ms {
+                return Err(ReadError::Timeout);
+            }
+            listing = self.page(prefix, &From::Token(&token), limit).await?;
+        }
+        // A server that does not know `start-after` would give the same page for ever.
+        let stands_still = listing.objects.last().is_some_and(|last| Some(last.key.as_str()) <= after);
+        if listing.is_truncated && stands_still { Err(NO_LISTING) } else { Ok(listing) }
+    }
+
+    /// A page. Keys are asked for as they are, and encoded only where XML did not bring them over: s3s-fs says that it encoded keys and
+    /// does not, so that `+` and `%20` would be read for others.
+    async fn page(&self, prefix: &str, from: &From<'_>, limit: u16) -> Result<Listing, ReadError> {
+        let plain = self.page_of(prefix, from, limit, false).await;
+        let may_be_better_encoded = match &plain {
+            Ok(listing) => listing.may_have_lost_characters(),
+            Err(NO_LISTING | ReadError::Unavailable { status: Some(500) }) => true,
+            Err(_) => false,
+        };
+        if !may_be_better_encoded {
+            return plain;
+        }
+        match self.page_of(prefix, from, limit, true).await {
+            // It does not know the parameter.
+            Err(error) if !error.is_passing() => plain,
+            encoded => encoded,
+        }
+    }
+
+    async fn page_of(&self, prefix: &str, from: &From<'_>, limit: u16, encoded: bool) -> Result<Listing, ReadError> {
         let mut request = ObjectRequest::new("GET", "").with_query("list-type", "2");
         request = request.with_query("max-keys", limit.to_string()).with_query("prefix", prefix);
-        if let Some(after) = after {
-            request = request.with_query("start-after", after);
+        request = match from {
+            From::Start => request,
+            From::Key(key) => request.with_query("start-after", *key),
+            From::Token(token) => request.with_query("continuation-token", *token),
+        };
+        if encoded {
+            request = request.with_query("encoding-type", "url");
         }
         let limits = AnswerLimits { timeout_ms: self.timeout_ms, max_response_bytes: MAX_LISTING_BYTES };
         let answer = self.send(&request, limits).await?;

@@ -12,7 +12,8 @@ use stillstore::store::StoreCall;
 use crate::api::migrate_crash::ask_until_crash;
 use crate::api::world::World;
 use crate::image_fixtures::bytes;
-use crate::migrate_bucket::{OtherBucket, world_of};
+use crate::migrate_bucket::world_of;
+use crate::migrate_other_bucket::OtherBucket;
 use crate::migrate_table::{act, execute, objects, query};
 use crate::runtime::block_on;
 

@@ -12,7 +12,7 @@ use crate::migrate_table::{act, insert, query};
 
 const HOUR_MS: i64 = 60 * 60 * 1_000;
 
-fn bucket_world(objects: &[(&str, &[u8])]) -> (World, std::rc::Rc<crate::migrate_bucket::OtherBucket>) {
+fn bucket_world(objects: &[(&str, &[u8])]) -> (World, std::rc::Rc<crate::migrate_other_bucket::OtherBucket>) {
     let source = json!({"kind": "bucket", "name": "old", "endpoint": "https://s3.example.org", "region": "eu-west-1",
         "bucket": "photos", "prefix": "pics/", "visibility": "public"});
     world_of(&source, objects, &[("READ_THROUGH", "old")])

@@ -11,7 +11,8 @@ use stillstore::store::StoreCall;
 use crate::api::migrate_crash::{Seam, take_up, walk};
 use crate::api::world::{Answer, World};
 use crate::image_fixtures::bytes;
-use crate::migrate_bucket::{OtherBucket, migrate, reasons, world_of};
+use crate::migrate_bucket::{migrate, reasons, world_of};
+use crate::migrate_other_bucket::OtherBucket;
 use crate::migrate_table::{act, large_jpeg, objects, query};
 use crate::runtime::block_on;
 

@@ -9,7 +9,8 @@ use stillstore::store::StoreCall;
 use crate::api::migrate_crash::{Seam, ask_until_crash, assert_honest, take_up, walk};
 use crate::api::world::World;
 use crate::image_fixtures::bytes;
-use crate::migrate_bucket::{OtherBucket, migrate, world_with};
+use crate::migrate_bucket::{migrate, world_with};
+use crate::migrate_other_bucket::OtherBucket;
 use crate::migrate_table::{act, execute, lines, objects, query};
 
 const OLD: &str = "https://old.example.com/";

@@ -112,6 +112,9 @@ test("a bucket is copied through its S3 endpoint, and its later runs read nothin
   const objects = new Map<string, Uint8Array>([
     [`${PREFIX}a.png`, PNG],
     [ODD, PNG],
+    // XML 1.0 has no such characters, and others in their place. No object with a line end is found by this endpoint.
+    [`${PREFIX}c\u0001\u007f.png`, PNG],
+    [`${PREFIX}c\ufffd\uffff.png`, PNG],
     [`${PREFIX}large.png`, LARGE],
     [`${PREFIX}notes.txt`, new TextEncoder().encode("notes")],
     [`${PREFIX}nothing`, new Uint8Array(0)],
@@ -138,7 +141,7 @@ test("a bucket is copied through its S3 endpoint, and its later runs read nothin
   assert.equal((await worker.bucket.head(`${PREFIX}notes.txt`))?.httpMetadata?.contentType, "text/plain");
   assert.equal(await worker.bucket.head("elsewhere.png"), null);
   const listed = (await ask(worker, "GET", "/api/images")).json() as { images: { sourceItem: string; url: string }[] };
-  assert.deepEqual(listed.images.map(({ sourceItem }) => sourceItem).sort(), [`${PREFIX}a.png`, ODD, `${PREFIX}large.png`].sort());
+  assert.deepEqual(listed.images.map(({ sourceItem }) => sourceItem).sort(), [...objects.keys()].filter((key) => key.endsWith(".png")).sort());
   for (const { sourceItem, url } of listed.images) {
     assert.equal(digest(await read(url)), digest(objects.get(sourceItem) as Uint8Array), sourceItem);
   }

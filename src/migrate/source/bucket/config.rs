@@ -208,7 +208,8 @@ mod tests {
         assert_eq!(key(&same, "2024/a.b/c", Some("0123")).as_deref(), Some("2024/a.b/c~0123"));
         assert_eq!(key(&same, "2024/a.png", Some("0123")).as_deref(), Some("2024/a~0123.png"));
         assert_eq!(key(&same, "stillstore/receipts/1", None), None);
-        assert_eq!(key(&same, "a\nb", None), None);
+        assert_eq!(key(&same, "a\n\u{1}b", None).as_deref(), Some("a\n\u{1}b"));
+        assert_eq!(key(&same, "a\0b", None), None);
         let template = parse(&json!({"key": "old/{key}", "prefix": "2024/"})).unwrap();
         assert_eq!(key(&template, "2024/a.png", None).as_deref(), Some("old/2024/a.png"));
         assert_eq!((template.key_prefix().as_str(), same.key_prefix().as_str()), ("old/2024/", "2024/"));

@@ -119,7 +119,7 @@ impl BucketItems {
             return Some(Err(Refusal::failed("key-not-possible", detail)));
         }
         let Some(key) = self.key_of(object, &state, image_id, known) else {
-            let detail = "the copy's key would be reserved, over 1,024 bytes, or have control characters";
+            let detail = "the copy's key would be reserved, over 1,024 bytes, or have U+0000";
             return Some(Err(Refusal::failed("key-not-possible", detail)));
         };
         Some(Ok(BucketMovable {

@@ -176,10 +176,11 @@ impl BucketMovable {
         read.map_err(|error| self.refusal(error))
     }
 
-    /// The last segment of its key.
+    /// The last segment of its key, if it can be the name of a file.
     pub fn filename(&self) -> Option<String> {
         let filename = self.object.rsplit('/').next().unwrap_or_default();
-        (1..=255).contains(&filename.len()).then(|| filename.to_owned())
+        let is_possible = (1..=255).contains(&filename.len()) && !filename.chars().any(char::is_control);
+        is_possible.then(|| filename.to_owned())
     }
 
     /// What the bytes are, once they have begun to come.
