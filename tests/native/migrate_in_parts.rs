@@ -75,6 +75,22 @@ fn an_object_that_changes_between_its_parts_is_begun_anew() {
 }
 
 #[test]
+fn parts_of_two_states_are_never_joined_at_a_server_that_knows_no_conditions() {
+    let old = long_text(11 * MIB);
+    let new: Vec<u8> = old.iter().map(u8::to_ascii_uppercase).collect();
+    let (world, bucket) = world(&[("pics/b.txt", &old)]);
+    bucket.is_lax.set(true);
+    bucket.changes_at_read(3, "pics/b.txt", &new);
+    let answer = world.post_json("/api/migrate-images", &json!({"action": "migrate", "source": "old"}), &[]);
+    assert_eq!(answer.code(), "source-unavailable", "the listing does not tell the states apart: {answer:?}");
+    let run = take_up(&world, "changed");
+    assert_eq!((&run["state"], &run["progress"]["failed"]), (&json!("completed_with_errors"), &json!(1)), "{run}");
+    assert!(objects(&world).is_empty());
+    assert_eq!(migrate(&world)["result"]["migrated"], 1);
+    assert!(world.bucket.inner.contents()["pics/b.txt"] == new);
+}
+
+#[test]
 fn nothing_is_written_over_what_has_the_key() {
     let (world, _) = world(&[("pics/b.txt", &long_text(9 * MIB))]);
     world.put_foreign_object("pics/b.txt", b"theirs");

@@ -36,6 +36,9 @@ pub struct Progress {
     key: ObjectKey,
     upload: MultipartId,
     part_bytes: u64,
+    /// The `ETag` of the first read. Some servers list none, and know no conditions.
+    #[serde(default)]
+    read_etag: Option<String>,
     /// What the bucket calls the parts that it has, from the first on.
     etags: Vec<String>,
     digest: ResumableSha256,
@@ -153,6 +156,7 @@ async fn begin(
         key: movable.key.clone(),
         upload,
         part_bytes: settings.sizes.part_bytes_of(movable.state.size_bytes),
+        read_etag: object.header("etag").map(str::to_owned),
         etags: Vec::new(),
         digest: ResumableSha256::default(),
         content_type,
@@ -175,6 +179,10 @@ async fn put_next(
     let offset_bytes = progress.put_bytes();
     let length_bytes = progress.part_bytes.min(progress.state.size_bytes - offset_bytes);
     let object = movable.read_range(ByteRange { offset_bytes, length_bytes }).await?;
+    let read_etag = object.header("etag");
+    if read_etag.is_some() && progress.read_etag.is_some() && read_etag != progress.read_etag.as_deref() {
+        return Err(movable.refusal(ReadError::Changed).into());
+    }
     let passing = Rc::new(RefCell::new(progress.digest.clone()));
     let digest = Rc::clone(&passing);
     let body = object.body.watched(move |run| digest.borrow_mut().pass(&run.to_vec()));
