@@ -62,6 +62,23 @@ fn a_host_says_when_it_wants_to_be_asked_again() {
 }
 
 #[test]
+fn every_link_of_a_host_that_answers_one_in_five_is_moved() {
+    let world = world();
+    for id in 0..3 {
+        post(&world, &format!("{id}"), &format!("https://one.example.org/{id}.png"));
+    }
+    let asked = Cell::new(0);
+    *world.outside.server.borrow_mut() = Some(Rc::new(move |_| {
+        asked.set(asked.get() + 1);
+        let headers = vec![("Retry-After".to_owned(), "1".to_owned())];
+        (asked.get() % 5 != 0).then(|| Ok(HttpResponse { headers, ..page(429, b"") }))
+    }));
+    let run = migrate(&world);
+    let run = if run["state"] == "running" { take_up(&world, "posts") } else { run };
+    assert_eq!((&run["result"]["migrated"], &run["result"]["failed"]), (&json!(3), &json!(0)), "{run}");
+}
+
+#[test]
 fn what_breaks_off_is_tried_again_and_not_for_ever() {
     type Break = fn() -> BodyError;
     let breaks: [(Break, &str); 2] = [

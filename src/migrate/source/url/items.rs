@@ -7,7 +7,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
-use super::cause::Failure;
+use super::cause::{Failure, HostCause};
 use super::fetching::{Fetched, Fetches, Wanted};
 use super::intake::{Intake, Taken};
 use super::links::{self, FoundLink, LinkRow, Listed, NO_DEADLINE_MS, ReadyHost};
@@ -31,6 +31,8 @@ use crate::sql::{DatabaseError, QueryResult, Statement};
 
 /// Fetches of one link that may come to nothing before it fails.
 const MAX_ATTEMPTS: u32 = 4;
+/// As many, when the last one was answered with 429, which says nothing of the link.
+const MAX_ATTEMPTS_IN_A_CROWD: u32 = 12;
 /// The longest that a slice waits for a host, in milliseconds: a pause or cancellation takes effect after it.
 const LONGEST_NAP_MS: u64 = 5_000;
 
@@ -251,8 +253,12 @@ struct ReadyAt {
 
 /// The place on the list of a link that is tried again.
 fn again<'waiting>(failure: &Failure, waiting: &'waiting Waiting) -> Option<&'waiting Listed> {
-    let is_hosts = matches!(failure, Failure::Host(_));
-    waiting.listed.as_ref().filter(|_| is_hosts && waiting.attempts + 1 < MAX_ATTEMPTS)
+    let max_attempts = match failure {
+        Failure::Item(_) => return None,
+        Failure::Host(failure) if failure.cause == HostCause::RateLimited => MAX_ATTEMPTS_IN_A_CROWD,
+        Failure::Host(_) => MAX_ATTEMPTS,
+    };
+    waiting.listed.as_ref().filter(|_| waiting.attempts + 1 < max_attempts)
 }
 
 /// What a dry run says of a link that a run would fetch.

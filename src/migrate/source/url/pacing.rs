@@ -82,17 +82,18 @@ impl Pacing {
     pub fn failed(&mut self, name: &str, failure: &HostFailure, now: Timestamp, chance: u8) {
         let host = self.hosts.entry(name.to_owned()).or_default();
         host.in_use = host.in_use.saturating_sub(1);
-        // Of several requests that were under way together, the first failure counts.
-        if host.ready_at.is_some_and(|ready_at| ready_at > now) && failure.retry_after_ms.is_none() {
+        // Of several requests that were under way together, the first failure counts, and the longest wait.
+        let pause = host.ready_at.filter(|ready_at| *ready_at > now);
+        if pause.is_some() && failure.retry_after_ms.is_none() {
             return;
         }
-        host.failures += 1;
+        host.failures += u32::from(pause.is_none());
         host.has_changed = true;
         let wait_ms = failure.retry_after_ms.unwrap_or_else(|| pause_ms(host.failures, chance));
         if host.failures >= MAX_FAILURES || wait_ms > MAX_WAIT_MS {
             (host.given_up, host.ready_at) = (Some(failure.cause), None);
         } else {
-            host.ready_at = Some(now.plus_millis(i64::try_from(wait_ms).unwrap_or(i64::MAX)));
+            host.ready_at = pause.max(Some(now.plus_millis(i64::try_from(wait_ms).unwrap_or(i64::MAX))));
         }
     }
 
@@ -163,8 +164,9 @@ mod tests {
         pacing.take_turn("a", NOW);
         pacing.take_turn("a", NOW);
         pacing.failed("a", &failure(HostCause::RateLimited, Some(90_000)), NOW, 0);
-        // The other one that was under way.
+        // The others that were under way.
         pacing.failed("a", &failure(HostCause::Timeout, None), NOW, 0);
+        pacing.failed("a", &failure(HostCause::RateLimited, Some(30_000)), NOW, 0);
         let (_, host) = pacing.take_changed().remove(0);
         assert_eq!((host.failures, host.ready_at), (1, Some(NOW.plus_millis(90_000))));
         assert_eq!(pacing.take_turn("a", NOW.plus_millis(90_000)), Some(0));
