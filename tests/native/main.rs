@@ -54,6 +54,7 @@ mod migrate_catalogue;
 mod migrate_complete;
 mod migrate_forgotten;
 mod migrate_in_parts;
+mod migrate_in_parts_lease;
 mod migrate_line;
 mod migrate_memory_source;
 mod migrate_other_bucket;

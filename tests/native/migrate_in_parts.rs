@@ -19,11 +19,12 @@ const MIB: usize = 1024 * 1024;
 
 fn world(objects: &[(&str, &[u8])]) -> (World, Rc<OtherBucket>) {
     let (mut world, bucket) = world_with(&[], objects);
-    world.app.services.part_sizes = PartSizes { above_bytes: 8 * MIB as u64, part_bytes: 5 * MIB as u64 };
+    world.app.services.part_sizes =
+        PartSizes { above_bytes: 8 * MIB as u64, part_bytes: 5 * MIB as u64, ..PartSizes::default() };
     (world, bucket)
 }
 
-fn long_text(size_bytes: usize) -> Vec<u8> {
+pub fn long_text(size_bytes: usize) -> Vec<u8> {
     (0..size_bytes).map(|at| b'a' + u8::try_from(at / 1000 % 26).unwrap()).collect()
 }
 

@@ -23,11 +23,13 @@ pub struct PartSizes {
     pub above_bytes: u64,
     /// Of a part, unless there would be too many.
     pub part_bytes: u64,
+    /// What of a part has the time of one call.
+    pub call_bytes: u64,
 }
 
 impl Default for PartSizes {
     fn default() -> Self {
-        Self { above_bytes: 100 * 1000 * 1000, part_bytes: 64 * MIB }
+        Self { above_bytes: 100 * 1000 * 1000, part_bytes: 64 * MIB, call_bytes: BYTES_PER_CALL }
     }
 }
 
@@ -43,8 +45,8 @@ impl PartSizes {
 
     /// How many times the time of a call a part may take.
     #[must_use]
-    pub const fn calls_of(part_bytes: u64) -> u64 {
-        let calls = part_bytes.div_ceil(BYTES_PER_CALL);
+    pub const fn calls_of(self, part_bytes: u64) -> u64 {
+        let calls = part_bytes.div_ceil(self.call_bytes);
         if calls == 0 { 1 } else { calls }
     }
 }
@@ -69,6 +71,7 @@ mod tests {
 
     #[test]
     fn a_part_has_the_time_of_its_length() {
-        assert_eq!([0, 1, 64 * MIB, 96 * MIB, 96 * MIB + 1, 524 * MIB].map(PartSizes::calls_of), [1, 1, 1, 1, 2, 6]);
+        let lengths_bytes = [0, 1, 64 * MIB, 96 * MIB, 96 * MIB + 1, 524 * MIB];
+        assert_eq!(lengths_bytes.map(|bytes| PartSizes::default().calls_of(bytes)), [1, 1, 1, 1, 2, 6]);
     }
 }

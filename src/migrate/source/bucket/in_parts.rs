@@ -14,7 +14,7 @@ use crate::bytes::{Body, ByteRange, ResumableSha256};
 use crate::image::{Format, ObjectKey, SNIFF_BYTES};
 use crate::migrate::destination::{Destination, NewCopy, PutError};
 use crate::migrate::runs::Run;
-use crate::migrate::source::{Contents, InPartsSettings, Movable, PartSizes, Switch};
+use crate::migrate::source::{Contents, InPartsSettings, Movable, Switch};
 use crate::migrate::task::{Interruption, Refusal, SliceContext};
 use crate::runtime::{Timestamp, within};
 use crate::s3::ReadError;
@@ -138,7 +138,7 @@ async fn begin(
     context: &SliceContext<'_>,
 ) -> Result<Progress, Halt> {
     let range = ByteRange { offset_bytes: 0, length_bytes: (SNIFF_BYTES as u64).min(movable.state.size_bytes) };
-    let mut object = movable.read_range(range).await?;
+    let mut object = movable.read_range(range, 1).await?;
     let prefix =
         object.body.peek(SNIFF_BYTES).await.map_err(|_| movable.refusal(ReadError::Unavailable { status: None }))?;
     let format = Format::sniff(&prefix);
@@ -178,17 +178,19 @@ async fn put_next(
     context.announce(&[], Vec::new()).await.map_err(Halt::Run)?;
     let offset_bytes = progress.put_bytes();
     let length_bytes = progress.part_bytes.min(progress.state.size_bytes - offset_bytes);
-    let object = movable.read_range(ByteRange { offset_bytes, length_bytes }).await?;
-    let read_etag = object.header("etag");
-    if read_etag.is_some() && progress.read_etag.is_some() && read_etag != progress.read_etag.as_deref() {
-        return Err(movable.refusal(ReadError::Changed).into());
-    }
+    let calls = settings.sizes.calls_of(length_bytes);
     let passing = Rc::new(RefCell::new(progress.digest.clone()));
-    let digest = Rc::clone(&passing);
-    let body = object.body.watched(move |run| digest.borrow_mut().pass(&run.to_vec()));
-    context.count(|operations| operations.r2_class_a += 1);
-    let put = settings.store.put_part(&progress.key, &progress.upload, number, body);
-    let put = in_time(destination, PartSizes::calls_of(length_bytes), put);
+    let put = async {
+        let object = movable.read_range(ByteRange { offset_bytes, length_bytes }, calls).await?;
+        let read_etag = object.header("etag");
+        if read_etag.is_some() && progress.read_etag.is_some() && read_etag != progress.read_etag.as_deref() {
+            return Err(movable.refusal(ReadError::Changed).into());
+        }
+        let digest = Rc::clone(&passing);
+        let body = object.body.watched(move |run| digest.borrow_mut().pass(&run.to_vec()));
+        context.count(|operations| operations.r2_class_a += 1);
+        in_time(destination, calls, settings.store.put_part(&progress.key, &progress.upload, number, body)).await
+    };
     let part = while_leased(destination, context, put).await?;
     progress.digest = passing.borrow().clone();
     let parts = progress.state.size_bytes.div_ceil(progress.part_bytes);
@@ -286,11 +288,18 @@ impl WholeInParts {
             match within(&self.destination.runtime, self.destination.timeout_ms, completing).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(StoreError { kind: StoreErrorKind::NoSuchUpload, .. })) => {}
+                // A part of a worker that had lost its lease may have come late, in place of the one whose name is known.
+                Ok(Err(StoreError { kind: StoreErrorKind::PartsRefused, .. })) => {
+                    let _ = self.settings.store.abort(key, upload).await;
+                }
                 Ok(Err(error)) => return Err(failed(Refusal::of_bucket(error.code()), true)),
                 Err(late) => return Err(failed(Refusal::of_late_bucket(late), true)),
             }
         }
-        Err(failed(Refusal::failed("upload-lost", "the bucket gave the parts up; a later run begins anew"), false))
+        Err(failed(
+            Refusal::failed("upload-lost", "the bucket does not have the parts that were put; a later run begins anew"),
+            false,
+        ))
     }
 }
 

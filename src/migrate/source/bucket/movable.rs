@@ -16,7 +16,7 @@ use crate::migrate::destination::NewCopy;
 use crate::migrate::runs::journal::{self, Catalogued};
 use crate::migrate::runs::ledger::require_one_change;
 use crate::migrate::runs::{Entry, Run, Stage};
-use crate::migrate::source::{Contents, Movable, PartSizes, Switch};
+use crate::migrate::source::{Contents, Movable, Switch};
 use crate::migrate::task::Refusal;
 use crate::runtime::Timestamp;
 use crate::s3::{Client, ReadError, ReadObject};
@@ -168,9 +168,8 @@ impl BucketMovable {
         Ok(())
     }
 
-    /// A part of the object, as it was listed.
-    pub async fn read_range(&self, range: ByteRange) -> Result<ReadObject, Refusal> {
-        let calls = PartSizes::calls_of(range.length_bytes);
+    /// A part of the object, as it was listed, in the time of so many calls.
+    pub async fn read_range(&self, range: ByteRange, calls: u64) -> Result<ReadObject, Refusal> {
         let read =
             self.client.get_range(&self.object, Some(&self.state.etag), range, calls * self.client.timeout_ms).await;
         read.map_err(|error| self.refusal(error))
