@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use futures::future::LocalBoxFuture;
 
-use super::destination::NewCopy;
+use super::destination::{NewCopy, remove_own};
 use super::reading::{Place, UnderWay};
 use super::registry::Sources;
 use super::runs::ledger::require_one_change;
@@ -335,7 +335,7 @@ impl ReadThrough {
     async fn remove_unnamed(&self, source: &str, item: &str, key: &ObjectKey) -> Result<bool, DatabaseError> {
         let named = self.database().run(read_through::named(source, item, key)).await?;
         if named.rows::<One>()?.is_empty() {
-            return Ok(self.surroundings.destination.bucket.delete(key).await.is_ok());
+            return Ok(remove_own(&*self.surroundings.destination.bucket, key, source).await.is_ok());
         }
         Ok(true)
     }

@@ -50,6 +50,7 @@ mod migrate_backup;
 mod migrate_bucket;
 mod migrate_bucket_keys;
 mod migrate_bucket_lives;
+mod migrate_bucket_others;
 mod migrate_catalogue;
 mod migrate_complete;
 mod migrate_forgotten;

@@ -172,4 +172,8 @@ impl Task for Backup {
         let run_id = in_flight.key.as_str().split('/').nth(2).unwrap_or_default();
         Statement::new(NAMES).bind(run_id).bind(in_flight.key.as_str())
     }
+
+    fn shared_by(&self) -> Option<&str> {
+        None
+    }
 }

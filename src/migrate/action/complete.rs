@@ -264,4 +264,8 @@ impl Task for Complete {
         // Nothing is ever put.
         Statement::new("SELECT 0 AS waits")
     }
+
+    fn shared_by(&self) -> Option<&str> {
+        None
+    }
 }

@@ -140,4 +140,8 @@ impl Task for Migrate {
     fn names(&self, in_flight: &InFlight) -> Statement {
         self.source.items.names(in_flight)
     }
+
+    fn shared_by(&self) -> Option<&str> {
+        self.source.objects.shared_by()
+    }
 }

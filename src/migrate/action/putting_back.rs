@@ -156,4 +156,8 @@ impl Task for PuttingBack {
     fn names(&self, in_flight: &InFlight) -> Statement {
         self.items.names(in_flight)
     }
+
+    fn shared_by(&self) -> Option<&str> {
+        self.items.shared_by()
+    }
 }

@@ -225,6 +225,10 @@ impl Task for Restore {
         // Nothing is ever put into the bucket.
         Statement::new("SELECT 0 AS waits")
     }
+
+    fn shared_by(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// The ids that the caller named.

@@ -256,4 +256,8 @@ impl Task for Rewriting {
     fn names(&self, in_flight: &InFlight) -> Statement {
         self.items.names(in_flight)
     }
+
+    fn shared_by(&self) -> Option<&str> {
+        self.items.shared_by()
+    }
 }

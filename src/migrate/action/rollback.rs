@@ -129,4 +129,8 @@ impl Task for RollBack {
     fn names(&self, in_flight: &InFlight) -> Statement {
         self.source.originals.names(in_flight)
     }
+
+    fn shared_by(&self) -> Option<&str> {
+        self.source.objects.shared_by()
+    }
 }

@@ -221,6 +221,10 @@ impl Task for Validate {
         // Nothing is ever put.
         Statement::new("SELECT 0 AS waits")
     }
+
+    fn shared_by(&self) -> Option<&str> {
+        None
+    }
 }
 
 fn compare(entry: &Entry, info: &ObjectInfo) -> Result<(), Refusal> {

@@ -22,6 +22,9 @@ pub const PAUSE_MS: u64 = 1_000;
 const WHOLE_BYTES: u64 = 2 * 1024 * 1024;
 const RUN_BYTES: usize = 1024 * 1024;
 
+/// Metadata of an object: the source that it is of.
+pub const SOURCE: &str = "source";
+
 const UNREADABLE: &str = "the bytes could not be read to their end";
 
 /// The bucket. Cheap to clone.
@@ -144,6 +147,17 @@ impl Destination {
         let blob = blob.map_err(|error| Refusal::of_bucket(error.to_string()))?;
         same(entry, self.runtime.sha256(&blob).await)?;
         Ok(blob)
+    }
+}
+
+/// Removes an object that was put for `source`. One of others is left, which may have had the key before.
+///
+/// # Errors
+/// When the bucket fails.
+pub async fn remove_own(bucket: &dyn ImageStore, key: &ObjectKey, source: &str) -> Result<(), StoreError> {
+    match bucket.head(key).await? {
+        Some(object) if object.metadata.get(SOURCE).is_some_and(|named| named == source) => bucket.delete(key).await,
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use super::decide::{self, Fence, Named, Settlement};
+use crate::migrate::destination::remove_own;
 use crate::migrate::runs::{InFlight, Ledger, Operations, Progress, Run, State};
 use crate::migrate::task::{Interruption, Outcome, Task};
 use crate::runtime::{Runtime, Timestamp, within};
@@ -86,7 +87,10 @@ impl LeasedRun<'_> {
             return Err(Interruption::LeaseLost);
         }
         self.removals += 1;
-        let removed = self.driver.bucket.delete(&in_flight.key).await;
+        let removed = match self.task.shared_by() {
+            Some(source) => remove_own(&*self.driver.bucket, &in_flight.key, source).await,
+            None => self.driver.bucket.delete(&in_flight.key).await,
+        };
         removed.map_err(|error| Interruption::Destination { detail: error.code().to_owned() })
     }
 

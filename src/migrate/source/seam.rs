@@ -251,6 +251,11 @@ pub trait Objects {
     /// Whether an object is one of the source's: others may share the bucket.
     fn owns(&self, object: &ObjectInfo) -> bool;
 
+    /// What its objects say to be of, where others may have objects under the same keys.
+    fn shared_by(&self) -> Option<&str> {
+        None
+    }
+
     /// The image that the journal knows an object by, when it is not known by its key.
     fn image_of(&self, object: &ObjectInfo) -> Option<ImageId>;
 

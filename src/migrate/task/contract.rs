@@ -38,4 +38,7 @@ pub trait Task {
     /// A statement that answers with a row when the item is still there: its column `waits` is 0 when the item names the object,
     /// 1 when it may yet come to name it.
     fn names(&self, in_flight: &InFlight) -> Statement;
+
+    /// The source that an object must say to be of before it is removed, where others may have objects under the same keys.
+    fn shared_by(&self) -> Option<&str>;
 }

@@ -334,11 +334,10 @@ impl Items for BucketItems {
     }
 }
 
-/// Answers with `waits` 0 when the journal names the object, or a reader who fetches it answers for it; 1 when the object may yet be copied.
+/// Answers with `waits` 0 when the journal names the object, which a rollback may have left, or a reader who fetches it answers for it; 1 when the object may yet be copied.
 pub fn names(source: &str, in_flight: &InFlight) -> Statement {
     Statement::new(
-        "SELECT 0 AS waits FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3 \
-         AND stage <> 'restored' UNION ALL SELECT 0 AS waits FROM stillstore_read_throughs WHERE source = ?1 AND item_id = ?2 \
+        "SELECT 0 AS waits FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3 UNION ALL SELECT 0 AS waits FROM stillstore_read_throughs WHERE source = ?1 AND item_id = ?2 \
          UNION ALL SELECT 1 AS waits ORDER BY waits LIMIT 1",
     )
     .bind(source)

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 
 use super::config::BucketSource;
 use super::items::BucketItems;
-use super::movable::{IMAGE_ID, SOURCE, SetAside};
+use super::movable::{IMAGE_ID, SetAside};
 use super::originals::BucketOriginals;
 use super::reached::reach;
 use crate::http::HttpClient;
 use crate::image::{ImageId, ObjectKey};
+use crate::migrate::destination::SOURCE;
 use crate::migrate::runs::{IdType, Ledger, Run, Totals};
 use crate::migrate::source::references::References;
 use crate::migrate::source::{
@@ -161,6 +162,10 @@ impl Objects for BucketObjects {
 
     fn image_of(&self, object: &ObjectInfo) -> Option<ImageId> {
         object.metadata.get(IMAGE_ID)?.parse().ok()
+    }
+
+    fn shared_by(&self) -> Option<&str> {
+        Some(&self.source.name)
     }
 
     fn rows_in_bucket(&self, _after: Option<&ObjectKey>) -> Option<Statement> {

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 
 use super::config::BucketSource;
 use super::readers::Readers;
-use super::state::ObjectState;
+use super::state::{self, ObjectState};
 use crate::bytes::{Body, BodyError, ByteRange};
 use crate::catalog::{Associations, Content, Description, ImageRecord, SourceItem, Status, moved};
 use crate::image::{Format, Geometry, HeaderWalk, ImageId, Labels, ObjectKey, SNIFF_BYTES, Visibility};
-use crate::migrate::destination::NewCopy;
+use crate::migrate::destination::{NewCopy, SOURCE};
 use crate::migrate::runs::journal::{self, Catalogued};
 use crate::migrate::runs::ledger::require_one_change;
 use crate::migrate::runs::{Entry, Run, Stage};
@@ -34,8 +34,7 @@ const MAX_METADATA_BYTES: usize = 6_144;
 /// The longest key that goes onto the copy a second time.
 const MAX_ITEM_METADATA_BYTES: usize = 256;
 
-/// What a copy says of itself: the source that it is of, and the image that it is.
-pub const SOURCE: &str = "source";
+/// What a copy says of itself beside its source: the image that it is.
 pub const IMAGE_ID: &str = "image-id";
 const ITEM_ID: &str = "item-id";
 
@@ -299,6 +298,7 @@ impl Movable for BucketMovable {
             statements.push(journal::require_unchanged(source, &self.object, *stage, key));
             statements.push(require_one_change());
         }
+        statements.extend(former.map(|_| state::leave_copy(source, &self.object, &self.key)));
         statements.extend(former.map(|_| moved::release_moved(source, &self.object, self.image_id, now)));
         let image = if let (Some(opened), Some(format)) = (opened.as_ref(), format) {
             let image = self.record(opened, format, receipt, now);

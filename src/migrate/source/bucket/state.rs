@@ -99,7 +99,7 @@ impl Known {
         self.images.iter().find(|known| known.id == image)?.storage_key.as_ref()
     }
 
-    /// Whether another image has a key: one of a state of the object that was copied before, or anybody's.
+    /// Whether another image has a key, or had it and left its bytes: one of a state of the object that was copied before, or anybody's.
     pub fn is_held(&self, key: &ObjectKey, image: ImageId) -> bool {
         self.held.iter().any(|held| held.storage_key == key.as_str() && held.id != image)
     }
@@ -130,7 +130,8 @@ pub fn known(source: &BucketSource, objects: &[ListedObject]) -> Result<[Stateme
         UNION ALL SELECT image_id, NULL FROM stillstore_deleted_moves WHERE image_id IN (SELECT value FROM json_each(?1))";
     let set_aside = "SELECT item_id, etag, size_bytes AS size, modified FROM stillstore_set_aside \
         WHERE source = ?1 AND item_id IN (SELECT value FROM json_each(?2))";
-    let held = "SELECT id, storage_key FROM stillstore_images WHERE storage_key IN (SELECT value FROM json_each(?1))";
+    let held = "SELECT id, storage_key FROM stillstore_images WHERE storage_key IN (SELECT value FROM json_each(?1)) \
+        UNION ALL SELECT image_id, storage_key FROM stillstore_left_copies WHERE storage_key IN (SELECT value FROM json_each(?1))";
     let keys = to_json(&keys)?;
     Ok([
         Statement::new(copied).bind(source).bind(keys.as_str()),
@@ -158,6 +159,15 @@ pub fn known_of(answers: &[QueryResult]) -> Result<Known, DatabaseError> {
         held: answers.get(3).map(QueryResult::rows::<Held>).transpose()?.unwrap_or_default(),
         set_aside: rows.into_iter().map(|row| (row.item_id, row.state)).collect(),
     })
+}
+
+/// Remembers where the copy is that the journal names and that `key` takes the place of, unless the catalogue does. Another state of the
+/// object must not get its key again.
+pub fn leave_copy(source: &str, object: &str, key: &ObjectKey) -> Statement {
+    let sql = "INSERT INTO stillstore_left_copies (storage_key, image_id) SELECT storage_key, image_id FROM stillstore_moves AS moves \
+        WHERE source = ?1 AND item_id = ?2 AND storage_key <> ?3 \
+        AND NOT EXISTS (SELECT 1 FROM stillstore_images WHERE storage_key = moves.storage_key) ON CONFLICT (storage_key) DO NOTHING";
+    Statement::new(sql).bind(source).bind(object).bind(key.as_str())
 }
 
 /// Remembers that this state of an object is no image.
