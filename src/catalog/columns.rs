@@ -111,6 +111,8 @@ columns! {
     version: i64, Stepped, Never;
     thumbhash: Option<ThumbHash>, Stepped, Early("NULL");
     dominant_color: Option<Colour>, Stepped, Early("NULL");
+    // Kept, so that whoever deleted an image of theirs may ask for it again.
+    deleted_by: Option<Sha256Digest>, Stepped, Never;
 }
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {

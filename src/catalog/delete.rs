@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::columns::erased_columns;
+use super::columns::{IMAGE_COLUMNS, erased_columns};
 use super::purges::{DuePurges, select_due};
-use super::row::{first_record, select_image};
+use super::row::first_record;
 use super::variants::select_leaving;
 use super::{CachePurge, Catalog, CatalogError, ImageRecord, LeavingVariant, OwnerFilter, SourceItem, Status};
 use crate::image::ImageId;
@@ -14,8 +14,16 @@ use crate::runtime::Timestamp;
 use crate::sql::{QueryResult, Statement};
 
 const BEGIN_DELETE: &str = "UPDATE stillstore_images \
-    SET status = 'deleting', version = version + 1, updated_at_ms = ?3 \
+    SET status = 'deleting', version = version + 1, updated_at_ms = ?3, deleted_by = ?5 \
     WHERE id = ?1 AND (?2 IS NULL OR owner_id = ?2) AND status IN ('pending', 'stored') AND (source IS NULL OR ?4)";
+
+/// The row of an image that is the owner's, or was until they deleted it.
+static SELECT_TO_DELETE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {IMAGE_COLUMNS} FROM stillstore_images WHERE id = ?1 \
+        AND (?2 IS NULL OR owner_id = ?2 OR (deleted_by = ?3 AND status IN ('deleting', 'deleted')))"
+    )
+});
 
 static FINISH_DELETE: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -110,8 +118,8 @@ struct StatusRow {
 }
 
 impl Catalog {
-    /// Makes an image unreadable and says which bytes to remove. Beginning again is fine, and continues. An owner does not find
-    /// an image that was erased.
+    /// Makes an image unreadable and says which bytes to remove. Beginning again is fine, and continues. An owner finds
+    /// an image that was erased only if they deleted it.
     ///
     /// # Errors
     /// [`CatalogError`] when the database failed; the deletion may have begun.
@@ -126,9 +134,12 @@ impl Catalog {
             .bind(id.to_string())
             .bind(owner.param())
             .bind(now.as_millis())
-            .bind(i64::from(moved == MovedImages::Go));
+            .bind(i64::from(moved == MovedImages::Go))
+            .bind(owner.seal(id));
+        let select =
+            Statement::new(SELECT_TO_DELETE.as_str()).bind(id.to_string()).bind(owner.param()).bind(owner.seal(id));
         let variants = select_leaving(&[id]).map_err(CatalogError::during("begin_delete"))?;
-        let statements = [select_image(id, owner), begin, select_due(now, PURGES_BESIDE), variants];
+        let statements = [select, begin, select_due(now, PURGES_BESIDE), variants];
         let [row, _, due, variants] = self.batch("begin_delete", statements).await?;
         let Some(mut record) = first_record(&row).map_err(CatalogError::during("begin_delete"))? else {
             return Ok(DeleteStep::NotFound);

@@ -105,6 +105,14 @@ impl OwnerFilter {
             Self::Only(user) => user.as_str().into(),
         }
     }
+
+    /// What a tombstone keeps of the owner who deleted the image, as a parameter: a digest that is another for each image.
+    pub(super) fn seal(&self, id: ImageId) -> Value {
+        match self {
+            Self::Any => Value::Null,
+            Self::Only(user) => Sha256Digest::of(format!("{id}/{}", user.as_str()).as_bytes()).to_string().into(),
+        }
+    }
 }
 
 /// An image's place in a collection.

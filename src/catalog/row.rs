@@ -101,6 +101,7 @@ impl TryFrom<&ImageRecord> for ImageRow {
             version: record.version,
             thumbhash: record.placeholder.as_ref().map(|placeholder| placeholder.thumbhash.clone()),
             dominant_color: record.placeholder.as_ref().and_then(|placeholder| placeholder.dominant_colour),
+            deleted_by: None,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! An image of another owner is as one that does not exist.
 
 use stillstore::catalog::{
-    DeleteStep, IdempotencyKey, ListFilter, MovedImages, OwnerFilter, PageSize, Serving, Status,
+    CachePurge, DeleteStep, IdempotencyKey, ListFilter, MovedImages, OwnerFilter, PageSize, Serving, Status,
 };
 use stillstore::image::{ImageId, Visibility};
 
@@ -98,4 +98,44 @@ fn a_key_is_its_callers_and_another_callers_is_another() {
     assert_eq!(keys[0], key, "what the operator sent before is remembered");
     let image = ImageId::from_random_bytes([1; 16]);
     assert_ne!(keys[1].of_further_image(image, 1), keys[2].of_further_image(image, 1));
+}
+
+#[test]
+fn an_owner_who_deleted_an_image_is_told_so_again_and_nobody_else_is() {
+    for is_erased_first in [false, true] {
+        let shelf = Shelf::new();
+        let image = shelf.image_in(1, Status::Stored);
+        let delete = |owner: &OwnerFilter, at_ms| {
+            done(shelf.catalog.begin_delete(image.id, owner, MovedImages::Go, at(at_ms))).unwrap()
+        };
+        let DeleteStep::Delete { record, .. } = delete(&owner(), 9) else { panic!("it is the owner's") };
+        let mut version = record.version;
+        if is_erased_first {
+            done(shelf.catalog.erase(image.id, version, &CachePurge::Needless, at(9))).unwrap();
+            let again = delete(&owner(), 10);
+            assert_eq!(again, delete(&OwnerFilter::Any, 10));
+            let DeleteStep::Delete { record, .. } = again else { panic!("{again:?}") };
+            version = record.version;
+        }
+        done(shelf.catalog.finish_delete(image.id, version, &CachePurge::Needless, at(11))).unwrap();
+        for owner in [owner(), OwnerFilter::Any] {
+            assert_eq!(delete(&owner, 12), DeleteStep::AlreadyDeleted);
+        }
+        assert_eq!(delete(&OwnerFilter::Only(user("user-2")), 12), DeleteStep::NotFound);
+        let row = format!("{:?}", shelf.sql("SELECT * FROM stillstore_images").unwrap());
+        assert!(!row.contains("user-1"), "a tombstone names no user: {row}");
+        done(shelf.catalog.purge_tombstones(at(13), 10)).unwrap();
+        assert_eq!(delete(&owner(), 14), DeleteStep::NotFound);
+    }
+}
+
+#[test]
+fn the_owner_of_an_image_that_the_operator_deleted_does_not_find_it() {
+    let shelf = Shelf::new();
+    let image = shelf.image_in(1, Status::Stored);
+    let delete =
+        |owner: &OwnerFilter| done(shelf.catalog.begin_delete(image.id, owner, MovedImages::Go, at(9))).unwrap();
+    let DeleteStep::Delete { record, .. } = delete(&OwnerFilter::Any) else { panic!("it is there") };
+    done(shelf.catalog.finish_delete(image.id, record.version, &CachePurge::Needless, at(10))).unwrap();
+    assert_eq!(delete(&owner()), DeleteStep::NotFound);
 }

@@ -28,6 +28,7 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../migrations/0022_stillstore_references.sql"),
     include_str!("../../migrations/0023_stillstore_set_aside.sql"),
     include_str!("../../migrations/0024_stillstore_left_copies.sql"),
+    include_str!("../../migrations/0025_stillstore_deleted_by.sql"),
 );
 
 #[test]

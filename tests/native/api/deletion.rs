@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use stillstore::sql::Fault;
 use stillstore::store::StoreCall;
 
-use super::world::{Answer, PNG, World};
+use super::callers::Users;
+use super::world::{Answer, PNG, TOKEN, World};
 
 const MINUTE_MS: i64 = 60 * 1000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -202,5 +203,46 @@ fn no_log_line_of_an_images_life_has_its_key_or_file_name() {
         let log = world.log_text();
         assert!(!log.contains("jane") && !log.contains("portraits"), "{log}");
         assert!(log.contains(&id) && log.contains(&fallen_back));
+    }
+}
+
+#[test]
+fn a_user_who_lost_the_answer_gets_it_again_and_another_user_finds_nothing() {
+    let users = Users::by_secret();
+    let world = users.world_with(&[("API_TOKEN", TOKEN), ("ENABLE_R2_STORAGE", "true")]);
+    let began_at_ms = world.runtime.now_ms();
+    let bearer_of =
+        |user: &str| format!("Bearer {}", users.token_from((world.runtime.now_ms() - began_at_ms) / 1_000, user));
+    let call = |method: &str, id: &str, user: &str| {
+        let bearer = bearer_of(user);
+        world.send(method, &format!("/api/images/{id}"), &[("authorization", &bearer)], None)
+    };
+    let upload = |fails: bool| {
+        if fails {
+            world.bucket.plan.fail_all(StoreCall::Put, Fault::FailAfter);
+        }
+        let bearer = bearer_of("alice");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "image/png")];
+        let answer = world.send("POST", "/api/images", &headers, Some(PNG.to_vec().into()));
+        world.bucket.plan.heal();
+        answer.json()["id"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    };
+    // What fell back may be in two homes, so that its deletion is finished later.
+    for falls_back in [false, true] {
+        let id = upload(falls_back);
+        world.cache.allows.set(Some(0));
+        assert!(is_pending(&call("DELETE", &id, "alice")), "falls back: {falls_back}");
+        assert!(is_pending(&call("DELETE", &id, "alice")) && is_pending(&delete(&world, &id)));
+        assert_eq!(call("DELETE", &id, "bob").code(), "image-not-found");
+        world.cache.allows.set(None);
+        world.runtime.advance(2 * HOUR_MS);
+        world.sweep();
+        assert!(!is_pending(&call("DELETE", &id, "alice")), "falls back: {falls_back}");
+        assert_eq!(call("DELETE", &id, "bob").code(), "image-not-found");
+        assert_eq!(call("GET", &id, "alice").code(), "image-not-found");
+        world.runtime.advance(31 * 24 * HOUR_MS);
+        world.sweep();
+        assert_eq!(delete(&world, &id).code(), "image-not-found");
+        assert_eq!(call("DELETE", &id, "alice").code(), "image-not-found");
     }
 }
