@@ -116,6 +116,22 @@ fn an_image_that_is_too_large_to_be_held_is_fetched_twice() {
 }
 
 #[test]
+fn a_host_that_may_be_asked_three_times_a_minute_keeps_no_slice_waiting() {
+    let mut source = source();
+    source["hosts"] = json!({"one.example.org": {"perSecond": 0.05}});
+    // Sleeps of more than 10 seconds never end here.
+    let world = world_with(&source, &[]);
+    for id in ["a", "b", "c"] {
+        post(&world, id, &format!("https://one.example.org/{id}.png"));
+    }
+    let begun_ms = world.runtime.now_ms();
+    let run = migrate(&world);
+    let run = if run["state"] == "running" { take_up(&world, "posts") } else { run };
+    assert_eq!((&run["result"]["migrated"], &run["result"]["failed"]), (&json!(3), &json!(0)), "{run}");
+    assert!(world.runtime.now_ms() - begun_ms >= 40_000);
+}
+
+#[test]
 fn photographs_are_asked_for_once() {
     let world = world();
     let jpeg = large_jpeg(3_900_000);

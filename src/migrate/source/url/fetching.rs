@@ -15,6 +15,8 @@ use crate::migrate::runs::ItemId;
 use crate::migrate::task::SliceContext;
 use crate::runtime::Timestamp;
 
+/// The longest that a slice waits for a host, in milliseconds: a pause or cancellation takes effect after it.
+pub const LONGEST_NAP_MS: u64 = 5_000;
 /// How long a slice that can begin nothing more waits for what is under way, in milliseconds, so that most of it is in the same commit.
 const GRACE_MS: u64 = 1_000;
 
@@ -65,7 +67,7 @@ impl Fetches {
     }
 
     /// Fetches links in their order, together with those that an earlier slice left. Those that are left when there is no time or room any
-    /// more, or whose host is to be left alone, are not among what it answers with. With `may_leave`, nor are those that are under way
+    /// more, or whose host is to be left alone, are not among what it answers with; it rests for a while when all are. With `may_leave`, nor are those that are under way
     /// when the slice can begin nothing more and that end before the invocation does.
     pub async fn fetch(&self, wanted: Vec<Wanted>, may_leave: bool, context: &SliceContext<'_>) -> Vec<Fetched> {
         let at_once = usize::from(context.run.parameters.concurrency.max(1));
@@ -81,6 +83,10 @@ impl Fetches {
             {
                 under_way.begun.push((wanted.waiting.id.clone(), context.runtime.now().plus_millis(millis(wait_ms))));
                 under_way.fetches.push(self.begin(wanted, wait_ms, room));
+            }
+            if fetched.is_empty() && under_way.begun.is_empty() && !waiting.is_empty() {
+                context.runtime.sleep(LONGEST_NAP_MS).await;
+                break;
             }
             let is_full = waiting.is_empty() || self.intake.room().is_none();
             let wait_ms = context.left_ms().min(if is_full && !fetched.is_empty() { GRACE_MS } else { u64::MAX });

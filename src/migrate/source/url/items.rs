@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
 use super::cause::{Failure, HostCause};
-use super::fetching::{Fetched, Fetches, Wanted};
+use super::fetching::{Fetched, Fetches, LONGEST_NAP_MS, Wanted};
 use super::intake::{Intake, Taken};
 use super::links::{self, FoundLink, LinkRow, Listed, NO_DEADLINE_MS, ReadyHost};
 use super::pacing::Pacing;
@@ -33,8 +33,6 @@ use crate::sql::{DatabaseError, QueryResult, Statement};
 const MAX_ATTEMPTS: u32 = 4;
 /// As many, when the last one was answered with 429, which says nothing of the link.
 const MAX_ATTEMPTS_IN_A_CROWD: u32 = 12;
-/// The longest that a slice waits for a host, in milliseconds: a pause or cancellation takes effect after it.
-const LONGEST_NAP_MS: u64 = 5_000;
 
 /// The links of a table.
 pub struct UrlItems {

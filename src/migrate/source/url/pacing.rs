@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use super::cause::{HostCause, HostFailure};
 use super::config::HostLimits;
+use crate::migrate::task::SLICE_MS;
 use crate::runtime::Timestamp;
 
 /// Failures in a row after which the run gives a host up. With pauses of 2 to 64 seconds, that takes about two minutes.
 const MAX_FAILURES: u32 = 6;
 /// The longest wait that a host may ask for; one that wants longer is given up.
 const MAX_WAIT_MS: u64 = 60 * 60 * 1000;
+
+/// The longest that a slice waits for a turn, in milliseconds: as long as it begins anything.
+const LONGEST_TURN_MS: u64 = SLICE_MS;
 
 /// What is known of the hosts that a run asks.
 #[derive(Debug, Default)]
@@ -55,7 +59,8 @@ impl Pacing {
         }
     }
 
-    /// Takes a turn: how long to wait for it, or `None` when the host has as many requests as it may have, or is to be left alone.
+    /// Takes a turn: how long to wait for it, or `None` when the host has as many requests as it may have, or is to be left alone or asked
+    /// in a later slice.
     pub fn take_turn(&mut self, name: &str, now: Timestamp) -> Option<u64> {
         let limit = self.limits.of(name);
         let host = self.hosts.entry(name.to_owned()).or_default();
@@ -64,6 +69,9 @@ impl Pacing {
             return None;
         }
         let turn = host.next_start.map_or(now, |next_start| next_start.max(now));
+        if turn.millis_since(now) > LONGEST_TURN_MS {
+            return None;
+        }
         host.next_start = Some(turn.plus_millis(i64::try_from(limit.gap_ms).unwrap_or(i64::MAX)));
         host.in_use += 1;
         Some(turn.millis_since(now))
@@ -118,6 +126,7 @@ fn pause_ms(failures: u32, chance: u8) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::migrate::source::url::UrlSource;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -156,6 +165,17 @@ mod tests {
         assert_eq!(pacing.take_changed()[0].1.given_up, Some(HostCause::Unreachable));
         assert_eq!(pacing.take_turn("a", now.plus_millis(1_000_000)), None);
         assert_eq!([pause_ms(1, 0), pause_ms(1, 255), pause_ms(40, 255)], [1_000, 2_000, 64_000]);
+    }
+
+    #[test]
+    fn a_turn_that_is_far_off_is_another_slices() {
+        let hosts = serde_json::json!({"a": {"perSecond": 0.05}});
+        let source = serde_json::json!({"kind": "url", "name": "posts", "table": "posts", "id": "id", "url": "link", "hosts": hosts});
+        let mut pacing = Pacing::new(UrlSource::parse(source.as_object().unwrap()).unwrap().hosts);
+        let after = |seconds: i64| NOW.plus_millis(1_000 * seconds);
+        assert_eq!(pacing.take_turn("a", NOW), Some(0));
+        assert_eq!([pacing.take_turn("a", NOW), pacing.take_turn("a", after(9))], [None, None]);
+        assert_eq!(pacing.take_turn("a", after(12)), Some(8_000));
     }
 
     #[test]
