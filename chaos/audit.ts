@@ -16,7 +16,7 @@ import type { World } from "./world.ts";
 const READERS = 8;
 /** What the keys of variants begin with. */
 const VARIANTS = "stillstore/variants/";
-const SOURCES = ["embedded", "images", LINKS, BUCKET];
+const SOURCES = ["embedded", "images"];
 /** What no run moves. */
 const EXPIRED = "expired";
 
@@ -55,13 +55,13 @@ export class Audit {
   #world: World;
   #model: Model;
   #application: Application;
-  #outside: Outside;
+  #outside: Outside | undefined;
   #operator: Operator;
   #clients: Client[];
   #studios: Studio[];
   #retoucher: Retoucher;
 
-  constructor(world: World, model: Model, application: Application, outside: Outside, operator: Operator, clients: Client[], studios: Studio[], retoucher: Retoucher) {
+  constructor(world: World, model: Model, application: Application, outside: Outside | undefined, operator: Operator, clients: Client[], studios: Studio[], retoucher: Retoucher) {
     this.#world = world;
     this.#model = model;
     this.#application = application;
@@ -72,11 +72,15 @@ export class Audit {
     this.#retoucher = retoucher;
   }
 
+  get #sources(): string[] {
+    return this.#outside === undefined ? SOURCES : [...SOURCES, LINKS, BUCKET];
+  }
+
   /** A lull: nobody is at work, and nothing fails. */
   async check(): Promise<void> {
     await this.#operator.settle();
     await this.#retoucher.settle();
-    await this.#outside.settle();
+    await this.#outside?.settle();
     for (const client of this.#clients) await client.settle();
     for (const studio of this.#studios) await studio.settle();
     await this.#readAll();
@@ -91,14 +95,14 @@ export class Audit {
   async conclude(): Promise<void> {
     await this.check();
     // An object's copy is removed only while the two are the same.
-    await this.#completed({ action: "migrate", source: BUCKET });
-    for (const source of SOURCES) await this.#completed({ action: "rollback", source, deleteFromR2: true });
-    await this.#outside.assertPutBack();
+    if (this.#outside !== undefined) await this.#completed({ action: "migrate", source: BUCKET });
+    for (const source of this.#sources) await this.#completed({ action: "rollback", source, deleteFromR2: true });
+    await this.#outside?.assertPutBack();
     await this.check();
     await this.#application.assertAsWritten();
-    for (const source of SOURCES) await this.#completed({ action: "migrate", source });
-    await this.#outside.assertMoved();
-    for (const source of SOURCES) {
+    for (const source of this.#sources) await this.#completed({ action: "migrate", source });
+    await this.#outside?.assertMoved();
+    for (const source of this.#sources) {
       const { result } = await this.#completed({ action: "validate", source, checkIntegrity: true });
       assert.ok(result.isValid, `${source} is valid: ${JSON.stringify(result)}`);
     }
@@ -148,7 +152,7 @@ export class Audit {
     for (const row of results) {
       const image = this.#model.find(row.id);
       // The copy of an object that is another by now stays an image.
-      if (image === undefined && this.#outside.hasHad(row.sha256)) continue;
+      if (image === undefined && this.#outside?.hasHad(row.sha256)) continue;
       assert.ok(image !== undefined, `nobody made the image of the row ${JSON.stringify(row)}`);
       assert.notEqual(image.fate, "deleted", `somebody deleted the image of the row ${JSON.stringify(row)}`);
       assert.deepEqual(

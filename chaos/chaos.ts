@@ -29,18 +29,20 @@ export type Settings = {
   seconds: number;
   seed: number;
   say?: (chronicle: Chronicle) => void;
+  /** Whether links and another bucket are moved, too. */
+  withOutside?: boolean;
   /** Does damage behind the Worker's back before the end, to prove that it is found. */
   sabotage?: (worker: RunningWorker) => Promise<void>;
 };
 
 /** Ends early at the first audit behind a violation: what comes after it may only be its consequence. */
-export async function runChaos({ seconds, seed, say, sabotage }: Settings): Promise<Chronicle> {
+export async function runChaos({ seconds, seed, say, withOutside = true, sabotage }: Settings): Promise<Chronicle> {
   const chronicle = new Chronicle();
   const persist = await mkdtemp(join(tmpdir(), "stillstore-chaos-"));
   const world = new World(chronicle, persist);
   const model = new Model(chronicle);
   const application = new Application(world, seed + 1);
-  const outside = await Outside.start(world, seed + 3 + CLIENTS + STUDIOS + 1);
+  const outside = !withOutside ? undefined : await Outside.start(world, seed + 3 + CLIENTS + STUDIOS + 1);
   const operator = new Operator(world, model, application, outside, seed + 2);
   const injector = new FaultInjector(world, operator, outside, seed);
   const clients = Array.from({ length: CLIENTS }, (_, index) => new Client(`client-${index}`, world, model, seed + 3 + index));
@@ -52,13 +54,13 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
   try {
     const worker = await world.start(injector.vars());
     await application.create(worker);
-    await outside.create(worker);
+    await outside?.create(worker);
     const tasks = [
       ...clients.map((client, index) => world.occupy(`client ${index}`, () => client.operate())),
       ...studios.map((studio, index) => world.occupy(`studio ${index}`, () => studio.operate())),
       ...Array.from({ length: APPLICATION_READERS }, () => world.occupy("application", () => application.operate())),
       world.occupy("retoucher", () => retoucher.operate()),
-      world.occupy("outside", () => outside.operate()),
+      ...(outside === undefined ? [] : [world.occupy("outside", () => outside.operate())]),
       world.occupy("operator", () => operator.operate()),
     ];
     const until = performance.now() + seconds * 1_000;
@@ -78,7 +80,7 @@ export async function runChaos({ seconds, seed, say, sabotage }: Settings): Prom
     await world.take().stop();
   } finally {
     await world.abandon();
-    await outside.stop();
+    await outside?.stop();
     await rm(persist, { recursive: true, force: true });
   }
   return chronicle;

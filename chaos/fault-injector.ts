@@ -43,11 +43,11 @@ const WRITTEN_DOWN = "slices = slices + 1";
 export class FaultInjector {
   #world: World;
   #operator: Operator;
-  #outside: Outside;
+  #outside: Outside | undefined;
   #choices: Choices;
   #hasInjected = false;
 
-  constructor(world: World, operator: Operator, outside: Outside, seed: number) {
+  constructor(world: World, operator: Operator, outside: Outside | undefined, seed: number) {
     this.#world = world;
     this.#operator = operator;
     this.#outside = outside;
@@ -57,7 +57,7 @@ export class FaultInjector {
   /** Lets all be well for a while, then disturbs it once. The first fault kills, so that each run has seen one, however short it is. */
   async inject(): Promise<void> {
     await sleep(this.#choices.whole(0, LONGEST_CALM_MS));
-    const drawn = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 8, moveUnderReaders: 3, trouble: 5 });
+    const drawn = this.#choices.weighted({ kill: 4, restart: 1, fail: 10, failAndKill: 2, standStill: 8, moveUnderReaders: 3, trouble: this.#outside === undefined ? 0 : 5 });
     const fault = this.#hasInjected ? drawn : "kill";
     this.#hasInjected = true;
     await this.#world.disrupt(async () => {
@@ -111,7 +111,7 @@ export class FaultInjector {
   /** Lets what lies outside fail and lie, while runs read from it. */
   async #trouble(): Promise<void> {
     this.#world.chronicle.note("trouble outside");
-    await this.#outside.trouble(async () => {
+    await this.#outside?.trouble(async () => {
       await this.#operator.beginFor({ action: "migrate", source: this.#choices.one([LINKS, BUCKET]) ?? "" });
       await sleep(this.#choices.whole(50, LONGEST_FAULTS_MS));
     });
@@ -157,7 +157,7 @@ export class FaultInjector {
       ENABLE_R2_STORAGE: String(this.#choices.chance(0.6)),
       MIGRATE_FALLBACK_IMAGES: String(this.#choices.chance(0.3)),
       STORE_TIMEOUT_MS: String(STORE_TIMEOUT_MS),
-      ...this.#outside.vars,
+      ...this.#outside?.vars,
       JWT_SECRET,
       USER_MAX_BYTES,
       ...(this.#choices.chance(0.5) ? { MIGRATION_OPERATIONS: "60" } : {}),

@@ -27,7 +27,7 @@ export class Operator {
   #world: World;
   #model: Model;
   #application: Application;
-  #outside: Outside;
+  #outside: Outside | undefined;
   #choices: Choices;
   #runs = new Map<string, Begun>();
   /** As they were when they had ended, since the last lull. */
@@ -35,7 +35,7 @@ export class Operator {
   /** Whose items can be cleaned up, or restored from. */
   #completed: { id: string; action: string; source: string }[] = [];
 
-  constructor(world: World, model: Model, application: Application, outside: Outside, seed: number) {
+  constructor(world: World, model: Model, application: Application, outside: Outside | undefined, seed: number) {
     this.#world = world;
     this.#model = model;
     this.#application = application;
@@ -101,7 +101,8 @@ export class Operator {
   }
 
   async #begin(): Promise<void> {
-    const source = this.#choices.weighted({ embedded: 3, images: 3, [LINKS]: 1, [BUCKET]: 1 });
+    const outside = this.#outside === undefined ? 0 : 1;
+    const source = this.#choices.weighted({ embedded: 3, images: 3, [LINKS]: outside, [BUCKET]: outside });
     const isOutside = source === LINKS || source === BUCKET;
     const held = isOutside ? 0 : 1;
     const action = this.#choices.weighted({ migrate: 8, rollback: 6, cleanup: 4, validate: 4, complete: 1, backup: held, restore: held });
@@ -143,8 +144,8 @@ export class Operator {
 
   #idsOf(source: string): string[] {
     if (source === "images") return this.#application.ids;
-    if (source === LINKS) return this.#outside.linkIds;
-    return source === BUCKET ? this.#outside.keys : this.#model.stored().map(({ id }) => id);
+    if (source === LINKS) return this.#outside?.linkIds ?? [];
+    return source === BUCKET ? (this.#outside?.keys ?? []) : this.#model.stored().map(({ id }) => id);
   }
 
   /** Undefined when it was refused for a reason that may be. */

@@ -96,6 +96,7 @@ describe("damage", { concurrency: 2 }, () => {
       const { violations } = await runChaos({
         seconds: SABOTAGED_SECONDS,
         seed: SABOTAGED_SEED,
+        withOutside: false,
         sabotage: async (worker) => void (await sabotage(worker)),
       });
       assert.match(violations.join(), found);

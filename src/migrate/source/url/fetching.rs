@@ -66,9 +66,9 @@ impl Fetches {
         self.under_way.borrow().begun.is_empty()
     }
 
-    /// Fetches links in their order, together with those that an earlier slice left. Those that are left when there is no time or room any
-    /// more, or whose host is to be left alone, are not among what it answers with; it rests for a while when all are. With `may_leave`, nor are those that are under way
-    /// when the slice can begin nothing more and that end before the invocation does.
+    /// Fetches links in their order, together with those that an earlier slice left. Not among what it answers with are those for which
+    /// there is no time or room any more, and those whose host is to be left alone; it rests for a while when that is all of them. With
+    /// `may_leave`, nor are those that are under way when the slice can begin nothing more and that end before the invocation does.
     pub async fn fetch(&self, wanted: Vec<Wanted>, may_leave: bool, context: &SliceContext<'_>) -> Vec<Fetched> {
         let at_once = usize::from(context.run.parameters.concurrency.max(1));
         let mut waiting: VecDeque<_> = wanted.into();
