@@ -147,6 +147,11 @@ export function outputOf(command, args, options = {}) {
 export async function runIfProgram(moduleUrl, main) {
   const program = process.argv[1];
   if (program === undefined || realpathSync(program) !== fileURLToPath(moduleUrl)) return;
+  // Whoever reads the output may have enough of it, as `head` has. The status is that of a program that SIGPIPE ended: nobody knows the rest.
+  process.stdout.on("error", (error) => {
+    if (!("code" in error) || error.code !== "EPIPE") throw error;
+    process.exit(141);
+  });
   try {
     process.exitCode = (await main(process.argv.slice(2))) ?? 0;
   } catch (error) {
