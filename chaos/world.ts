@@ -9,7 +9,7 @@ import type { Chronicle } from "./chronicle.ts";
 import { Overdue, inTime } from "./in-time.ts";
 
 /** The codes of an answer that says what is down. `internal-error` and `bytes-missing` are not among them. */
-const EXCUSES = ["storage-unavailable", "database-unavailable", "multipart-unavailable"];
+const EXCUSES = ["storage-unavailable", "database-unavailable", "multipart-unavailable", "source-unavailable"];
 
 /** The status of an answer that says that the image was deleted. */
 const GONE = 410;

@@ -80,12 +80,13 @@ async function stored(worker: RunningWorker, storage?: "r2"): Promise<{ id: stri
 describe("chaos", { concurrency: true }, () => {
   for (const seed of SEEDS) {
     test(`nothing is lost in ${SECONDS} seconds of kills and faults, seed ${seed}`, async (t) => {
-      const { counts, violations } = await runChaos({ seconds: SECONDS, seed });
+      const { counts, violations } = await runChaos({ seconds: SECONDS, seed, withOutside: false });
       t.diagnostic(JSON.stringify(counts));
       assert.deepEqual(violations, []);
-      for (const name of ["kills", "faults", "readsCompared", "listingsCompared", "variantsCompared", "jobsCompleted", "findingsCompared", "runs", "audits"] as const) {
+      for (const name of ["kills", "readsCompared", "listingsCompared", "variantsCompared", "jobsCompleted", "findingsCompared", "runs", "audits"] as const) {
         assert.ok(counts[name] > 0, `${name}: ${JSON.stringify(counts)}`);
       }
+      assert.ok(counts.faults + counts.standstills > 0, JSON.stringify(counts));
     });
   }
 });
