@@ -13,8 +13,8 @@ use crate::jobs::{JobSettings, Jobs};
 use crate::jwt::Tokens;
 use crate::library::{EdgeCache, Library, MemoryBudget, Placement, Stores};
 use crate::migrate::seam::{Destination, InPartsSettings, Kind, PartSizes, Surroundings};
-use crate::migrate::url::{Discord, LinkRefresher, Outside};
-use crate::migrate::{Engine, ReadThrough, Settings, Sources, UnderWay};
+use crate::migrate::url::{Discord, HostTurns, LinkRefresher, Outside};
+use crate::migrate::{Engine, PublicBase, ReadThrough, Settings, Sources, UnderWay};
 use crate::queue::RunQueue;
 use crate::runtime::Runtime;
 use crate::sql::Database;
@@ -61,6 +61,8 @@ pub struct Services {
     pub checks: Checks,
     /// What this isolate fetches for readers.
     pub under_way: Rc<UnderWay>,
+    /// The turns that readers have at hosts.
+    pub host_turns: Rc<HostTurns>,
     /// Which objects of other buckets are put in parts.
     pub part_sizes: PartSizes,
     /// Makes variants of images.
@@ -132,6 +134,7 @@ impl Services {
             allowed_hosts: settings.allowed_hosts.clone(),
             timeout_ms: settings.timeout_ms,
             refreshers: discord.into_iter().collect(),
+            turns: Rc::clone(&self.host_turns),
         };
         let configured = &self.config.migration_sources;
         let built_in = Sources::new(self.catalog.database(), self.databases.clone(), configured, outside);
@@ -155,6 +158,7 @@ impl Services {
         Some(ReadThrough {
             sources: Rc::new(self.sources()),
             source,
+            public_base: self.config.public_base().unwrap_or_else(|| PublicBase::Worker(String::new())),
             surroundings: Surroundings {
                 destination: Destination {
                     bucket: self.r2.clone()?,

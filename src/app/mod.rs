@@ -112,6 +112,7 @@ impl App {
             codecs,
             checks: Checks::default(),
             under_way: Rc::default(),
+            host_turns: Rc::default(),
             part_sizes: PartSizes::default(),
             config,
             problems,

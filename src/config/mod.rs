@@ -21,7 +21,7 @@ use reader::Reader;
 
 use crate::edit::EditorName;
 use crate::generate::{ApiKey, BaseUrl, InvalidParameter, ModelName, ProviderName};
-use crate::migrate::{ConfiguredSource, InvalidSource};
+use crate::migrate::{ConfiguredSource, InvalidSource, PublicBase};
 use crate::s3::Credentials;
 use crate::vision::VisionName;
 
@@ -178,6 +178,13 @@ impl Config {
         }
         (config, reader.problems)
     }
+
+    /// What the URLs start with that rows of an application get; `None` where nothing says it and a request's own address has to do.
+    #[must_use]
+    pub fn public_base(&self) -> Option<PublicBase> {
+        let bucket = self.r2_public_url.clone().map(PublicBase::Bucket);
+        bucket.or_else(|| self.public_origin.clone().map(PublicBase::Worker))
+    }
 }
 
 fn migration_sources<Lookup: Fn(&str) -> Option<String>>(reader: &mut Reader<Lookup>) -> Vec<ConfiguredSource> {
@@ -223,11 +230,24 @@ fn public_url(text: &str) -> Result<String, InvalidParameter> {
     if url.starts_with("https://") { Ok(url.to_owned()) } else { Err(refusal()) }
 }
 
-/// An `https` URL of a host and nothing else, without a trailing slash.
+/// An `https` URL of a host and nothing else, without a trailing slash; of this machine also an `http` one.
 fn public_origin(text: &str) -> Result<String, InvalidParameter> {
     let refusal = || InvalidParameter("must be an https:// URL of a host and nothing else".to_owned());
-    let origin = public_url(text).map_err(|_| refusal())?;
+    let origin = text.trim_end_matches('/');
+    if is_own_machine(origin) {
+        return Ok(origin.to_owned());
+    }
+    let origin = public_url(origin).map_err(|_| refusal())?;
     if origin["https://".len()..].contains('/') { Err(refusal()) } else { Ok(origin) }
+}
+
+fn is_own_machine(origin: &str) -> bool {
+    let Some(authority) = origin.strip_prefix("http://") else { return false };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    is_loopback(host) && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -291,7 +311,17 @@ mod tests {
         let (config, problems) = parse(&[("PUBLIC_ORIGIN", "https://images.example.com:8443/")]);
         assert!(problems.is_empty());
         assert_eq!(config.public_origin.as_deref(), Some("https://images.example.com:8443"));
-        for url in ["http://images.example.com", "https://a.example/images", "images.example.com", "https://"] {
+        for url in ["http://localhost:8787", "http://127.0.0.1", "http://[::1]:8787"] {
+            assert_eq!(parse(&[("PUBLIC_ORIGIN", url)]).0.public_origin.as_deref(), Some(url));
+        }
+        for url in [
+            "http://images.example.com",
+            "https://a.example/images",
+            "images.example.com",
+            "https://",
+            "http://localhost:8787/images",
+            "http://localhost.example",
+        ] {
             assert_eq!(parse(&[("PUBLIC_ORIGIN", url)]).1, ["PUBLIC_ORIGIN"], "{url}");
         }
     }

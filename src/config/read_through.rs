@@ -20,16 +20,26 @@ pub fn read<Lookup: Fn(&str) -> Option<String>>(
 ) -> Option<ReadThroughSettings> {
     let name = reader.text(VARIABLE)?;
     let found = sources.iter().find(|source| source.name() == name);
-    let Some(ConfiguredSource::Bucket(source)) = found else {
-        reader.problem(VARIABLE, "must be the name of a source in MIGRATION_SOURCES whose kind is bucket");
-        return None;
+    let (states_visibility, visibility) = match found {
+        Some(ConfiguredSource::Bucket(source)) => (source.states_visibility, source.visibility),
+        Some(ConfiguredSource::Url(source)) => (source.states_visibility, source.table.visibility),
+        Some(ConfiguredSource::Table(_)) | None => {
+            reader.problem(VARIABLE, "must be the name of a source in MIGRATION_SOURCES whose kind is bucket or url");
+            return None;
+        }
     };
-    if !source.states_visibility {
-        // Keys can be guessed: whoever lets readers name them says whether they may.
+    if !states_visibility {
+        // Keys and ids can be guessed: whoever lets readers name them says whether they may.
         reader.problem(VARIABLE, "must name a source that says in its visibility who may read its images");
         return None;
     }
-    Some(ReadThroughSettings { source: name, visibility: source.visibility })
+    let has_base = ["R2_PUBLIC_URL", "PUBLIC_ORIGIN"].into_iter().any(|variable| reader.text(variable).is_some());
+    if matches!(found, Some(ConfiguredSource::Url(_))) && !has_base {
+        // Whoever reads could otherwise choose the address that the row keeps.
+        reader.problem(VARIABLE, "needs PUBLIC_ORIGIN or R2_PUBLIC_URL for a source of links, whose rows get URLs");
+        return None;
+    }
+    Some(ReadThroughSettings { source: name, visibility })
 }
 
 #[cfg(test)]
@@ -38,19 +48,27 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn a_source_that_is_read_through_is_a_bucket_that_says_who_may_read_it() {
+    fn a_source_that_is_read_through_says_who_may_read_it_and_at_which_address() {
         let bucket = |more: &str| {
             format!(r#"[{{"kind":"bucket","name":"old","endpoint":"https://s3.example","bucket":"b"{more}}}]"#)
         };
-        let table = r#"[{"name":"old","table":"t","id":"id","data":"d","url":"u"}]"#.to_owned();
-        for (sources, name, rule) in [
-            (bucket(r#","visibility":"public""#), "old", None),
-            (bucket(""), "old", Some("must name a source that says")),
-            (bucket(r#","visibility":"public""#), "other", Some("must be the name")),
-            (table, "old", Some("must be the name")),
+        let links =
+            |more: &str| format!(r#"[{{"kind":"url","name":"old","table":"posts","id":"id","url":"picture"{more}}}]"#);
+        let table = r#"[{"name":"old","table":"t","id":"id","data":"d","url":"u","visibility":"public"}]"#.to_owned();
+        let public = r#","visibility":"public""#;
+        let origin = Some("https://images.example");
+        for (sources, name, origin, rule) in [
+            (bucket(public), "old", None, None),
+            (bucket(""), "old", None, Some("must name a source that says")),
+            (bucket(public), "other", None, Some("must be the name")),
+            (table, "old", origin, Some("must be the name")),
+            (links(public), "old", origin, None),
+            (links(public), "old", None, Some("needs PUBLIC_ORIGIN")),
+            (links(""), "old", origin, Some("must name a source that says")),
         ] {
             let (config, problems) = Config::parse(|variable| match variable {
                 "MIGRATION_SOURCES" => Some(sources.clone()),
+                "PUBLIC_ORIGIN" => origin.map(str::to_owned),
                 VARIABLE => Some(name.to_owned()),
                 _ => None,
             });

@@ -18,7 +18,7 @@ use super::task::Refusal;
 use crate::catalog::SourceItem;
 use crate::image::ImageId;
 use crate::runtime::Runtime;
-use crate::sql::{Database, DatabaseError, DatabaseErrorKind};
+use crate::sql::{Database, DatabaseError, DatabaseErrorKind, Statement};
 
 /// Originals that are in a database although their images are in the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -84,7 +84,7 @@ impl Sources {
     }
 
     /// The ledger of the database that a source is in.
-    fn ledger_at(&self, source: &str) -> Ledger {
+    pub(super) fn ledger_at(&self, source: &str) -> Ledger {
         let binding = self.kind_of(source).map(|(_, binding)| binding);
         Ledger::new(self.databases.at(binding.as_deref().unwrap_or(OWN_BINDING)))
     }
@@ -139,16 +139,21 @@ impl Sources {
         }
     }
 
-    /// An item of a source that somebody waits for who reads its image.
+    /// Asks what the row of an item says at this moment; `None` where items are no rows.
+    pub(super) fn row_now(&self, name: &str, item: &str) -> Option<Statement> {
+        self.kind_of(name).and_then(|(kind, _)| kind.row_now(name, item))
+    }
+
+    /// An item of the run's source that somebody waits for who reads its image.
     pub(super) async fn reach(
         &self,
-        name: &str,
+        run: &Run,
         item: &str,
         surroundings: &Surroundings,
     ) -> Result<Result<Result<Reached, Refusal>, SourceError>, DatabaseError> {
-        match self.kind_of(name) {
-            Some((kind, _)) => kind.reach(name, item, surroundings).await,
-            None => Ok(Err(SourceError::Unknown { name: name.to_owned() })),
+        match self.kind_of(&run.source) {
+            Some((kind, _)) => kind.reach(run, item, surroundings).await,
+            None => Ok(Err(SourceError::Unknown { name: run.source.clone() })),
         }
     }
 

@@ -77,6 +77,7 @@ mod migrate_url;
 mod migrate_url_crash;
 mod migrate_url_hosts;
 mod migrate_url_lives;
+mod migrate_url_read_through;
 mod migrate_value;
 mod multipart;
 mod properties;

@@ -73,7 +73,9 @@ const SELECT_STANDING: &str = concat!(
 const SET_STAGE: &str = "UPDATE stillstore_moves SET stage = ?4, original = ?5 \
     WHERE source = ?1 AND item_id = ?2 AND stage = ?3 AND storage_key = ?6";
 
-const FORGET: &str = "DELETE FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3";
+// A reader who fetches the item may be about to make its copy the same object.
+const FORGET: &str = "DELETE FROM stillstore_moves WHERE source = ?1 AND item_id = ?2 AND storage_key = ?3 \
+    AND NOT EXISTS (SELECT 1 FROM stillstore_read_throughs WHERE source = ?1 AND item_id = ?2)";
 
 /// What is in the database of a source although it is in the bucket.
 #[derive(Debug, Clone, Deserialize)]
@@ -221,7 +223,7 @@ pub fn mark(source: &str, item: &str, stage: Stage, reached: Stage) -> Statement
         .bind(reached.as_str())
 }
 
-/// Drops an entry whose copy is gone too.
+/// Drops an entry whose copy goes too, unless a reader fetches the item.
 pub fn forget(source: &str, entry: &Entry) -> Statement {
     Statement::new(FORGET).bind(source).bind(entry.item.as_str()).bind(entry.key.as_str())
 }

@@ -38,6 +38,12 @@ const ANNOUNCE: &str = concat!(
 const RELEASE: &str =
     concat!("DELETE FROM stillstore_read_throughs WHERE source = ?1 AND item_id = ?2 AND ", lease_is_held!("?3"));
 
+const RELEASE_UNLESS_DELETED: &str = concat!(
+    "DELETE FROM stillstore_read_throughs WHERE source = ?1 AND item_id = ?2 AND ",
+    lease_is_held!("?3"),
+    " AND NOT EXISTS (SELECT 1 FROM stillstore_deleted_moves WHERE image_id = ?4)"
+);
+
 const MISS: &str = "INSERT INTO stillstore_read_misses (slot, source, item_id, reason, until_ms) VALUES (?1, ?2, ?3, ?4, ?5) \
     ON CONFLICT (slot) DO UPDATE SET source = excluded.source, item_id = excluded.item_id, reason = excluded.reason, \
     until_ms = excluded.until_ms";
@@ -68,25 +74,34 @@ pub struct MovedTo {
     pub storage_key: ObjectKey,
 }
 
-/// Asks for the copy of an item, and whether it was asked for in vain.
+/// Asks for the copy of an item; answers with a [`MovedTo`] when it has one.
 #[must_use]
-pub fn look(source: &str, item: &str, now: Timestamp) -> [Statement; 2] {
-    let missed = Statement::new(MISSED).bind(slot(source, item)).bind(source).bind(item).bind(now.as_millis());
-    [Statement::new(MOVED).bind(source).bind(item), missed]
+pub fn moved(source: &str, item: &str) -> Statement {
+    Statement::new(MOVED).bind(source).bind(item)
 }
 
-/// The answers to [`look`]: the copy, or why there is none.
+/// Asks whether something of a source was asked for in vain: an item, or whatever else a miss was remembered by. [`reason_of`] reads the answer.
+#[must_use]
+pub fn missed(source: &str, name: &str, now: Timestamp) -> Statement {
+    Statement::new(MISSED).bind(slot(source, name)).bind(source).bind(name).bind(now.as_millis())
+}
+
+/// Why it was in vain, from the answer to [`missed`].
 ///
 /// # Errors
-/// When they are none.
-pub fn looked(answers: &[QueryResult]) -> Result<(Option<MovedTo>, Option<String>), DatabaseError> {
+/// When it is none.
+pub fn reason_of(answer: &QueryResult) -> Result<Option<String>, DatabaseError> {
     #[derive(Deserialize)]
     struct Missed {
         reason: String,
     }
-    let moved = answers.first().map(QueryResult::first::<MovedTo>).transpose()?.flatten();
-    let missed = answers.get(1).map(QueryResult::first::<Missed>).transpose()?.flatten();
-    Ok((moved, missed.map(|missed| missed.reason)))
+    Ok(answer.first::<Missed>()?.map(|missed| missed.reason))
+}
+
+/// Answers with a row when an image that was moved was deleted here. For the catalogue's database.
+#[must_use]
+pub fn was_deleted(image: ImageId) -> Statement {
+    Statement::new("SELECT 1 AS one FROM stillstore_deleted_moves WHERE image_id = ?1").bind(image.to_string())
 }
 
 /// Takes an item, unless somebody else fetches it or a run has it in flight; answers with a [`Claimed`] then.
@@ -109,10 +124,17 @@ pub fn release(source: &str, item: &str, lease: &Lease) -> Statement {
     Statement::new(RELEASE).bind(source).bind(item).bind(lease.token())
 }
 
-/// Remembers until a moment that an item was asked for in vain.
+/// As [`release`], and changes no row either once the item's image was deleted.
 #[must_use]
-pub fn miss(source: &str, item: &str, reason: &str, until: Timestamp) -> Statement {
-    Statement::new(MISS).bind(slot(source, item)).bind(source).bind(item).bind(reason).bind(until.as_millis())
+pub fn release_unless_deleted(source: &str, item: &str, lease: &Lease, image: ImageId) -> Statement {
+    let release = Statement::new(RELEASE_UNLESS_DELETED).bind(source).bind(item);
+    release.bind(lease.token()).bind(image.to_string())
+}
+
+/// Remembers until a moment that something was asked for in vain.
+#[must_use]
+pub fn miss(source: &str, name: &str, reason: &str, until: Timestamp) -> Statement {
+    Statement::new(MISS).bind(slot(source, name)).bind(source).bind(name).bind(reason).bind(until.as_millis())
 }
 
 /// Counts an item that was fetched.

@@ -6,6 +6,7 @@ mod databases;
 pub mod embedded;
 mod error;
 mod part_sizes;
+mod readers;
 pub mod references;
 mod seam;
 mod status;
@@ -16,9 +17,10 @@ pub use configured::ConfiguredSource;
 pub use databases::{Databases, OWN_BINDING, ledger_answer};
 pub use error::{SourceError, Unusable};
 pub use part_sizes::{InPartsSettings, PartSizes};
+pub use readers::Readers;
 pub use seam::{
-    Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, Reached, ReturnedRows, SavedRows,
-    Source, Surroundings, Switch,
+    Archive, Change, Contents, Items, Kind, Movable, Objects, Originals, Prepared, Reached, ReachedImage, ReturnedRows,
+    RowNow, SavedRows, Source, Surroundings, Switch,
 };
 pub use status::{Count, Images, SourceFailure, SourceStatus};
 

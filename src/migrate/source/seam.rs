@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use serde::Deserialize;
 
 use super::error::SourceError;
 use super::part_sizes::InPartsSettings;
@@ -59,18 +60,24 @@ pub trait Kind {
     /// As [`Kind::check`].
     async fn open(&self, run: &Run, surroundings: &Surroundings) -> Result<Result<Source, SourceError>, DatabaseError>;
 
-    /// Finds an item that somebody waits for who reads its image, and begins to read it; refuses one that was moved or is no image. For the
-    /// kinds that may be read through.
+    /// Asks what an item's row says at this moment, by the source's configuration alone; answered with a [`RowNow`] if there is such a row.
+    /// `None` for kinds that may not be read through, or whose items are no rows.
+    fn row_now(&self, _name: &str, _item: &str) -> Option<Statement> {
+        None
+    }
+
+    /// Finds an item of the run's source that somebody waits for who reads its image, and begins to read it; refuses one that is no image. For
+    /// the kinds that may be read through.
     ///
     /// # Errors
     /// As [`Kind::check`].
     async fn reach(
         &self,
-        name: &str,
+        run: &Run,
         _item: &str,
         _surroundings: &Surroundings,
     ) -> Result<Result<Result<Reached, Refusal>, SourceError>, DatabaseError> {
-        Ok(Err(SourceError::Unknown { name: name.to_owned() }))
+        Ok(Err(SourceError::Unknown { name: run.source.clone() }))
     }
 
     /// Whether its originals stay in a database until their cleanup.
@@ -209,8 +216,25 @@ pub trait Movable {
     fn switch(&self, run: &Run, receipt: &PutReceipt, now: Timestamp) -> Result<Switch, DatabaseError>;
 }
 
+/// The row of an item, as somebody finds it who reads the item's image.
+#[derive(Debug, Deserialize)]
+pub struct RowNow {
+    /// What it names; `None` when the row is not one of the source's, or names nothing that could be fetched.
+    pub link: Option<String>,
+    /// Whether it names the copy that the journal has of it.
+    pub is_moved: u8,
+}
+
+/// What was found in a source for somebody who reads an item's image.
+pub enum Reached {
+    /// The image itself.
+    Found(Box<ReachedImage>),
+    /// The item names an image that is here.
+    Here(ImageId),
+}
+
 /// An image that was found in its source for somebody who reads it.
-pub struct Reached {
+pub struct ReachedImage {
     pub image_id: ImageId,
     /// Of the object that it becomes.
     pub key: ObjectKey,

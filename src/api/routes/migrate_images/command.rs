@@ -134,10 +134,9 @@ impl Input {
             batch_size: self.batch_size.and_then(Whole::small).unwrap_or(config.migration_batch_size),
             concurrency: self.concurrency.and_then(Whole::small).unwrap_or(config.migration_concurrency),
             item_ids: self.image_ids.map(|ItemIds(ids)| ids),
-            public_base: match (&config.r2_public_url, &config.public_origin) {
-                (Some(url), _) => PublicBase::Bucket(url.clone()),
-                (None, Some(own)) => PublicBase::Worker(own.clone()),
-                (None, None) => PublicBase::Worker(lasting(origin)?.to_owned()),
+            public_base: match config.public_base() {
+                Some(base) => base,
+                None => PublicBase::Worker(lasting(origin)?.to_owned()),
             },
             action,
         })

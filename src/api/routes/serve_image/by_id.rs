@@ -11,12 +11,12 @@ use crate::variants::{Asked, FALLBACK, InvalidQuery, NAMES};
 const SIGNATURE: [&str; 2] = ["expires", "signature"];
 
 /// Serves an image or a variant: one database query, and one read of the store when bytes are wanted that did not come with it.
-pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> Result<Response, Problem> {
-    let pairs = known_query(&request)?;
+pub async fn handle(exchange: &Exchange<'_>, request: &Request, id: ImageId) -> Result<Response, Problem> {
+    let pairs = known_query(request)?;
     if let Some(asked) = Asked::parse(&pairs).map_err(refusal)? {
         return variant::handle(exchange, request, id, &asked).await;
     }
-    let conditions = read_request(&request);
+    let conditions = read_request(request);
     let reader = exchange.caller.owner_filter();
     let is_signed = !request.query.is_empty();
     let (serving, bytes) = if conditions.is_plain_get() && !is_signed {
@@ -36,7 +36,7 @@ pub async fn handle(exchange: &Exchange<'_>, request: Request, id: ImageId) -> R
         Visibility::Public if is_signed => return Ok(bare_url(id)),
         Visibility::Public => {}
     }
-    serve(exchange, &request, image, bytes).await
+    serve(exchange, request, image, bytes).await
 }
 
 /// The query's pairs, all of them known by name.

@@ -13,7 +13,7 @@ use crate::variants::Asked;
 const CACHE_CONTROL: &str = "public, max-age=300";
 const EDGE_CACHE_CONTROL: &str = "public, s-maxage=300";
 
-pub async fn handle(exchange: &Exchange<'_>, request: Request, item: &str) -> Result<Response, Problem> {
+pub async fn handle(exchange: &Exchange<'_>, request: &Request, item: &str) -> Result<Response, Problem> {
     let settings = exchange.services.config.read_through.as_ref();
     let reader = exchange.services.read_through(exchange.library);
     let (Some(settings), Some(reader)) = (settings, reader) else { return Err(Problem::plain(Code::ImageNotFound)) };
@@ -23,9 +23,9 @@ pub async fn handle(exchange: &Exchange<'_>, request: Request, item: &str) -> Re
         return Err(Problem::plain(Code::ImageNotFound));
     }
     // What is wrong with the query is said before anything is fetched for it.
-    let pairs = known_query(&request)?;
+    let pairs = known_query(request)?;
     Asked::parse(&pairs).map_err(refusal)?;
-    let is_plain = request.query.is_empty() && read_request(&request).is_plain_get();
+    let is_plain = request.query.is_empty() && read_request(request).is_plain_get();
     let id = match reader.read(item, is_plain).await? {
         Reading::Moved(id) => id,
         Reading::Found(found) => {

@@ -11,18 +11,23 @@ pub use answer::serve;
 use serde_json::{Map, Value, json};
 
 #[cfg(test)]
-use crate::api::Code;
-#[cfg(test)]
 use crate::api::openapi::{DATABASE, IMAGE, Operation, Schemas, header, headers, query};
-use crate::api::{Exchange, ImageName, Problem, Request, Response};
+use crate::api::{Code, Exchange, ImageName, Problem, Request, Response};
 #[cfg(test)]
 use crate::image::Format;
 
 /// Serves an image by its id, or by what the source calls it that is read through.
 pub async fn handle(exchange: &Exchange<'_>, request: Request, name: ImageName) -> Result<Response, Problem> {
-    match name {
-        ImageName::Id(id) => by_id::handle(exchange, request, id).await,
-        ImageName::Item { name, .. } => by_item::handle(exchange, request, &name).await,
+    let id = match name {
+        ImageName::Id(id) => id,
+        ImageName::Item { name, .. } => return by_item::handle(exchange, &request, &name).await,
+    };
+    match by_id::handle(exchange, &request, id).await {
+        // Applications have such ids too.
+        Err(problem) if problem.code == Code::ImageNotFound && exchange.services.config.read_through.is_some() => {
+            by_item::handle(exchange, &request, &id.to_string()).await
+        }
+        answer => answer,
     }
 }
 

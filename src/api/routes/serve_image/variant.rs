@@ -25,7 +25,7 @@ struct Variant {
 
 pub async fn handle(
     exchange: &Exchange<'_>,
-    request: Request,
+    request: &Request,
     id: ImageId,
     asked: &Asked,
 ) -> Result<Response, Problem> {
@@ -34,11 +34,11 @@ pub async fn handle(
         matches!(&exchange.caller.principal, Principal::Holder(grant) if grant.image == id && grant.names_variant);
     let form = settings
         .policy
-        .admit(asked, takes_webp(&request), is_signed)
+        .admit(asked, takes_webp(request), is_signed)
         .map_err(|InvalidQuery { field, rule }| Problem::field(field, rule))?;
     let varies = settings.policy.varies(asked);
     let reader = exchange.caller.owner_filter();
-    let is_plain = read_request(&request).is_plain_get();
+    let is_plain = read_request(request).is_plain_get();
     let name = VariantName { image_id: id, form: &form };
     let (serving, state, bytes) = exchange.library.catalog.find_variant(name, &reader, is_plain).await?;
     let image = match serving {
@@ -50,11 +50,11 @@ pub async fn handle(
     match image.visibility {
         Visibility::Private => exchange.caller.require_reader_of(id)?,
         // One URL, so that caches keep one answer; but for a variant that nothing but its signature admits.
-        Visibility::Public if !is_signed && carries_signature(&request)? => return bare_url(&request, id),
+        Visibility::Public if !is_signed && carries_signature(request)? => return bare_url(request, id),
         Visibility::Public => {}
     }
-    let answer = match answer(exchange, &request, &image, &form, state, bytes).await {
-        Err(problem) if asked.falls_back => fall_back(exchange, &request, image, problem).await,
+    let answer = match answer(exchange, request, &image, &form, state, bytes).await {
+        Err(problem) if asked.falls_back => fall_back(exchange, request, image, problem).await,
         other => other,
     };
     answer.map(|mut response| {

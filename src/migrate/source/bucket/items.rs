@@ -9,12 +9,11 @@ use serde_json::json;
 use super::config::{BucketSource, Others};
 use super::in_parts::{self, Halt, Progress, WholeInParts};
 use super::movable::{BucketMovable, MAX_OBJECT_BYTES, SetAside};
-use super::readers::Readers;
 use super::state::{self, Known, ObjectState};
 use crate::image::{ImageId, ObjectKey, Visibility};
 use crate::migrate::destination::Destination;
 use crate::migrate::runs::{IdType, InFlight, ItemId, Run, Stage, Verdict};
-use crate::migrate::source::{InPartsSettings, Items, Movable, PartSizes, Prepared};
+use crate::migrate::source::{InPartsSettings, Items, Movable, PartSizes, Prepared, Readers};
 use crate::migrate::task::{
     Bounds, Interruption, Page, PageItem, Refusal, SliceContext, item_id, listed_ids, listed_page,
 };
@@ -209,7 +208,7 @@ impl BucketItems {
     ) -> Result<Option<Prepared>, Interruption> {
         let Some(page) = listed_page(run, IdType::Text, found, |_| Ok(None::<()>))? else { return Ok(None) };
         let mut items: Vec<Item> = Vec::new();
-        let readers = Readers::of(&self.source);
+        let readers = Readers::of(&self.source.name);
         for PageItem { id, cursor, .. } in page.items {
             let object = self.client.find(&id.as_text()).await.map_err(interruption)?;
             let object = object.filter(|object| object.key.starts_with(&self.source.prefix));
@@ -281,7 +280,7 @@ impl Items for BucketItems {
         let (first, rest) = listing.objects.split_at(usize::from(bounds.limit).min(listing.objects.len()));
         let asked = state::known(&self.source, first)?;
         let mut known = state::known_of(&context.read(Vec::from(asked)).await?)?;
-        let readers = Readers::of(&self.source);
+        let readers = Readers::of(&self.source.name);
         let mut items: Vec<Item> = Vec::new();
         let mut reached = 0_usize;
         for (at, object) in listing.objects.iter().enumerate() {

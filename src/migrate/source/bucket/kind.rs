@@ -106,11 +106,11 @@ impl Kind for BucketKind {
 
     async fn reach(
         &self,
-        name: &str,
+        run: &Run,
         item: &str,
         surroundings: &Surroundings,
     ) -> Result<Result<Result<Reached, Refusal>, SourceError>, DatabaseError> {
-        match self.client(name, &surroundings.destination.runtime) {
+        match self.client(&run.source, &surroundings.destination.runtime) {
             Ok((source, client)) => Ok(Ok(reach(&source, client, surroundings, item, self.databases.own()).await?)),
             Err(error) => Ok(Err(error)),
         }

@@ -11,7 +11,6 @@ mod kind;
 mod movable;
 mod originals;
 mod reached;
-mod readers;
 mod state;
 
 pub use config::{BucketSource, Others};

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::config::BucketSource;
-use super::readers::Readers;
 use super::state::{self, ObjectState};
 use crate::bytes::{Body, BodyError, ByteRange};
 use crate::catalog::{Associations, Content, Description, ImageRecord, SourceItem, Status, moved};
@@ -16,7 +15,7 @@ use crate::migrate::destination::{NewCopy, SOURCE};
 use crate::migrate::runs::journal::{self, Catalogued};
 use crate::migrate::runs::ledger::require_one_change;
 use crate::migrate::runs::{Entry, Run, Stage};
-use crate::migrate::source::{Contents, Movable, Switch};
+use crate::migrate::source::{Contents, Movable, Readers, Switch};
 use crate::migrate::task::Refusal;
 use crate::runtime::Timestamp;
 use crate::s3::{Client, ReadError, ReadObject};
@@ -249,9 +248,7 @@ impl Movable for BucketMovable {
     }
 
     async fn open(&self) -> Result<Body, Refusal> {
-        if self.readers.as_ref().is_some_and(|readers| readers.have(&self.object)) {
-            return Err(Refusal::skipped("being-read", "somebody who reads the image is having it moved"));
-        }
+        self.readers.as_ref().map_or(Ok(()), |readers| readers.require_none_at(&self.object))?;
         let object = self.client.get(&self.object, Some(&self.state.etag), MAX_OBJECT_BYTES).await;
         let mut object = object.map_err(|error| self.refusal(error))?;
         if object.body.promised_bytes() != Some(self.state.size_bytes) {

@@ -7,7 +7,7 @@ use super::config::{BucketSource, Others};
 use super::items::BucketItems;
 use super::movable::SetAside;
 use super::state::{self, ObjectState};
-use crate::migrate::source::{Movable as _, Reached, Surroundings};
+use crate::migrate::source::{Movable as _, Reached, ReachedImage, Surroundings};
 use crate::migrate::task::Refusal;
 use crate::s3::{Client, ReadError};
 use crate::sql::{Database, DatabaseError};
@@ -59,7 +59,7 @@ pub async fn reach(
     let Some(format) = movable.format() else {
         return Ok(Err(not_an_image()));
     };
-    Ok(Ok(Reached {
+    Ok(Ok(Reached::Found(Box::new(ReachedImage {
         image_id: movable.image_id,
         key: movable.key.clone(),
         format,
@@ -67,7 +67,7 @@ pub async fn reach(
         filename: movable.filename(),
         body,
         movable: Box::new(movable),
-    }))
+    }))))
 }
 
 fn not_an_image() -> Refusal {

@@ -203,7 +203,7 @@ impl Table {
         ));
         sql.bind(self.source.name.as_str());
         sql.push(&self.fill(") THEN iif({data} IS NULL, 'cleaned', 'moved') WHEN {data} IS NOT NULL"));
-        self.push_filter(sql);
+        self.source.push_filter(sql);
         sql.push(&self.fill(" THEN 'waiting' END AS place FROM {table} WHERE {id} > "));
     }
 

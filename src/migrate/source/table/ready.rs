@@ -18,11 +18,12 @@ use crate::catalog::{Associations, Content, Description, ImageRecord, SourceItem
 use crate::image::{Format, ImageId, KeySecrets, Labels, ObjectKey, Rejection, Sha256Digest, Visibility};
 use crate::migrate::destination::NewCopy;
 use crate::migrate::runs::journal::{self, Catalogued};
+use crate::migrate::runs::ledger::require_one_change;
 use crate::migrate::runs::{Entry, ItemId, Run, Stage};
-use crate::migrate::source::{Contents, Movable, Switch};
+use crate::migrate::source::{Contents, Movable, Readers, Switch};
 use crate::migrate::task::Refusal;
 use crate::runtime::Timestamp;
-use crate::sql::{DatabaseError, Value, from_json};
+use crate::sql::{DatabaseError, QueryResult, Statement, Value, from_json};
 use crate::store::{Media, ObjectMetadata, PutReceipt, StorageKind};
 
 /// The longest id that goes onto the object.
@@ -83,6 +84,8 @@ pub struct Ready {
     labels: Labels,
     image_id: ImageId,
     key: ObjectKey,
+    /// Who fetches items beside the run, where the source can be read through.
+    readers: Option<Rc<Readers>>,
 }
 
 impl RowAsRead {
@@ -119,7 +122,19 @@ impl Ready {
             row,
             inspected,
             image_id,
+            readers: None,
         }
+    }
+
+    /// The same for a run, which leaves the item to a reader who fetches it.
+    pub fn beside(self, readers: &Rc<Readers>) -> Self {
+        readers.ask_of(&self.id.as_text());
+        Self { readers: Some(Rc::clone(readers)), ..self }
+    }
+
+    /// The image that it becomes.
+    pub fn image_id(&self) -> ImageId {
+        self.image_id
     }
 
     /// What the bytes are.
@@ -189,7 +204,18 @@ impl Movable for Ready {
         }
     }
 
+    fn reads(&self) -> Vec<Statement> {
+        self.readers.as_ref().and_then(|readers| readers.question()).into_iter().collect()
+    }
+
+    fn take(&mut self, answers: Vec<QueryResult>) {
+        if let (Some(readers), Some(answer)) = (&self.readers, answers.first()) {
+            readers.take(answer);
+        }
+    }
+
     async fn open(&self) -> Result<Body, Refusal> {
+        self.readers.as_ref().map_or(Ok(()), |readers| readers.require_none_at(&self.id.as_text()))?;
         self.inspected.bytes.open().await
     }
 
@@ -232,10 +258,16 @@ impl Movable for Ready {
         let image = self.record(now);
         let former = earlier.as_ref().map(|earlier| &earlier.key).filter(|former| **former != self.key);
         let catalogued = self.catalogue.at_move();
-        let mut statements = vec![
+        let mut statements = Vec::new();
+        // The image before this one may have been deleted, and its entry with it, since the journal was read.
+        if let Some(Earlier { stage, key, .. }) = &earlier {
+            statements.push(journal::require_unchanged(source, &item, *stage, key.as_str()));
+            statements.push(require_one_change());
+        }
+        statements.extend([
             self.table.switch(&item, &self.inspected.datum, &self.row.before, &url, self.key.as_str(), migrated_at),
             journal::record_anew(source, &entry, catalogued, &moved::kept_by_journal(&image)?),
-        ];
+        ]);
         if catalogued == Catalogued::Present {
             statements.extend(former.map(|_| moved::release_moved(source, &item, self.image_id, now)));
             statements.push(moved::record_moved(&image)?);

@@ -76,7 +76,7 @@ impl Table {
             return;
         }
         sql.push(" AND ((1");
-        self.push_filter(sql);
+        self.source.push_filter(sql);
         let moved = ") OR EXISTS (SELECT 1 FROM stillstore_moves WHERE item_id = CAST({id} AS TEXT) AND stage <> 'restored' AND source = ";
         sql.push(&self.fill(moved)).bind(self.source.name.as_str()).push("))");
     }

@@ -2,6 +2,7 @@
 //!
 //! Columns are always named with their table: SQLite takes a quoted name alone for a text when there is no such column.
 
+use super::config::TableSource;
 use super::datum::Datum;
 use super::definition::Table;
 use super::identifier::Identifier;
@@ -16,6 +17,23 @@ use crate::sql::{Statement, Value};
 const MAX_BEFORE_BYTES: &str = "65536";
 /// The longest value of a metadata column that goes onto the object.
 const MAX_METADATA_BYTES: &str = "512";
+
+impl TableSource {
+    /// A column's name in quotes, with its table's.
+    pub(in crate::migrate::source) fn column(&self, column: &Identifier) -> String {
+        [&self.table.quoted(), ".", &column.quoted()].concat()
+    }
+
+    /// Adds the source's conditions for its rows.
+    pub(in crate::migrate::source) fn push_filter(&self, sql: &mut Sql) {
+        for (column, value) in &self.filter {
+            sql.push(" AND ").push(&self.column(column)).push(" IS ").bind_value(value.clone());
+        }
+        if let Some(pattern) = &self.matching {
+            sql.push(" AND ").push(&self.column(&self.url)).push(" LIKE ").bind(pattern.as_str());
+        }
+    }
+}
 
 impl Table {
     /// `template` with `{table}`, `{id}`, `{data}` and `{url}` replaced by their names in SQL.
@@ -42,7 +60,7 @@ impl Table {
     }
 
     pub(in crate::migrate::source) fn column(&self, column: &Identifier) -> String {
-        [&self.table(), ".", &column.quoted()].concat()
+        self.source.column(column)
     }
 
     pub(in crate::migrate::source) fn id(&self) -> String {
@@ -83,7 +101,7 @@ impl Table {
     pub(in crate::migrate::source) fn select_one(&self, item: &str, inline_max_bytes: u64) -> Statement {
         let mut sql = self.select(inline_max_bytes);
         sql.push(" WHERE ").push(&self.id()).push(" = ").bind_value(self.id_value(item));
-        self.push_filter(&mut sql);
+        self.source.push_filter(&mut sql);
         sql.into_statement().with_text_column("data")
     }
 
@@ -168,7 +186,7 @@ impl Table {
         sql.push("substr(").push(&self.column(&self.source.url)).push(", 1, ").bind(whole(own_urls.len() as u64));
         sql.push(") COLLATE BINARY IS NOT ").bind(own_urls).push(" AND ");
         self.push_id_rule(sql);
-        self.push_filter(sql);
+        self.source.push_filter(sql);
     }
 
     /// Adds the condition that a row's id can be an item's.
@@ -180,15 +198,6 @@ impl Table {
         } else {
             sql.push("typeof(").push(&id).push(") = 'text' AND octet_length(").push(&id).push(") <= ");
             sql.bind(whole(ITEM_ID_MAX_BYTES as u64));
-        }
-    }
-
-    pub(in crate::migrate::source) fn push_filter(&self, sql: &mut Sql) {
-        for (column, value) in &self.source.filter {
-            sql.push(" AND ").push(&self.column(column)).push(" IS ").bind_value(value.clone());
-        }
-        if let Some(pattern) = &self.source.matching {
-            sql.push(" AND ").push(&self.column(&self.source.url)).push(" LIKE ").bind(pattern.as_str());
         }
     }
 
@@ -282,12 +291,16 @@ impl Table {
         sql.push(") IS TRUE");
     }
 
-    /// Drops an entry whose copy no row names.
+    /// Drops an entry whose copy no row names, unless a reader fetches the item and may be about to make its copy the same object.
     pub(in crate::migrate::source) fn forget(&self, entry: &Entry) -> Statement {
         let mut sql = Sql::default();
         sql.push("DELETE FROM stillstore_moves WHERE source = ").bind(self.source.name.as_str());
         sql.push(" AND item_id = ").bind(entry.item.as_str()).push(" AND storage_key = ").bind(entry.key.as_str());
-        sql.push(" AND stage = ").bind(entry.stage.as_str()).push(" AND NOT EXISTS (SELECT 1 FROM ");
+        sql.push(" AND stage = ")
+            .bind(entry.stage.as_str())
+            .push(" AND NOT EXISTS (SELECT 1 FROM stillstore_read_throughs");
+        sql.push(" WHERE source = ").bind(self.source.name.as_str()).push(" AND item_id = ").bind(entry.item.as_str());
+        sql.push(") AND NOT EXISTS (SELECT 1 FROM ");
         sql.push(&self.table()).push(" WHERE ").push(&self.id()).push(" = ").bind_value(self.id_value(&entry.item));
         sql.push(" AND ");
         self.push_names_image(&mut sql, entry.image_id);
@@ -364,13 +377,17 @@ impl Table {
         sql.into_statement()
     }
 
-    /// Answers with `waits` 0 when the journal names the object, 1 when the row is there and may yet be moved.
+    /// Answers with `waits` 0 when the journal names the object, or a reader who fetches the item answers for it; 1 when the row is there and
+    /// may yet be moved.
     pub(in crate::migrate::source) fn names(&self, in_flight: &InFlight) -> Statement {
         let item = in_flight.item.as_text();
         let mut sql = Sql::default();
         sql.push("SELECT 0 AS waits FROM stillstore_moves WHERE source = ").bind(self.source.name.as_str());
         sql.push(" AND item_id = ").bind(&*item).push(" AND storage_key = ").bind(in_flight.key.as_str());
-        sql.push(" AND stage <> 'restored' UNION ALL SELECT 1 AS waits FROM ").push(&self.table()).push(" WHERE ");
+        sql.push(" AND stage <> 'restored' UNION ALL SELECT 0 AS waits FROM stillstore_read_throughs WHERE source = ");
+        sql.bind(self.source.name.as_str()).push(" AND item_id = ").bind(&*item);
+        sql.push(" AND ifnull(storage_key, ").bind(in_flight.key.as_str()).push(") = ").bind(in_flight.key.as_str());
+        sql.push(" UNION ALL SELECT 1 AS waits FROM ").push(&self.table()).push(" WHERE ");
         sql.push(&self.id()).push(" = ").bind_value(self.id_value(&item)).push(" ORDER BY waits LIMIT 1");
         sql.into_statement()
     }

@@ -40,6 +40,8 @@ pub struct UrlSource {
     /// Its data column is its url column.
     pub table: TableSource,
     pub hosts: HostLimits,
+    /// Whether its visibility is written down.
+    pub states_visibility: bool,
 }
 
 /// How much is asked of each host.
@@ -91,7 +93,8 @@ impl UrlSource {
             matching: pattern(entry)?,
             ..TableSource::of_fields(entry)?
         };
-        Ok(Self { table: table.checked()?, hosts: hosts(entry)? })
+        let states_visibility = fields::text(entry, "visibility")?.is_some();
+        Ok(Self { table: table.checked()?, hosts: hosts(entry)?, states_visibility })
     }
 }
 

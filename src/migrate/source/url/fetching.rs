@@ -7,10 +7,10 @@ use std::rc::Rc;
 use futures::future::{Either, LocalBoxFuture, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
+use super::candidates::Waiting;
 use super::cause::Failure;
 use super::intake::{Intake, Room, Taken};
 use super::pacing::Pacing;
-use super::renewal::Waiting;
 use crate::migrate::runs::ItemId;
 use crate::migrate::task::SliceContext;
 use crate::runtime::Timestamp;
@@ -24,7 +24,6 @@ const GRACE_MS: u64 = 1_000;
 pub struct Wanted {
     /// Its place in the slice.
     pub place: usize,
-    pub host: String,
     pub waiting: Waiting,
 }
 
@@ -110,7 +109,10 @@ impl Fetches {
     fn next_turn(&self, waiting: &VecDeque<Wanted>, context: &SliceContext<'_>) -> Option<(usize, u64)> {
         let mut pacing = self.pacing.borrow_mut();
         let now = context.runtime.now();
-        waiting.iter().enumerate().find_map(|(index, wanted)| Some((index, pacing.take_turn(&wanted.host, now)?)))
+        waiting
+            .iter()
+            .enumerate()
+            .find_map(|(index, wanted)| Some((index, pacing.take_turn(&wanted.waiting.host, now)?)))
     }
 
     // Boxed, so that the futures that are under way are moved cheaply.
@@ -125,9 +127,9 @@ impl Fetches {
             match &taken {
                 Err(Failure::Host(failure)) => {
                     let chance = intake.runtime.random_bytes()[0];
-                    pacing.failed(&wanted.host, failure, intake.runtime.now(), chance);
+                    pacing.failed(&wanted.waiting.host, failure, intake.runtime.now(), chance);
                 }
-                Ok(_) | Err(Failure::Item(_)) => pacing.succeeded(&wanted.host),
+                Ok(_) | Err(Failure::Item(_)) => pacing.succeeded(&wanted.waiting.host),
             }
             (wanted, taken.transpose())
         })

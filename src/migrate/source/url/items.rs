@@ -7,22 +7,16 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
+use super::candidates::{Candidates, Waiting};
 use super::cause::{Failure, HostCause};
 use super::fetching::{Fetched, Fetches, LONGEST_NAP_MS, Wanted};
-use super::intake::{Intake, Taken};
 use super::links::{self, FoundLink, LinkRow, Listed, NO_DEADLINE_MS, ReadyHost};
 use super::pacing::Pacing;
-use super::refresher::LinkRefresher;
-use super::renewal::{Considered, Waiting, renew};
+use super::renewal::{Considered, renew};
 use crate::fetch::{OutsideUrl, deadline};
-use crate::image::{KeySecrets, Visibility};
 use crate::migrate::runs::{InFlight, ItemId, Run, Verdict};
-use crate::migrate::source::table::{
-    Datum, Inspected, Ready, RowAsRead, Table, TableCatalogue, columns_too_large, private_image_and_public_bucket,
-    value::ValueForm,
-};
 use crate::migrate::source::url::HostLimits;
-use crate::migrate::source::{Items, Movable, Prepared};
+use crate::migrate::source::{Items, Movable, Prepared, Readers};
 use crate::migrate::task::{
     Bounds, Interruption, Page, PageItem, Refusal, SliceContext, item_id, listed_ids, listed_page,
 };
@@ -36,14 +30,8 @@ const MAX_ATTEMPTS_IN_A_CROWD: u32 = 12;
 
 /// The links of a table.
 pub struct UrlItems {
-    pub table: Rc<Table>,
-    pub catalogue: TableCatalogue,
+    pub candidates: Candidates,
     pub limits: HostLimits,
-    pub intake: Rc<Intake>,
-    pub refreshers: Rc<[Rc<dyn LinkRefresher>]>,
-    /// Whoever knows a key can read the object.
-    pub bucket_is_public: bool,
-    pub key_secrets: Option<KeySecrets>,
     pub pacing: Rc<RefCell<Pacing>>,
     pub fetches: Fetches,
     /// The links of the last page that are on the list.
@@ -64,7 +52,7 @@ type Item = PageItem<Result<Box<dyn Movable>, Refusal>>;
 
 impl UrlItems {
     fn own_urls(&self, run: &Run) -> String {
-        run.parameters.public_base.prefix(&self.table.key_prefix())
+        run.parameters.public_base.prefix(&self.candidates.table.key_prefix())
     }
 
     /// Lists the links that were found. The last page says what fetching all of them takes.
@@ -92,7 +80,7 @@ impl UrlItems {
 
     fn listing(&self, found: &FoundLink) -> Listed {
         let link = found.link.as_deref().unwrap_or_default();
-        let url = self.intake.fetcher.rules.admit(link).ok();
+        let url = self.candidates.intake.fetcher.rules.admit(link).ok();
         let deadline = url.as_ref().and_then(deadline).map_or(NO_DEADLINE_MS, Timestamp::as_millis);
         Listed {
             host: url.as_ref().map(OutsideUrl::authority).unwrap_or_default(),
@@ -123,7 +111,9 @@ impl UrlItems {
         for host in &hosts {
             self.pacing.borrow_mut().recall(&host.host, host.failures, host.given_up());
         }
-        let reads = hosts.iter().map(|host| links::next_of(&self.table, &run.id, &host.host, bounds.limit, &own_urls));
+        let reads = hosts
+            .iter()
+            .map(|host| links::next_of(&self.candidates.table, &run.id, &host.host, bounds.limit, &own_urls));
         let answers = context.read(reads.collect()).await?;
         let mut next = Vec::new();
         for (ReadyHost { host, .. }, answer) in hosts.iter().zip(&answers) {
@@ -139,40 +129,13 @@ impl UrlItems {
 
     /// What is to be done with a row, as far as that is clear without fetching.
     fn consider(&self, id: &ItemId, row: LinkRow, listed: Option<Listed>, now: Timestamp) -> Result<Waiting, Refusal> {
-        if row.is_there == 0 {
-            return Err(Refusal::skipped("deleted", "the row was deleted"));
+        let waiting = self.candidates.consider(id, row, listed, now)?;
+        match self.pacing.borrow().given_up(&waiting.host) {
+            Some(cause) => {
+                Err(Refusal::failed(cause.as_str(), "the host failed too often in a row, or wants to be left alone"))
+            }
+            None => Ok(waiting),
         }
-        if row.is_ours == 1 {
-            return Err(Refusal::skipped("already-moved", "the row names a copy"));
-        }
-        if row.is_wanted != Some(1) {
-            return Err(Refusal::skipped("not-selected", "the row has no link that the source selects"));
-        }
-        let Some(before) = row.before else { return Err(columns_too_large()) };
-        if self.bucket_is_public && self.table.source.visibility == Visibility::Private {
-            return Err(private_image_and_public_bucket());
-        }
-        let refused = |rule: String| Refusal::failed("refused-address", rule);
-        let link =
-            row.link.ok_or_else(|| refused("the url column holds no text, or more than 4,096 bytes".to_owned()))?;
-        let url = self.intake.fetcher.rules.admit(&link).map_err(|refusal| refused(format!("the URL {refusal}")))?;
-        let given_up = self.pacing.borrow().given_up(&url.authority());
-        if let Some(cause) = given_up {
-            return Err(Refusal::failed(
-                cause.as_str(),
-                "the host failed too often in a row, or wants to be left alone",
-            ));
-        }
-        let is_renewable = self.refreshers.iter().any(|refresher| refresher.knows(&url));
-        let deadline = deadline(&url);
-        let has_expired = deadline.map_or(is_renewable, |deadline| deadline <= now);
-        if has_expired && !is_renewable {
-            let detail = deadline.map_or_else(String::new, |at| format!("the link expired at {}", at.to_iso8601()));
-            return Err(Refusal::failed("expired", detail));
-        }
-        let row = RowAsRead { before, metadata: row.metadata, earlier: row.earlier };
-        let current = link.clone();
-        Ok(Waiting { id: id.clone(), listed, attempts: 0, row, link, current, has_expired })
     }
 
     /// Fetches what is to be fetched, and says what became of each item; those that are tried again later are left out.
@@ -183,8 +146,8 @@ impl UrlItems {
         cursors: Vec<Json>,
         context: &SliceContext<'_>,
     ) -> Result<Vec<Item>, Interruption> {
-        let rules = &self.intake.fetcher.rules;
-        let failures = renew(&mut considered, &self.refreshers, rules, &self.pacing, context).await;
+        let rules = &self.candidates.intake.fetcher.rules;
+        let failures = renew(&mut considered, &self.candidates.refreshers, rules, &self.pacing, context).await;
         let mut failures: BTreeMap<_, _> = failures.into_iter().collect();
         let mut wanted = Vec::new();
         let mut ended = Vec::new();
@@ -192,10 +155,7 @@ impl UrlItems {
             match (waiting, failures.remove(&place)) {
                 (Err(refusal), _) => ended.push((place, id, Err(refusal))),
                 (Ok(waiting), Some(failure)) => ended.push((place, id, Ok((waiting, Err(failure))))),
-                (Ok(waiting), None) => {
-                    let host = rules.admit(&waiting.link).map(|url| url.authority()).unwrap_or_default();
-                    wanted.push(Wanted { place, host, waiting });
-                }
+                (Ok(waiting), None) => wanted.push(Wanted { place, waiting }),
             }
         }
         let is_named = run.parameters.item_ids.is_some();
@@ -205,6 +165,7 @@ impl UrlItems {
         // Named items are gone through in their order; what is fetched together with links of an earlier slice has no order.
         ended.sort_by_key(|(place, ..)| *place);
 
+        let readers = Readers::of(&self.candidates.table.source.name);
         let mut items = Vec::new();
         let mut statements = Vec::new();
         for (index, (place, id, ended)) in ended.into_iter().enumerate() {
@@ -213,7 +174,9 @@ impl UrlItems {
             }
             let found = match ended {
                 Err(refusal) => Err(refusal),
-                Ok((waiting, Ok(taken))) => Ok(self.ready(waiting, taken)),
+                Ok((waiting, Ok(taken))) => {
+                    Ok(Box::new(self.candidates.ready(waiting, taken).beside(&readers)) as Box<dyn Movable>)
+                }
                 Ok((waiting, Err(failure))) => match again(&failure, &waiting) {
                     Some(listed) => {
                         statements.push(links::count_attempt(&run.id, listed));
@@ -232,15 +195,6 @@ impl UrlItems {
             context.announce(&[], statements).await?;
         }
         Ok(items)
-    }
-
-    fn ready(&self, waiting: Waiting, taken: Taken) -> Box<dyn Movable> {
-        let Waiting { id, row, link, .. } = waiting;
-        let Taken { bytes, format, content } = taken;
-        // The link cannot be had from the image.
-        let inspected =
-            Inspected { datum: Datum::Text(link.into()), bytes, form: ValueForm::Irregular, format, content };
-        Box::new(Ready::new(&self.table, &self.catalogue, self.key_secrets, &id, row, inspected))
     }
 }
 
@@ -296,18 +250,18 @@ impl Items for UrlItems {
         Ok(match leg(run) {
             Leg::Named => {
                 let ids = listed_ids(run, bounds.limit).unwrap_or_default();
-                ids.into_iter().map(|id| links::named(&self.table, id, &own_urls)).collect()
+                ids.into_iter().map(|id| links::named(&self.candidates.table, id, &own_urls)).collect()
             }
-            Leg::List { after } => vec![links::behind(&self.table, after.as_deref(), &own_urls)],
+            Leg::List { after } => vec![links::behind(&self.candidates.table, after.as_deref(), &own_urls)],
             Leg::Fetch => {
-                let now = self.intake.runtime.now();
+                let now = self.candidates.intake.runtime.now();
                 vec![links::ready_hosts(&run.id, now), links::next_ready(&run.id)]
             }
         })
     }
 
     fn count(&self, run: &Run) -> Statement {
-        links::count(&self.table, &self.own_urls(run))
+        links::count(&self.candidates.table, &self.own_urls(run))
     }
 
     async fn prepare(
@@ -317,7 +271,7 @@ impl Items for UrlItems {
         bounds: Bounds,
         context: &SliceContext<'_>,
     ) -> Result<Prepared, Interruption> {
-        let ids = self.table.schema.ids;
+        let ids = self.candidates.table.schema.ids;
         let now = context.runtime.now();
         let mut considered = Vec::new();
         let mut cursors = Vec::new();
@@ -350,9 +304,8 @@ impl Items for UrlItems {
                         continue;
                     }
                     on_list.insert(listed.item.clone(), listed.clone());
-                    let attempts = row.attempts;
                     let waiting = self.consider(&id, row, Some(listed), now);
-                    considered.push((id, waiting.map(|waiting| Waiting { attempts, ..waiting })));
+                    considered.push((id, waiting));
                     cursors.push(json!({ "fetch": true }));
                 }
             }
@@ -378,6 +331,6 @@ impl Items for UrlItems {
     }
 
     fn names(&self, in_flight: &InFlight) -> Statement {
-        self.table.names(in_flight)
+        self.candidates.table.names(in_flight)
     }
 }

@@ -6,22 +6,26 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use super::config::UrlSource;
+use super::candidates::Candidates;
+use super::config::{HostLimits, UrlSource};
 use super::fetching::Fetches;
 use super::intake::Intake;
 use super::items::UrlItems;
 use super::links;
 use super::originals::UrlOriginals;
 use super::pacing::Pacing;
+use super::reached::Reach;
 use super::refresher::LinkRefresher;
+use super::turns::HostTurns;
 use crate::fetch::{AllowedHosts, Fetcher, OwnHost, Rules};
 use crate::http::HttpClient;
 use crate::image::ImageId;
 use crate::migrate::runs::{PublicBase, Run};
-use crate::migrate::source::table::{TableCatalogue, TableKind, TableObjects};
-use crate::migrate::source::{Databases, Kind, Source, SourceError, SourceStatus, Surroundings};
+use crate::migrate::source::table::{Table, TableCatalogue, TableKind, TableObjects};
+use crate::migrate::source::{Databases, Kind, Reached, Source, SourceError, SourceStatus, Surroundings};
+use crate::migrate::task::Refusal;
 use crate::runtime::Runtime;
-use crate::sql::{DatabaseError, DatabaseErrorKind};
+use crate::sql::{DatabaseError, DatabaseErrorKind, Statement};
 
 /// How links are fetched, whatever the source.
 #[derive(Clone)]
@@ -32,6 +36,8 @@ pub struct Outside {
     pub timeout_ms: u64,
     /// Services that renew links.
     pub refreshers: Rc<[Rc<dyn LinkRefresher>]>,
+    /// The turns that readers have at hosts.
+    pub turns: Rc<HostTurns>,
 }
 
 /// The tables of links that are configured.
@@ -49,6 +55,31 @@ impl UrlKind {
         let tables = sources.iter().map(|source| source.table.clone()).collect();
         let tables = TableKind { databases: databases.clone(), tables, has_built_in: false };
         Self { tables, databases, sources, outside }
+    }
+
+    fn limits(&self, name: &str) -> Option<&HostLimits> {
+        self.sources.iter().find(|source| source.table.name == name).map(|source| &source.hosts)
+    }
+
+    fn candidates(&self, run: &Run, table: Rc<Table>, surroundings: &Surroundings) -> Candidates {
+        let database = self.databases.at(&table.source.binding);
+        let own = self.databases.own();
+        Candidates {
+            catalogue: TableCatalogue {
+                source: table.source.name.clone(),
+                elsewhere: (!Rc::ptr_eq(own, &database)).then(|| Rc::clone(own)),
+            },
+            table,
+            intake: self.intake(run, surroundings),
+            refreshers: Rc::clone(&self.outside.refreshers),
+            bucket_is_public: surroundings.bucket_is_public,
+            key_secrets: surroundings.key_secrets,
+        }
+    }
+
+    fn intake(&self, run: &Run, surroundings: &Surroundings) -> Rc<Intake> {
+        let fetcher = self.fetcher(run, &surroundings.destination.runtime);
+        Rc::new(Intake::new(fetcher, self.outside.timeout_ms))
     }
 
     fn fetcher(&self, run: &Run, runtime: &Rc<dyn Runtime>) -> Fetcher {
@@ -86,41 +117,57 @@ impl Kind for UrlKind {
             Ok(table) => Rc::new(table),
             Err(error) => return Ok(Err(error)),
         };
-        let database = self.databases.at(&table.source.binding);
-        let own = self.databases.own();
-        let catalogue = TableCatalogue {
-            source: table.source.name.clone(),
-            elsewhere: (!Rc::ptr_eq(own, &database)).then(|| Rc::clone(own)),
-        };
-        let destination = surroundings.destination.clone();
-        let limits = self.sources.iter().find(|source| source.table.name == run.source);
-        let limits = limits.map(|source| source.hosts.clone()).unwrap_or_default();
-        let intake = || Rc::new(Intake::new(self.fetcher(run, &destination.runtime), self.outside.timeout_ms));
-        let (own_intake, pacing) = (intake(), Rc::new(RefCell::new(Pacing::new(limits.clone()))));
+        let candidates = self.candidates(run, table, surroundings);
+        let Candidates { table, catalogue, .. } = &candidates;
+        let (table, catalogue) = (Rc::clone(table), catalogue.clone());
+        let limits = self.limits(&run.source).cloned().unwrap_or_default();
+        let pacing = Rc::new(RefCell::new(Pacing::new(limits.clone())));
         Ok(Ok(Source {
             ids: table.schema.ids,
             place: table.place(),
             items: Box::new(UrlItems {
-                table: Rc::clone(&table),
-                catalogue: catalogue.clone(),
-                fetches: Fetches::new(Rc::clone(&own_intake), Rc::clone(&pacing)),
+                fetches: Fetches::new(Rc::clone(&candidates.intake), Rc::clone(&pacing)),
+                candidates,
                 pacing,
                 limits,
-                intake: own_intake,
-                refreshers: Rc::clone(&self.outside.refreshers),
-                bucket_is_public: surroundings.bucket_is_public,
-                key_secrets: surroundings.key_secrets,
                 listed: RefCell::new(BTreeMap::new()),
             }),
             originals: Box::new(UrlOriginals {
                 table: Rc::clone(&table),
                 catalogue: catalogue.clone(),
-                intake: intake(),
+                intake: self.intake(run, surroundings),
             }),
             objects: Box::new(TableObjects { catalogue }),
             archive: None,
             references: None,
         }))
+    }
+
+    fn row_now(&self, name: &str, item: &str) -> Option<Statement> {
+        let source = self.sources.iter().find(|source| source.table.name == name)?;
+        Some(links::row_now(&source.table, item))
+    }
+
+    async fn reach(
+        &self,
+        run: &Run,
+        item: &str,
+        surroundings: &Surroundings,
+    ) -> Result<Result<Result<Reached, Refusal>, SourceError>, DatabaseError> {
+        let (table, limits) = match (self.tables.table(&run.source).await?, self.limits(&run.source)) {
+            (Ok(table), Some(limits)) => (Rc::new(table), limits),
+            (Ok(_), None) => return Ok(Err(SourceError::Unknown { name: run.source.clone() })),
+            (Err(error), _) => return Ok(Err(error)),
+        };
+        let database = self.databases.at(&table.source.binding);
+        let reach = Reach {
+            candidates: self.candidates(run, table, surroundings),
+            limits,
+            turns: &self.outside.turns,
+            database: &*database,
+            catalogue: &**self.databases.own(),
+        };
+        Ok(Ok(reach.reach(run, item).await?))
     }
 
     fn holds_originals(&self) -> bool {

@@ -8,7 +8,7 @@ use super::config::HostLimits;
 use super::pacing::Host;
 use crate::fetch::MAX_URL_BYTES;
 use crate::migrate::runs::{Entry, Forecast, IdType, RunId};
-use crate::migrate::source::table::{Sql, Table, whole};
+use crate::migrate::source::table::{Sql, Table, TableSource, whole};
 use crate::runtime::Timestamp;
 use crate::sql::{DatabaseError, QueryResult, Statement, to_json};
 
@@ -71,7 +71,11 @@ impl ReadyHost {
 /// The links behind the item `after`, in the order of their items.
 pub fn behind(table: &Table, after: Option<&str>, own_urls: &str) -> Statement {
     let mut sql = Sql::default();
-    sql.push("SELECT CAST(").push(&table.id()).push(" AS TEXT) AS item, ").push(&link(table)).push(" AS link FROM ");
+    sql.push("SELECT CAST(")
+        .push(&table.id())
+        .push(" AS TEXT) AS item, ")
+        .push(&link(&table.data()))
+        .push(" AS link FROM ");
     sql.push(&table.table());
     push_candidates(table, &mut sql, own_urls);
     table.push_after(&mut sql, after, LISTED_AT_ONCE);
@@ -146,13 +150,31 @@ pub fn named(table: &Table, item: &str, own_urls: &str) -> Statement {
     sql.into_statement()
 }
 
+/// What the row of an item says at this moment, by names that the schema may not have; answered with a [`crate::migrate::source::RowNow`].
+pub fn row_now(source: &TableSource, item: &str) -> Statement {
+    let (id, url) = (source.column(&source.id), source.column(&source.url));
+    let mut sql = Sql::default();
+    sql.push("SELECT CASE WHEN true");
+    source.push_filter(&mut sql);
+    sql.push(" THEN ").push(&link(&url)).push(" END AS link, EXISTS (SELECT 1 FROM stillstore_moves WHERE source = ");
+    sql.bind(source.name.as_str()).push(" AND item_id = ").bind(item).push(" AND stage <> 'restored' AND instr(lower(");
+    sql.push(&url).push("), image_id) > 0) AS is_moved FROM ").push(&source.table.quoted()).push(" WHERE ");
+    // The column's affinity makes a number of the text where ids are numbers, of which it has one spelling.
+    sql.push(&id).push(" = ").bind(item).push(" AND CAST(").push(&id).push(" AS TEXT) = ").bind(item);
+    sql.into_statement()
+}
+
 /// The row of an item that was moved: whether its url is still ours, whether it names the image at all, and its link if it has one.
 pub fn moved(table: &Table, entry: &Entry, url: &str) -> Statement {
     let mut sql = Sql::default();
     sql.push("SELECT ").push(&table.column(&table.source.url)).push(" IS ").bind(url);
     sql.push(" COLLATE BINARY AS is_ours, ");
     table.push_names_image(&mut sql, entry.image_id);
-    sql.push(" AS names_image, ").push(&link(table)).push(" AS link FROM ").push(&table.table()).push(" WHERE ");
+    sql.push(" AS names_image, ")
+        .push(&link(&table.data()))
+        .push(" AS link FROM ")
+        .push(&table.table())
+        .push(" WHERE ");
     sql.push(&table.id()).push(" = ").bind_value(table.id_value(&entry.item));
     sql.into_statement()
 }
@@ -222,9 +244,8 @@ pub fn forget_ended() -> [Statement; 2] {
     [LINKS, HOSTS].map(Statement::new)
 }
 
-/// The link, when it is a text of a length that a link may have.
-fn link(table: &Table) -> String {
-    let url = table.column(&table.source.url);
+/// The link in the column `url`, when it is a text of a length that a link may have.
+fn link(url: &str) -> String {
     format!("CASE WHEN typeof({url}) = 'text' AND octet_length({url}) <= {MAX_URL_BYTES} THEN {url} END")
 }
 
@@ -248,11 +269,11 @@ fn push_is_moved(table: &Table, sql: &mut Sql) {
 fn push_row(table: &Table, sql: &mut Sql, own_urls: &str) {
     let (id, url) = (table.id(), table.column(&table.source.url));
     sql.push(&id).push(" IS NOT NULL AS is_there, (").push(&url).push(" IS NOT NULL");
-    table.push_filter(sql);
+    table.source.push_filter(sql);
     sql.push(") AS is_wanted, substr(").push(&url).push(", 1, ").bind(whole(own_urls.len() as u64));
     sql.push(") COLLATE BINARY IS ").bind(own_urls).push(" OR ");
     push_is_moved(table, sql);
-    sql.push(" AS is_ours, ").push(&link(table)).push(" AS link, ");
+    sql.push(" AS is_ours, ").push(&link(&table.data())).push(" AS link, ");
     sql.push(&table.before()).push(" AS before, ");
     table.push_metadata_and_earlier(sql);
 }

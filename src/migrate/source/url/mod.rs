@@ -9,6 +9,7 @@
 //! - moved: the url column names the copy, and the journal has the link;
 //! - restored: every column is as it was before.
 
+mod candidates;
 mod cause;
 mod config;
 mod discord;
@@ -19,10 +20,13 @@ mod kind;
 mod links;
 mod originals;
 mod pacing;
+mod reached;
 mod refresher;
 mod renewal;
+mod turns;
 
 pub use config::{HostLimit, HostLimits, UrlSource};
 pub use discord::Discord;
 pub use kind::{Outside, UrlKind};
 pub use refresher::{LinkRefresher, RefreshError};
+pub use turns::HostTurns;

@@ -77,6 +77,18 @@ impl Pacing {
         Some(turn.millis_since(now))
     }
 
+    /// How many hosts are known.
+    pub fn known_hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Forgets hosts that could be asked now as if they had never been.
+    pub fn forget_idle(&mut self, now: Timestamp) {
+        self.hosts.retain(|_, host| {
+            host.in_use > 0 || host.failures > 0 || host.next_start.is_some_and(|next_start| next_start > now)
+        });
+    }
+
     /// The host answered, whatever it said of the link.
     pub fn succeeded(&mut self, name: &str) {
         let host = self.hosts.entry(name.to_owned()).or_default();

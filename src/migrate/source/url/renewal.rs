@@ -3,29 +3,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::candidates::Waiting;
 use super::cause::{Failure, HostCause, HostFailure};
-use super::links::Listed;
 use super::pacing::Pacing;
 use super::refresher::{LinkRefresher, RefreshError};
 use crate::fetch::Rules;
 use crate::migrate::runs::ItemId;
-use crate::migrate::source::table::RowAsRead;
 use crate::migrate::task::{Refusal, SliceContext};
 
-/// A link that a slice has to do with, and what is known of it without fetching.
-pub struct Waiting {
-    pub id: ItemId,
-    pub listed: Option<Listed>,
-    pub attempts: u32,
-    pub row: RowAsRead,
-    /// The link in the row.
-    pub link: String,
-    /// The link to fetch, which is another one when it was renewed.
-    pub current: String,
-    pub has_expired: bool,
-}
-
 pub type Considered = (ItemId, Result<Waiting, Refusal>);
+
 /// Renews the links that have expired, many at once. What cannot be renewed now stays on the list.
 pub async fn renew(
     considered: &mut [Considered],
@@ -65,19 +52,15 @@ fn take_over(
     pacing: &RefCell<Pacing>,
     context: &SliceContext<'_>,
 ) -> Option<Failure> {
-    let expired = |detail: String| Err(Refusal::failed("expired", detail));
-    match renewed {
-        Ok(Some(link)) => {
+    match answered(renewed) {
+        Ok(link) => {
             if let Ok(waiting) = waiting {
                 waiting.current = link;
             }
         }
-        Ok(None) => *waiting = expired("the link has expired, and its service does not renew it".to_owned()),
-        Err(error @ RefreshError::Refused { .. }) => *waiting = expired(error.to_string()),
-        Err(error @ RefreshError::Unavailable { retry_after_ms, .. }) => {
-            let failure = HostFailure { cause: HostCause::RateLimited, detail: error.to_string(), retry_after_ms };
-            let host = waiting.as_ref().ok().and_then(|waiting| waiting.listed.as_ref());
-            if let Some(Listed { host, .. }) = host {
+        Err(Failure::Item(refusal)) => *waiting = Err(refusal),
+        Err(Failure::Host(failure)) => {
+            if let Ok(Waiting { host, listed: Some(_), .. }) = waiting {
                 let chance = context.runtime.random_bytes()[0];
                 pacing.borrow_mut().failed(host, &failure, context.runtime.now(), chance);
             }
@@ -85,4 +68,28 @@ fn take_over(
         }
     }
     None
+}
+
+/// Renews one link that has expired.
+///
+/// # Errors
+/// When no service renews it.
+pub async fn renew_one(link: &str, refreshers: &[Rc<dyn LinkRefresher>], rules: &Rules) -> Result<String, Failure> {
+    let url = rules.admit(link).ok();
+    let refresher = url.and_then(|url| refreshers.iter().find(|refresher| refresher.knows(&url)));
+    let Some(refresher) = refresher else { return answered(Ok(None)) };
+    answered(refresher.refresh(&[link.to_owned()]).await.map(|renewed| renewed.into_iter().next().flatten()))
+}
+
+/// The new link, or what its service's answer comes to.
+fn answered(renewed: Result<Option<String>, RefreshError>) -> Result<String, Failure> {
+    let expired = |detail: String| Err(Refusal::failed("expired", detail).into());
+    match renewed {
+        Ok(Some(link)) => Ok(link),
+        Ok(None) => expired("the link has expired, and its service does not renew it".to_owned()),
+        Err(error @ RefreshError::Refused { .. }) => expired(error.to_string()),
+        Err(error @ RefreshError::Unavailable { retry_after_ms, .. }) => {
+            Err(Failure::Host(HostFailure { cause: HostCause::RateLimited, detail: error.to_string(), retry_after_ms }))
+        }
+    }
 }
