@@ -69,6 +69,9 @@ fn a_link_that_no_run_has_moved_is_fetched_served_and_moved() {
     let pictures = [post(&world, "a", LINK), post(&world, uuid, "https://two.example.org/u.png")];
     let before = query(&world.sqlite, ROWS);
     let first = get(&world, "/images/a");
+    let fetched = world.database.plan.calls();
+    let statements: usize = fetched.iter().map(|call| call.subject.lines().count()).sum();
+    assert_eq!((fetched.len(), statements), (9, 22), "what docs/links.md says of a fetch");
     assert_eq!((first.status, &first.body), (200, &pictures[0]));
     assert_eq!(first.header("content-type"), Some("image/png"));
     assert_eq!(first.header("cache-control"), Some("public, max-age=300"), "the row may get another link");
@@ -276,25 +279,31 @@ fn what_was_deleted_stays_deleted_longer_than_its_tombstone() {
 
 #[test]
 fn an_image_that_is_deleted_while_it_is_stored_does_not_come_back() {
-    let world = world();
-    post(&world, "a", LINK);
-    get(&world, "/images/a");
-    let id = world.call("GET", "/api/images", None).json()["images"][0]["id"].as_str().unwrap().to_owned();
-    set_link(&world, "a", "https://one.example.org/other.png");
-    let same = objects(&world)[0].1.clone();
-    world.outside.has("https://one.example.org/other.png", 200, &same);
-    let request = Request::new("GET", "https://images.example/images/a", Vec::new(), None);
-    let mut response = block_on(world.app.handle(request));
-    assert_eq!(response.status, 200);
-    assert_eq!(world.call("DELETE", &format!("/api/images/{id}"), None).status, 204, "no row shows it");
-    block_on(response.afterwards.take().unwrap());
-    assert_eq!(status(&get(&world, &format!("/images/{id}"))), of(410, "image-deleted"));
-    assert_eq!(row(&world, "a")["picture"], "https://one.example.org/other.png");
-    world.runtime.advance(DAY_MS);
-    world.sweep();
-    block_on(world.app.tick());
-    assert!(objects(&world).is_empty() && claims(&world).is_empty());
-    assert_counted(&world, "");
+    for is_same in [true, false] {
+        let world = world();
+        let picture = post(&world, "a", LINK);
+        get(&world, "/images/a");
+        let id = world.call("GET", "/api/images", None).json()["images"][0]["id"].as_str().unwrap().to_owned();
+        // No put can be under way any more, so that a deletion is done at once.
+        world.runtime.advance(DAY_MS);
+        let other = "https://one.example.org/other.png";
+        let others = if is_same { picture } else { bytes("still.gif") };
+        set_link(&world, "a", other);
+        world.outside.has(other, 200, &others);
+        let mut response =
+            block_on(world.app.handle(Request::new("GET", "https://images.example/images/a", Vec::new(), None)));
+        assert_eq!(response.status, 200);
+        assert_eq!(world.call("DELETE", &format!("/api/images/{id}"), None).status, 204, "no row shows it");
+        block_on(response.afterwards.take().unwrap());
+        assert_eq!(status(&get(&world, &format!("/images/{id}"))), of(410, "image-deleted"));
+        assert_eq!(row(&world, "a")["picture"], other, "what was read of the journal holds no more");
+        assert_counted(&world, "");
+        assert!(objects(&world).is_empty() && claims(&world).is_empty());
+        if !is_same {
+            assert_eq!(get(&world, "/images/a").body, others);
+            assert_counted(&world, "");
+        }
+    }
 }
 
 #[test]
@@ -418,6 +427,34 @@ fn a_run_leaves_an_item_that_a_reader_fetches_and_a_reader_one_that_a_run_moves(
     assert_eq!(status(&get(&world, "/images/a")), of(503, "busy"));
     query(&world.sqlite, "UPDATE stillstore_runs SET state = 'completed', in_flight = '[]'");
     assert_eq!(get(&world, "/images/a").body, pictures[0]);
+}
+
+#[test]
+fn a_run_that_is_taken_up_leaves_the_object_of_an_item_that_a_reader_fetches() {
+    const KEY: &str = "tables/posts/0f8fad5b-d9cb-869f-a165-70867728950e.png";
+    for (claimed_key, stays) in [(Some(KEY), true), (Some("tables/posts/another.png"), false), (None, false)] {
+        let world = world();
+        insert(&world.sqlite, "a", LINK);
+        world.outside.has(LINK, 404, b"");
+        migrate(&world);
+        world.put_foreign_object(KEY, &bytes("rgb.png"));
+        if let Some(key) = claimed_key {
+            let later = world.runtime.now_ms() + DAY_MS;
+            let claim =
+                format!("INSERT INTO stillstore_read_throughs VALUES ('posts', 'a', '{key}', 'theirs', {later})");
+            query(&world.sqlite, &claim);
+        }
+        let in_flight = json!([{"item": "a", "key": KEY}]);
+        let another = "f".repeat(32);
+        let died = format!(
+            "UPDATE stillstore_runs SET id = '{another}', state = 'running', in_flight = '{in_flight}', receipt = NULL, \
+             progress = json_set(progress, '$.lines', 0, '$.lineBytes', 0), \
+             finished_at_ms = NULL, lease_expires_at_ms = 0"
+        );
+        query(&world.sqlite, &died);
+        take_up(&world, "a run that died");
+        assert_eq!(objects(&world).iter().any(|(key, _)| key == KEY), stays, "{claimed_key:?}");
+    }
 }
 
 #[test]

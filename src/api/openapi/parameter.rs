@@ -45,7 +45,8 @@ pub(super) fn of_path(ids: PathIds) -> Vec<Value> {
         PathIds::ImageName => {
             let mut id = in_path("id", json!({ "type": "string", "minLength": 1, "maxLength": ITEM_ID_MAX_BYTES }));
             id["description"] =
-                "An image's id; with READ_THROUGH also the key of an object, whose slashes stand as they are.".into();
+                "An image's id; with READ_THROUGH also the key of an object, whose slashes stand as they are, or a row's id."
+                    .into();
             vec![id]
         }
         PathIds::RunId => vec![in_path("id", component("RunId"))],

@@ -17,8 +17,11 @@ impl ReadThrough {
         let moved = read_through::moved(&self.source, item);
         let missed = |name: &str| read_through::missed(&self.source, name, self.now());
         let Some(row_now) = self.sources.row_now(&self.source, item) else {
-            let known = known(&journal.batch(vec![moved, missed(item)]).await?)?;
-            return Ok(known.ok_or_else(|| item.to_owned()));
+            if let Some(known) = known(&journal.batch(vec![moved, missed(item)]).await?)? {
+                return Ok(Ok(known));
+            }
+            let is_usable = self.sources.is_usable(&self.source).await?;
+            return Ok(if is_usable { Err(item.to_owned()) } else { Ok(Reading::Absent) });
         };
         let answers = match journal.batch(vec![moved.clone(), row_now]).await {
             // The table is gone, or is another one: what was moved out of it is served still.

@@ -113,9 +113,6 @@ impl ReadThrough {
                     Ok(known) => return Ok(known),
                     Err(missed_by) => missed_by,
                 };
-                if !self.sources.is_usable(&self.source).await? {
-                    return Ok(Reading::Absent);
-                }
                 if let Some(place) = self.under_way.enter(item) {
                     match self.claim(item, missed_by, place).await? {
                         Ok((turn, former)) => return self.fetch(turn, former, wants_bytes).await,
