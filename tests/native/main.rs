@@ -78,6 +78,7 @@ mod migrate_url_crash;
 mod migrate_url_hosts;
 mod migrate_url_lives;
 mod migrate_url_read_through;
+mod migrate_url_read_through_races;
 mod migrate_value;
 mod multipart;
 mod properties;
