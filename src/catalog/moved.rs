@@ -18,8 +18,10 @@ use crate::sql::{self, DatabaseError, Statement};
 /// Entries that become rows in one statement: with ids of 1,024 bytes, six times that in JSON, they are below 1 MB.
 pub const ADOPTED_AT_ONCE: u16 = 100;
 
-// An image that is being deleted may lose its object at any moment: NULL is refused, and the item's move with it.
-const TAKE_OVER: &str = " ON CONFLICT (id) DO UPDATE SET status = CASE status WHEN 'deleting' THEN NULL ELSE 'stored' END, \
+// An image that is being deleted may lose its object at any moment, and one that was deleted may have lost it behind the move's put, which is no longer
+// ago than a lease: NULL is refused, and the item's move with it.
+const TAKE_OVER: &str = " ON CONFLICT (id) DO UPDATE SET status = CASE WHEN status = 'deleting' \
+    OR status = 'deleted' AND updated_at_ms > excluded.updated_at_ms - 600000 THEN NULL ELSE 'stored' END, \
     storage = excluded.storage, storage_key = excluded.storage_key, visibility = excluded.visibility, labels = excluded.labels, \
     version = version + 1, updated_at_ms = excluded.updated_at_ms, source = excluded.source, source_item = excluded.source_item";
 

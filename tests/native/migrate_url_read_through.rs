@@ -248,6 +248,14 @@ fn a_host_that_fails_is_left_alone_by_all_isolates() {
     assert_eq!(get(&world, "/images/c").body, pictures[2], "only its own links wait");
     assert_eq!(world.outside.asked(), [LINK, "https://two.example.org/c.png"]);
     world.runtime.advance(60_000);
+    // What fails without a word about it concerns one link.
+    for (fails, pause_ms) in [(page(500, b""), 5_000), (page(408, b""), 60_000)] {
+        world.outside.has_first(LINK, Ok(fails));
+        assert_eq!(status(&get(&world, "/images/a")), of(503, "source-unavailable"));
+        world.runtime.advance(pause_ms - 1);
+        assert_eq!(status(&get(&world, "/images/a")), of(503, "source-unavailable"));
+        world.runtime.advance(1);
+    }
     assert_eq!(
         [get(&world, "/images/a").body, get(&world, "/images/b").body],
         [pictures[0].clone(), pictures[1].clone()]

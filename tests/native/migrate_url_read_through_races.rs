@@ -45,6 +45,33 @@ fn an_image_that_is_deleted_while_it_is_stored_does_not_come_back() {
 }
 
 #[test]
+fn a_former_image_of_a_row_that_is_deleted_while_it_is_stored_again_does_not_come_back() {
+    let world = world();
+    let picture = post(&world, "a", LINK);
+    let other = "https://one.example.org/other.png";
+    world.outside.has(other, 200, &bytes("still.gif"));
+    get(&world, "/images/a");
+    let former = row(&world, "a")["picture"].as_str().unwrap().replace("https://images.example", "");
+    set_link(&world, "a", other);
+    get(&world, "/images/a");
+    world.runtime.advance(DAY_MS);
+    set_link(&world, "a", LINK);
+    let mut response =
+        block_on(world.app.handle(Request::new("GET", "https://images.example/images/a", Vec::new(), None)));
+    assert_eq!(response.status, 200);
+    assert_eq!(world.call("DELETE", &former.replace("/images/", "/api/images/"), None).status, 204, "no row shows it");
+    block_on(response.afterwards.take().unwrap());
+    for days in [0, 31] {
+        world.runtime.advance(days * DAY_MS);
+        world.sweep();
+        assert_eq!(status(&get(&world, "/images/a")), of(410, "image-deleted"), "after {days} days");
+        assert_eq!(row(&world, "a")["picture"], LINK);
+        assert_counted(&world, "");
+    }
+    assert!(claims(&world).is_empty() && !objects(&world).iter().any(|(_, bytes)| *bytes == picture));
+}
+
+#[test]
 fn a_run_leaves_an_item_that_a_reader_fetches_and_a_reader_one_that_a_run_moves() {
     let world = world();
     let pictures = [post(&world, "a", LINK), post(&world, "b", "https://two.example.org/b.png")];

@@ -38,12 +38,6 @@ const ANNOUNCE: &str = concat!(
 const RELEASE: &str =
     concat!("DELETE FROM stillstore_read_throughs WHERE source = ?1 AND item_id = ?2 AND ", lease_is_held!("?3"));
 
-const RELEASE_UNLESS_DELETED: &str = concat!(
-    "DELETE FROM stillstore_read_throughs WHERE source = ?1 AND item_id = ?2 AND ",
-    lease_is_held!("?3"),
-    " AND NOT EXISTS (SELECT 1 FROM stillstore_deleted_moves WHERE image_id = ?4)"
-);
-
 const MISS: &str = "INSERT INTO stillstore_read_misses (slot, source, item_id, reason, until_ms) VALUES (?1, ?2, ?3, ?4, ?5) \
     ON CONFLICT (slot) DO UPDATE SET source = excluded.source, item_id = excluded.item_id, reason = excluded.reason, \
     until_ms = excluded.until_ms";
@@ -98,10 +92,12 @@ pub fn reason_of(answer: &QueryResult) -> Result<Option<String>, DatabaseError> 
     Ok(answer.first::<Missed>()?.map(|missed| missed.reason))
 }
 
-/// Answers with a row when an image that was moved was deleted here. For the catalogue's database.
+/// Answers with a row when an image that was moved was deleted here, or is being deleted. For the catalogue's database.
 #[must_use]
 pub fn was_deleted(image: ImageId) -> Statement {
-    Statement::new("SELECT 1 AS one FROM stillstore_deleted_moves WHERE image_id = ?1").bind(image.to_string())
+    const DELETED: &str = "SELECT 1 AS one FROM stillstore_deleted_moves WHERE image_id = ?1 \
+        UNION ALL SELECT 1 FROM stillstore_images WHERE id = ?1 AND status <> 'stored' LIMIT 1";
+    Statement::new(DELETED).bind(image.to_string())
 }
 
 /// Takes an item, unless somebody else fetches it or a run has it in flight; answers with a [`Claimed`] then.
@@ -122,13 +118,6 @@ pub fn announce(source: &str, item: &str, lease: &Lease, key: &ObjectKey, now: T
 #[must_use]
 pub fn release(source: &str, item: &str, lease: &Lease) -> Statement {
     Statement::new(RELEASE).bind(source).bind(item).bind(lease.token())
-}
-
-/// As [`release`], and changes no row either once the item's image was deleted.
-#[must_use]
-pub fn release_unless_deleted(source: &str, item: &str, lease: &Lease, image: ImageId) -> Statement {
-    let release = Statement::new(RELEASE_UNLESS_DELETED).bind(source).bind(item);
-    release.bind(lease.token()).bind(image.to_string())
 }
 
 /// Remembers until a moment that something was asked for in vain.

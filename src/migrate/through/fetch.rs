@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{DELETED, FoundImage, ReadThrough, Reading, Turn, UNAVAILABLE};
+use super::{DELETED, FoundImage, ReadThrough, Reading, TIMEOUT, Turn, UNAVAILABLE};
 use crate::bytes::{Blob, Body, BodyParts};
 use crate::catalog::ServableImage;
-use crate::image::{ImageId, ObjectKey, Sha256Digest};
+use crate::image::{ObjectKey, Sha256Digest};
 use crate::migrate::adoption;
 use crate::migrate::destination::NewCopy;
 use crate::migrate::runs::ledger::require_one_change;
@@ -22,12 +22,13 @@ use crate::store::{PutReceipt, StorageKind};
 const MISS_MS: i64 = 5 * 60 * 1_000;
 /// How long a source that failed is not asked for the item again.
 const FAILURE_MS: i64 = 5_000;
+/// As long, when it took all of the time that it has: meanwhile, others have its place among those that are fetched.
+const TIMEOUT_MS: i64 = 60_000;
 
 /// An image on its way into the bucket.
 struct Moving {
     turn: Turn,
     run: Run,
-    image_id: ImageId,
     key: ObjectKey,
     movable: Box<dyn Movable>,
     sha256: Option<Sha256Digest>,
@@ -99,7 +100,7 @@ impl ReadThrough {
             };
             (image, bytes)
         });
-        let moving = Moving { turn, run, image_id, key, movable, sha256, size_bytes };
+        let moving = Moving { turn, run, key, movable, sha256, size_bytes };
         let this = self.clone();
         let storing = Box::pin(async move { this.store(moving, body, now).await });
         match found {
@@ -138,6 +139,7 @@ impl ReadThrough {
         let (reason, for_ms, reading) = match refusal.blame {
             Blame::Item if refusal.reason == DELETED => (DELETED, MISS_MS, Reading::Deleted),
             Blame::Item => (refusal.reason, MISS_MS, Reading::Absent),
+            Blame::Source if refusal.reason == TIMEOUT => (UNAVAILABLE, TIMEOUT_MS, Reading::Unavailable),
             Blame::Source | Blame::Destination => (UNAVAILABLE, FAILURE_MS, Reading::Unavailable),
         };
         let now = self.now();
@@ -176,10 +178,10 @@ impl ReadThrough {
 
     /// Records the move. When it cannot be recorded because somebody else has moved the item, the object goes unless it is theirs.
     async fn commit(&self, moving: &Moving, receipt: &PutReceipt, now: Timestamp) -> Result<(), String> {
-        let Moving { turn, run, image_id, key, movable, .. } = moving;
+        let Moving { turn, run, key, movable, .. } = moving;
         let switch = movable.switch(run, receipt, now);
         let Switch { statements, staged, .. } = switch.map_err(|error| error.to_string())?;
-        let release = read_through::release_unless_deleted(&self.source, &turn.item, &turn.lease, *image_id);
+        let release = read_through::release(&self.source, &turn.item, &turn.lease);
         let mut all = vec![release, require_one_change()];
         all.extend(statements);
         all.extend(read_through::count_stages(&self.source, staged));

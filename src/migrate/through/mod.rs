@@ -38,6 +38,9 @@ const MARGIN_MS: u64 = 30_000;
 const DELETED: &str = "deleted";
 const UNAVAILABLE: &str = "unavailable";
 
+/// The reason of a source that did not answer in time.
+const TIMEOUT: &str = "timeout";
+
 /// What there is to read under an item's name.
 pub enum Reading {
     /// It was moved: this image.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::candidates::{Candidates, Waiting};
-use super::cause::{Failure, HostFailure};
+use super::cause::{Failure, HostCause, HostFailure};
 use super::config::HostLimits;
 use super::links::{self, LinkRow};
 use super::renewal::renew_one;
@@ -15,9 +15,9 @@ use crate::migrate::source::{Movable as _, Reached, ReachedImage};
 use crate::migrate::task::Refusal;
 use crate::sql::{Database, DatabaseError};
 
-/// How long a host that failed is left alone, in milliseconds, where it does not say.
+/// How long a host that answers with 429 is left alone, in milliseconds, where it does not say.
 const PAUSE_MS: u64 = 5_000;
-/// The longest that it may ask for.
+/// The longest that a host may ask for.
 const LONGEST_PAUSE_MS: u64 = 60 * 60 * 1_000;
 
 /// Fetches links for readers.
@@ -55,7 +55,7 @@ impl Reach<'_> {
         let source = table.source.name.as_str();
         let pause = self.database.run(read_through::missed(source, &name_of(&waiting.host), runtime.now())).await?;
         if let Some(cause) = read_through::reason_of(&pause)? {
-            return Ok(Err(Refusal::of_source("host-paused", format!("the host failed a moment ago: {cause}"))));
+            return Ok(Err(Refusal::of_source("host-paused", format!("the host wants to be left alone: {cause}"))));
         }
         let Some(_turn) = self.turns.take(&waiting.host, self.limits, &**runtime).await else {
             return Ok(Err(Refusal::of_source("host-busy", "too many ask for images of the host")));
@@ -102,9 +102,12 @@ impl Reach<'_> {
         }
     }
 
-    /// Has all isolates leave a host alone for a while. Best effort: without it, the host is asked again.
+    /// Has all isolates leave a host alone that wants it: a link that hangs says nothing of the others, and anyone can ask for it again and
+    /// again. Best effort: without it, the host is asked again.
     async fn pause(&self, source: &str, host: &str, failure: &HostFailure) {
-        let pause_ms = failure.retry_after_ms.unwrap_or(PAUSE_MS).min(LONGEST_PAUSE_MS);
+        let of_crowd = (failure.cause == HostCause::RateLimited).then_some(PAUSE_MS);
+        let Some(pause_ms) = failure.retry_after_ms.or(of_crowd) else { return };
+        let pause_ms = pause_ms.min(LONGEST_PAUSE_MS);
         let now = self.candidates.intake.runtime.now();
         let until = now.plus_millis(i64::try_from(pause_ms).unwrap_or(i64::MAX));
         let miss = read_through::miss(source, &name_of(host), failure.cause.as_str(), until);
