@@ -157,7 +157,7 @@ export class FaultInjector {
       ENABLE_R2_STORAGE: String(this.#choices.chance(0.6)),
       MIGRATE_FALLBACK_IMAGES: String(this.#choices.chance(0.3)),
       STORE_TIMEOUT_MS: String(STORE_TIMEOUT_MS),
-      ...this.#outside?.vars,
+      ...this.#outside?.vars(),
       JWT_SECRET,
       USER_MAX_BYTES,
       ...(this.#choices.chance(0.5) ? { MIGRATION_OPERATIONS: "60" } : {}),

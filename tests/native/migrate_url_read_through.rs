@@ -252,9 +252,10 @@ fn a_host_that_fails_is_left_alone_by_all_isolates() {
     for (fails, pause_ms) in [(page(500, b""), 5_000), (page(408, b""), 60_000)] {
         world.outside.has_first(LINK, Ok(fails));
         assert_eq!(status(&get(&world, "/images/a")), of(503, "source-unavailable"));
-        world.runtime.advance(pause_ms - 1);
+        assert_eq!(get(&world, "/images/b").body, pictures[1], "the host is asked for others");
+        world.runtime.advance(pause_ms - 1_000);
         assert_eq!(status(&get(&world, "/images/a")), of(503, "source-unavailable"));
-        world.runtime.advance(1);
+        world.runtime.advance(1_000);
     }
     assert_eq!(
         [get(&world, "/images/a").body, get(&world, "/images/b").body],
