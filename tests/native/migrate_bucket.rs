@@ -11,7 +11,7 @@ use crate::api::migrate_crash::{Seam, ask_until_crash, assert_honest, take_up, w
 use crate::api::world::{TOKEN, World};
 use crate::image_fixtures::bytes;
 use crate::migrate_other_bucket::{Object, OtherBucket};
-use crate::migrate_table::{act, clean, large_jpeg, lines, objects, query};
+use crate::migrate_table::{act, assert_counted, clean, large_jpeg, lines, objects, query};
 
 pub fn world_with(changes: &[(&str, Json)], objects: &[(&str, &[u8])]) -> (World, Rc<OtherBucket>) {
     let mut source = json!({"kind": "bucket", "name": "old", "endpoint": "https://s3.example.org", "region": "eu-west-1",
@@ -273,9 +273,7 @@ fn check(body: &Json, seam: Seam, nth: usize, fault: Fault) -> bool {
     for (key, bytes) in objects(&world) {
         assert_eq!(bucket.objects.borrow()[&key].bytes, bytes, "{case}");
     }
-    let counted = "SELECT stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1";
-    let actual = "SELECT stage, count(*) AS items FROM stillstore_moves GROUP BY 1 ORDER BY 1";
-    assert_eq!(query(&world.sqlite, counted), query(&world.sqlite, actual), "{case}");
+    assert_counted(&world.sqlite, &case);
     assert!(query(&world.sqlite, "SELECT * FROM stillstore_runs WHERE in_flight <> '[]'").is_empty(), "{case}");
     has_failed
 }

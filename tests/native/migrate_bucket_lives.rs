@@ -14,7 +14,7 @@ use crate::api::world::World;
 use crate::image_fixtures::bytes;
 use crate::migrate_bucket::world_of;
 use crate::migrate_other_bucket::OtherBucket;
-use crate::migrate_table::{act, execute, objects, query};
+use crate::migrate_table::{act, assert_counted, execute, objects, query};
 use crate::runtime::block_on;
 
 /// Lives, unless `PROPTEST_CASES` says otherwise.
@@ -218,9 +218,7 @@ impl Life {
                 assert!(is_alive, "a text names what is gone: {id} in {text}");
             }
         }
-        let counted = "SELECT stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1";
-        let actual = "SELECT stage, count(*) AS items FROM stillstore_moves GROUP BY 1 ORDER BY 1";
-        assert_eq!(query(&self.world.sqlite, counted), query(&self.world.sqlite, actual), "the journal's counters");
+        assert_counted(&self.world.sqlite, "the journal's counters");
     }
 
     fn texts(&self) -> Vec<String> {

@@ -25,6 +25,13 @@ pub fn query(database: &Sqlite, sql: &str) -> Vec<Json> {
     block_on(database.run(Statement::new(sql.to_owned()))).expect(sql).rows().expect("rows")
 }
 
+/// The journal's counters are what a count of its entries says.
+pub fn assert_counted(database: &Sqlite, case: &str) {
+    let counted = "SELECT stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1";
+    let actual = "SELECT stage, count(*) AS items FROM stillstore_moves GROUP BY 1 ORDER BY 1";
+    assert_eq!(query(database, counted), query(database, actual), "{case}");
+}
+
 /// A deployment without embedded images and with a table [`IMAGES`].
 pub fn world() -> World {
     let world = World::new(true);

@@ -6,7 +6,7 @@ use stillstore::store::StoreCall;
 
 use crate::api::migrate_crash::{Seam, ask_until_crash, assert_honest, take_up, walk};
 use crate::api::world::World;
-use crate::migrate_table::{act, objects, query};
+use crate::migrate_table::{act, assert_counted, objects, query};
 use crate::migrate_url::{post, source, world_with};
 
 const ROWS: &str = "SELECT id, picture FROM posts ORDER BY id";
@@ -20,9 +20,7 @@ fn assert_readable(world: &World, before: &[Json], pictures: &[Vec<u8>], case: &
             None => assert_eq!(row, before, "{case}"),
         }
     }
-    let counted = "SELECT stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1";
-    let actual = "SELECT stage, count(*) AS items FROM stillstore_moves GROUP BY 1 ORDER BY 1";
-    assert_eq!(query(&world.sqlite, counted), query(&world.sqlite, actual), "{case}");
+    assert_counted(&world.sqlite, case);
 }
 
 fn check(body: &Json, seam: Seam, nth: usize, fault: Fault) -> bool {

@@ -8,11 +8,9 @@ use stillstore::store::StoreCall;
 use crate::api::migrate_crash::{Seam, ask_until_crash, take_up, walk};
 use crate::api::world::World;
 use crate::image_fixtures::bytes;
-use crate::migrate_table::{act, objects, query};
+use crate::migrate_table::{act, assert_counted, objects, query};
 use crate::migrate_url::{insert, migrate, post, reasons};
-use crate::migrate_url_read_through::{
-    DAY_MS, LINK, MINUTES_5_MS, assert_counted, claims, get, of, row, set_link, status, world,
-};
+use crate::migrate_url_read_through::{DAY_MS, LINK, MINUTES_5_MS, claims, get, of, row, set_link, status, world};
 use crate::runtime::block_on;
 
 #[test]
@@ -35,11 +33,11 @@ fn an_image_that_is_deleted_while_it_is_stored_does_not_come_back() {
         block_on(response.afterwards.take().unwrap());
         assert_eq!(status(&get(&world, &format!("/images/{id}"))), of(410, "image-deleted"));
         assert_eq!(row(&world, "a")["picture"], other, "what was read of the journal holds no more");
-        assert_counted(&world, "");
+        assert_counted(&world.sqlite, "");
         assert!(objects(&world).is_empty() && claims(&world).is_empty());
         if !is_same {
             assert_eq!(get(&world, "/images/a").body, others);
-            assert_counted(&world, "");
+            assert_counted(&world.sqlite, "");
         }
     }
 }
@@ -66,7 +64,7 @@ fn a_former_image_of_a_row_that_is_deleted_while_it_is_stored_again_does_not_com
         world.sweep();
         assert_eq!(status(&get(&world, "/images/a")), of(410, "image-deleted"), "after {days} days");
         assert_eq!(row(&world, "a")["picture"], LINK);
-        assert_counted(&world, "");
+        assert_counted(&world.sqlite, "");
     }
     assert!(claims(&world).is_empty() && !objects(&world).iter().any(|(_, bytes)| *bytes == picture));
 }
@@ -139,7 +137,7 @@ fn a_rollback_leaves_the_copy_of_an_item_that_a_reader_fetches() {
     block_on(response.afterwards.take().unwrap());
     assert_eq!(get(&world, "/images/a").body, picture);
     assert_eq!(objects(&world).len(), 1);
-    assert_counted(&world, "");
+    assert_counted(&world.sqlite, "");
 }
 
 fn fail(world: &World, seam: Seam, nth: usize, fault: Fault) {
@@ -189,7 +187,7 @@ fn check(is_moved_anew: bool, seam: Seam, nth: usize, fault: Fault) -> bool {
         assert!(get(&world, path).body == *former, "{case}: {path}");
     }
     assert_eq!(objects(&world).len(), 1 + kept.len(), "{case}: an object an image");
-    assert_counted(&world, &case);
+    assert_counted(&world.sqlite, &case);
     has_failed
 }
 
@@ -227,7 +225,7 @@ fn check_beside(action: &str, seam: Seam, nth: usize, fault: Fault) -> bool {
     migrate(&world);
     let keys = query(&world.sqlite, "SELECT storage_key FROM stillstore_moves");
     assert_eq!((keys.len(), objects(&world).len()), (2, 2), "{case}: an object an entry");
-    assert_counted(&world, &case);
+    assert_counted(&world.sqlite, &case);
     has_failed
 }
 

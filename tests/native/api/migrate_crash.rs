@@ -6,6 +6,7 @@ use stillstore::store::StoreCall;
 
 use super::migrate::{act, embedded_world};
 use super::world::{Answer, TOKEN, World};
+use crate::migrate_table::assert_counted as assert_journal_counted;
 use crate::runtime::block_on;
 
 /// Longer than any action has calls.
@@ -161,9 +162,7 @@ fn assert_counted(world: &World, case: &str) {
     let actual = "SELECT iif(source IS NULL, 'stored', 'moved') AS status, storage, count(*) AS images, sum(size_bytes) AS bytes FROM stillstore_images \
         WHERE status = 'stored' GROUP BY 1, 2 ORDER BY 1, 2";
     assert_eq!(world.rows(counted), world.rows(actual), "{case}");
-    let counted = "SELECT stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1";
-    let actual = "SELECT stage, count(*) AS items FROM stillstore_moves GROUP BY 1 ORDER BY 1";
-    assert_eq!(world.rows(counted), world.rows(actual), "{case}");
+    assert_journal_counted(&world.sqlite, case);
 }
 
 fn check(flow: Flow, seam: Seam, nth: usize, fault: Fault) -> bool {

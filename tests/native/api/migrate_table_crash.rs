@@ -10,7 +10,7 @@ use stillstore::store::StoreCall;
 use super::migrate_crash::{Seam, ask_until_crash, assert_honest, column, take_up, walk};
 use super::world::World;
 use crate::image_fixtures::bytes;
-use crate::migrate_table::{IMAGES, act, base64, execute, hex, insert, query, world_with};
+use crate::migrate_table::{IMAGES, act, assert_counted, base64, execute, hex, insert, query, world_with};
 use crate::sqlite::Sqlite;
 
 const DAYS_31_MS: i64 = 31 * 24 * 60 * 60 * 1000;
@@ -94,9 +94,7 @@ impl Shop {
             }
             assert!(row["image_data"].is_null() || row["data"] == before["data"], "{case}: {row}");
         }
-        let counted = "SELECT stage, items FROM stillstore_move_counters WHERE items <> 0 ORDER BY 1";
-        let actual = "SELECT stage, count(*) AS items FROM stillstore_moves GROUP BY 1 ORDER BY 1";
-        assert_eq!(query(&self.sqlite, counted), query(&self.sqlite, actual), "{case}");
+        assert_counted(&self.sqlite, case);
     }
 
     fn assert_ended(&self, flow: Flow, run: &Value, case: &str) {
