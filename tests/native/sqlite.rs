@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use base64_simd::STANDARD;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, MAIN_DB, ToSql, params_from_iter};
 use stillstore::bytes::{Blob, Text};
 use stillstore::sql::{ColumnApart, Database, DatabaseError, DatabaseErrorKind, QueryResult, Statement, Value};
 
@@ -25,10 +26,17 @@ impl Sqlite {
         Self { connection: RefCell::new(connection), calls: std::cell::Cell::new(0) }
     }
 
-    /// An empty database with every migration applied.
+    /// An empty database with every migration applied. They are applied once: a test that fails each call in turn has thousands of databases.
     pub fn migrated() -> Self {
-        let database = Self::empty();
-        database.migrate(|_| true);
+        static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
+        let image = IMAGE.get_or_init(|| {
+            let database = Self::empty();
+            database.migrate(|_| true);
+            database.connection.borrow().serialize(MAIN_DB).expect("serialize").to_vec()
+        });
+        let mut database = Self::empty();
+        let connection = database.connection.get_mut();
+        connection.deserialize_read_exact(MAIN_DB, &image[..], image.len(), false).expect("deserialize");
         database
     }
 
