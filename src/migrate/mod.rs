@@ -20,7 +20,7 @@ pub mod seam {
     pub use super::runs::{Entry, IdType, InFlight, Stage};
     pub use super::source::{
         Archive, Change, Contents, InPartsSettings, Items, Kind, Movable, Objects, Originals, PartSizes, Prepared,
-        Reached, Source, Surroundings, Switch,
+        Reached, ReachedImage, RowNow, Source, Surroundings, Switch,
     };
     pub use super::task::{Bounds, Counted, ItemError, Outcome, Page, PageItem, Refusal, SliceContext, item_id};
 }

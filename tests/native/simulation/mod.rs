@@ -14,7 +14,7 @@ use ops::{Case, case, case_with_table};
 use stage::Stage;
 
 /// Lives, unless `PROPTEST_CASES` says otherwise.
-const CASES: u32 = 150;
+const CASES: u32 = 200;
 
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES)
