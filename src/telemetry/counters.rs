@@ -43,6 +43,7 @@ metrics! {
     UPLOAD_BYTES "r2_upload_bytes_total" [] "Bytes that were put into R2.";
     UPLOAD_ERRORS "r2_upload_errors_total" ["error_type"] "Puts into R2 that failed.";
     UPLOADS "r2_uploads_total" [] "Objects that were put into R2.";
+    READ_THROUGHS "read_throughs_total" ["outcome"] "Images that were fetched for their readers, or could not be.";
     REQUESTS "requests_total" ["outcome"] "Requests that were answered.";
     RUN_FAILURES "run_failures_total" [] "Items of runs that failed.";
     RUN_ITEMS "run_items_total" [] "Items of runs that were worked on.";
@@ -186,6 +187,7 @@ impl Counters {
             Event::DefaultImage { .. } => self.add(&DEFAULT_IMAGES, &[], 1),
             Event::Job { outcome, .. } => self.add(&JOB_ATTEMPTS, &[outcome], 1),
             Event::Variant { outcome, .. } => self.add(&VARIANTS, &[outcome], 1),
+            Event::ReadThrough { outcome, .. } => self.add(&READ_THROUGHS, &[outcome], 1),
             Event::Message { outcome, .. } => self.add(&MESSAGES, &[outcome], 1),
             Event::Run { outcome, items, failures, .. } => {
                 self.add(&RUNS, &[outcome], 1);

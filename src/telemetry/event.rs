@@ -164,7 +164,9 @@ impl Event {
             Self::Run { cause, failures, .. } => cause.is_some() || *failures > 0,
             Self::Job { outcome, .. } => *outcome == "failed",
             // What a source does not have is no failure.
-            Self::ReadThrough { outcome, .. } => matches!(*outcome, "failed" | "unreachable" | "timeout"),
+            Self::ReadThrough { outcome, .. } => {
+                matches!(*outcome, "failed" | "unreachable" | "timeout" | "rate-limited")
+            }
             // That an image cannot be decoded is no failure of ours.
             Self::Variant { outcome, kept, .. } => *outcome == "ok" && !kept,
             Self::Fallback { .. }

@@ -255,6 +255,11 @@ fn a_host_that_fails_is_left_alone_by_all_isolates() {
         [get(&world, "/images/a").body, get(&world, "/images/b").body],
         [pictures[0].clone(), pictures[1].clone()]
     );
+    let metrics = String::from_utf8(world.call("GET", "/metrics", None).body).unwrap();
+    for (outcome, times) in [("ok", 3), ("rate-limited", 1), ("host-paused", 1), ("timeout", 1)] {
+        let line = format!("read_throughs_total{{outcome=\"{outcome}\"}} {times}");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
 }
 
 #[test]

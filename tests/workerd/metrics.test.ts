@@ -82,7 +82,7 @@ test("the example dashboard and alert rules name metrics that there are", async 
   const rules = [...readFileSync(join(projectDir, "docs/monitoring/alerts.yml"), "utf8").matchAll(/^ +expr: (.+)$/gm)].map(([, expr]) => expr ?? "");
   assert.ok(expressions.length > 5 && rules.length > 3);
   for (const expression of [...expressions, ...rules]) {
-    const names = [...expression.matchAll(/\b(?:stillstore|r2|storage|generation|generations|requests|run|queue|job|variants)_[a-z0-9_]+\b(?!")/g)].map(([name]) => name);
+    const names = [...expression.matchAll(/\b(?:stillstore|r2|storage|generation|generations|requests|run|queue|job|variants|read)_[a-z0-9_]+\b(?!")/g)].map(([name]) => name);
     assert.ok(names.length > 0, expression);
     for (const name of names) assert.ok(known.has(name), `${name} of ${expression}`);
   }
