@@ -24,6 +24,7 @@ mod response;
 mod router;
 mod routes;
 mod run_body;
+mod run_operations;
 mod services;
 mod shoot_body;
 mod signing;

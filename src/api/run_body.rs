@@ -4,12 +4,11 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 
+use super::run_operations::OperationsBody;
 use crate::migrate::line::{Line, Verdict};
 use crate::migrate::{
-    Action, ActionParameters, BackupRef, Completion, EMBEDDED, Forecast, Operations, Progress, ReceiptInfo, Requested,
-    Run, RunId, State,
+    Action, ActionParameters, BackupRef, Completion, Forecast, Progress, ReceiptInfo, Requested, Run, RunId, State,
 };
-use crate::prices;
 use crate::runtime::Timestamp;
 
 /// A run.
@@ -223,19 +222,6 @@ pub(super) struct ErrorBody<'run> {
     detail: Option<&'run str>,
 }
 
-/// What a migration asks of the stores, as they bill it.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Operations"))]
-#[serde(rename_all = "camelCase")]
-struct OperationsBody {
-    #[serde(rename = "r2ClassA")]
-    r2_class_a: u64,
-    #[serde(rename = "r2ClassB")]
-    r2_class_b: u64,
-    d1_rows_read: u64,
-    d1_rows_written: u64,
-}
-
 impl<'run> RunBody<'run> {
     /// The run as it is now.
     pub fn new(run: &'run Run) -> Self {
@@ -279,7 +265,7 @@ impl<'run> ResultBody<'run> {
         match run.action() {
             Action::Migrate => {
                 let migrated = progress.of(if dry_run { Verdict::WouldMove } else { Verdict::Moved });
-                let operations = OperationsBody::of_moves(&run.source, migrated);
+                let operations = OperationsBody::new(run, migrated);
                 Self::Migrate(MigrateBody {
                     success,
                     total,
@@ -348,28 +334,6 @@ impl<'run> ResultBody<'run> {
                 dry_run,
             }),
         }
-    }
-}
-
-impl OperationsBody {
-    /// What moving so many images takes: the most that one takes, which `tests/workerd/migrate-costs.test.ts` measures.
-    fn of_moves(source: &str, images: u64) -> Self {
-        let (read, written) =
-            if source == EMBEDDED { Operations::D1_ROWS_PER_MOVE } else { Operations::D1_ROWS_PER_MOVED_ROW };
-        Self {
-            r2_class_a: images * Operations::R2_CLASS_A_PER_MOVE,
-            r2_class_b: 0,
-            d1_rows_read: images * read,
-            d1_rows_written: images * written,
-        }
-    }
-
-    /// In dollars at list prices, without what is free each month.
-    fn cost_usd(&self) -> f64 {
-        prices::R2_CLASS_A.of(self.r2_class_a)
-            + prices::R2_CLASS_B.of(self.r2_class_b)
-            + prices::D1_ROWS_READ.of(self.d1_rows_read)
-            + prices::D1_ROWS_WRITTEN.of(self.d1_rows_written)
     }
 }
 

@@ -57,10 +57,15 @@ impl Database for D1Database {
         let mut handles = handles_out.iter();
         let mut results = Vec::with_capacity(columns_apart.len());
         for (answer, column) in answers.split('\n').zip(&columns_apart) {
-            let Answer { changes, database_bytes, rows, rows_json } = parse_answer(answer)?;
-            let database_bytes = Some(database_bytes).filter(|bytes| *bytes > 0);
-            let mut result =
-                QueryResult { rows_json: rows_json.to_owned(), changes, database_bytes, ..QueryResult::default() };
+            let Answer { changes, database_bytes, rows_read, rows_written, rows, rows_json } = parse_answer(answer)?;
+            let mut result = QueryResult {
+                rows_json: rows_json.to_owned(),
+                changes,
+                rows_read,
+                rows_written,
+                database_bytes: Some(database_bytes).filter(|bytes| *bytes > 0),
+                ..QueryResult::default()
+            };
             let handles = handles.by_ref().map(|handle| Some(handle).filter(|handle| !handle.is_null()));
             match column {
                 None => {}
@@ -121,17 +126,14 @@ fn param<'value>(value: &'value Value, handles: &Array) -> Param<'value> {
     }
 }
 
-/// Takes `changes rows json` apart.
+/// Takes `changes bytes read written rows json` apart.
 fn parse_answer(answer: &str) -> Result<Answer<'_>, DatabaseError> {
-    let mut parts = answer.splitn(4, ' ');
-    let mut number = || parts.next().and_then(|text| text.parse::<u64>().ok());
-    let (changes, database_bytes, rows) = (number(), number(), number());
-    match (changes, database_bytes, rows.and_then(|rows| usize::try_from(rows).ok()), parts.next()) {
-        (Some(changes), Some(database_bytes), Some(rows), Some(rows_json)) => {
-            Ok(Answer { changes, database_bytes, rows, rows_json })
-        }
-        _ => Err(corrupt(answer)),
-    }
+    let mut parts = answer.splitn(6, ' ');
+    let mut number = || parts.next().and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| corrupt(answer));
+    let (changes, database_bytes, rows_read, rows_written) = (number()?, number()?, number()?, number()?);
+    let rows = usize::try_from(number()?).map_err(|_| corrupt(answer))?;
+    let rows_json = parts.next().ok_or_else(|| corrupt(answer))?;
+    Ok(Answer { changes, database_bytes, rows_read, rows_written, rows, rows_json })
 }
 
 /// What `d1.js` answers for a statement.
@@ -139,6 +141,8 @@ struct Answer<'answer> {
     changes: u64,
     /// 0 where D1 does not say.
     database_bytes: u64,
+    rows_read: u64,
+    rows_written: u64,
     rows: usize,
     rows_json: &'answer str,
 }

@@ -31,6 +31,7 @@ pub const CASES: &[Case] = cases![
     texts_and_bytes_come_in_the_order_of_their_statements,
     a_row_is_swapped_only_where_it_holds_the_text,
     an_insert_that_finds_its_row_changes_nothing,
+    what_is_read_and_written_is_counted,
     a_blob_round_trips_as_hexadecimal_text,
     values_other_than_text_are_corrupt,
     stored_texts_decode_as_local_ones,
@@ -165,6 +166,15 @@ async fn an_insert_that_finds_its_row_changes_nothing(database: Rc<dyn Database>
     let together = database.batch(vec![insert(2), insert(1), insert(2), insert(3)]).await.map_err(words)?;
     let changes: Vec<u64> = alone.iter().chain(&together).map(|answer| answer.changes).collect();
     expect(changes == [1, 0, 1, 0, 0, 1], format!("changes {changes:?}"))
+}
+
+async fn what_is_read_and_written_is_counted(database: Rc<dyn Database>) -> Outcome {
+    let insert = Statement::new("INSERT INTO conformance_texts (id, data) VALUES (1, 'a'), (2, 'b')");
+    let nothing = Statement::new("UPDATE conformance_texts SET data = 'c' WHERE id = 3");
+    let answers = database.batch(vec![insert, Statement::new(SELECT), nothing]).await.map_err(words)?;
+    let [insert, select, nothing] = &answers[..] else { return Err(format!("{} answers", answers.len())) };
+    expect(insert.rows_written >= 2 && nothing.rows_written == 0, format!("{} written", insert.rows_written))?;
+    expect(select.rows_read >= 2 && select.rows_written == 0, format!("{} read", select.rows_read))
 }
 
 async fn a_blob_round_trips_as_hexadecimal_text(database: Rc<dyn Database>) -> Outcome {

@@ -97,6 +97,9 @@ pub struct QueryResult {
     pub texts: Vec<Option<Text>>,
     /// Rows changed by a write.
     pub changes: u64,
+    /// Rows that the database read and wrote for it, as it bills them.
+    pub rows_read: u64,
+    pub rows_written: u64,
     /// What the whole database takes, where the database says so.
     pub database_bytes: Option<u64>,
 }

@@ -120,6 +120,7 @@ struct Apart {
 /// Runs a statement to its end, also when what it answers is corrupt.
 fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Result<QueryResult, DatabaseError>> {
     let mut prepared = connection.prepare_cached(&statement.sql)?;
+    let is_read = prepared.readonly();
     let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
     let column = statement.column_apart;
     let name_apart = column.map(|column| match column {
@@ -154,13 +155,18 @@ fn run(connection: &Connection, statement: &Statement) -> rusqlite::Result<Resul
         rows.push(serde_json::Value::Object(object));
     }
     drop(cursor);
+    let read = rows.len() as u64;
     if let Some(missing) = name_apart.filter(|wanted| !rows.is_empty() && !names.iter().any(|name| name == wanted)) {
         problem = problem.or(Some(corrupt(format!("no column {missing}"))));
     }
     let rows_json = serde_json::Value::Array(rows).to_string();
     let Apart { bytes, texts } = apart;
     let changes = connection.changes();
-    Ok(problem.map_or(Ok(QueryResult { rows_json, bytes, texts, changes, database_bytes: Some(DATABASE_BYTES) }), Err))
+    // Not what D1 would bill, which counts what indexes and triggers read and write, too.
+    let (rows_read, rows_written) = if is_read { (read, 0) } else { (0, changes) };
+    let database_bytes = Some(DATABASE_BYTES);
+    Ok(problem
+        .map_or(Ok(QueryResult { rows_json, bytes, texts, changes, rows_read, rows_written, database_bytes }), Err))
 }
 
 #[async_trait(?Send)]

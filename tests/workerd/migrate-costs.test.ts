@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 
+import type { MigrateResult } from "./harness/api-types.ts";
 import type { Call } from "./harness/fault-plan.ts";
 import { ask } from "./flows.ts";
 import { startWorker } from "./harness/worker.ts";
@@ -22,14 +23,16 @@ const OF_AN_IMAGE = { read: 4, written: 4 };
 /** Beside a table's row and the journal's entry, the catalogue's row, four indexes of it, and its counter. */
 const OF_A_TABLES_ROW = { read: 4, written: 11 };
 const MAX_D1_CALLS_A_SLICE = 3;
+const MAX_ROWS_AROUND_A_RUN = 80;
 /** D1 and the Workers platform each allow an invocation so many calls. */
 const MAX_OPERATIONS_AN_INVOCATION = 1_000;
 
 test(`moving ${SMALL_TABLE} images costs what is promised`, async (t) => {
   const worker = await startWorker({ faults: true });
   t.after(() => worker.stop());
-  const { calls } = await wholeRun(worker, SMALL_TABLE);
+  const { calls, runId } = await wholeRun(worker, SMALL_TABLE);
   assertCosts(t, calls, SMALL_TABLE, OF_AN_IMAGE);
+  assertSaid(calls, (await runOf(worker, runId)).result as MigrateResult, SMALL_TABLE);
   assertLimits(t, calls);
 });
 
@@ -55,6 +58,7 @@ test(`moving a row of an application's table of ${SMALL_TABLE} costs what is pro
   await untilLogged(worker, runId, ["completed", "completed_with_errors", "failed"]);
   const calls = ofRun(await worker.faults.calls());
   assertCosts(t, calls, SMALL_TABLE, OF_A_TABLES_ROW);
+  assertSaid(calls, (await runOf(worker, runId)).result as MigrateResult, SMALL_TABLE);
   assertLimits(t, calls);
 });
 
@@ -170,6 +174,14 @@ function assertCosts(t: TestContext, calls: Call[], items: number, most: { read:
 
   const between = invocationsOf(calls).flatMap(callsBetweenPuts);
   assert.ok(between.length > 0 && Math.max(...between) <= MAX_D1_CALLS_A_SLICE, `D1 calls between slices: ${between}`);
+}
+
+/** A run says what it took, but for what begins, claims and ends it. */
+function assertSaid(calls: Call[], { operations: said }: MigrateResult, items: number): void {
+  assert.equal(said.r2ClassA, items);
+  const [read, written] = [sumOf(calls, "rowsRead") - said.d1RowsRead, sumOf(calls, "rowsWritten") - said.d1RowsWritten];
+  const around = JSON.stringify({ read, written, said });
+  assert.ok(read >= 0 && read <= MAX_ROWS_AROUND_A_RUN && written >= 0 && written <= MAX_ROWS_AROUND_A_RUN, around);
 }
 
 function assertLimits(t: TestContext, calls: Call[]): void {

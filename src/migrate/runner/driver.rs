@@ -237,6 +237,8 @@ async fn end(leased: &mut LeasedRun<'_>, state: State) -> Result<(), Interruptio
     let bucket: Rc<dyn ImageStore> = leased.driver.bucket.clone();
     let receipt = receipt::write(&leased.driver.ledger, &bucket, &leased.run, || leased.has_lease()).await?;
     let now = leased.driver.runtime.now();
+    // Those of the last slice's transaction are not in its own row.
+    leased.run.progress.operations = leased.earlier + *leased.operations.borrow();
     let end = ledger::end(&leased.run, &leased.lease, state, Some(&receipt), now)?;
     let statements = vec![end, ledger::require_one_change(), ledger::delete_lines(&leased.run.id)];
     leased.batch(statements).await.map_err(Interruption::of_guarded)?;

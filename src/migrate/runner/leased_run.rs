@@ -109,7 +109,9 @@ impl LeasedRun<'_> {
 
     pub async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, DatabaseError> {
         self.operations.borrow_mut().count_database(1, statements.len() as u64);
-        self.driver.ledger.database().batch(statements).await
+        let answers = self.driver.ledger.database().batch(statements).await?;
+        self.operations.borrow_mut().count_rows(&answers);
+        Ok(answers)
     }
 }
 

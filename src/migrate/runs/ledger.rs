@@ -91,7 +91,7 @@ const ANNOUNCE: &str = change_run!(
 
 const END: &str = concat!(
     "UPDATE stillstore_runs SET state = ?3, requested = NULL, in_flight = '[]', receipt = ?4, updated_at_ms = ?5, \
-     finished_at_ms = ?6, ",
+     finished_at_ms = ?6, progress = json_set(progress, '$.operations', json(?7)), ",
     lease_given_back!(),
     " WHERE id = ?1 AND state = 'running' AND ",
     lease_is_held!("?2")
@@ -353,7 +353,8 @@ pub fn end(
         .bind(state.as_str())
         .bind(receipt.map(to_json).transpose()?)
         .bind(now.as_millis())
-        .bind(state.is_final().then(|| now.as_millis())))
+        .bind(state.is_final().then(|| now.as_millis()))
+        .bind(to_json(&run.progress.operations)?))
 }
 
 /// Pauses the run if that is still wanted, and answers with its row.

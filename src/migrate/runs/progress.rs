@@ -6,6 +6,7 @@ use std::ops::Add;
 use super::completion::Completion;
 use super::line::{Line, Verdict};
 use super::state::State;
+use crate::sql::QueryResult;
 use serde::{Deserialize, Serialize};
 
 /// What came of the items so far.
@@ -72,6 +73,11 @@ pub struct Operations {
     pub d1_calls: u64,
     /// Statements.
     pub d1_queries: u64,
+    /// Rows that the statements read and wrote, as D1 bills them.
+    #[serde(default)]
+    pub d1_rows_read: u64,
+    #[serde(default)]
+    pub d1_rows_written: u64,
 }
 
 impl Operations {
@@ -79,6 +85,12 @@ impl Operations {
     pub fn count_database(&mut self, calls: u64, statements: u64) {
         self.d1_calls += calls;
         self.d1_queries += statements;
+    }
+
+    /// Counts the rows that the statements of a round trip read and wrote.
+    pub fn count_rows(&mut self, answers: &[QueryResult]) {
+        self.d1_rows_read += answers.iter().map(|answer| answer.rows_read).sum::<u64>();
+        self.d1_rows_written += answers.iter().map(|answer| answer.rows_written).sum::<u64>();
     }
 }
 
@@ -101,6 +113,8 @@ impl Add for Operations {
             r2_class_b: self.r2_class_b + other.r2_class_b,
             d1_calls: self.d1_calls + other.d1_calls,
             d1_queries: self.d1_queries + other.d1_queries,
+            d1_rows_read: self.d1_rows_read + other.d1_rows_read,
+            d1_rows_written: self.d1_rows_written + other.d1_rows_written,
         }
     }
 }

@@ -58,7 +58,9 @@ impl SliceContext<'_> {
         statements.extend(extra);
         let queries = statements.len() as u64;
         self.count(|operations| operations.count_database(1, queries));
-        match self.ledger.database().batch(statements).await {
+        let answers = self.ledger.database().batch(statements).await;
+        self.count(|operations| operations.count_rows(answers.as_deref().unwrap_or_default()));
+        match answers {
             // Whoever has the run now settles these keys.
             Ok(_) if self.runtime.now() >= self.lease.renewed_at(now) => Err(Interruption::LeaseLost),
             Ok(mut answers) => Ok(answers.split_off(own.min(answers.len()))),
@@ -77,7 +79,9 @@ impl SliceContext<'_> {
     async fn read_now(&self, statements: Vec<Statement>) -> Result<Vec<QueryResult>, Interruption> {
         let queries = statements.len() as u64;
         self.count(|operations| operations.count_database(1, queries));
-        Ok(self.ledger.database().batch(statements).await?)
+        let answers = self.ledger.database().batch(statements).await?;
+        self.count(|operations| operations.count_rows(&answers));
+        Ok(answers)
     }
 
     /// Counts what was asked of the stores.

@@ -3,8 +3,8 @@
 /**
  * Runs the statements in one transaction.
  *
- * A line an answer, in the order of the statements: `changes rows json`, with the rows as a JSON array, which never
- * holds a line break; or `! message` when a column apart does not hold what it should. Its values go into `handlesOut`, an
+ * A line an answer, in the order of the statements: `changes bytes read written rows json`, with what the database takes, the rows that were
+ * read and written, and the rows of the answer as a JSON array, which never holds a line break; or `! message` when a column apart does not hold what it should. Its values go into `handlesOut`, an
  * entry a row.
  * @param {D1Database} database
  * @param {string} statements four fields each, with a NUL between any two: SQL, parameters as JSON, and a column apart with its kind
@@ -62,5 +62,6 @@ function answerOf(result, columnApart, kind, handlesOut) {
       }
     }
   }
-  return `${result.meta.changes ?? 0} ${result.meta.size_after ?? 0} ${rows.length} ${JSON.stringify(rows)}`;
+  const { changes = 0, size_after: bytes = 0, rows_read: read = 0, rows_written: written = 0 } = result.meta;
+  return `${changes} ${bytes} ${read} ${written} ${rows.length} ${JSON.stringify(rows)}`;
 }
